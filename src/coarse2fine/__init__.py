@@ -1,0 +1,1 @@
+"""coarse2fine."""

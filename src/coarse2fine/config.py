@@ -1,0 +1,241 @@
+"""Every setting of every stage: frozen, checked at birth, in TOML and out, with its own help.
+
+The command line, ``config.toml`` of a run and the reference in the docs are all made from these classes.
+"""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from coarse2fine.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+RECIPES = ("paper", "small", "demo")
+
+
+class Settings(BaseModel):
+    """Frozen settings that refuse unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CoarseConfig(Settings):
+    """Stage 1: where the foreground of a photo probably is, without labels."""
+
+    method: Literal["saliency", "box", "folder"] = Field(
+        "saliency", description="saliency: robust background detection; box: centred prior; folder: masks you have"
+    )
+    box_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.8, description="box: share of the photo's width and of its height that the centred box spans"
+    )
+    folder: Path | None = Field(None, description="folder: where your masks lie, named like the photos; above 0 = object")
+    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
+        "otsu", description="soft mask to binary: a number, or Otsu's threshold per photo (the paper is silent)"
+    )
+    max_side_px: PositiveInt = Field(320, description="saliency: longer side at which it is computed")
+
+    @model_validator(mode="after")
+    def _folder_is_named(self) -> Self:
+        if self.method == "folder" and self.folder is None:
+            raise ValueError("coarse.method = folder needs coarse.folder, the folder that holds your masks")
+        return self
+
+
+class EnhanceConfig(Settings):
+    """Stage 2: how a rough mask becomes a sharp one."""
+
+    method: Literal["grabcut", "box", "none"] = Field(
+        "grabcut", description="grabcut: Rother et al. 2004; box: the mask's bounding box, filled; none: as it is"
+    )
+    start: Literal["box", "mask"] = Field(
+        "box", description="between rounds, grabcut starts from the mask's box (the paper) or from the mask itself"
+    )
+    coarse_start: Literal["box", "mask"] = Field("box", description="the same choice for the coarse masks")
+    box: Literal["all", "largest"] = Field(
+        "all", description="the box spans all foreground, or its largest component (the paper is silent)"
+    )
+    iterations: PositiveInt = Field(5, description="grabcut: rounds of colour model and graph cut")
+    band_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="start=mask: half width of the undecided band, as a share of the root of the mask's area"
+    )
+    max_side_px: PositiveInt | None = Field(
+        None, description="grabcut: larger photos are cut at this longer side; none: at full size"
+    )
+    between_rounds: bool = Field(True, description="enhance the refined masks before they train the next round")
+
+
+class RefineConfig(Settings):
+    """Masks of a round: what of the network's scores stays, and which photos go on."""
+
+    constrain: Literal["label", "pair", "foreground"] = Field(
+        "label",
+        description="label: pixels whose likeliest class is the label (the paper); pair: the label beats background; "
+        "foreground: background has less than half",
+    )
+    min_share: Share = Field(0.01, description="a mask below this share of its photo leaves the next round")
+    max_share: Share = Field(0.80, description="a mask above this share of its photo leaves the next round")
+    flip: bool = Field(False, description="average the scores with those of the mirrored photo")
+    scales: tuple[PositiveFloat, ...] = Field((1.0,), description="average the scores over these scales")
+
+    @model_validator(mode="after")
+    def _limits_are_ordered(self) -> Self:
+        if self.min_share >= self.max_share:
+            raise ValueError("refine.min_share must be below refine.max_share")
+        return self
+
+
+class NetworkConfig(Settings):
+    """The segmentation network."""
+
+    name: Literal["deeplabv2", "deeplabv3plus"] = Field("deeplabv3plus", description="decoder on top of the encoder")
+    encoder: str = Field("resnet101", description="any encoder of segmentation-models-pytorch or timm")
+    encoder_weights: str = Field(
+        "imagenet", description="imagenet (fetched from the hub), none, or a safetensors file in the encoder's names"
+    )
+    output_stride: Literal[8, 16] = Field(16, description="how much smaller the deepest features are than the photo")
+    decoder_channels: PositiveInt = Field(256, description="deeplabv3plus: width of ASPP and decoder")
+    freeze_batch_norm: bool = Field(False, description="keep the encoder's batch norm statistics and weights fixed")
+    frozen_stages: Count = Field(0, description="this many first stages of the encoder do not train")
+
+
+class TrainConfig(Settings):
+    """One round of training."""
+
+    epochs: tuple[PositiveInt, ...] = Field(
+        (3,), description="epochs of rounds 1, 2, ...; the last number holds for all further rounds"
+    )
+    start: Literal["fresh", "warm"] = Field(
+        "fresh", description="each round's network starts from the encoder weights, or from the round before"
+    )
+    batch: PositiveInt = Field(12, description="photos per step, over all processes")
+    resize_px: PositiveInt = Field(321, description="photos are brought to this size before cropping")
+    keep_aspect: bool = Field(False, description="resize_px is the longer side; otherwise both sides (the paper)")
+    crop_px: PositiveInt = Field(256, description="side of the random square crop")
+    scale_jitter: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1.0), description="random zoom before the crop")
+    flip: bool = Field(True, description="mirror every second photo")
+    colour_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="strength of random brightness, contrast and saturation"
+    )
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="sgd has momentum 0.9")
+    learning_rate: PositiveFloat = Field(0.00025, description="of the encoder, at the start")
+    head_learning_rate_factor: PositiveFloat = Field(10.0, description="decoder and head learn this much faster")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0005, description="on weights, not on biases and norms")
+    poly_power: PositiveFloat = Field(0.9, description="the rate falls as (1 - step / steps) ** this")
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the steps over which the rate rises from 0"
+    )
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay per step of the moving average of the weights that predicts; 0: the last weights"
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the processor has it")
+    loader_workers: Count | None = Field(None, description="processes that prepare photos; none: chosen by cores")
+    checkpoint_photos: PositiveInt = Field(
+        2000, description="a checkpoint after this many photos: the most that a kill can cost"
+    )
+
+
+class PredictConfig(Settings):
+    """The finished network on any photo."""
+
+    size_px: PositiveInt | None = Field(
+        None, description="longer side at which the network sees a photo; none: as in training; masks come at full size"
+    )
+    flip: bool = Field(True, description="average the scores with those of the mirrored photo")
+    scales: tuple[PositiveFloat, ...] = Field((1.0,), description="average the scores over these scales")
+    batch: PositiveInt = Field(8, description="photos per step")
+
+
+class FitConfig(Settings):
+    """Everything that decides the masks of a run."""
+
+    rounds: PositiveInt = Field(5, description="how often the network trains on its own refined masks")
+    seed: Count = Field(0, description="same settings, seed and machine kind: same masks")
+    max_megapixels: PositiveFloat = Field(200.0, description="larger photos are left out, with their reason")
+    coarse: CoarseConfig = CoarseConfig()
+    enhance: EnhanceConfig = EnhanceConfig()
+    refine: RefineConfig = RefineConfig()
+    network: NetworkConfig = NetworkConfig()
+    train: TrainConfig = TrainConfig()
+    predict: PredictConfig = PredictConfig()
+
+
+def load_recipe(name: str) -> FitConfig:
+    """Settings of a named recipe.
+
+    Raises:
+        ConfigError: There is no recipe of this name.
+    """
+    if name not in RECIPES:
+        raise ConfigError(f"There is no recipe '{name}'; choose one of {', '.join(RECIPES)}.")
+    text = (resources.files("coarse2fine") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    return parse_config(text, where=f"recipe {name}")
+
+
+def load_config(path: Path, base: FitConfig | None = None) -> FitConfig:
+    """Settings from a TOML file, laid over ``base`` (default: the classes' own defaults).
+
+    Raises:
+        ConfigError: The file is missing, is no TOML, or holds an unknown key or a bad value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"The settings file {path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"The settings file {path} must be UTF-8 text: {error}.") from error
+    return parse_config(text, where=str(path), base=base)
+
+
+def parse_config(text: str, where: str, base: FitConfig | None = None) -> FitConfig:
+    """Settings from TOML text laid over ``base``; ``where`` names the text in errors."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} must be TOML: {error}.") from error
+    merged = _merge(base.model_dump() if base else {}, values)
+    try:
+        return FitConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """One sentence from a pydantic error: which settings, what must hold, what was found."""
+    return "; ".join(_explain_one(dict(detail)) for detail in error.errors()) + "."
+
+
+def dump_config(config: Settings) -> str:
+    """TOML text from which :func:`parse_config` makes the same settings again; settings that are none are left out."""
+    return tomli_w.dumps(_without_none(config.model_dump(mode="json")))
+
+
+def _explain_one(detail: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"there is no setting '{key}'"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message} (found {detail['input']!r})" if key else message
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
