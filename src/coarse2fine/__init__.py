@@ -1,1 +1,87 @@
-"""coarse2fine."""
+"""Pixel masks and a segmentation network from photos with one class label each.
+
+    import coarse2fine
+
+    run = coarse2fine.fit("photos", out="runs/pets")
+    mask = coarse2fine.Segmenter.load("runs/pets")(coarse2fine.read_image("holiday.jpg"))
+
+Every stage is a function or a class of its own: `saliency`, `centred_box`, `grabcut`, `constrain`, `evaluate_masks`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coarse2fine.coarse import binarise, saliency
+    from coarse2fine.coarse.box import centred_box
+    from coarse2fine.config import FitConfig, load_config, load_recipe
+    from coarse2fine.data import open_dataset, read_image
+    from coarse2fine.enhance.grabcut import grabcut
+    from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
+    from coarse2fine.evaluation import evaluate_masks, evaluate_network
+    from coarse2fine.inference import Segmenter
+    from coarse2fine.masks import constrain, overlay
+    from coarse2fine.pipeline import fit
+    from coarse2fine.prediction import predict_photos
+    from coarse2fine.store import Run, read_mask, write_mask
+
+_HOMES = {
+    "Coarse2FineError": "errors",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "FitConfig": "config",
+    "Run": "store",
+    "Segmenter": "inference",
+    "binarise": "coarse",
+    "centred_box": "coarse.box",
+    "constrain": "masks",
+    "evaluate_masks": "evaluation",
+    "evaluate_network": "evaluation",
+    "fit": "pipeline",
+    "grabcut": "enhance.grabcut",
+    "load_config": "config",
+    "load_recipe": "config",
+    "open_dataset": "data",
+    "overlay": "masks",
+    "predict_photos": "prediction",
+    "read_image": "data",
+    "read_mask": "store",
+    "saliency": "coarse.saliency",
+    "write_mask": "store",
+}
+"""Where the public names live; each is imported when it is first asked for, so that the command line starts fast."""
+
+__all__ = [
+    "Coarse2FineError",
+    "ConfigError",
+    "DataError",
+    "FitConfig",
+    "Run",
+    "Segmenter",
+    "binarise",
+    "centred_box",
+    "constrain",
+    "evaluate_masks",
+    "evaluate_network",
+    "fit",
+    "grabcut",
+    "load_config",
+    "load_recipe",
+    "open_dataset",
+    "overlay",
+    "predict_photos",
+    "read_image",
+    "read_mask",
+    "saliency",
+    "write_mask",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'coarse2fine' has no attribute '{name}'")
+    return getattr(import_module(f"coarse2fine.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

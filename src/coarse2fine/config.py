@@ -36,7 +36,9 @@ class CoarseConfig(Settings):
     box_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8, description="box: share of the photo's width and of its height that the centred box spans"
     )
-    folder: Path | None = Field(None, description="folder: where your masks lie, named like the photos; above 0 = object")
+    folder: Path | None = Field(
+        None, description="folder: where your masks lie, named like the photos; above 0 = object"
+    )
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
         "otsu", description="soft mask to binary: a number, or Otsu's threshold per photo (the paper is silent)"
     )
@@ -64,7 +66,7 @@ class EnhanceConfig(Settings):
     )
     iterations: PositiveInt = Field(5, description="grabcut: rounds of colour model and graph cut")
     band_share: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.1, description="start=mask: half width of the undecided band, as a share of the root of the mask's area"
+        0.15, description="start=mask: half width of the undecided band, as a share of the root of the mask's area"
     )
     max_side_px: PositiveInt | None = Field(
         None, description="grabcut: larger photos are cut at this longer side; none: at full size"
@@ -165,6 +167,11 @@ class FitConfig(Settings):
     network: NetworkConfig = NetworkConfig()
     train: TrainConfig = TrainConfig()
     predict: PredictConfig = PredictConfig()
+
+    @property
+    def view_px(self) -> int:
+        """Longer side at which the network sees a photo after training."""
+        return self.predict.size_px or self.train.resize_px
 
 
 def load_recipe(name: str) -> FitConfig:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,20 @@ class CoarseMethod(Protocol):
     def __call__(self, image: Image) -> SoftMask: ...
 
 
+class Enhanced(NamedTuple):
+    """What an enhancer made of a mask.
+
+    Attributes:
+        mask: Binary, as high and wide as the photo.
+        note: None where the method did its work; else what happened instead, such as
+            ``kept: GrabCut found no foreground``.
+    """
+
+    mask: Mask
+    note: str | None
+
+
 class Enhancer(Protocol):
     """Snaps a rough mask to the edges of its image (stage 2): binary in, binary out, same height and width."""
 
-    def __call__(self, image: Image, mask: Mask) -> Mask: ...
+    def __call__(self, image: Image, mask: Mask) -> Enhanced: ...

@@ -1,1 +1,56 @@
+"""Photos with one label each, from whatever form they come in.
 
+photos.py      one file: decode, size, check; many files: find and sort
+folder.py      one sub-folder of photos per class
+manifest.py    a CSV or Parquet table of paths and labels
+"""
+
+from pathlib import Path
+
+from coarse2fine.data.folder import name_photos, read_folder
+from coarse2fine.data.manifest import read_manifest, safe_name
+from coarse2fine.data.photos import (
+    MIN_SIDE_PX,
+    PHOTO_ENDINGS,
+    check_photos,
+    list_photos,
+    read_image,
+    read_size,
+)
+from coarse2fine.errors import DataError
+from coarse2fine.types import Dataset
+
+__all__ = [
+    "MIN_SIDE_PX",
+    "PHOTO_ENDINGS",
+    "check_photos",
+    "list_photos",
+    "name_photos",
+    "open_dataset",
+    "read_folder",
+    "read_image",
+    "read_manifest",
+    "read_size",
+    "safe_name",
+]
+
+
+def open_dataset(path: Path) -> Dataset:
+    """List a data set without decoding a photo.
+
+    Args:
+        path: A folder with one sub-folder per class, or a ``.csv`` or ``.parquet`` manifest.
+
+    Raises:
+        DataError: ``path`` does not exist, is of another kind, or holds nothing usable.
+        ConfigError: A Parquet manifest without pyarrow.
+    """
+    if path.is_dir():
+        return read_folder(path)
+    if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
+        return read_manifest(path)
+    found = "it is another kind of file" if path.exists() else "there is no such file or folder"
+    raise DataError(
+        f"{path} must be a folder with one sub-folder of photos per class, "
+        f"or a .csv or .parquet file with the columns path and label; {found}."
+    )

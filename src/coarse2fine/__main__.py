@@ -1,0 +1,5 @@
+"""``python -m coarse2fine``, for launchers such as torchrun."""
+
+from coarse2fine.cli import main
+
+main()

@@ -1,0 +1,41 @@
+"""``coarse2fine coarse``: photos become foreground masks, without labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from coarse2fine.cli.settings import parse_settings
+from coarse2fine.config import CoarseConfig
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, make masks, tell."""
+    parse_settings(coarse, arguments, "coarse")
+
+
+def coarse(
+    photos: Annotated[tuple[str, ...], tyro.conf.Positional],
+    out: Path,
+    settings: Annotated[CoarseConfig, tyro.conf.arg(name="")] = CoarseConfig(),  # noqa: B008 - frozen
+    quiet: bool = False,
+) -> None:
+    """Find the foreground of photos without any label (stage 1 alone).
+
+    Writes OUT/PHOTO.png, 1 = foreground. The same command goes on where it was stopped.
+
+    Examples:
+      coarse2fine coarse photos --out coarse --method saliency
+
+    Args:
+        photos: Photo files, folders, or glob patterns.
+        out: Where the masks go.
+        settings: How the foreground is found.
+        quiet: Print only warnings and errors.
+    """
+    from coarse2fine.console import Console
+    from coarse2fine.plain_folders import coarse_folder
+    from coarse2fine.stages import Crew
+
+    coarse_folder(photos, out, settings, Crew(console=Console(quiet)))

@@ -1,0 +1,46 @@
+"""``coarse2fine enhance``: photos and rough masks become sharp masks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from coarse2fine.cli.settings import parse_settings
+from coarse2fine.config import EnhanceConfig
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, enhance, tell."""
+    parse_settings(enhance, arguments, "enhance")
+
+
+def enhance(
+    photos: Annotated[Path, tyro.conf.Positional],
+    masks: Annotated[Path, tyro.conf.Positional],
+    out: Path,
+    settings: Annotated[EnhanceConfig, tyro.conf.arg(name="")] = EnhanceConfig(),  # noqa: B008 - frozen
+    seed: int = 0,
+    quiet: bool = False,
+) -> None:
+    """Snap rough masks to the edges of their photos (stage 2 alone).
+
+    Every class in a mask is enhanced on its own and keeps its index. Writes OUT/PHOTO.png, and notes.json with the
+    masks that were kept as they were, and why. The same command goes on where it was stopped.
+
+    Examples:
+      coarse2fine enhance photos coarse --out sharp --method grabcut --start mask
+
+    Args:
+        photos: Folder of photos.
+        masks: Folder of their rough masks, of the same names (PNG).
+        out: Where the enhanced masks go.
+        settings: How masks are enhanced.
+        seed: GrabCut's colour models begin at random; the same seed gives the same masks.
+        quiet: Print only warnings and errors.
+    """
+    from coarse2fine.console import Console
+    from coarse2fine.plain_folders import enhance_folder
+    from coarse2fine.stages import Crew
+
+    enhance_folder(photos, masks, out, settings, seed, Crew(console=Console(quiet)))

@@ -1,0 +1,63 @@
+"""``coarse2fine evaluate``: a network or masks against true masks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from coarse2fine.cli.settings import parse_settings
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, compare, tell."""
+    parse_settings(evaluate, arguments, "evaluate")
+
+
+def evaluate(
+    what: Annotated[Path, tyro.conf.Positional],
+    truth: Annotated[Path, tyro.conf.Positional],
+    photos: Path | None = None,
+    classes: Path | None = None,
+    out: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Compare a run's network, or a folder of masks, with true masks: IoU per class, mIoU, pixel accuracy.
+
+    One confusion matrix over all photos, as PASCAL VOC does it; pixels of value 255 in the truth do not count.
+
+    Examples:
+      coarse2fine evaluate runs/pets val                   (val/images and val/masks)
+      coarse2fine evaluate runs/pets true_masks --photos photos
+      coarse2fine evaluate predicted_masks true_masks --classes classes.txt
+
+    Args:
+        what: A run folder of fit, or a folder of predicted masks (PNG, pixel = class index).
+        truth: A folder of true masks of the same names, or one with images and masks in it.
+        photos: The photos of the true masks, where truth has no folder images.
+        classes: For a folder of masks: class names in the order of their index, one per line, or a classes.json.
+        out: Where metrics.json goes; default: into the folder evaluation of the run, or the folder of masks.
+        quiet: Print only warnings and errors.
+    """
+    from coarse2fine.console import Console
+    from coarse2fine.evaluation import evaluate_masks, evaluate_network, read_classes
+    from coarse2fine.hardware import count_cores
+    from coarse2fine.inference import Segmenter, is_run
+    from coarse2fine.store import write_json
+
+    console, threads = Console(quiet), count_cores()
+    true_masks = truth / "masks" if (truth / "masks").is_dir() else truth
+    if is_run(what):
+        segmenter = Segmenter.load(what)
+        where = photos or truth / "images"
+        result = evaluate_network(
+            segmenter, where, true_masks, threads, lambda items, total: console.track(items, total, "evaluating")
+        )
+    else:
+        names = read_classes(classes, what, true_masks)
+        result = evaluate_masks(what, true_masks, names, threads)
+    target = out or (what / "evaluation" if is_run(what) else what)
+    path = target if target.suffix == ".json" else target / "metrics.json"
+    write_json(path, result.as_plain())
+    console.show(result.as_table())
+    console.say(f"written: {path}", style="green")

@@ -1,0 +1,68 @@
+"""``coarse2fine fit``: photos with one class label each become masks and a network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from coarse2fine.cli.settings import parse_settings
+from coarse2fine.config import FitConfig, load_config, load_recipe
+
+RECIPE = "small"
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, fit."""
+    recipe, rest = take_option(arguments, "--recipe")
+    file, rest = take_option(rest, "--config")
+    base = load_recipe(recipe or RECIPE)
+    if file:
+        base = load_config(Path(file), base)
+
+    def fit(  # the flags of the command, with their help
+        data: Annotated[Path, tyro.conf.Positional],
+        out: Path,
+        settings: Annotated[FitConfig, tyro.conf.arg(name="")] = base,
+        recipe: str = recipe or RECIPE,
+        config: Path | None = None,
+        truth: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+        quiet: bool = False,
+    ) -> None:
+        """Turn photos with one class label each into pixel masks and a network that finds all classes.
+
+        DATA holds one sub-folder of photos per class, or is a CSV or Parquet table with the columns path and label.
+        The same command on the same RUN goes on where it stopped; a changed setting redoes only what depends on it.
+
+        Examples:
+          coarse2fine fit photos --out runs/pets
+          coarse2fine fit photos --out runs/pets --rounds 4 --coarse.method box --train.epochs 3 4 6
+          coarse2fine fit photos.csv --out runs/pets --recipe paper --truth val
+
+        Args:
+            data: Class folders (DATA/CLASS/**/photo.jpg), or a .csv or .parquet table.
+            out: The run folder: everything goes there.
+            settings: Every setting of every stage.
+            recipe: Settings to begin with. paper: DeepLab v2 on ResNet-101, as published; small: made for two CPU
+                cores or any GPU; demo: trains from scratch in minutes.
+            config: A TOML file with settings, laid over the recipe; config.toml of a run fits.
+            truth: For measuring only, never trained on: a folder with images and masks of other photos, or one
+                with true masks named like yours. May be given twice.
+            quiet: Print only warnings and errors.
+        """
+        from coarse2fine.pipeline import fit as run_fit
+
+        run_fit(data, out, settings, truth, quiet)
+
+    parse_settings(fit, rest, "fit")
+
+
+def take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+    """Take ``--name VALUE`` or ``--name=VALUE`` out of the arguments; its value decides the defaults of the others."""
+    rest = list(arguments)
+    for index, argument in enumerate(rest):
+        if argument == name and index + 1 < len(rest):
+            return rest[index + 1], rest[:index] + rest[index + 2 :]
+        if argument.startswith(f"{name}="):
+            return argument.partition("=")[2], rest[:index] + rest[index + 1 :]
+    return None, rest

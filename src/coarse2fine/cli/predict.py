@@ -1,0 +1,70 @@
+"""``coarse2fine predict``: a network and photos become masks with all classes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from coarse2fine.cli.settings import parse_settings
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, predict, tell."""
+    parse_settings(predict, arguments, "predict")
+
+
+def predict(
+    run: Annotated[Path, tyro.conf.Positional],
+    photos: Annotated[tuple[str, ...], tyro.conf.Positional],
+    out: Path,
+    size_px: int | None = None,
+    flip: bool | None = None,
+    scales: tuple[float, ...] | None = None,
+    batch: int = 8,
+    overlays: bool = True,
+    scores: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Find all classes of a trained network in any photos.
+
+    Writes OUT/masks/PHOTO.png (palette PNG at the photo's size, pixel = class index), OUT/overlays/PHOTO.jpg,
+    OUT/found.csv (classes and their share of each photo) and OUT/classes.json.
+
+    Examples:
+      coarse2fine predict runs/pets holiday/ --out masks
+      coarse2fine predict runs/pets a.jpg 'more/**/*.png' --out masks --scores --size-px 480
+
+    Args:
+        run: A run folder of fit, or the model folder in it.
+        photos: Photo files, folders, or glob patterns.
+        out: Where the results go.
+        size_px: Longer side at which the network sees a photo; default: as in training, which is nearly always best.
+        flip: Average with the mirrored photo; default: as the run was set.
+        scales: Average over these multiples of the size; default: as the run was set.
+        batch: Photos per step.
+        overlays: Also write the masks laid over the photos.
+        scores: Also write class probabilities, OUT/scores/PHOTO.npz.
+        quiet: Print only warnings and errors.
+    """
+    from coarse2fine.config import PredictConfig
+    from coarse2fine.console import Console
+    from coarse2fine.errors import ConfigError
+    from coarse2fine.inference import Segmenter
+    from coarse2fine.prediction import predict_photos
+    from coarse2fine.stages import Crew
+
+    if not photos:
+        raise ConfigError("predict needs photos: files, folders or glob patterns after the run folder.")
+    segmenter = Segmenter.load(run)
+    config = PredictConfig(
+        size_px=size_px or segmenter.size_px,
+        flip=segmenter.flip if flip is None else flip,
+        scales=scales or segmenter.scales,
+        batch=batch,
+    )
+    crew = Crew(console=Console(quiet))
+    skipped = predict_photos(segmenter.seen_with(config), photos, out, config.batch, crew, overlays, scores)
+    for item in skipped:
+        crew.console.warn(f"left out: {item.path}: {item.reason}")
+    crew.console.say(f"masks: {out / 'masks'}", style="green")

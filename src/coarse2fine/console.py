@@ -1,0 +1,125 @@
+"""What a person sees: progress with rate and time left, warnings, summaries; plain lines when no terminal listens."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias, TypeVar
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+Item = TypeVar("Item")
+Advance: TypeAlias = Callable[[int], None]
+
+PLAIN_LINE_EVERY_S = 10.0
+
+
+class Console:
+    """Prints for one process; ``quiet`` leaves only warnings and errors.
+
+    Args:
+        quiet: Print nothing but warnings and errors.
+        silent: Print nothing at all: for the processes beside the first.
+    """
+
+    def __init__(self, quiet: bool = False, silent: bool = False) -> None:
+        self.quiet = quiet or silent
+        self.silent = silent
+        self._out = RichConsole(highlight=False, soft_wrap=True)
+        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print one line."""
+        if not self.quiet:
+            self._out.print(escape(text), style=style or None)
+
+    def warn(self, text: str) -> None:
+        """Print one line that matters even with ``quiet``."""
+        if not self.silent:
+            self._err.print(escape(text), style="yellow")
+
+    def show(self, table: Table) -> None:
+        """Print a table."""
+        if not self.quiet:
+            self._out.print(table)
+
+    @contextmanager
+    def progress(self, total: int, title: str, done: int = 0, unit: str = "photos") -> Iterator[Advance]:
+        """Show how many of ``total`` are done, the rate and the time left.
+
+        Args:
+            total: How many there are in all.
+            title: What is being done.
+            done: How many were done before, by a run that was stopped.
+            unit: What is counted.
+
+        Yields:
+            A function to call with the number of units that were just finished.
+        """
+        if self.quiet:
+            yield lambda _count: None
+        elif self._out.is_terminal:
+            columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), _Rate(unit))
+            with Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True), console=self._out) as bar:
+                task = bar.add_task(title, total=total, completed=done)
+                yield lambda count: bar.advance(task, count)
+        else:
+            lines = _PlainProgress(self, total, title, done, unit)
+            yield lines.advance
+            lines.end()
+
+    def track(
+        self, items: Iterable[Item], total: int, title: str, done: int = 0, unit: str = "photos"
+    ) -> Iterator[Item]:
+        """Yield ``items`` under :meth:`progress`."""
+        with self.progress(total, title, done, unit) as advance:
+            for item in items:
+                yield item
+                advance(1)
+
+
+class _PlainProgress:
+    """Progress as plain lines, one every ten seconds."""
+
+    def __init__(self, console: Console, total: int, title: str, done: int, unit: str) -> None:
+        self.console, self.total, self.title, self.unit = console, total, title, unit
+        self.before = self.count = done
+        self.began = self.said = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        self.count += count
+        if time.monotonic() - self.said >= PLAIN_LINE_EVERY_S:
+            self.said = time.monotonic()
+            rate = self._rate()
+            left = format_seconds((self.total - self.count) / rate)
+            self.console.say(f"{self.title}: {self.count}/{self.total} {self.unit}, {rate:.1f}/s, {left} left")
+
+    def end(self) -> None:
+        took = format_seconds(time.monotonic() - self.began)
+        self.console.say(f"{self.title}: {self.count}/{self.total} {self.unit} in {took}, {self._rate():.1f}/s")
+
+    def _rate(self) -> float:
+        return max(self.count - self.before, 1e-9) / max(time.monotonic() - self.began, 1e-9)
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text(f"{rate:.1f} {self.unit}/s" if rate else "", style="cyan")
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration as people say it: ``4 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

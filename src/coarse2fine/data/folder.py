@@ -1,0 +1,153 @@
+"""Class folders: one sub-folder of photos per class."""
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from coarse2fine.data.photos import PHOTO_ENDINGS, find_photos, is_hidden
+from coarse2fine.errors import DataError
+from coarse2fine.types import MAX_CLASSES, Dataset, Photo, Skipped
+
+_ENDINGS = " ".join(PHOTO_ENDINGS)
+
+
+def read_folder(root: Path) -> Dataset:
+    """List ``root/<class>/**/<photo>`` without decoding a photo.
+
+    Args:
+        root: Folder whose sub-folders are the classes; hidden ones are passed over.
+
+    Returns:
+        Classes sorted by name; loose photos, empty class folders and names that are not UTF-8 are among the skipped.
+
+    Raises:
+        DataError: ``root`` is no folder, has no class folder with photos, one called background, or too many.
+    """
+    folders = _list_class_folders(root)
+    _refuse_background(folders, root)
+    files, skipped = _split_usable(root)
+    labels = [file.relative_to(root).parts[0] for file in files]
+    empty = sorted(set(folders) - set(labels))
+    if not folders:
+        loose = f"{len(skipped)} loose photos" if skipped else "nothing usable"
+        raise DataError(
+            f"{root} must hold one sub-folder of photos per class, such as {root / 'cat' / '1.jpg'}; found {loose}."
+        )
+    if not files:
+        raise DataError(f"{root} holds no images ({_ENDINGS}) in {', '.join(empty)}; each class needs at least one.")
+    skipped += [Skipped(root / name, f"holds no images ({_ENDINGS})") for name in empty if _is_text(name)]
+    classes = index_classes(labels, root)
+    names = name_photos([file.relative_to(root).as_posix() for file in files])
+    return make_dataset(classes, zip(files, names, labels, strict=True), skipped)
+
+
+def make_dataset(
+    classes: tuple[str, ...], photos: Iterable[tuple[Path, str, str]], skipped: Iterable[Skipped]
+) -> Dataset:
+    """Put a data set in order.
+
+    Args:
+        classes: Names by index.
+        photos: Path, name and class name of each photo.
+        skipped: What was left out.
+    """
+    index = {name: label for label, name in enumerate(classes)}
+    found = [Photo(path, name, index[label]) for path, name, label in photos]
+    return Dataset(
+        classes=classes,
+        photos=tuple(sorted(found, key=lambda photo: photo.name)),
+        skipped=tuple(sorted(skipped, key=lambda one: str(one.path))),
+    )
+
+
+def index_classes(labels: Iterable[str], where: Path) -> tuple[str, ...]:
+    """Class names by index: background, then each label once, sorted.
+
+    Args:
+        labels: Class names, repeated or not.
+        where: The data set, for the message.
+
+    Raises:
+        DataError: A class is called background, or there are more than ``MAX_CLASSES``.
+    """
+    names = sorted(set(labels))
+    _refuse_background(names, where)
+    if len(names) > MAX_CLASSES:
+        raise DataError(
+            f"{where} holds {len(names)} classes, at most {MAX_CLASSES} fit an 8-bit mask; merge or remove some."
+        )
+    return ("background", *names)
+
+
+def name_photos(files: Sequence[str]) -> list[str]:
+    """Unique names, also where the disk ignores case or composes accents.
+
+    A name is the file without its ending; where two would be the same they keep it, and where that is not enough they
+    get a hash of the file's own name instead.
+
+    Args:
+        files: ``<class folder>/<photo with ending>``, each different.
+
+    Returns:
+        Names in the order of ``files``; each depends on the set of files alone, not on their order.
+    """
+    names = [_drop_ending(file) for file in files]
+    for rename in (str, _add_hash):
+        uses = Counter(_fold(name) for name in names)
+        names = [rename(file) if uses[_fold(name)] > 1 else name for file, name in zip(files, names, strict=True)]
+    return names
+
+
+def hash_text(text: str) -> str:
+    """Eight hexadecimal digits that stand for ``text``."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def _refuse_background(names: Sequence[str], where: Path) -> None:
+    for name in names:
+        if name.casefold() == "background":
+            raise DataError(f"{where}: no class may be called '{name}', which means every other pixel; rename it.")
+
+
+def _list_class_folders(root: Path) -> list[str]:
+    try:
+        return [path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path.name)]
+    except OSError as error:
+        raise DataError(
+            f"{root} must be a folder with one sub-folder of photos per class ({error.strerror})."
+        ) from error
+
+
+def _split_usable(root: Path) -> tuple[list[Path], list[Skipped]]:
+    usable, skipped = [], []
+    for file in find_photos(root):
+        if not _is_text(str(file.relative_to(root))):
+            skipped.append(Skipped(_replace_bad_bytes(file), "its name is not UTF-8 text; rename it"))
+        elif file.parent == root:
+            skipped.append(Skipped(file, "lies outside the class folders; move it into one"))
+        else:
+            usable.append(file)
+    return usable, skipped
+
+
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _replace_bad_bytes(file: Path) -> Path:
+    return Path(os.fsencode(file).decode("utf-8", "replace"))
+
+
+def _drop_ending(file: str) -> str:
+    return PurePosixPath(file).with_suffix("").as_posix()
+
+
+def _add_hash(file: str) -> str:
+    return f"{_drop_ending(file)}-{hash_text(file)}"
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,158 @@
+"""Manifests: a CSV or Parquet table with a path and a label per row."""
+
+import csv
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from coarse2fine.data.folder import hash_text, index_classes, make_dataset, name_photos
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.types import Dataset, Skipped
+
+_MAX_NAME_BYTES = 120
+_UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
+_HASHED = re.compile(r".*-[0-9a-f]{8}", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Row:
+    where: str
+    path: str
+    label: str
+
+
+def read_manifest(file: Path) -> Dataset:
+    """List the photos of a table without decoding one.
+
+    Args:
+        file: ``.csv`` (UTF-8; comma, semicolon or tab) or ``.parquet``, with the columns ``path`` and ``label`` in any
+            case and order; others are ignored. Paths count from the folder of ``file`` and may not leave it.
+
+    Returns:
+        Classes are the labels, sorted as text. Rows that cannot be used are among the skipped, with their line.
+
+    Raises:
+        DataError: ``file`` cannot be read, lacks a column or a usable row, has a label background or too many labels.
+        ConfigError: Parquet without pyarrow.
+    """
+    rows = _read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
+    folder, real_folder = str(file.parent.absolute()), os.path.realpath(file.parent)
+    located = [(row, _locate(row, folder, real_folder)) for row in rows]
+    skipped = [
+        Skipped(Path(row.path or file), f"{row.where}: {found}") for row, found in located if isinstance(found, str)
+    ]
+    usable, repeated = _settle([(row, found) for row, found in located if isinstance(found, Path)])
+    skipped += repeated
+    if not usable:
+        first = f"; the first was left out because of {skipped[0].reason}" if skipped else ""
+        raise DataError(f"{file} must hold at least one row with a photo and a label, found {len(rows)} rows{first}.")
+    labels = [row.label for row, _ in usable]
+    names = name_photos([f"{safe_name(row.label)}/{path.as_posix()}" for row, path in usable])
+    photos = zip((file.parent / path for _, path in usable), names, labels, strict=True)
+    return make_dataset(index_classes(labels, file), photos, skipped)
+
+
+def safe_name(text: str) -> str:
+    """A file name for a label that every operating system takes.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        ``text`` itself where it is fit; otherwise what is left of it, and a hash of all of it, so that different labels
+        have different names. 1 to 120 bytes of UTF-8.
+    """
+    clean = _UNSAFE.sub("_", text).strip(". ") or "_"
+    if _DEVICE.fullmatch(clean):
+        clean = f"_{clean}"
+    if clean == text and len(text.encode()) <= _MAX_NAME_BYTES and not _HASHED.fullmatch(text):
+        return text
+    start = clean.encode()[: _MAX_NAME_BYTES - 9].decode("utf-8", "ignore")
+    return f"{start}-{hash_text(text)}"
+
+
+def _read_csv(file: Path) -> list[_Row]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            header = lines.readline()
+            delimiter = max(",;\t", key=header.count)
+            reader = csv.reader(chain([header], lines), delimiter=delimiter)
+            path_at, label_at = _find_columns(next(reader, []), file)
+            return _collect_rows(reader, path_at, label_at)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror}).") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} must be a table in UTF-8 text: {error}.") from error
+
+
+def _collect_rows(reader: Any, path_at: int, label_at: int) -> list[_Row]:
+    rows = []
+    line = reader.line_num + 1
+    for cells in reader:
+        if cells:
+            path, label = (cells[at].strip() if at < len(cells) else "" for at in (path_at, label_at))
+            rows.append(_Row(f"line {line}", path, label))
+        line = reader.line_num + 1
+    return rows
+
+
+def _read_parquet(file: Path) -> list[_Row]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ConfigError(f"Reading {file} needs pyarrow: pip install coarse2fine[parquet].") from error
+    try:
+        with parquet.ParquetFile(file) as table:
+            columns = table.schema_arrow.names
+            wanted = [columns[at] for at in _find_columns(columns, file)]
+            cells = [table.read(columns=[name]).column(0).to_pylist() for name in wanted]
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
+    texts = [["" if cell is None else str(cell).strip() for cell in column] for column in cells]
+    return [_Row(f"row {at}", path, label) for at, (path, label) in enumerate(zip(*texts, strict=True), start=1)]
+
+
+def _find_columns(header: Sequence[str], file: Path) -> tuple[int, int]:
+    names = [name.strip().casefold() for name in header]
+    if names.count("path") == 1 and names.count("label") == 1:
+        return names.index("path"), names.index("label")
+    found = ", ".join(header) or "none"
+    raise DataError(f"{file} must have one column called path and one called label; its columns are: {found}.")
+
+
+def _locate(row: _Row, folder: str, real_folder: str) -> Path | str:
+    """The row's photo, relative to ``folder``, or why there is none."""
+    if not row.path:
+        return "the path is empty"
+    if not row.label:
+        return "the label is empty"
+    try:
+        relative = os.path.relpath(Path(folder, row.path), folder)
+        real = os.path.realpath(f"{real_folder}/{relative}")
+    except ValueError:  # a null character, or another drive of Windows
+        return "no such file"
+    if Path(relative).parts[:1] == ("..",) or not Path(real).is_relative_to(real_folder):
+        return f"leaves {folder}, the folder of the table"
+    return Path(relative) if Path(real).is_file() else "no such file"
+
+
+def _settle(rows: list[tuple[_Row, Path]]) -> tuple[list[tuple[_Row, Path]], list[Skipped]]:
+    """Keep each photo once; one with several labels not at all."""
+    by_path: dict[Path, list[_Row]] = {}
+    for row, path in rows:
+        by_path.setdefault(path, []).append(row)
+    usable, skipped = [], []
+    for path, same in by_path.items():
+        if len({row.label for row in same}) > 1:
+            labels = ", ".join(f"{row.where} '{row.label}'" for row in same)
+            skipped += [Skipped(Path(row.path), f"{row.where}: labelled differently ({labels})") for row in same]
+        else:
+            usable.append((same[0], path))
+            skipped += [Skipped(Path(row.path), f"{row.where}: repeats {same[0].where}") for row in same[1:]]
+    return usable, skipped

@@ -1,0 +1,70 @@
+"""What each stage's files depend on: only a change of these redoes the stage."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, RefineConfig, Settings
+from coarse2fine.store import hash_of
+from coarse2fine.types import Photo
+
+_COARSE = {"saliency": ("threshold", "max_side_px"), "box": ("box_share",), "folder": ("folder",)}
+_GRABCUT = {"box": ("iterations", "max_side_px", "box"), "mask": ("iterations", "max_side_px", "band_share")}
+_TRAINING_APART = ("epochs", "loader_workers", "checkpoint_photos")
+
+
+def coarse_settings(config: CoarseConfig) -> dict[str, Any]:
+    """Settings that decide the coarse masks."""
+    return _pick(config, "coarse", ("method", *_COARSE[config.method]))
+
+
+def enhance_settings(config: EnhanceConfig, start: Literal["box", "mask"], seed: int) -> dict[str, Any]:
+    """Settings that decide the enhanced masks, for a start from boxes or from masks."""
+    if config.method == "none":
+        return {"enhance.method": "none"}
+    if config.method == "box":
+        return _pick(config, "enhance", ("method", "box"))
+    chosen = _pick(config, "enhance", ("method", *_GRABCUT[start]))
+    return chosen | {"enhance.start": start, "seed": seed}
+
+
+def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
+    """Settings that decide the weights of a round, beside its masks."""
+    train = _pick(
+        config.train, "train", [name for name in type(config.train).model_fields if name not in _TRAINING_APART]
+    )
+    network = _pick(config.network, "network", list(type(config.network).model_fields))
+    network["network.encoder_weights"] = _describe_weights(config.network.encoder_weights)
+    limits = _pick(config.refine, "refine", ("min_share", "max_share")) if number > 1 else {}
+    return {**train, **network, **limits, "train.epochs": epochs_of(config, number), "seed": config.seed}
+
+
+def refine_settings(config: RefineConfig, size_px: int) -> dict[str, Any]:
+    """Settings that decide the masks a network gives its training photos."""
+    return _pick(config, "refine", ("constrain", "flip", "scales")) | {"size_px": size_px}
+
+
+def epochs_of(config: FitConfig, number: int) -> int:
+    """Epochs of a round, counted from 1."""
+    return config.train.epochs[min(number, len(config.train.epochs)) - 1]
+
+
+def describe_photos(photos: Sequence[Photo]) -> str:
+    """How many photos there are, and a fingerprint of their names, labels and sizes in bytes."""
+    key = hash_of([(photo.name, photo.label, photo.path.stat().st_size) for photo in photos])
+    return f"{len(photos)} ({key})"
+
+
+def _describe_weights(given: str) -> str:
+    """Weights by content, so that a moved file stays the same and a changed one does not."""
+    path = Path(given)
+    if not path.is_file():
+        return given
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _pick(settings: Settings, prefix: str, names: Sequence[str]) -> dict[str, Any]:
+    plain = settings.model_dump(mode="json", include=set(names))
+    return {f"{prefix}.{name}": value for name, value in plain.items()}

@@ -1,0 +1,42 @@
+"""What this machine can do: cores, device, number format."""
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pick_device(local_rank: int = 0) -> "torch.device":
+    """The CUDA GPU of this process where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def pick_dtype(precision: Literal["auto", "bf16", "fp32"], device: "torch.device") -> "torch.dtype":
+    """The number format of forward and backward passes.
+
+    Args:
+        precision: ``auto`` is bfloat16 where the processor computes in it, else float32.
+        device: Where the network runs.
+    """
+    import torch
+
+    if precision == "auto":
+        return torch.bfloat16 if _computes_bfloat16(device) else torch.float32
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _computes_bfloat16(device: "torch.device") -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public name for these yet
+    return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)

@@ -1,0 +1,112 @@
+"""Many photos on all cores, and many processes under one launcher.
+
+Threads suffice inside a process: OpenCV, Pillow and torch release the interpreter lock. Under ``torchrun`` or SLURM
+each process takes its share of the photos; :func:`barrier` is where they wait for each other.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import TypeVar
+
+from coarse2fine.hardware import count_cores
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LONGEST_STAGE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of one run, as the launcher (``torchrun`` or SLURM) set them in the environment."""
+
+    rank: int = 0
+    size: int = 1
+    local_size: int = 1
+
+    @property
+    def nodes(self) -> int:
+        """Machines that take part."""
+        return max(1, self.size // self.local_size)
+
+    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+        """This process's part of ``items``: every ``size``-th one."""
+        return items[self.rank :: self.size]
+
+
+def find_world() -> World:
+    """Read what the launcher says; one process where there is none."""
+    env = os.environ
+    if "WORLD_SIZE" in env and "RANK" in env:
+        return World(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_WORLD_SIZE", "1")))
+    if "SLURM_NTASKS" in env and "SLURM_PROCID" in env and env.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        size = int(env["SLURM_NTASKS"])
+        return World(int(env["SLURM_PROCID"]), size, max(1, size // int(env.get("SLURM_NNODES", "1"))))
+    return World()
+
+
+def join_world(world: World, gpu: bool) -> None:
+    """Connect the processes, so that :func:`barrier` and the training can meet; nothing to do for one process."""
+    if world.size == 1:
+        return
+    import torch.distributed
+
+    if not torch.distributed.is_initialized():
+        if "MASTER_ADDR" not in os.environ:
+            _name_slurm_master(world)
+        backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+        torch.distributed.init_process_group(backend, timeout=LONGEST_STAGE, rank=world.rank, world_size=world.size)
+
+
+def _name_slurm_master(world: World) -> None:
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    environment = SLURMEnvironment()
+    os.environ["MASTER_ADDR"] = environment.main_address
+    os.environ["MASTER_PORT"] = str(environment.main_port)
+
+
+def leave_world(world: World) -> None:
+    """Disconnect from the other processes."""
+    if world.size > 1:
+        import torch.distributed
+
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def barrier(world: World) -> None:
+    """Wait until every process has come this far."""
+    if world.size > 1:
+        import torch
+        import torch.distributed
+
+        torch.distributed.all_reduce(torch.zeros(1))
+
+
+def count_threads(world: World) -> int:
+    """Threads for this process's mask stages: its share of the machine's cores."""
+    return max(1, count_cores() // world.local_size)
+
+
+def map_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """Yield ``work(item)`` in order, ``threads`` at a time, with a bounded number in flight.
+
+    An exception of ``work`` is raised here, and nothing further is started.
+    """
+    source = iter(items)
+    with ThreadPoolExecutor(threads) as pool:
+        ahead: deque[Future[Result]] = deque(pool.submit(work, item) for item in islice(source, 2 * threads))
+        try:
+            while ahead:
+                result = ahead.popleft().result()
+                ahead.extend(pool.submit(work, item) for item in islice(source, 1))
+                yield result
+        finally:
+            for future in ahead:
+                future.cancel()

@@ -1,0 +1,202 @@
+"""Algorithm 1 of the paper: the order of the stages and the recursion, nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from coarse2fine.config import FitConfig, load_recipe
+from coarse2fine.console import Console
+from coarse2fine.dependencies import (
+    coarse_settings,
+    describe_photos,
+    enhance_settings,
+    epochs_of,
+    refine_settings,
+    training_settings,
+)
+from coarse2fine.errors import DataError
+from coarse2fine.evaluation import Truth, measure
+from coarse2fine.hardware import pick_device
+from coarse2fine.inference import Segmenter, load_weights, save_weights
+from coarse2fine.networks.deeplab import build_network
+from coarse2fine.parallel import find_world, join_world, leave_world
+from coarse2fine.preparation import prepare
+from coarse2fine.seeds import seed_of
+from coarse2fine.stages import (
+    Crew,
+    enhance_masks,
+    filter_masks,
+    find_empty,
+    make_coarse_masks,
+    refine_masks,
+    run_stage,
+)
+from coarse2fine.store import Run, Stage, hash_of, read_json, write_json
+from coarse2fine.summary import show_end, show_round
+from coarse2fine.training import Round, train_round
+from coarse2fine.types import Dataset
+
+
+def fit(
+    data: Path | str,
+    out: Path | str,
+    settings: FitConfig | None = None,
+    truth: Sequence[Path | str] = (),
+    quiet: bool = True,
+) -> Run:
+    """Turn photos with one label each into masks and a network; go on where an earlier call stopped.
+
+    Args:
+        data: Class folders, or a CSV or Parquet manifest with the columns path and label.
+        out: The run folder.
+        settings: Every setting; default: the recipe ``small``.
+        truth: For measuring only: folders with ``images`` and ``masks``, or with true masks named like the photos.
+        quiet: Print nothing but warnings.
+
+    Returns:
+        The run folder's places.
+
+    Raises:
+        ConfigError: Settings cannot work.
+        DataError: The photos or the run folder cannot be used.
+
+    Source: the paper, Algorithm 1.
+    """
+    world = find_world()
+    crew = Crew(world, Console(quiet, silent=world.rank > 0))
+    join_world(world, gpu=pick_device().type == "cuda")
+    try:
+        config = settings or load_recipe("small")
+        run = Run(Path(out))
+        dataset, truths = prepare(Path(data), run, config, [Path(path) for path in truth], crew)
+        _Fit(run, dataset, config, crew, truths).go()
+        return run
+    finally:
+        leave_world(world)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One run: its places, its photos, its settings, who works, and the truth to measure with."""
+
+    run: Run
+    dataset: Dataset
+    config: FitConfig
+    crew: Crew
+    truth: Truth
+
+    def go(self) -> None:
+        masks = self.enhance(0, self.make_coarse())
+        left_out = dict.fromkeys(find_empty(self.dataset.photos, masks.folder, self.crew), "foreground is empty")
+        self.report(0, [masks], left_out)
+        for number in range(1, self.config.rounds + 1):
+            trained, segmenter = self.train(number, masks, left_out)
+            refined = self.refine(number, trained, segmenter)
+            left_out = self.filter(number)
+            masks = self.enhance(number, refined)
+            self.report(number, [trained, refined, masks], left_out, segmenter)
+        self.save(segmenter)
+
+    def make_coarse(self) -> Stage:
+        config, photos = self.config.coarse, self.dataset.photos
+        settings = coarse_settings(config) | {"photos": describe_photos(photos)}
+        stage = Stage(self.run.coarse, "coarse masks", settings)
+        run_stage(stage, self.crew, lambda: make_coarse_masks(photos, stage.folder, config, self.crew))
+        return stage
+
+    def enhance(self, number: int, rough: Stage) -> Stage:
+        config, photos = self.config.enhance, self.dataset.photos
+        if number and not config.between_rounds:
+            config = config.model_copy(update={"method": "none"})
+        start = config.start if number else config.coarse_start
+        settings = enhance_settings(config, start, self.config.seed)
+        stage = Stage(self.run.enhanced(number), _title(number, "enhancement"), settings, (rough.key,))
+        run_stage(
+            stage,
+            self.crew,
+            lambda: enhance_masks(
+                photos, rough.folder, stage.folder, config, start, self.config.seed, self.crew, stage.title
+            ),
+        )
+        return stage
+
+    def train(self, number: int, masks: Stage, left_out: Mapping[str, str]) -> tuple[Stage, Segmenter]:
+        config, folder = self.config, self.run.training(number)
+        photos = [photo for photo in self.dataset.photos if photo.name not in left_out]
+        if not photos:
+            raise DataError(
+                f"Round {number} needs at least one photo to train on, but the masks of all were left out (see "
+                f"{self.run.round(number - 1)}); widen refine.min_share and refine.max_share or change coarse.method."
+            )
+        stage = Stage(folder, _title(number, "training"), training_settings(config, number), (masks.key,))
+        torch.manual_seed(seed_of(config.seed, number, 0))
+        network = build_network(config.network, len(self.dataset.classes))
+        if number > 1 and config.train.start == "warm":
+            load_weights(network, self.run.weights(number - 1))
+        task = Round(
+            config.network.encoder,
+            photos,
+            masks.folder,
+            config.train,
+            epochs_of(config, number),
+            seed_of(config.seed, number),
+            folder,
+            stage.title,
+        )
+
+        def work() -> dict[str, object]:
+            loss = train_round(network, task, self.crew.world, self.crew.console)
+            if self.crew.leads:
+                save_weights(network, self.run.weights(number))
+            return {"loss": round(loss, 5), "photos": len(photos)}
+
+        if not run_stage(stage, self.crew, work):
+            load_weights(network, self.run.weights(number))
+        view = (config.refine.flip, config.refine.scales, config.train.precision)
+        return stage, Segmenter(network, self.dataset.classes, config.network, config.view_px, *view).ready()
+
+    def refine(self, number: int, trained: Stage, segmenter: Segmenter) -> Stage:
+        config, photos = self.config.refine, self.dataset.photos
+        settings = refine_settings(config, segmenter.size_px)
+        stage = Stage(self.run.refined(number), _title(number, "refined masks"), settings, (trained.key,))
+        run_stage(
+            stage, self.crew, lambda: refine_masks(photos, segmenter, stage.folder, config, self.crew, stage.title)
+        )
+        return stage
+
+    def filter(self, number: int) -> dict[str, str]:
+        reasons = filter_masks(self.dataset.photos, self.run.refined(number), self.config.refine, self.crew)
+        if self.crew.leads:
+            write_json(self.run.round(number) / "kept.json", reasons)
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    def report(
+        self, number: int, stages: Sequence[Stage], left_out: Mapping[str, str], segmenter: Segmenter | None = None
+    ) -> None:
+        if self.crew.leads:
+            path = self.run.metrics(number)
+            key = hash_of([stages[-1].key, self.truth.key, self.config.predict.model_dump(mode="json")])
+            figures = read_json(path) if path.exists() else {}
+            if figures.get("key") != key:
+                masks = {stage.folder.name: stage.folder for stage in stages if stage.folder.name != "training"}
+                masks |= {"coarse": self.run.coarse} if number == 0 else {}
+                view = self.last_view(segmenter) if segmenter else None
+                figures = measure(self.truth, self.dataset.photos, masks, view, self.crew.threads)
+                write_json(path, figures | {"key": key, "round": number, "left_out": len(left_out)})
+            show_round(self.crew.console, number, figures, stages, len(self.dataset.photos), left_out)
+        self.crew.wait()
+
+    def last_view(self, segmenter: Segmenter) -> Segmenter:
+        return segmenter.seen_with(self.config.predict)
+
+    def save(self, segmenter: Segmenter) -> None:
+        if self.crew.leads:
+            self.last_view(segmenter).save(self.run.model)
+            show_end(self.crew.console, self.run, self.config.rounds)
+        self.crew.wait()
+
+
+def _title(number: int, what: str) -> str:
+    return f"round {number}: {what}" if number else what

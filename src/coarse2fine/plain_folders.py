@@ -1,0 +1,89 @@
+"""Single stages on plain folders, without a run: what the commands ``coarse`` and ``enhance`` do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from coarse2fine.config import CoarseConfig, EnhanceConfig
+from coarse2fine.data import list_photos, read_image
+from coarse2fine.dependencies import coarse_settings, enhance_settings
+from coarse2fine.enhance import enhancer_from
+from coarse2fine.errors import DataError
+from coarse2fine.evaluation import pair_with_truth
+from coarse2fine.masks import classes_in
+from coarse2fine.prediction import name_below_common_folder
+from coarse2fine.stages import Crew, make_coarse_masks, write_masks
+from coarse2fine.store import claim_folder, mask_path, read_mask
+from coarse2fine.types import Enhanced, Enhancer, Image, Mask, Photo
+
+
+def coarse_folder(photos: Sequence[Path | str], out: Path, config: CoarseConfig, crew: Crew) -> None:
+    """Write ``<photo>.png``, 1 = foreground, for every photo.
+
+    Args:
+        photos: Files, folders, glob patterns.
+        out: Where the masks go; the same call goes on with what is there.
+        config: How the foreground is found.
+        crew: Who works.
+
+    Raises:
+        DataError: A photo cannot be read, or the folder holds masks made with other settings.
+    """
+    paths = list_photos(photos)
+    claim_folder(out, coarse_settings(config))
+    named = [Photo(path, name, 1) for path, name in zip(paths, name_below_common_folder(paths), strict=True)]
+    make_coarse_masks(named, out, config, crew)
+    crew.console.say(f"masks: {out}", style="green")
+
+
+def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, seed: int, crew: Crew) -> None:
+    """Write ``<photo>.png``, enhanced class by class, for every mask that has a photo of the same name.
+
+    Args:
+        photos: Folder of photos.
+        masks: Folder of their rough masks.
+        out: Where the enhanced masks go; the same call goes on with what is there.
+        config: How masks are enhanced; ``start`` counts.
+        seed: Makes GrabCut repeatable.
+        crew: Who works.
+
+    Raises:
+        DataError: A mask has no photo or another size, a file cannot be read, or the folder holds masks made with
+            other settings.
+    """
+    pairs = pair_with_truth(list_photos([photos]), photos, masks)
+    claim_folder(out, enhance_settings(config, config.start, seed))
+    enhance = enhancer_from(config, config.start, seed)
+
+    def make(photo: Photo) -> Enhanced:
+        image, mask = read_image(photo.path), read_mask(mask_path(masks, photo.name))
+        try:
+            return enhance_each_class(image, mask, enhance)
+        except DataError as error:
+            raise DataError(f"{photo.path}: {error}") from error
+
+    named = [Photo(path, true.relative_to(masks).with_suffix("").as_posix(), 1) for path, true in pairs]
+    notes = write_masks(named, out, make, "enhancement", crew)
+    if notes:
+        crew.console.warn(f"{len(notes)} masks were kept as they were: see {out / 'notes.json'}")
+    crew.console.say(f"masks: {out}", style="green")
+
+
+def enhance_each_class(image: Image, mask: Mask, enhance: Enhancer) -> Enhanced:
+    """Enhance every class of a mask on its own; where two meet, the smaller one lies on top.
+
+    Args:
+        image: The photo, shape (H, W, 3).
+        mask: Class indices, shape (H, W).
+        enhance: Enhances one binary mask.
+
+    Returns:
+        Class indices, shape (H, W), and the notes of all classes.
+    """
+    pieces = {label: enhance(image, (mask == label).astype(np.uint8)) for label in classes_in(mask)}
+    result = np.zeros_like(mask)
+    for label in sorted(pieces, key=lambda label: -int(pieces[label].mask.sum())):
+        result[pieces[label].mask > 0] = label
+    notes = [note for _, note in pieces.values() if note]
+    return Enhanced(result, "; ".join(notes) or (None if pieces else "empty"))

@@ -1,0 +1,124 @@
+"""A network and any photos in; masks, overlays and a table of what was found out, in constant memory."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from coarse2fine.data import list_photos, name_photos, read_image
+from coarse2fine.data.photos import read_size
+from coarse2fine.errors import DataError
+from coarse2fine.inference import Segmenter, likeliest, score_files
+from coarse2fine.masks import overlay
+from coarse2fine.parallel import map_threads
+from coarse2fine.stages import Crew
+from coarse2fine.store import mask_path, write_atomically, write_json, write_mask
+from coarse2fine.types import Image, Mask, Scores, Skipped
+
+OVERLAY_MAX_SIDE_PX = 1600
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a network found in a photo.
+
+    Attributes:
+        name: Where its files lie below ``masks``, ``overlays`` and ``scores``, without ending.
+        shares: Share of the photo's pixels by class index, background left out, only classes that occur.
+    """
+
+    name: str
+    shares: dict[int, float]
+
+
+def predict_photos(
+    segmenter: Segmenter,
+    photos: Sequence[Path | str],
+    out: Path,
+    batch: int,
+    crew: Crew,
+    overlays: bool = True,
+    scores: bool = False,
+) -> list[Skipped]:
+    """Write ``masks/<photo>.png``, ``overlays/<photo>.jpg`` and ``found.csv`` for every photo.
+
+    Args:
+        segmenter: The network.
+        photos: Files, folders, glob patterns.
+        out: Where everything goes; names follow the photos' paths below the folder they have in common.
+        batch: Photos per step.
+        crew: Who works.
+        overlays: Also lay the masks over the photos.
+        scores: Also write the class probabilities, ``scores/<photo>.npz`` with ``scores``, float16 (C, h, w), at
+            the working size.
+
+    Returns:
+        Photos that could not be read, and why.
+
+    Raises:
+        DataError: There are no photos, or none can be read.
+    """
+    paths = list_photos(photos)
+    names = name_below_common_folder(paths)
+    skipped: list[Skipped] = []
+
+    def leave_out(index: int, reason: str) -> None:
+        skipped.append(Skipped(paths[index], reason))
+
+    def write(scored: tuple[int, Scores]) -> Found:
+        index, probabilities = scored
+        mask = likeliest(probabilities, *read_size(paths[index]))
+        write_mask(mask_path(out / "masks", names[index]), mask)
+        if scores:
+            _write_scores(out / "scores" / f"{names[index]}.npz", probabilities)
+        if overlays:
+            _write_overlay(out / "overlays" / f"{names[index]}.jpg", read_image(paths[index]), mask)
+        labels, counts = np.unique(mask, return_counts=True)
+        shares = zip(labels.tolist(), (counts / mask.size).tolist(), strict=True)
+        return Found(names[index], {label: share for label, share in shares if label})
+
+    scored = score_files(segmenter, paths, batch, crew.threads, leave_out=leave_out)
+    done = crew.console.track(map_threads(write, scored, crew.threads), len(paths), "predicting")
+    _write_table(out / "found.csv", done, segmenter.classes)
+    write_json(out / "classes.json", list(segmenter.classes))
+    if len(skipped) == len(paths):
+        raise DataError(
+            f"None of the {len(paths)} photos can be read; the first: {skipped[0].path}: {skipped[0].reason}."
+        )
+    return sorted(skipped, key=lambda item: str(item.path))
+
+
+def name_below_common_folder(paths: Sequence[Path]) -> list[str]:
+    """Names without ending, distinct, by the paths below the deepest folder that holds all of them."""
+    absolute = [path.absolute() for path in paths]
+    common = Path(os.path.commonpath([path.parent for path in absolute]))
+    return name_photos([path.relative_to(common).as_posix() for path in absolute])
+
+
+def _write_overlay(path: Path, image: Image, mask: Mask) -> None:
+    picture = PillowImage.fromarray(overlay(image, mask))
+    picture.thumbnail((OVERLAY_MAX_SIDE_PX, OVERLAY_MAX_SIDE_PX))
+    with write_atomically(path) as file:
+        picture.save(file, format="JPEG", quality=90)
+
+
+def _write_scores(path: Path, scores: Scores) -> None:
+    with write_atomically(path) as file:
+        np.savez_compressed(file, scores=scores.astype(np.float16))
+
+
+def _write_table(path: Path, found: Iterable[Found], classes: Sequence[str]) -> None:
+    with write_atomically(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        rows = csv.writer(text)
+        rows.writerow(["photo", "class", "share_of_pixels"])
+        for item in found:
+            for label, share in item.shares.items() or {0: 1.0}.items():
+                rows.writerow([item.name, classes[label], f"{share:.4f}"])
+        text.flush()
+        text.detach()

@@ -1,0 +1,96 @@
+"""Before hours are spent: everything about data, settings and run folder that can be wrong is found here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from coarse2fine.config import FitConfig, dump_config
+from coarse2fine.data import check_photos, open_dataset
+from coarse2fine.errors import DataError
+from coarse2fine.evaluation import Truth, open_truth
+from coarse2fine.networks.deeplab import build_network
+from coarse2fine.stages import Crew
+from coarse2fine.store import Run, read_json, write_json, write_text
+from coarse2fine.summary import show_start
+from coarse2fine.types import Dataset, Skipped
+
+
+def prepare(data: Path, run: Run, config: FitConfig, truth: Sequence[Path], crew: Crew) -> tuple[Dataset, Truth]:
+    """Read the data set, check every photo, and claim the run folder.
+
+    Returns:
+        The usable photos, and the truth to measure with.
+
+    Raises:
+        ConfigError: The network cannot be built.
+        DataError: No photo is usable, the truth does not fit, or the run folder belongs to another data set.
+    """
+    listed = open_dataset(data)
+    _check_run_folder(run, data, listed)
+    truths = open_truth(truth, listed)
+    build_network(config.network, len(listed.classes))
+    if crew.leads:
+        _check_every_photo(data, listed, run, config, crew)
+    crew.wait()
+    dataset = _usable(listed, run)
+    if not dataset.photos:
+        first = dataset.skipped[0]
+        raise DataError(
+            f"{data} must hold at least one usable photo, but all {len(dataset.skipped)} were left out; "
+            f"the first: {first.path}: {first.reason}."
+        )
+    if crew.leads:
+        write_json(run.classes, list(dataset.classes))
+        write_text(run.config, dump_config(config))
+        show_start(crew.console, dataset, config, data, run)
+    return dataset, truths
+
+
+def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
+    if not run.photos.exists():
+        if run.root.exists() and any(not path.name.startswith(".") for path in run.root.iterdir()):
+            raise DataError(
+                f"The run folder {run.root} must be new, empty, or from an earlier run, but holds other files; "
+                "choose another --out."
+            )
+        return
+    before = read_json(run.photos)
+    paths = {str(photo.path.absolute()) for photo in listed.photos}
+    if before["classes"] != list(listed.classes) or not paths & {*before["usable"], *before["skipped"]}:
+        raise DataError(
+            f"The run folder {run.root} belongs to another data set ({before['data']} with the classes "
+            f"{', '.join(before['classes'][1:])}); choose another --out for {data}."
+        )
+
+
+def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) -> None:
+    """Decode what was not decoded before, and write down what is usable."""
+    before = read_json(run.photos)["usable"] if run.photos.exists() else {}
+    paths = [photo.path for photo in listed.photos]
+    known = {str(path) for path in paths if before.get(str(path.absolute())) == _stamp(path)}
+    checked = check_photos(listed.photos, config.max_megapixels, known)
+    usable: dict[str, str] = {}
+    skipped = {str(item.path): item.reason for item in listed.skipped}
+    for item in crew.console.track(checked, len(listed.photos), "checking photos"):
+        if isinstance(item, Skipped):
+            skipped[str(item.path.absolute())] = item.reason
+        else:
+            usable[str(item.path.absolute())] = _stamp(item.path)
+    write_json(
+        run.photos,
+        {"data": str(data.absolute()), "classes": list(listed.classes), "usable": usable, "skipped": skipped},
+    )
+
+
+def _usable(listed: Dataset, run: Run) -> Dataset:
+    record = read_json(run.photos)
+    photos = tuple(photo for photo in listed.photos if str(photo.path.absolute()) in record["usable"])
+    skipped = tuple(Skipped(Path(path), reason) for path, reason in sorted(record["skipped"].items()))
+    return Dataset(listed.classes, photos, skipped)
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,128 @@
+"""What one training step sees: photos and masks, cut and varied together, in an order that a resumed run repeats."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from coarse2fine.config import TrainConfig
+from coarse2fine.data.photos import read_image
+from coarse2fine.seeds import seed_of
+from coarse2fine.store import mask_path, read_mask
+from coarse2fine.types import IGNORE, Photo
+
+GREY = (124, 116, 104)
+"""What fills a crop beyond the photo's edge: ImageNet's mean colour."""
+
+
+class Draw(NamedTuple):
+    """One sample of the stream: which photo, and on which pass over the photos."""
+
+    epoch: int
+    photo: int
+
+
+class StreamSampler(Sampler[list[Draw]]):
+    """Batches from an endless stream of passes over the photos, each pass in a new order.
+
+    The order depends on the seed alone, so a run can go on at any step. Every batch is full, however few the photos.
+
+    Args:
+        photos: Number of photos.
+        batch: Photos per step, over all processes.
+        first_step: Where to start.
+        last_step: Where to end, exclusive.
+        seed: Decides the order.
+        rank: This process.
+        size: All processes.
+    """
+
+    def __init__(
+        self, photos: int, batch: int, first_step: int, last_step: int, seed: int, rank: int = 0, size: int = 1
+    ) -> None:
+        self.photos, self.batch, self.seed = photos, batch, seed
+        self.steps = range(first_step, last_step)
+        self.rank, self.size = rank, size
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        orders: dict[int, NDArray[np.int64]] = {}
+        for step in self.steps:
+            positions = range(step * self.batch + self.rank, (step + 1) * self.batch, self.size)
+            epochs = {position // self.photos for position in positions}
+            orders = {epoch: orders[epoch] if epoch in orders else self._order(epoch) for epoch in epochs}
+            yield [Draw(p // self.photos, int(orders[p // self.photos][p % self.photos])) for p in positions]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.photos)
+
+
+def count_steps(photos: int, epochs: int, batch: int) -> int:
+    """Steps in which every photo is seen ``epochs`` times."""
+    return -(-photos * epochs // batch)
+
+
+class TrainingSamples(Dataset[tuple[Tensor, Tensor, int]]):
+    """Photos with their masks, varied at random; the same draw always gives the same sample.
+
+    A sample is the photo, uint8 (3, crop_px, crop_px), its mask, int64 (crop_px, crop_px) with class indices and
+    ``IGNORE`` beyond the photo's edge, and the photo's label.
+
+    Args:
+        photos: What to train on.
+        folder: Where their masks lie.
+        config: Sizes and variation.
+        seed: Decides the variation.
+    """
+
+    def __init__(self, photos: Sequence[Photo], folder: Path, config: TrainConfig, seed: int) -> None:
+        self.photos, self.folder, self.seed = photos, folder, seed
+        self.reach_px = round(config.resize_px * max(1.0, config.scale_jitter[1]))
+        self.vary = make_variation(config)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor, int]:
+        photo = self.photos[draw.photo]
+        image = torch.from_numpy(read_image(photo.path, at_least_px=self.reach_px)).permute(2, 0, 1)
+        mask = torch.from_numpy(read_mask(mask_path(self.folder, photo.name)))
+        pair = {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(_as_large_as(mask, image))}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.seed, *draw))
+            varied = self.vary(pair)
+        return varied["image"].as_subclass(Tensor), varied["mask"].as_subclass(Tensor).long(), photo.label
+
+
+def make_variation(config: TrainConfig) -> v2.Transform:
+    """The random variation of photo and mask together, ending in a square crop."""
+    side = config.resize_px
+    if config.keep_aspect:
+        steps: list[v2.Transform] = [v2.ScaleJitter((side, side), config.scale_jitter)]
+    else:
+        steps = [v2.Resize((side, side)), v2.ScaleJitter((side, side), config.scale_jitter)]
+    fill = {tv_tensors.Image: GREY, tv_tensors.Mask: IGNORE}
+    steps.append(v2.RandomCrop(config.crop_px, pad_if_needed=True, fill=fill))
+    if config.flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if config.colour_jitter:
+        strength = config.colour_jitter
+        steps.append(v2.ColorJitter(strength, strength, strength))
+    return v2.Compose(steps)
+
+
+def _as_large_as(mask: Tensor, image: Tensor) -> Tensor:
+    height, width = image.shape[-2:]
+    if mask.shape == (height, width):
+        return mask
+    resized = torch.nn.functional.interpolate(mask[None, None].float(), (height, width), mode="nearest-exact")
+    return resized[0, 0].to(torch.uint8)

@@ -1,0 +1,256 @@
+"""The mask stages: one photo's step, for all photos, on all cores, shared among processes, resumable.
+
+A photo whose mask is there is not touched again; what is worth telling about a photo is kept in ``notes-<rank>.jsonl``.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from coarse2fine.coarse import binarise, coarse_from
+from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig
+from coarse2fine.console import Console
+from coarse2fine.data.photos import read_image, read_size
+from coarse2fine.enhance import enhancer_from
+from coarse2fine.errors import DataError
+from coarse2fine.inference import Segmenter, resize, score_files
+from coarse2fine.masks import binarize, keep_reason, margin, resize_mask
+from coarse2fine.parallel import World, barrier, count_threads, map_threads
+from coarse2fine.store import Stage, mask_path, measure_seconds, read_json, read_mask, write_json, write_mask
+from coarse2fine.types import Enhanced, Photo, Scores
+
+REFINE_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who works, and who talks.
+
+    Attributes:
+        world: The processes of the run.
+        console: What a person sees.
+    """
+
+    world: World = field(default_factory=World)
+    console: Console = field(default_factory=partial(Console, quiet=True))
+
+    @property
+    def threads(self) -> int:
+        """Threads of this process's mask stages."""
+        return count_threads(self.world)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the first process, which writes what there is only one of."""
+        return self.world.rank == 0
+
+    def wait(self) -> None:
+        """Until every process has come this far."""
+        barrier(self.world)
+
+
+def run_stage(stage: Stage, crew: Crew, work: Callable[[], dict[str, object] | None]) -> bool:
+    """Do a stage unless it is done; go on with it where an earlier run stopped.
+
+    Args:
+        stage: Its folder, and what it depends on.
+        crew: Who works.
+        work: Does it, in every process; may return counts for ``done.json``.
+
+    Returns:
+        Whether there was something to do.
+    """
+    if stage.is_done():
+        crew.console.say(f"{stage.title}: done before", style="dim")
+        return False
+    crew.wait()
+    if crew.leads:
+        why = stage.begin()
+        if why:
+            crew.console.say(f"{stage.title}: done again, because {why}", style="yellow")
+    crew.wait()
+    with measure_seconds() as seconds:
+        counts = work() or {}
+        crew.wait()
+    if crew.leads:
+        stage.finish(seconds[0], **counts)
+    crew.wait()
+    return True
+
+
+def make_coarse_masks(photos: Sequence[Photo], folder: Path, config: CoarseConfig, crew: Crew) -> None:
+    """Stage 1: write a coarse mask, in its label, for every photo.
+
+    Raises:
+        DataError: ``method`` is ``folder``, and a photo has no mask there.
+    """
+    if config.method == "folder":
+        assert config.folder is not None
+        given = config.folder
+        _check_given(photos, given)
+        write_masks(photos, folder, lambda photo: _in_label(_read_given(photo, given), photo), "coarse masks", crew)
+        return
+    method = coarse_from(config)
+
+    def make(photo: Photo) -> Enhanced:
+        mask = binarise(method(read_image(photo.path)), config.threshold)
+        return _in_label(Enhanced(mask, None), photo)
+
+    write_masks(photos, folder, make, "coarse masks", crew)
+
+
+def enhance_masks(
+    photos: Sequence[Photo],
+    rough: Path,
+    folder: Path,
+    config: EnhanceConfig,
+    start: Literal["box", "mask"],
+    seed: int,
+    crew: Crew,
+    title: str = "enhancement",
+) -> None:
+    """Stage 2: write, in its label, an enhanced mask for every photo from its rough mask."""
+    enhance = enhancer_from(config, start, seed)
+
+    def make(photo: Photo) -> Enhanced:
+        rough_mask = binarize(read_mask(mask_path(rough, photo.name)))
+        return _in_label(enhance(read_image(photo.path), rough_mask), photo)
+
+    write_masks(photos, folder, make, title, crew)
+
+
+def refine_masks(
+    photos: Sequence[Photo],
+    segmenter: Segmenter,
+    folder: Path,
+    config: RefineConfig,
+    crew: Crew,
+    title: str = "refined masks",
+) -> None:
+    """Write for every photo the mask that the network gives it, constrained to its label.
+
+    Source: the paper, section IV-D2, strategy b.
+    """
+
+    def finish(scored: tuple[int, Scores]) -> None:
+        photo, scores = photos[scored[0]], scored[1]
+        towards = resize(margin(scores, photo.label, config.constrain), *read_size(photo.path))
+        write_mask(mask_path(folder, photo.name), (towards > 0).astype(np.uint8) * np.uint8(photo.label))
+
+    missing = {photo.name for photo in _missing(photos, folder)}
+    paths = [photo.path for photo in photos]
+    scored = score_files(
+        segmenter, paths, REFINE_BATCH, crew.threads, crew.world, lambda index: photos[index].name in missing
+    )
+    mine = len(photos) // crew.world.size
+    done = map_threads(finish, scored, crew.threads)
+    for _ in crew.console.track(done, mine, title, mine - len(missing) // crew.world.size):
+        pass
+
+
+def filter_masks(photos: Sequence[Photo], folder: Path, config: RefineConfig, crew: Crew) -> dict[str, str | None]:
+    """Judge by its mask whether a photo goes on to the next round.
+
+    Returns:
+        For each photo's name: none if it stays, else why it leaves.
+
+    Source: the paper, section IV-D2 (1 % and 80 %).
+    """
+
+    def judge(photo: Photo) -> str | None:
+        return keep_reason(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
+
+    reasons = map_threads(judge, photos, crew.threads)
+    return {photo.name: reason for photo, reason in zip(photos, reasons, strict=True)}
+
+
+def find_empty(photos: Sequence[Photo], folder: Path, crew: Crew) -> set[str]:
+    """Names of photos whose mask has no foreground: they would teach that their object is background."""
+
+    def is_empty(photo: Photo) -> bool:
+        return not binarize(read_mask(mask_path(folder, photo.name))).any()
+
+    empty = map_threads(is_empty, photos, crew.threads)
+    return {photo.name for photo, nothing in zip(photos, empty, strict=True) if nothing}
+
+
+def read_notes(folder: Path) -> dict[str, str]:
+    """What a stage had to tell about single photos, by name."""
+    path = folder / "notes.json"
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def write_masks(
+    photos: Sequence[Photo], folder: Path, make: Callable[[Photo], Enhanced], title: str, crew: Crew
+) -> dict[str, str]:
+    """Write ``<photo>.png`` for every photo that has none yet, each process its share.
+
+    Args:
+        photos: Whose masks to make.
+        folder: Where they go.
+        make: The mask of one photo, class indices, shape (H, W), and what is worth telling about it.
+        title: What progress is called.
+        crew: Who works.
+
+    Returns:
+        What was told about single photos, by name.
+    """
+    mine = crew.world.share(photos)
+    todo = _missing(mine, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"notes-{crew.world.rank}.jsonl").open("a", encoding="utf-8") as notes:
+
+        def write(photo: Photo) -> None:
+            made = make(photo)
+            if made.note:
+                notes.write(json.dumps({photo.name: made.note}, ensure_ascii=False) + "\n")
+                notes.flush()
+            write_mask(mask_path(folder, photo.name), made.mask)
+
+        done = map_threads(write, todo, crew.threads)
+        for _ in crew.console.track(done, len(mine), title, len(mine) - len(todo)):
+            pass
+    crew.wait()
+    if crew.leads:
+        _merge_notes(folder)
+    crew.wait()
+    return read_notes(folder)
+
+
+def _in_label(made: Enhanced, photo: Photo) -> Enhanced:
+    return Enhanced(binarize(made.mask) * np.uint8(photo.label), made.note)
+
+
+def _merge_notes(folder: Path) -> None:
+    files = sorted(folder.glob("notes-*.jsonl"))
+    lines = chain.from_iterable(file.read_text(encoding="utf-8").splitlines() for file in files)
+    merged = read_notes(folder)
+    for line in lines:
+        merged |= json.loads(line)
+    write_json(folder / "notes.json", merged)
+    for file in files:
+        file.unlink()
+
+
+def _missing(photos: Sequence[Photo], folder: Path) -> list[Photo]:
+    return [photo for photo in photos if not mask_path(folder, photo.name).exists()]
+
+
+def _read_given(photo: Photo, folder: Path) -> Enhanced:
+    return Enhanced(resize_mask(read_mask(mask_path(folder, photo.name)), *read_size(photo.path)), None)
+
+
+def _check_given(photos: Sequence[Photo], folder: Path) -> None:
+    missing = _missing(photos, folder)
+    if missing:
+        first = mask_path(folder, missing[0].name)
+        raise DataError(
+            f"Every photo needs a mask in coarse.folder, but {len(missing)} of {len(photos)} have none; "
+            f"the first that is missing is {first}."
+        )

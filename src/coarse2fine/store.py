@@ -1,0 +1,279 @@
+"""The run folder: where everything lies, atomic writes, and what is done.
+
+Every file is written to a temporary name and renamed. A stage's ``done.json`` is written last: its presence means done.
+``stage.json`` is written first and says which settings the half-finished files belong to.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from coarse2fine.errors import DataError
+from coarse2fine.masks import colour_table
+from coarse2fine.types import Mask
+
+VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "opencv-python-headless", "numpy")
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Open ``path`` for writing so that it is there whole or not at all; folders are made.
+
+    Raises:
+        DataError: The disk is full or the folder cannot be written; the old file, if any, is untouched.
+    """
+    temporary = path.with_name(f".{path.name[-120:]}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(
+            f"{path} could not be written ({error.strerror or error}); nothing finished is lost: "
+            "make room or choose another folder, and run the same command again."
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_mask(path: Path, mask: Mask) -> None:
+    """Write a mask as a palette PNG in the PASCAL VOC colours."""
+    image = PillowImage.fromarray(np.ascontiguousarray(mask))
+    image.putpalette(colour_table().tobytes())
+    with write_atomically(path) as file:
+        image.save(file, format="PNG")
+
+
+def read_mask(path: Path) -> Mask:
+    """Read a mask: class index per pixel, shape (H, W).
+
+    Palette and 8-bit grey PNGs give their indices; 1-bit images give 0 and 1.
+
+    Raises:
+        DataError: The file is missing, damaged, or has colours instead of class indices.
+    """
+    try:
+        with PillowImage.open(path) as image:
+            image.load()
+            if image.mode == "1":
+                return np.asarray(image, dtype=np.uint8)
+            if image.mode not in ("P", "L"):
+                raise DataError(
+                    f"{path} must hold one class index per pixel (palette or 8-bit grey PNG), not {image.mode} colours."
+                )
+            return np.asarray(image, dtype=np.uint8).copy()
+    except FileNotFoundError as error:
+        raise DataError(f"There is no mask {path}.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"The mask {path} cannot be read ({error}).") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable, sorted JSON."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON ({error}).") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text."""
+    with write_atomically(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def hash_of(value: Any) -> str:
+    """Short, stable fingerprint of plain values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The places of one run.
+
+    Attributes:
+        root: The run folder.
+    """
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Every setting, as resolved."""
+        return self.root / "config.toml"
+
+    @property
+    def classes(self) -> Path:
+        """Class names by index."""
+        return self.root / "classes.json"
+
+    @property
+    def photos(self) -> Path:
+        """The photos of the run, and what was left out and why."""
+        return self.root / "photos.json"
+
+    @property
+    def coarse(self) -> Path:
+        """Coarse masks."""
+        return self.root / "coarse"
+
+    @property
+    def model(self) -> Path:
+        """The result: all that predict, export and app need."""
+        return self.root / "model"
+
+    def round(self, number: int) -> Path:
+        """The folder of one round, counted from 1."""
+        return self.root / f"round-{number}"
+
+    def weights(self, number: int) -> Path:
+        """The network that a round trained."""
+        return self.round(number) / "weights.safetensors"
+
+    def training(self, number: int) -> Path:
+        """Training of one round: checkpoint and logs."""
+        return self.round(number) / "training"
+
+    def metrics(self, number: int) -> Path:
+        """Figures of a round; round 0 is before the first."""
+        return (self.round(number) if number else self.root) / "metrics.json"
+
+    def refined(self, number: int) -> Path:
+        """Masks that the network of a round gave."""
+        return self.round(number) / "refined"
+
+    def enhanced(self, number: int) -> Path:
+        """Enhanced masks after a round; round 0 is before the first."""
+        return self.round(number) / "enhanced" if number else self.root / "enhanced"
+
+
+def mask_path(folder: Path, name: str) -> Path:
+    """Where the mask of the photo called ``name`` lies."""
+    return folder / f"{name}.png"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run, in one folder.
+
+    Attributes:
+        folder: Where its files lie.
+        title: What it does, for people.
+        settings: What its files depend on, as plain values; a change redoes the stage.
+        inputs: Fingerprints of the stages before it.
+    """
+
+    folder: Path
+    title: str
+    settings: Mapping[str, Any]
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Fingerprint of everything that the stage's files depend on."""
+        return hash_of([dict(self.settings), list(self.inputs)])
+
+    def is_done(self) -> bool:
+        """Whether it finished with just these settings and inputs."""
+        return self._recorded("done.json").get("key") == self.key
+
+    def begin(self) -> str | None:
+        """Make the folder ready, keeping what a stopped run with the same settings and inputs left.
+
+        Returns:
+            Why files of an earlier run were thrown away; none if there were none.
+
+        Raises:
+            DataError: The folder holds files of something else.
+        """
+        before = self._recorded("done.json") or self._recorded("stage.json")
+        why = None
+        if before and before.get("key") != self.key:
+            why = explain_change(before.get("settings", {}), self.settings)
+        elif not before and self.folder.exists() and any(self.folder.iterdir()):
+            raise DataError(
+                f"{self.folder} must be empty or from an earlier run, but holds other files; move them away."
+            )
+        if why:
+            shutil.rmtree(self.folder)
+        (self.folder / "done.json").unlink(missing_ok=True)
+        write_json(self.folder / "stage.json", self._record())
+        return why
+
+    def finish(self, seconds: float, **counts: Any) -> None:
+        """Say that all files are there."""
+        seconds_before = self._recorded("stage.json").get("seconds", 0.0)
+        versions = {name: version(name) for name in VERSIONED}
+        record = self._record() | {"versions": versions, "seconds": round(seconds + seconds_before, 1), **counts}
+        write_json(self.folder / "done.json", record)
+        (self.folder / "stage.json").unlink(missing_ok=True)
+
+    def done(self) -> dict[str, Any]:
+        """What :meth:`finish` wrote."""
+        return self._recorded("done.json")
+
+    def _record(self) -> dict[str, Any]:
+        return {"key": self.key, "settings": dict(self.settings), "inputs": list(self.inputs)}
+
+    def _recorded(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        return dict(read_json(path)) if path.exists() else {}
+
+
+def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Make a folder of masks ready, or go on with one that was begun with the same settings.
+
+    Raises:
+        DataError: The folder holds masks made with other settings, or files of something else.
+    """
+    path = folder / "settings.json"
+    if path.exists():
+        before = read_json(path)
+        if before != settings:
+            raise DataError(
+                f"{folder} holds masks made with other settings ({explain_change(before, settings)}); "
+                "choose another --out, or remove them."
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder} must be new or empty, but holds other files; choose another --out.")
+    write_json(path, dict(settings))
+
+
+def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which settings differ, such as ``train.epochs 3 -> 4``; an input if none does."""
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    return ", ".join(f"{name} {before.get(name)} -> {now.get(name)}" for name in names) or "an earlier stage changed"
+
+
+@contextmanager
+def measure_seconds() -> Iterator[list[float]]:
+    """Put the seconds that the block took into the yielded list."""
+    began = time.monotonic()
+    seconds: list[float] = []
+    try:
+        yield seconds
+    finally:
+        seconds.append(time.monotonic() - began)

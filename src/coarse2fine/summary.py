@@ -1,0 +1,103 @@
+"""What a run tells in the terminal: at its start, after each round, at its end."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from coarse2fine.config import FitConfig
+from coarse2fine.console import Console, format_seconds
+from coarse2fine.hardware import count_cores, pick_device
+from coarse2fine.stages import read_notes
+from coarse2fine.store import Run, Stage, read_json
+from coarse2fine.types import Dataset
+
+SKIPPED_SHOWN = 20
+
+
+def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path, run: Run) -> None:
+    """Say what is about to be done with what, and name every photo that cannot be used."""
+    counts = Counter(photo.label for photo in dataset.photos)
+    device = pick_device()
+    console.say(
+        f"{len(dataset.photos)} photos of {len(dataset.classes) - 1} classes in {data} -> {run.root}, "
+        f"{config.rounds} rounds, on {device.type} with {count_cores()} cores",
+        style="bold",
+    )
+    few = [f"{name} ({counts[index]})" for index, name in enumerate(dataset.classes) if index and counts[index] < 5]
+    if few:
+        console.warn(f"Few photos: {', '.join(few)}; a class needs some dozens to be learned.")
+    if dataset.skipped:
+        console.warn(f"{len(dataset.skipped)} left out:")
+        for item in dataset.skipped[:SKIPPED_SHOWN]:
+            console.warn(f"  {item.path}: {item.reason}")
+        if len(dataset.skipped) > SKIPPED_SHOWN:
+            console.warn(f"  ... all of them are in {run.photos}")
+
+
+def show_round(
+    console: Console,
+    number: int,
+    figures: Mapping[str, Any],
+    stages: Sequence[Stage],
+    photos: int,
+    left_out: Mapping[str, str],
+) -> None:
+    """Summarise a round: figures where there is truth, photos that go on and why others do not, loss, seconds."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, iou in figures.get("training_masks_iou", {}).items():
+        table.add_row(f"{name} masks, IoU", f"{iou:.3f}", f"{figures['training_masks_measured']} true masks")
+    if "photos" in figures:
+        table.add_row("mIoU", f"[bold]{figures['photos']['mean_iou']:.3f}[/]", f"{figures['photos']['photos']} photos")
+    table.add_row("photos kept", f"{photos - len(left_out)} of {photos}", _reasons(left_out))
+    for stage in stages:
+        done = stage.done()
+        if "loss" in done:
+            table.add_row("loss", f"{done['loss']:.4f}", f"{done['photos']} photos")
+    notes = read_notes(stages[-1].folder)
+    if notes:
+        common = ", ".join(f"{count} {note}" for note, count in Counter(notes.values()).most_common(3))
+        table.add_row("not enhanced", str(len(notes)), common)
+    seconds = {stage.folder.name: format_seconds(stage.done().get("seconds", 0)) for stage in stages}
+    table.add_row("time", "", ", ".join(f"{name} {spent}" for name, spent in seconds.items()))
+    console.say(f"after round {number}" if number else "before the first round", style="bold cyan")
+    console.show(table)
+
+
+def show_end(console: Console, run: Run, rounds: int) -> None:
+    """Say how the figures went from round to round, and where the result lies."""
+    rows = [(number, read_json(run.metrics(number))) for number in range(rounds + 1)]
+    measured = [(number, row) for number, row in rows if "training_masks_iou" in row or "photos" in row]
+    if measured:
+        console.show(_rounds_table(measured))
+    console.say(f"masks of the training photos: {run.enhanced(rounds)}", style="green")
+    console.say(f"network: {run.model}", style="green")
+    console.say(f"use it: coarse2fine predict {run.root} PHOTOS --out DIR", style="green")
+
+
+def _rounds_table(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Table:
+    table = Table(title="by round", title_justify="left")
+    for column in ("round", "mIoU", "masks of the network, IoU", "enhanced, IoU", "left out"):
+        table.add_column(column, justify="right")
+    for number, row in rows:
+        masks = row.get("training_masks_iou", {})
+        rough = masks.get("refined", masks.get("coarse"))
+        table.add_row(
+            str(number) if number else "coarse",
+            _figure(row.get("photos", {}).get("mean_iou")),
+            _figure(rough),
+            _figure(masks.get("enhanced")),
+            str(row["left_out"]),
+        )
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _reasons(left_out: Mapping[str, str]) -> str:
+    kinds = Counter(reason.rsplit(" is ", 1)[-1] for reason in left_out.values())
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

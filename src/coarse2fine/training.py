@@ -1,0 +1,272 @@
+"""One round: photos and masks in, weights out. Lightning drives it, on the CPU, on GPUs, on many machines.
+
+Training can be killed at any moment and goes on from its last checkpoint to exactly the weights that it would have
+had: order and variation of the photos depend on the seed and the step alone.
+"""
+
+import importlib.util
+import logging
+import math
+import warnings
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from coarse2fine.config import TrainConfig
+from coarse2fine.console import Advance, Console
+from coarse2fine.errors import Coarse2FineError, ConfigError
+from coarse2fine.hardware import count_cores, pick_device, pick_dtype
+from coarse2fine.networks.deeplab import SegmentationNetwork, parameter_groups
+from coarse2fine.networks.normalise import normalise
+from coarse2fine.parallel import World
+from coarse2fine.samples import StreamSampler, TrainingSamples, count_steps
+from coarse2fine.seeds import seed_of
+from coarse2fine.types import IGNORE, Photo
+
+LOADER_WORKERS_MAX = 8
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round trains on.
+
+    Attributes:
+        encoder: Name of the network's encoder.
+        photos: Photos of the round.
+        masks: Folder of their masks.
+        config: How to train.
+        epochs: Passes over the photos.
+        seed: Decides order and variation.
+        folder: Where checkpoint and logs go.
+        title: What progress is called.
+    """
+
+    encoder: str
+    photos: Sequence[Photo]
+    masks: Path
+    config: TrainConfig
+    epochs: int
+    seed: int
+    folder: Path
+    title: str = "training"
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole round."""
+        return count_steps(len(self.photos), self.epochs, self.config.batch)
+
+    @property
+    def segment_steps(self) -> int:
+        """Steps from one checkpoint to the next."""
+        return max(1, self.config.checkpoint_photos // self.config.batch)
+
+
+def train_round(network: nn.Module, work: Round, world: World, console: Console) -> float:
+    """Train ``network`` in place on the photos and masks of a round; go on from a checkpoint if there is one.
+
+    Returns:
+        Mean cross-entropy over the last tenth of the steps.
+
+    Raises:
+        ConfigError: A batch is too small for the number of processes.
+        Coarse2FineError: The loss is no longer a number.
+
+    Source: the paper, section IV-B; method of DeepLab v2 (Chen et al., TPAMI 2018) for the schedule.
+    """
+    if work.config.batch < 2 * world.size or work.config.batch % world.size:
+        raise ConfigError(
+            f"train.batch must be a multiple of the {world.size} processes and at least two photos for each "
+            f"(batch norm needs them), but is {work.config.batch}; try --train.batch {2 * world.size}."
+        )
+    module = RoundModule(network, work, world)
+    progress = _ShowProgress(console, work)
+    checkpoint = work.folder / "checkpoint.ckpt"
+    trainer = _make_trainer(work, world, [progress, _KeepCheckpoint(checkpoint), *_averaging(work.config)])
+    resume = checkpoint if checkpoint.exists() else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            trainer.fit(module, ckpt_path=resume, weights_only=True if resume else None)
+        except SystemExit as stop:  # Lightning's answer to an interrupt
+            raise KeyboardInterrupt from stop
+    return module.recent_loss()
+
+
+class RoundModule(LightningModule):
+    """Loss, optimiser and data of one round."""
+
+    def __init__(self, network: nn.Module, work: Round, world: World) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.work, self.world = work, world
+        self.losses: deque[float] = deque(maxlen=max(1, math.ceil(work.steps / 10)))
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Cross-entropy of a batch; pixels marked IGNORE do not count."""
+        images, masks, _labels = batch
+        torch.manual_seed(seed_of(self.work.seed, self.global_step, self.world.rank))  # of dropout
+        logits = self.network(normalise(images, self.work.encoder))
+        loss = pixel_loss(logits, masks)
+        if not torch.isfinite(loss):
+            raise Coarse2FineError(
+                f"The loss of {self.work.title} is no longer a number at step {self.global_step}; "
+                "lower train.learning_rate, or set train.precision to fp32."
+            )
+        self.losses.append(float(loss.detach()))
+        self.log("loss", loss.detach())
+        return loss
+
+    def recent_loss(self) -> float:
+        """Mean loss over the last tenth of the steps."""
+        return sum(self.losses) / max(1, len(self.losses))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the recent losses."""
+        checkpoint["losses"] = list(self.losses)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the recent losses."""
+        self.losses.extend(checkpoint["losses"])
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """SGD or AdamW with the poly schedule of DeepLab."""
+        config = self.work.config
+        groups = parameter_groups(cast(SegmentationNetwork, self.network), config)
+        if config.optimizer == "sgd":
+            optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, self.work.steps, config))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The photos up to the next checkpoint."""
+        work, first = self.work, self.global_step
+        last = min(first + work.segment_steps, work.steps)
+        sampler = StreamSampler(
+            len(work.photos), work.config.batch, first, last, work.seed, self.world.rank, self.world.size
+        )
+        samples = TrainingSamples(work.photos, work.masks, work.config, work.seed)
+        workers = count_loader_workers(work.config, self.world)
+        on_gpu = pick_device().type == "cuda"
+        return DataLoader(samples, batch_sampler=sampler, num_workers=workers, pin_memory=on_gpu)
+
+
+def pixel_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Mean cross-entropy over the pixels that count; 0 where none does.
+
+    Args:
+        logits: Shape (N, C, H, W).
+        masks: Class indices, shape (N, H, W), with IGNORE.
+    """
+    flat = logits.float().permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
+    target = masks.reshape(-1)
+    total = nn.functional.cross_entropy(flat, target, ignore_index=IGNORE, reduction="sum")
+    return total / (target != IGNORE).sum().clamp(min=1)
+
+
+def rate_factor(step: int, steps: int, config: TrainConfig) -> float:
+    """What the learning rate is multiplied with: a rise, then (1 - step / steps) ** power.
+
+    Source: DeepLab v2 (Chen et al., TPAMI 2018), section 4.1.
+    """
+    rise = config.warmup_share * steps
+    return float(min(1.0, (step + 1) / (rise + 1)) * max(0.0, 1 - step / steps) ** config.poly_power)
+
+
+def count_loader_workers(config: TrainConfig, world: World) -> int:
+    """Processes that prepare photos: as set, else one per core of this process, up to eight."""
+    if config.loader_workers is not None:
+        return config.loader_workers
+    return min(LOADER_WORKERS_MAX, max(1, count_cores() // world.local_size))
+
+
+def _averaging(config: TrainConfig) -> list[Callback]:
+    return [EMAWeightAveraging(decay=config.average_decay)] if config.average_decay else []
+
+
+def _make_trainer(work: Round, world: World, callbacks: list[Callback]) -> Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    device = pick_device()
+    bf16 = pick_dtype(work.config.precision, device) == torch.bfloat16
+    return Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=world.local_size,
+        num_nodes=world.nodes,
+        strategy="ddp" if world.size > 1 else "auto",
+        precision="bf16-mixed" if bf16 else "32-true",
+        max_steps=work.steps,
+        max_epochs=-1,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        deterministic="warn",
+        callbacks=callbacks,
+        logger=_loggers(work.folder),
+        log_every_n_steps=min(10, work.steps),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=work.folder,
+    )
+
+
+def _loggers(folder: Path) -> list[Logger]:
+    loggers: list[Logger] = [CSVLogger(folder, name="csv")]
+    if importlib.util.find_spec("tensorboard"):
+        loggers.append(TensorBoardLogger(folder, name="tensorboard"))
+    return loggers
+
+
+class _KeepCheckpoint(Callback):
+    """Everything that training needs to go on, after each segment."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        temporary = self.path.with_suffix(".tmp")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            temporary.replace(self.path)
+
+
+class _ShowProgress(Callback):
+    """Photos done, rate and time left."""
+
+    def __init__(self, console: Console, work: Round) -> None:
+        self.console, self.work = console, work
+        self.advance: Advance | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        total = len(self.work.photos) * self.work.epochs
+        done = min(total, trainer.global_step * self.work.config.batch)
+        self.scope = self.console.progress(total, self.work.title, done)
+        self.advance = self.scope.__enter__()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if self.advance is not None:
+            self.advance(self.work.config.batch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.scope.__exit__(None, None, None)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if self.advance is not None:
+            self.scope.__exit__(None, None, None)

@@ -1,0 +1,177 @@
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coarse2fine.data import read_manifest, safe_name
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.types import Photo
+
+
+def write(folder: Path, text: str, photos: str = "") -> Path:
+    for name in photos.split():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    file = folder / "labels.csv"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def reasons_of(file: Path) -> list[tuple[str, str]]:
+    return [(one.path.as_posix(), one.reason) for one in read_manifest(file).skipped]
+
+
+def test_read_manifest__classes_are_the_labels(tmp_path):
+    file = write(tmp_path, "path,label\nx/1.jpg,dog\n2.png, big cat \n", "x/1.jpg 2.png")
+    data = read_manifest(file)
+    assert data.classes == ("background", "big cat", "dog")
+    assert data.photos == (Photo(tmp_path / "2.png", "big cat/2", 1), Photo(tmp_path / "x/1.jpg", "dog/x/1", 2))
+    assert data.skipped == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffLabel;PATH;notes\ncat;1.jpg;a, b, c\n",
+        "path\tlabel\n1.jpg\tcat\n",
+        'id,"path","label"\r\n7,"1.jpg","cat"\r\n\r\n',
+    ],
+)
+def test_read_manifest__other_forms_of_csv(tmp_path, text):
+    data = read_manifest(write(tmp_path, text, "1.jpg"))
+    assert data.classes == ("background", "cat")
+    assert data.photos == (Photo(tmp_path / "1.jpg", "cat/1", 1),)
+
+
+def test_read_manifest__rows_that_cannot_be_used(tmp_path):
+    text = "path,label\n1.jpg,cat\n\ngone.jpg,cat\n,cat\n2.jpg,\n./1.jpg,cat\n2.jpg\n\0,cat\n.,cat\n"
+    assert reasons_of(write(tmp_path, text, "1.jpg 2.jpg")) == sorted(
+        [
+            (".", "line 10: no such file"),
+            ("gone.jpg", "line 4: no such file"),
+            ((tmp_path / "labels.csv").as_posix(), "line 5: the path is empty"),
+            ("2.jpg", "line 6: the label is empty"),
+            ("1.jpg", "line 7: repeats line 2"),
+            ("2.jpg", "line 8: the label is empty"),
+            ("\0", "line 9: no such file"),
+        ]
+    )
+
+
+def test_read_manifest__two_labels_for_one_photo(tmp_path):
+    file = write(tmp_path, "path,label\n1.jpg,cat\n2.jpg,cat\nx/../1.jpg,dog\n", "1.jpg 2.jpg")
+    assert [photo.name for photo in read_manifest(file).photos] == ["cat/2"]
+    assert read_manifest(file).classes == ("background", "cat")
+    assert reasons_of(file) == [
+        ("1.jpg", "line 2: labelled differently (line 2 'cat', line 4 'dog')"),
+        ("x/../1.jpg", "line 4: labelled differently (line 2 'cat', line 4 'dog')"),
+    ]
+
+
+def test_read_manifest__paths_may_not_leave_the_folder(tmp_path):
+    root = tmp_path / "set"
+    outside = tmp_path / "set2" / "1.jpg"
+    write(root, "", "1.jpg x/2.jpg")
+    write(tmp_path / "set2", "", "1.jpg")
+    (root / "link.jpg").symlink_to(outside)
+    (root / "inner.jpg").symlink_to("1.jpg")
+    rows = ["../set2/1.jpg", str(outside), "link.jpg", "inner.jpg", "x/../1.jpg", str(root / "x/2.jpg")]
+    file = write(root, "path,label\n" + "".join(f"{row},cat\n" for row in rows))
+    data = read_manifest(file)
+    assert [photo.name for photo in data.photos] == ["cat/1", "cat/inner", "cat/x/2"]
+    assert {one.path.as_posix() for one in data.skipped} == {"../set2/1.jpg", outside.as_posix(), "link.jpg"}
+    assert all("leaves" in one.reason for one in data.skipped)
+
+
+def test_read_manifest__labels_and_names_that_are_no_file_names(tmp_path):
+    file = write(tmp_path, "path,label\n1.jpg,a/b\n2.jpg,a\\b\n3.jpg,3\n3.png,3\n", "1.jpg 2.jpg 3.jpg 3.png")
+    data = read_manifest(file)
+    assert data.classes == ("background", "3", "a/b", "a\\b")
+    assert [photo.name for photo in data.photos][:2] == ["3/3.jpg", "3/3.png"]
+    folders = [photo.name.split("/")[0] for photo in data.photos[2:]]
+    assert len(set(folders)) == 2
+    assert all(folder.startswith("a_b-") for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "its columns are: none"),
+        ("file,label\n1.jpg,cat\n", "its columns are: file, label"),
+        ("path,label,Path\n1.jpg,cat,2\n", "its columns are: path, label, Path"),
+        ("path,label\n", "found 0 rows"),
+        ("path,label\ngone.jpg,cat\n", "the first was left out because of line 2: no such file"),
+        ("path,label\n1.jpg,background\n", "no class may be called 'background'"),
+    ],
+)
+def test_read_manifest__says_what_the_table_lacks(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read_manifest(write(tmp_path, text, "1.jpg"))
+
+
+def test_read_manifest__file_that_cannot_be_read(tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        read_manifest(tmp_path / "gone.csv")
+    (tmp_path / "latin.csv").write_bytes("path,label\n1.jpg,Bär\n".encode("latin-1"))
+    with pytest.raises(DataError, match="UTF-8"):
+        read_manifest(tmp_path / "latin.csv")
+    (tmp_path / "bad.parquet").write_bytes(b"path,label")
+    pytest.importorskip("pyarrow")
+    for name in ("bad.parquet", "gone.parquet"):
+        with pytest.raises(DataError, match="readable Parquet table"):
+            read_manifest(tmp_path / name)
+
+
+def test_read_manifest__parquet(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    folder = tmp_path / "label=9"
+    write(folder, "", "1.jpg 2.jpg 3.jpg")
+    columns = {"Label": [7, 7, None], "other": ["a", "b", "c"], "path": ["1.jpg", "2.jpg", "3.jpg"]}
+    parquet.write_table(pyarrow.table(columns), folder / "labels.parquet")
+    data = read_manifest(folder / "labels.parquet")
+    assert data.classes == ("background", "7")
+    assert [photo.name for photo in data.photos] == ["7/1", "7/2"]
+    assert [one.reason for one in data.skipped] == ["row 3: the label is empty"]
+
+
+def test_read_manifest__parquet_without_pyarrow(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"pip install coarse2fine\[parquet\]"):
+        read_manifest(tmp_path / "labels.parquet")
+
+
+@pytest.mark.parametrize("text", ["cat", "Große Katze", "犬", "a.b", "3", "console", "it's (a) cat!"])
+def test_safe_name__keeps_what_is_safe(text):
+    assert safe_name(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["..", "", " ", "a/b", "a\\b", "CON", "nul.txt", "com1", "cat.", " cat", "a\nb", "x" * 300]
+)
+def test_safe_name__changes_what_is_not(text):
+    assert safe_name(text) != text
+
+
+LABELS = st.text(st.sampled_from("aA.: /\\-0é") | st.characters(), max_size=200)
+
+
+@given(st.lists(LABELS | st.sampled_from(["CON", "nul", "Aux.x", "lpt1"]), unique=True, max_size=8))
+def test_safe_name__is_safe_and_distinct(labels):
+    names = [safe_name(label) for label in labels]
+    assert len(set(names)) == len(labels)
+    for name in names:
+        assert 1 <= len(name.encode()) <= 120
+        assert not set(name) & set('/\\:*?"<>|')
+        assert not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+        assert name == name.strip(". ")
+        assert name.split(".")[0].strip().upper() not in ("CON", "NUL", "AUX", "LPT1")
+
+
+def test_safe_name__what_looks_like_a_changed_name_stays_distinct():
+    changed = safe_name("a/b")
+    assert safe_name(changed) != changed

@@ -1,0 +1,64 @@
+"""Who may import whom, from the ground up; the same order stands in docs/architecture.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import coarse2fine
+
+ROWS = (
+    {"errors", "types"},
+    {"hardware", "seeds"},
+    {"config", "console", "masks", "metrics", "parallel"},
+    {"data", "networks", "store"},
+    {"coarse", "dependencies", "enhance", "samples"},
+    {"inference", "training"},
+    {"evaluation", "export", "report", "stages"},
+    {"plain_folders", "prediction", "summary"},
+    {"preparation"},
+    {"pipeline"},
+    {"__init__", "__main__", "app", "cli"},
+)
+ROOT = Path(coarse2fine.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def row_of(room: str) -> int:
+    return next(number for number, row in enumerate(ROWS) if room in row)
+
+
+def rooms_imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} if node.module != "coarse2fine" else {f"coarse2fine.{a.name}" for a in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("coarse2fine.")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports__go_down_only(path):
+    room = room_of(path)
+    upward = {other for other in rooms_imported(path) - {room} if row_of(other) >= row_of(room)}
+    assert not upward, f"{room} may not import {upward}"
+
+
+def test_rows__name_every_room():
+    rooms = {room_of(path) for path in FILES}
+    assert rooms <= set().union(*ROWS)
+    assert {"pipeline", "cli", "errors"} <= rooms
+
+
+def test_public_names__are_sorted_and_all_there():
+    assert coarse2fine.__all__ == sorted(coarse2fine.__all__)
+    assert set(coarse2fine.__all__) == set(coarse2fine._HOMES)
+    assert all(getattr(coarse2fine, name) is not None for name in coarse2fine.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = coarse2fine.nothing

@@ -1,0 +1,62 @@
+import threading
+import time
+
+import pytest
+
+from coarse2fine.parallel import World, barrier, find_world, map_threads
+
+
+def test_map_threads__keeps_order_and_uses_threads():
+    seen = set()
+
+    def work(item):
+        seen.add(threading.get_ident())
+        time.sleep(0.01 * (5 - item))
+        return item * item
+
+    assert list(map_threads(work, range(5), 3)) == [0, 1, 4, 9, 16]
+    assert len(seen) > 1
+
+
+def test_map_threads__takes_no_more_than_it_needs():
+    taken = []
+
+    def source():
+        for item in range(1000):
+            taken.append(item)
+            yield item
+
+    results = map_threads(lambda item: item, source(), 2)
+    assert next(results) == 0
+    assert len(taken) <= 6
+    results.close()
+
+
+def test_map_threads__raises_what_the_work_raises():
+    with pytest.raises(ZeroDivisionError):
+        list(map_threads(lambda item: 1 // item, [1, 0, 1], 2))
+
+
+def test_world__shares_every_item_once():
+    items = list(range(7))
+    shares = [World(rank, 3, 3).share(items) for rank in range(3)]
+    assert sorted(sum(shares, [])) == items
+    assert World(0, 4, 2).nodes == 2
+
+
+def test_find_world__reads_torchrun_and_slurm(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert find_world() == World()
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    monkeypatch.setenv("SLURM_NNODES", "2")
+    assert find_world() == World(3, 8, 4)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert find_world() == World(1, 2, 2)
+
+
+def test_barrier__one_process_does_not_wait():
+    assert barrier(World()) is None

@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarse2fine.errors import DataError
+from coarse2fine.masks import colour_table
+from coarse2fine.store import (
+    Run,
+    Stage,
+    claim_folder,
+    explain_change,
+    read_json,
+    read_mask,
+    write_atomically,
+    write_json,
+    write_mask,
+)
+
+
+def test_write_mask__comes_back_in_voc_colours(tmp_path):
+    mask = np.array([[0, 1, 2], [20, 254, 255]], np.uint8)
+    path = tmp_path / "a b" / "kätzchen.png"
+    write_mask(path, mask)
+    assert (read_mask(path) == mask).all()
+    with Image.open(path) as image:
+        assert image.mode == "P"
+        assert (np.asarray(image.convert("RGB")) == colour_table()[mask]).all()
+    assert [item.name for item in path.parent.iterdir()] == ["kätzchen.png"]
+
+
+def test_read_mask__refuses_what_is_no_mask(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "colours.png")
+    (tmp_path / "text.png").write_text("no image")
+    Image.new("1", (2, 2), 1).save(tmp_path / "bits.png")
+    with pytest.raises(DataError, match="one class index per pixel .* not RGB"):
+        read_mask(tmp_path / "colours.png")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_mask(tmp_path / "text.png")
+    with pytest.raises(DataError, match="There is no mask"):
+        read_mask(tmp_path / "gone.png")
+    assert (read_mask(tmp_path / "bits.png") == 1).all()
+
+
+def test_write_atomically__a_failure_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), write_atomically(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_write_atomically__a_full_disk_is_one_sentence(tmp_path):
+    with (
+        pytest.raises(DataError, match="could not be written .*nothing finished is lost"),
+        write_atomically(tmp_path / "file"),
+    ):
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_write_json__is_sorted_and_readable(tmp_path):
+    write_json(tmp_path / "a.json", {"b": "ü", "a": 1})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8").index('"a"') < 5
+    assert read_json(tmp_path / "a.json") == {"a": 1, "b": "ü"}
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(DataError, match="cannot be read as JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_stage__is_done_only_after_finish_and_with_the_same_key(tmp_path):
+    stage = Stage(tmp_path / "s", "test", {"x": 1}, ("before",))
+    assert not stage.is_done()
+    assert stage.begin() is None
+    (stage.folder / "mask.png").write_text("kept")
+    assert stage.begin() is None and (stage.folder / "mask.png").exists()
+    stage.finish(1.0, photos=3)
+    assert stage.is_done() and stage.done()["photos"] == 3
+    assert not Stage(stage.folder, "test", {"x": 2}, ("before",)).is_done()
+    assert not Stage(stage.folder, "test", {"x": 1}, ("other",)).is_done()
+
+
+def test_stage__other_settings_throw_the_old_files_away_and_say_why(tmp_path):
+    old = Stage(tmp_path / "s", "test", {"x": 1})
+    old.begin()
+    (old.folder / "mask.png").write_text("old")
+    old.finish(1.0)
+    new = Stage(tmp_path / "s", "test", {"x": 2})
+    assert new.begin() == "x 1 -> 2"
+    assert not (new.folder / "mask.png").exists() and not new.is_done()
+
+
+def test_stage__does_not_touch_a_folder_of_something_else(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match="must be empty or from an earlier run"):
+        Stage(tmp_path, "test", {}).begin()
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_claim_folder__goes_on_with_the_same_settings_only(tmp_path):
+    folder = tmp_path / "masks"
+    claim_folder(folder, {"method": "box"})
+    claim_folder(folder, {"method": "box"})
+    with pytest.raises(DataError, match="made with other settings .method box -> saliency."):
+        claim_folder(folder, {"method": "saliency"})
+    with pytest.raises(DataError, match="must be new or empty"):
+        claim_folder(tmp_path, {})
+
+
+def test_explain_change__names_settings_or_an_earlier_stage():
+    assert explain_change({"a": 1, "b": 2}, {"a": 1, "b": 3}) == "b 2 -> 3"
+    assert explain_change({"a": 1}, {"a": 1}) == "an earlier stage changed"
+
+
+def test_run__names_its_places(tmp_path):
+    run = Run(tmp_path)
+    assert run.enhanced(0) == tmp_path / "enhanced"
+    assert run.enhanced(2) == tmp_path / "round-2" / "enhanced"
+    assert run.weights(1) == tmp_path / "round-1" / "weights.safetensors"
+    assert json.dumps(str(run.metrics(0))).endswith('metrics.json"')
