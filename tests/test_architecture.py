@@ -15,10 +15,12 @@ ROWS = (
     {"coarse", "dependencies", "enhance", "samples"},
     {"inference", "training"},
     {"evaluation", "export", "report", "stages"},
-    {"plain_folders", "prediction", "summary"},
+    {"prediction", "summary"},
+    {"plain_folders"},
     {"preparation"},
     {"pipeline"},
-    {"__init__", "__main__", "app", "cli"},
+    {"__init__", "app", "cli"},
+    {"__main__"},
 )
 ROOT = Path(coarse2fine.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))

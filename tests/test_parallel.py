@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from coarse2fine.parallel import World, barrier, find_world, map_threads
+from coarse2fine.parallel import World, find_world, map_threads
 
 
 def test_map_threads__keeps_order_and_uses_threads():
@@ -56,7 +56,3 @@ def test_find_world__reads_torchrun_and_slurm(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert find_world() == World(1, 2, 2)
-
-
-def test_barrier__one_process_does_not_wait():
-    assert barrier(World()) is None

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from coarse2fine.data.photos import list_photos
 from coarse2fine.errors import DataError
+from coarse2fine.hardware import count_cores
 from coarse2fine.inference import Segmenter, likeliest, score_files
 from coarse2fine.masks import classes_in, resize_mask
 from coarse2fine.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
@@ -101,9 +102,11 @@ def open_truth(folders: Sequence[Path], dataset: Dataset) -> Truth:
     truth = Truth()
     for folder in folders:
         if (folder / "images").is_dir() and (folder / "masks").is_dir():
-            pair_with_truth(list_photos([folder / "images"]), folder / "images", folder / "masks")
+            pairs = pair_with_truth(list_photos([folder / "images"]), folder / "images", folder / "masks")
+            _check_classes([path for _, path in pairs], dataset)
             truth = replace(truth, photos=folder / "images", photo_masks=folder / "masks")
-        elif any(mask_path(folder, photo.name).exists() for photo in dataset.photos):
+        elif known := [path for photo in dataset.photos if (path := mask_path(folder, photo.name)).exists()]:
+            _check_classes(known, dataset)
             truth = replace(truth, masks=folder)
         else:
             raise DataError(
@@ -111,6 +114,18 @@ def open_truth(folders: Sequence[Path], dataset: Dataset) -> Truth:
                 f"{mask_path(folder, dataset.photos[0].name)}; {folder} has neither."
             )
     return truth
+
+
+def _check_classes(paths: Sequence[Path], dataset: Dataset) -> None:
+    highest = len(dataset.classes) - 1
+    for path, found in zip(
+        paths, map_threads(lambda path: classes_in(read_mask(path)), paths, count_cores()), strict=True
+    ):
+        if found and found[-1] > highest:
+            raise DataError(
+                f"The true mask {path} holds class index {found[-1]}, but the data set has the classes 0 to {highest} "
+                f"({', '.join(dataset.classes)}); use 255 for what does not count."
+            )
 
 
 def measure(

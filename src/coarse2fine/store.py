@@ -264,7 +264,8 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
 
 def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Which settings differ, such as ``train.epochs 3 -> 4``; an input if none does."""
-    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    names = [name for name in changed if name in before and name in now] or changed
     return ", ".join(f"{name} {before.get(name)} -> {now.get(name)}" for name in names) or "an earlier stage changed"
 
 

@@ -1,0 +1,62 @@
+"""Writes docs/settings.md from the settings classes: python docs/make_settings.py."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from coarse2fine.config import RECIPES, FitConfig, load_recipe
+
+HEAD = """# Settings
+
+Every setting is a flag of `coarse2fine fit` (`--train.batch 8`) and a key in TOML (`--config my.toml`). A recipe sets
+what differs from the defaults; `config.toml` in the run folder holds what a run used. This page is made by
+`python docs/make_settings.py`.
+
+| setting | what it is | default | recipes |
+|---|---|---|---|
+"""
+
+
+def rows(settings: type[BaseModel], path: tuple[str, ...] = ()) -> list[str]:
+    """One row for every setting, in the order of the classes."""
+    lines = []
+    for name, field in settings.model_fields.items():
+        here = (*path, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            lines.append(f"| **{'.'.join(here)}** | {(field.annotation.__doc__ or '').strip()} | | |")
+            lines += rows(field.annotation, here)
+            continue
+        described = (field.description or "").replace("|", "\\|")
+        lines.append(f"| `{'.'.join(here)}` | {described} | {show(field.default)} | {differing(here, field.default)} |")
+    return lines
+
+
+def differing(path: tuple[str, ...], default: object) -> str:
+    """Recipes that set another value, and which."""
+    values = {recipe: find(load_recipe(recipe), path) for recipe in RECIPES}
+    return ", ".join(f"{recipe} {show(value)}" for recipe, value in values.items() if value != default)
+
+
+def find(settings: object, path: tuple[str, ...]) -> object:
+    """The value at a path."""
+    for name in path:
+        settings = getattr(settings, name)
+    return settings
+
+
+def show(value: object) -> str:
+    """A value as a person would type it."""
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return "`" + " ".join(str(item) for item in value) + "`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD + "\n".join(rows(FitConfig)) + "\n"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("settings.md").write_text(page(), encoding="utf-8")

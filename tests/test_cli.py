@@ -1,0 +1,143 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarse2fine.cli import VERBS, main
+from coarse2fine.cli.fit import take_option
+from coarse2fine.store import read_json, read_mask, write_mask
+
+
+def call(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    return int(caught.value.code or 0)
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    for name in ("a", "b c"):
+        image = np.full((40, 60, 3), 128, np.uint8)
+        image[10:30, 15:45] = (230, 20, 20)
+        path = tmp_path / "photos" / "class ü" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return tmp_path / "photos"
+
+
+def test_main__tells_its_verbs(capsys):
+    assert call("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in VERBS)
+    assert call() == 2
+    assert call("--version") == 0
+
+
+def test_main__unknown_verb_names_the_nearest(capsys):
+    assert call("evalute") == 2
+    assert "Did you mean 'evaluate'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_main__help_of_every_verb(verb, capsys):
+    assert call(verb, "--help") == 0
+    assert "--quiet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["--help", "fit --help", "predict --help"])
+def test_main__help_loads_no_heavy_library(verb):
+    code = (
+        f"import sys\ntry:\n    from coarse2fine.cli import main; main({verb.split()!r})\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'lightning', 'cv2', 'scipy', 'skimage'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip().endswith("[]")
+
+
+def test_main__settings_are_flags_with_help(capsys):
+    assert call("fit", "--help") == 0
+    shown = capsys.readouterr().out
+    for flag in (
+        "--rounds",
+        "--enhance.iterations",
+        "--network.encoder-weights",
+        "--refine.constrain",
+        "--train.epochs",
+    ):
+        assert flag in shown
+    assert "deeplabv2" not in shown.split("--network.name")[0]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["fit", "GONE", "--out", "OUT"], "GONE"),
+        (["fit", "PHOTOS", "--out", "OUT", "--recipe", "big"], "There is no recipe 'big'"),
+        (["fit", "PHOTOS", "--out", "OUT", "--config", "gone.toml"], "gone.toml cannot be read"),
+        (["fit", "PHOTOS", "--out", "OUT", "--refine.min-share", "0.9"], "refine.min_share must be below"),
+        (["fit", "PHOTOS", "--out", "OUT", "--network.encoder", "resnet1018"], "resnet101"),
+        (["fit", "PHOTOS", "--out", "OUT", "--truth", "GONE"], "must hold 'images' and 'masks'"),
+        (["fit", "PHOTOS", "--out", "OUT", "--truth", "PHOTOS"], "one class index per pixel"),
+        (["predict", "PHOTOS", "PHOTOS", "--out", "OUT"], "holds no finished network"),
+        (["evaluate", "PHOTOS", "PHOTOS"], "photos"),
+        (["coarse", "GONE", "--out", "OUT"], "there is no such file or folder"),
+        (["enhance", "PHOTOS", "GONE", "--out", "OUT"], "must hold true masks"),
+    ],
+)
+def test_main__bad_input_is_one_sentence_and_status_2(arguments, message, photos, tmp_path, capsys):
+    places = {"PHOTOS": photos, "OUT": tmp_path / "out", "GONE": tmp_path / "GONE"}
+    assert call(*(places.get(argument, argument) for argument in arguments)) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert "Traceback" not in shown
+    assert not (tmp_path / "out" / "coarse").exists()
+
+
+@pytest.mark.parametrize("flag", ["--rounds=0", "--no-such-flag", "--enhance.method=magic"])
+def test_main__a_bad_flag_is_status_2(flag, photos, tmp_path, capsys):
+    assert call("fit", photos, "--out", tmp_path / "out", flag) == 2
+    assert flag.split("=")[0].strip("-").split(".")[-1].replace("-", "_") in capsys.readouterr().err.replace("-", "_")
+
+
+def test_coarse_then_enhance__on_plain_folders(photos, tmp_path, capsys):
+    main(["coarse", str(photos), "--out", str(tmp_path / "c"), "--method", "box"])
+    main(["enhance", str(photos / "class ü"), str(tmp_path / "c"), "--out", str(tmp_path / "e")])
+    for name in ("a", "b c"):
+        mask = read_mask(tmp_path / "e" / f"{name}.png")
+        assert (mask[10:30, 15:45] == 1).all() and int(mask.sum()) == 600
+    assert "coarse masks: 2/2" in capsys.readouterr().out
+    assert call("coarse", photos, "--out", tmp_path / "c", "--method", "saliency") == 2
+    assert "made with other settings (coarse.method box -> saliency" in capsys.readouterr().err
+
+
+def test_enhance__every_class_on_its_own(photos, tmp_path):
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 15:30], mask[10:30, 30:45] = 3, 5
+    write_mask(tmp_path / "rough" / "a.png", mask)
+    write_mask(tmp_path / "rough" / "b c.png", np.zeros_like(mask))
+    main(["enhance", str(photos / "class ü"), str(tmp_path / "rough"), "--out", str(tmp_path / "e"), "--quiet"])
+    assert set(np.unique(read_mask(tmp_path / "e" / "a.png"))) == {0, 3, 5}
+    assert read_json(tmp_path / "e" / "notes.json")["b c"] == "empty"
+
+
+def test_evaluate__masks_against_masks(tmp_path, capsys):
+    for folder in ("out", "truth"):
+        write_mask(tmp_path / folder / "a.png", np.array([[0, 1]], np.uint8))
+    main(["evaluate", str(tmp_path / "out"), str(tmp_path / "truth")])
+    assert "1.000" in capsys.readouterr().out
+    assert read_json(tmp_path / "out" / "metrics.json")["mean_iou"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "arguments, value, rest",
+    [
+        (["a", "--recipe", "demo", "b"], "demo", ["a", "b"]),
+        (["--recipe=paper"], "paper", []),
+        (["a", "--rounds", "3"], None, ["a", "--rounds", "3"]),
+    ],
+)
+def test_take_option__takes_it_out(arguments, value, rest):
+    assert take_option(arguments, "--recipe") == (value, rest)

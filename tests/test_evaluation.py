@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarse2fine.errors import DataError
+from coarse2fine.evaluation import (
+    Truth,
+    evaluate_masks,
+    measure,
+    measure_training_masks,
+    open_truth,
+    pair_with_truth,
+    read_classes,
+)
+from coarse2fine.store import mask_path, write_json, write_mask
+from coarse2fine.types import IGNORE, Dataset, Photo
+
+CLASSES = ("background", "cat", "dog")
+
+
+def mask_of(rows) -> np.ndarray:
+    return np.array(rows, np.uint8)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    write_mask(tmp_path / "out" / "a.png", mask_of([[0, 1], [2, 2]]))
+    write_mask(tmp_path / "truth" / "a.png", mask_of([[0, 1], [1, IGNORE]]))
+    write_mask(tmp_path / "out" / "b.png", mask_of([[0, 0]]))
+    write_mask(tmp_path / "truth" / "b.png", mask_of([[0, 2]]))
+    return tmp_path / "out", tmp_path / "truth"
+
+
+def test_evaluate_masks__one_matrix_over_the_split(folders):
+    result = evaluate_masks(*folders, CLASSES, threads=2)
+    assert result.matrix.tolist() == [[2, 0, 0], [0, 1, 1], [1, 0, 0]]
+    assert result.photos == 2
+    figures = result.as_plain()
+    assert figures["iou"] == {"background": pytest.approx(2 / 3, abs=1e-5), "cat": 0.5, "dog": 0.0}
+    assert figures["mean_iou"] == pytest.approx((2 / 3 + 0.5) / 3, abs=1e-5)
+    assert figures["pixel_accuracy"] == 0.6
+    assert result.as_table().row_count == 5
+
+
+def test_evaluate_masks__names_the_file_that_does_not_fit(folders):
+    out, truth = folders
+    write_mask(truth / "b.png", mask_of([[0, 3]]))
+    with pytest.raises(DataError, match=r"b\.png: With 3 classes the truth must hold class indices 0 to 2"):
+        evaluate_masks(out, truth, CLASSES, 1)
+    write_mask(truth / "b.png", mask_of([[0], [0]]))
+    with pytest.raises(DataError, match=r"b\.png: Prediction and truth must have the same shape"):
+        evaluate_masks(out, truth, CLASSES, 1)
+
+
+def test_evaluate_masks__a_missing_prediction_is_no_silence(folders):
+    out, truth = folders
+    (out / "b.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 2 in .* have none .*first is b\.png"):
+        evaluate_masks(out, truth, CLASSES, 1)
+
+
+def test_pair_with_truth__by_relative_name(tmp_path):
+    write_mask(tmp_path / "truth" / "x" / "a.png", mask_of([[0]]))
+    photos = [tmp_path / "photos" / "x" / "a.jpg", tmp_path / "photos" / "y" / "a.jpg"]
+    assert pair_with_truth(photos, tmp_path / "photos", tmp_path / "truth") == [
+        (photos[0], tmp_path / "truth" / "x" / "a.png")
+    ]
+    with pytest.raises(DataError, match="must hold true masks as PNG"):
+        pair_with_truth(photos, tmp_path / "photos", tmp_path / "photos")
+
+
+def test_measure_training_masks__only_the_labelled_object_counts(tmp_path):
+    photos = [Photo(tmp_path / "a.jpg", "cat/a", 1), Photo(tmp_path / "b.jpg", "cat/b", 1)]
+    write_mask(mask_path(tmp_path / "truth", "cat/a"), mask_of([[1, 1, 2, IGNORE]]))
+    write_mask(mask_path(tmp_path / "masks", "cat/a"), mask_of([[1, 0, 1, 1]]))
+    iou, count = measure_training_masks(photos, tmp_path / "masks", tmp_path / "truth", 1)
+    assert (iou, count) == (pytest.approx(1 / 3), 1)
+    none = measure_training_masks(photos[1:], tmp_path / "masks", tmp_path / "truth", 1)
+    assert np.isnan(none[0]) and none[1] == 0
+
+
+def test_open_truth__recognises_both_kinds(tmp_path):
+    photo = Photo(tmp_path / "a.jpg", "cat/a", 1)
+    dataset = Dataset(CLASSES, (photo,))
+    write_mask(mask_path(tmp_path / "own", "cat/a"), mask_of([[1]]))
+    write_mask(tmp_path / "val" / "masks" / "v.png", mask_of([[1]]))
+    (tmp_path / "val" / "images").mkdir()
+    Image.new("RGB", (1, 1)).save(tmp_path / "val" / "images" / "v.jpg")
+    truth = open_truth([tmp_path / "own", tmp_path / "val"], dataset)
+    assert truth == Truth(tmp_path / "own", tmp_path / "val" / "images", tmp_path / "val" / "masks")
+    assert truth.key != Truth().key
+    with pytest.raises(DataError, match="must hold 'images' and 'masks', or true masks named like the photos"):
+        open_truth([tmp_path], dataset)
+
+
+def test_open_truth__refuses_classes_the_data_set_has_not(tmp_path):
+    write_mask(tmp_path / "val" / "masks" / "v.png", mask_of([[7]]))
+    (tmp_path / "val" / "images").mkdir()
+    Image.new("RGB", (1, 1)).save(tmp_path / "val" / "images" / "v.jpg")
+    dataset = Dataset(CLASSES, (Photo(tmp_path / "a.jpg", "cat/a", 1),))
+    with pytest.raises(DataError, match=r"v\.png holds class index 7, but the data set has the classes 0 to 2"):
+        open_truth([tmp_path / "val"], dataset)
+
+
+def test_measure__leaves_out_what_has_no_truth(tmp_path):
+    photo = Photo(tmp_path / "a.jpg", "cat/a", 1)
+    for folder in ("truth", "coarse"):
+        write_mask(mask_path(tmp_path / folder, "cat/a"), mask_of([[1, 0]]))
+    assert measure(Truth(), [photo], {"coarse": tmp_path / "coarse"}, None, 1) == {}
+    figures = measure(Truth(masks=tmp_path / "truth"), [photo], {"coarse": tmp_path / "coarse"}, None, 1)
+    assert figures == {"training_masks_iou": {"coarse": 1.0}, "training_masks_measured": 1}
+
+
+def test_read_classes__from_text_json_or_the_masks(tmp_path, folders):
+    (tmp_path / "names.txt").write_text("background\nHund\n\nKatze 2\n", encoding="utf-8")
+    assert read_classes(tmp_path / "names.txt", *folders) == ("background", "Hund", "Katze 2")
+    assert read_classes(None, *folders) == ("background", "1", "2")
+    write_json(folders[0] / "classes.json", list(CLASSES))
+    assert read_classes(None, *folders) == CLASSES
+    with pytest.raises(DataError, match=r"class names .*gone\.txt cannot be read"):
+        read_classes(tmp_path / "gone.txt", *folders)

@@ -1,0 +1,168 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from coarse2fine.config import NetworkConfig, PredictConfig
+from coarse2fine.errors import DataError
+from coarse2fine.inference import (
+    Segmenter,
+    is_run,
+    likeliest,
+    load_weights,
+    plan_batches,
+    save_weights,
+    score_files,
+    working_shape,
+)
+from coarse2fine.networks.deeplab import build_network
+from coarse2fine.parallel import World
+
+CONFIG = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
+CLASSES = ("background", "red", "blue")
+
+
+class ByColour(nn.Module):
+    """Red pixels are class 1, blue ones class 2, all others background."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        red, green, blue = images.unbind(1)
+        return 20 * torch.stack([torch.full_like(red, 0.5), red - green, blue - green], dim=1)
+
+
+def segmenter(**options) -> Segmenter:
+    return Segmenter(ByColour(), CLASSES, CONFIG, **{"size_px": 64, "precision": "fp32", **options}).ready(
+        torch.device("cpu")
+    )
+
+
+def two_halves(height: int = 90, width: int = 120) -> np.ndarray:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, : width // 2] = (250, 0, 0)
+    image[:, width // 2 :] = (0, 0, 250)
+    return image
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_segmenter__finds_several_classes_at_the_photos_size(flip):
+    mask = segmenter(flip=flip)(two_halves())
+    assert mask.shape == (90, 120)
+    assert (mask[:, :58] == 1).all() and (mask[:, 62:] == 2).all()
+
+
+def test_segmenter__scores_sum_to_one_at_the_photos_size():
+    scores = segmenter(scales=(0.5, 1.0)).scores(two_halves())
+    assert scores.shape == (3, 90, 120)
+    assert np.allclose(scores.sum(axis=0), 1, atol=1e-5)
+    assert scores[1, 45, 10] > 0.9 > 0.1 > scores[1, 45, 110]
+
+
+def test_segmenter__mirrored_photo_gives_mirrored_scores():
+    torch.manual_seed(0)
+    network = build_network(CONFIG, 3)
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    seen = Segmenter(network, CLASSES, CONFIG, 64, flip=True, precision="fp32").ready()
+    straight, mirrored = seen.scores(image), seen.scores(image[:, ::-1].copy())
+    assert np.allclose(straight, mirrored[:, :, ::-1], atol=1e-4)
+    lone = Segmenter(network, CLASSES, CONFIG, 64, flip=False, precision="fp32").ready()
+    assert not np.allclose(lone.scores(image), lone.scores(image[:, ::-1].copy())[:, :, ::-1], atol=1e-4)
+
+
+def test_segmenter__save_and_load_give_the_same_scores(tmp_path):
+    torch.manual_seed(0)
+    made = Segmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, False, (0.5, 1.0), "fp32").ready()
+    made.save(tmp_path / "run" / "model")
+    for place in (tmp_path / "run", tmp_path / "run" / "model"):
+        assert is_run(tmp_path / "run" / "model")
+        loaded = Segmenter.load(place)
+        assert (loaded.classes, loaded.size_px, loaded.flip, loaded.scales) == (CLASSES, 64, False, (0.5, 1.0))
+        assert (loaded.scores(two_halves()) == made.scores(two_halves())).all()
+
+
+def test_segmenter__load_without_a_finished_network(tmp_path):
+    with pytest.raises(DataError, match=r"holds no finished network .*let fit end first"):
+        Segmenter.load(tmp_path)
+
+
+def test_segmenter__seen_with_other_settings():
+    other = segmenter().seen_with(PredictConfig(size_px=128, flip=False, scales=(2.0,)))
+    assert (other.size_px, other.flip, other.scales) == (128, False, (2.0,))
+    assert segmenter().seen_with(PredictConfig()).size_px == 64
+
+
+def test_load_weights__refuses_another_network_and_damage(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(build_network(CONFIG, 3), path)
+    with pytest.raises(DataError, match="belong to another network"):
+        load_weights(build_network(CONFIG, 4), path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match="cannot be read"):
+        load_weights(build_network(CONFIG, 3), path)
+    with pytest.raises(DataError, match="cannot be read"):
+        load_weights(build_network(CONFIG, 3), tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    "shape, size_px, working",
+    [
+        ((375, 500), 320, (256, 320)),
+        ((500, 375, 3), 320, (320, 256)),
+        ((1, 4000), 320, (32, 320)),
+        ((9, 9), 64, (64, 64)),
+    ],
+)
+def test_working_shape__multiples_of_the_deepest_stride(shape, size_px, working):
+    assert working_shape(shape, size_px) == working
+
+
+def test_plan_batches__one_shape_per_batch_every_photo_once():
+    shapes = {0: (32, 64), 1: (64, 32), 2: (32, 64), 3: (32, 64), 5: (64, 32)}
+    assert plan_batches(shapes, 2) == [[0, 2], [3], [1, 5]]
+
+
+def test_likeliest__ties_go_to_the_lower_class():
+    scores = np.zeros((3, 1, 4), np.float32)
+    scores[:, 0] = [[0.5, 0.3, 0.2, 0.4], [0.5, 0.4, 0.3, 0.2], [0.0, 0.3, 0.5, 0.4]]
+    assert likeliest(scores, 1, 4).tolist() == [[0, 1, 2, 0]]
+    assert likeliest(scores, 3, 8).shape == (3, 8)
+
+
+@pytest.fixture
+def folder(tmp_path) -> list[Path]:
+    for index, (height, width) in enumerate([(60, 80), (80, 60), (60, 80), (60, 80)]):
+        Image.fromarray(two_halves(height, width)).save(tmp_path / f"{index}.png")
+    return [tmp_path / f"{index}.png" for index in range(4)]
+
+
+def test_score_files__yields_every_photo_once(folder):
+    scored = dict(score_files(segmenter(), folder, batch=2, threads=2))
+    assert sorted(scored) == [0, 1, 2, 3]
+    assert scored[1].shape == (3, 64, 64) and scored[0].shape == (3, 64, 64)
+
+
+def test_score_files__processes_share_the_batches(folder):
+    parts = [dict(score_files(segmenter(), folder, 2, 1, World(rank, 2, 2))) for rank in (0, 1)]
+    whole = dict(score_files(segmenter(), folder, 2, 1))
+    assert sorted([*parts[0], *parts[1]]) == [0, 1, 2, 3]
+    assert all((scores == whole[index]).all() for part in parts for index, scores in part.items())
+
+
+def test_score_files__leaves_out_batches_without_wanted_photos(folder):
+    scored = dict(score_files(segmenter(), folder, 2, 1, wanted=lambda index: index == 3))
+    assert 3 in scored and 0 not in scored
+
+
+def test_score_files__a_bad_photo_is_told_or_raised(folder):
+    folder[2].write_text("no photo")
+    told = {}
+    scored = dict(score_files(segmenter(), folder, 2, 1, leave_out=told.__setitem__))
+    assert sorted(scored) == [0, 1, 3] and list(told) == [2] and "not an image" in told[2]
+    with pytest.raises(DataError, match=r"2\.png: not an image"):
+        list(score_files(segmenter(), folder, 2, 1))

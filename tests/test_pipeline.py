@@ -1,0 +1,198 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import coarse2fine
+from coarse2fine import store
+from coarse2fine.config import FitConfig, parse_config
+from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.store import Run, read_json, read_mask
+
+TINY = """
+rounds = 2
+seed = 3
+[coarse]
+method = "box"
+[enhance]
+start = "mask"
+iterations = 1
+[refine]
+constrain = "foreground"
+min_share = 0.0
+max_share = 1.0
+[network]
+encoder = "mobilenetv2_050"
+encoder_weights = "none"
+decoder_channels = 16
+[train]
+epochs = [2]
+batch = 6
+resize_px = 48
+keep_aspect = true
+crop_px = 32
+optimizer = "adamw"
+learning_rate = 0.003
+head_learning_rate_factor = 1.0
+loader_workers = 0
+checkpoint_photos = 6
+precision = "fp32"
+"""
+
+
+def settings(text: str = "") -> FitConfig:
+    return parse_config(text, "test", parse_config(TINY, "test"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_dataset(folder, train_per_class=2, val_photos=3, size_px=48)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory) -> Run:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return coarse2fine.fit(data / "train", out, settings(), [data / "val", data / "train_masks"])
+
+
+def masks_of(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.png"))}
+
+
+def test_fit__leaves_masks_of_every_stage_in_their_label(finished, data):
+    photos = sorted((data / "train").rglob("*.jpg"))
+    classes = read_json(finished.classes)
+    assert classes[0] == "background" and len(classes) == 7
+    for folder in (finished.coarse, *map(finished.enhanced, range(3)), finished.refined(1), finished.refined(2)):
+        names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.png"))
+        assert names == [path.relative_to(data / "train").with_suffix("").as_posix() for path in photos]
+        for path in folder.rglob("*.png"):
+            assert set(np.unique(read_mask(path))) <= {0, classes.index(path.parent.name)}
+
+
+def test_fit__measures_every_round(finished):
+    before = read_json(finished.metrics(0))
+    assert before["training_masks_iou"]["enhanced"] != before["training_masks_iou"]["coarse"] > 0.2
+    for number in (1, 2):
+        figures = read_json(finished.metrics(number))
+        assert 0 <= figures["photos"]["mean_iou"] < 1 and figures["photos"]["photos"] == 3
+        assert set(figures["training_masks_iou"]) == {"refined", "enhanced"}
+    kept = read_json(finished.round(1) / "kept.json")
+    assert len(kept) == 12 and set(kept.values()) == {None}
+
+
+def test_fit__leaves_a_network_that_predicts(finished, data):
+    segmenter = coarse2fine.Segmenter.load(finished.root)
+    image = coarse2fine.read_image(sorted((data / "val" / "images").iterdir())[0])
+    assert segmenter(image).shape == image.shape[:2]
+    assert segmenter.classes == tuple(read_json(finished.classes))
+
+
+def test_fit__same_settings_and_seed_give_the_same_masks(finished, data, tmp_path):
+    again = coarse2fine.fit(data / "train", tmp_path / "run", settings())
+    assert masks_of(again.root) == masks_of(finished.root)
+    assert again.weights(2).read_bytes() == finished.weights(2).read_bytes()
+    other = coarse2fine.fit(data / "train", tmp_path / "other", settings("seed = 4"))
+    assert other.weights(2).read_bytes() != finished.weights(2).read_bytes()
+
+
+def test_fit__a_finished_run_is_not_touched_again(finished, data):
+    before = {path: path.stat().st_mtime_ns for path in finished.root.rglob("*.png")}
+    coarse2fine.fit(data / "train", finished.root, settings())
+    assert {path: path.stat().st_mtime_ns for path in finished.root.rglob("*.png")} == before
+
+
+@pytest.mark.parametrize("writes", [3, 17, 30, 44, 52, 61, 75])
+def test_fit__killed_at_any_write_goes_on_to_the_same_masks(finished, data, tmp_path, monkeypatch, writes):
+    left = [writes]
+    replace = Path.replace
+
+    def die_sometimes(self, target):
+        left[0] -= 1
+        if left[0] == 0:
+            raise RuntimeError("killed")
+        return replace(self, target)
+
+    monkeypatch.setattr(store.Path, "replace", die_sometimes)
+    with pytest.raises(RuntimeError, match="killed"):
+        coarse2fine.fit(data / "train", tmp_path / "run", settings())
+    monkeypatch.setattr(store.Path, "replace", replace)
+    run = coarse2fine.fit(data / "train", tmp_path / "run", settings())
+    assert masks_of(run.root) == masks_of(finished.root)
+    assert not list(run.root.rglob("*.tmp"))
+
+
+def test_fit__a_changed_setting_redoes_what_depends_on_it(finished, data, tmp_path, capsys):
+    root = tmp_path / "run"
+    shutil.copytree(finished.root, root)
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
+    coarse2fine.fit(data / "train", root, settings("[refine]\nflip = true"), quiet=False)
+    changed = {path.relative_to(root).parts[0] for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
+    assert changed == {"round-1", "round-2"}
+    said = capsys.readouterr().out
+    assert "coarse masks: done before" in said and "round 1: training: done before" in said
+    assert "round 1: refined masks: done again, because refine.flip False -> True" in said
+    assert "round 2: training: done again, because an earlier stage changed" in said
+
+
+def test_fit__more_rounds_go_on_from_the_last(finished, data, tmp_path):
+    root = tmp_path / "run"
+    shutil.copytree(finished.root, root)
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
+    run = coarse2fine.fit(data / "train", root, settings("rounds = 3"))
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
+    assert len(list(run.enhanced(3).rglob("*.png"))) == 12
+
+
+def test_fit__warm_start_and_no_enhancement_between_rounds(data, tmp_path):
+    text = "[train]\nstart = 'warm'\n[enhance]\nbetween_rounds = false"
+    run = coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
+    assert masks_of(run.refined(1)) == masks_of(run.enhanced(1))
+    assert run.enhanced(1) != run.refined(1)
+
+
+def test_fit__masks_from_a_folder(finished, data, tmp_path):
+    text = f"rounds = 1\n[coarse]\nmethod = 'folder'\nfolder = '{data / 'train_masks'}'"
+    run = coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
+    assert len(masks_of(run.coarse)) == 12
+    (tmp_path / "few").mkdir()
+    text = text.replace(str(data / "train_masks"), str(tmp_path / "few"))
+    with pytest.raises(DataError, match="Every photo needs a mask in coarse.folder, but 12 of 12 have none"):
+        coarse2fine.fit(data / "train", tmp_path / "other", settings(text))
+
+
+def test_fit__one_class_is_enough(data, tmp_path):
+    shutil.copytree(data / "train" / "fish", tmp_path / "in" / "ein Fisch ü")
+    run = coarse2fine.fit(tmp_path / "in", tmp_path / "run", settings("rounds = 1"))
+    assert read_json(run.classes) == ["background", "ein Fisch ü"]
+    assert len(masks_of(run.enhanced(1))) == 2
+
+
+def test_fit__refuses_the_run_folder_of_another_data_set(finished, data, tmp_path):
+    shutil.copytree(data / "train" / "fish", tmp_path / "in" / "fish")
+    with pytest.raises(DataError, match="belongs to another data set .*choose another --out"):
+        coarse2fine.fit(tmp_path / "in", finished.root, settings())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    with pytest.raises(DataError, match="must be new, empty, or from an earlier run"):
+        coarse2fine.fit(data / "train", tmp_path / "mine", settings())
+
+
+def test_fit__stops_before_hours_are_spent(data, tmp_path):
+    for text, message in (
+        ("[network]\nencoder = 'resnet1018'", "resnet101"),
+        (f"[network]\nencoder_weights = '{tmp_path / 'gone.safetensors'}'", "gone.safetensors"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
+    assert not (tmp_path / "run" / "coarse").exists()
+
+
+def test_fit__all_masks_filtered_says_what_to_do(data, tmp_path):
+    text = "[refine]\nmin_share = 0.998\nmax_share = 0.999"
+    with pytest.raises(DataError, match="Round 2 needs at least one photo .* widen refine.min_share"):
+        coarse2fine.fit(data / "train", tmp_path / "run", settings(text))

@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig
+from coarse2fine.errors import DataError
+from coarse2fine.parallel import World
+from coarse2fine.stages import (
+    Crew,
+    enhance_masks,
+    filter_masks,
+    find_empty,
+    make_coarse_masks,
+    read_notes,
+    run_stage,
+    write_masks,
+)
+from coarse2fine.store import Stage, mask_path, read_json, read_mask, write_mask
+from coarse2fine.types import Enhanced, Photo
+
+CREW = Crew()
+
+
+@pytest.fixture
+def photos(tmp_path) -> list[Photo]:
+    """Four grey photos with a red block each; labels 1 and 2."""
+    made = []
+    for index in range(4):
+        image = np.full((40, 60, 3), 128, np.uint8)
+        image[10:30, 15:45] = (230, 20, 20)
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+        made.append(Photo(tmp_path / f"{index}.png", f"class {1 + index % 2}/{index}", 1 + index % 2))
+    return made
+
+
+def ones(photo: Photo) -> Enhanced:
+    return Enhanced(np.full((40, 60), photo.label, np.uint8), None)
+
+
+def test_make_coarse_masks__box_in_the_photos_label(photos, tmp_path):
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box", box_share=0.5), CREW)
+    for photo in photos:
+        mask = read_mask(mask_path(tmp_path / "c", photo.name))
+        assert mask[20, 30] == photo.label and mask[0, 0] == 0
+        assert int((mask > 0).sum()) == 20 * 30
+
+
+def test_make_coarse_masks__given_ones_of_any_size_and_value(photos, tmp_path):
+    for photo in photos:
+        write_mask(mask_path(tmp_path / "given", photo.name), np.array([[0, 9]], np.uint8))
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="folder", folder=tmp_path / "given"), CREW)
+    mask = read_mask(mask_path(tmp_path / "c", photos[1].name))
+    assert mask.shape == (40, 60) and set(np.unique(mask)) == {0, 2} and (mask[:, 30:] == 2).all()
+
+
+def test_enhance_masks__find_the_block(photos, tmp_path):
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
+    enhance_masks(photos, tmp_path / "c", tmp_path / "e", EnhanceConfig(), "box", 0, CREW)
+    for photo in photos:
+        mask = read_mask(mask_path(tmp_path / "e", photo.name))
+        assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
+
+
+def test_enhance_masks__what_could_not_be_cut_is_kept_and_told(photos, tmp_path):
+    for photo in photos:
+        mask = np.zeros((40, 60), np.uint8)
+        mask[0, 0] = photo.label * (photo.name != "class 1/2")
+        write_mask(mask_path(tmp_path / "c", photo.name), mask)
+    enhance_masks(photos, tmp_path / "c", tmp_path / "e", EnhanceConfig(), "box", 0, CREW)
+    notes = read_notes(tmp_path / "e")
+    assert notes.pop("class 1/2") == "empty"
+    assert len(notes) == 3 and all(note.startswith("kept: ") for note in notes.values())
+    assert read_mask(mask_path(tmp_path / "e", photos[0].name))[0, 0] == 1
+
+
+def test_write_masks__leaves_finished_ones_alone(photos, tmp_path):
+    write_mask(mask_path(tmp_path / "m", photos[0].name), np.zeros((40, 60), np.uint8))
+    write_masks(photos, tmp_path / "m", ones, "test", CREW)
+    assert [int(read_mask(mask_path(tmp_path / "m", photo.name)).max()) for photo in photos] == [0, 2, 1, 2]
+
+
+def test_write_masks__processes_share_the_photos(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("coarse2fine.stages.barrier", lambda world: None)
+    made = {0: [], 1: []}
+    for rank in (1, 0):
+        crew = Crew(World(rank, 2, 2))
+        write_masks(photos, tmp_path / "m", lambda photo, rank=rank: made[rank].append(photo) or ones(photo), "t", crew)
+    assert made == {0: photos[0::2], 1: photos[1::2]}
+
+
+def test_write_masks__notes_survive_a_kill(photos, tmp_path):
+    def make(photo: Photo) -> Enhanced:
+        if photo is photos[2]:
+            raise RuntimeError("killed")
+        return ones(photo)._replace(note="odd")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        write_masks(photos, tmp_path / "m", make, "test", CREW)
+    notes = write_masks(photos, tmp_path / "m", ones, "test", CREW)
+    assert notes[photos[0].name] == "odd" and photos[2].name not in notes
+    assert json.loads((tmp_path / "m" / "notes.json").read_text()) == notes
+
+
+def test_filter_masks__says_why_each_photo_leaves(photos, tmp_path):
+    for photo, share in zip(photos, (0.0, 0.005, 0.5, 0.9), strict=True):
+        mask = np.zeros((10, 100), np.uint8)
+        mask.flat[: round(1000 * share)] = photo.label
+        write_mask(mask_path(tmp_path / "m", photo.name), mask)
+    reasons = filter_masks(photos, tmp_path / "m", RefineConfig(), CREW)
+    assert list(reasons.values()) == [
+        "foreground 0 % is below 1 %",
+        "foreground 0.5 % is below 1 %",
+        None,
+        "foreground 90 % is above 80 %",
+    ]
+    assert find_empty(photos, tmp_path / "m", CREW) == {photos[0].name}
+
+
+def test_run_stage__works_once(tmp_path):
+    calls = []
+    stage = Stage(tmp_path / "s", "test", {"x": 1})
+    assert run_stage(stage, CREW, lambda: calls.append(1) or {"photos": 7})
+    assert not run_stage(stage, CREW, lambda: calls.append(1) or {})
+    assert calls == [1] and read_json(stage.folder / "done.json")["photos"] == 7
+
+
+def test_run_stage__a_failure_is_not_done(tmp_path):
+    def fail():
+        raise DataError("no")
+
+    stage = Stage(tmp_path / "s", "test", {})
+    with pytest.raises(DataError):
+        run_stage(stage, CREW, fail)
+    assert not stage.is_done()
