@@ -1,0 +1,78 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from coarse2fine.config import NetworkConfig
+from coarse2fine.errors import DataError
+from coarse2fine.inference import Segmenter
+from coarse2fine.prediction import name_below_common_folder, predict_photos
+from coarse2fine.stages import Crew
+from coarse2fine.store import read_json, read_mask
+
+
+class RedIsOne(nn.Module):
+    """Red pixels are class 1, all others background."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        red, green, _ = images.unbind(1)
+        return 20 * torch.stack([torch.full_like(red, 0.5), red - green], dim=1)
+
+
+@pytest.fixture
+def segmenter() -> Segmenter:
+    config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
+    return Segmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").ready(torch.device("cpu"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    red = np.zeros((96, 128, 3), np.uint8)
+    red[:, :64] = (250, 0, 0)
+    for name in ("x/a.png", "x/a.webp", "y/b <i>.png"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(red if "a" in path.stem else np.zeros_like(red)).save(path)
+    return tmp_path / "in"
+
+
+def test_predict_photos__masks_overlays_scores_and_table(segmenter, photos, tmp_path):
+    out = tmp_path / "out"
+    assert predict_photos(segmenter, [photos], out, 2, Crew(), scores=True) == []
+    mask = read_mask(out / "masks" / "x" / "a.png.png")
+    assert mask.shape == (96, 128) and (mask[:, :60] == 1).all() and (mask[:, 68:] == 0).all()
+    with Image.open(out / "overlays" / "y" / "b <i>.jpg") as overlay:
+        assert overlay.size == (128, 96)
+    scores = np.load(out / "scores" / "x" / "a.webp.npz")["scores"]
+    assert scores.shape == (2, 64, 64) and scores.dtype == np.float16
+    with (out / "found.csv").open(encoding="utf-8", newline="") as file:
+        rows = sorted(csv.reader(file))
+    assert ["x/a.png", "Röte", "0.5000"] in rows and ["y/b <i>", "background", "1.0000"] in rows
+    assert read_json(out / "classes.json") == ["background", "Röte"]
+
+
+def test_predict_photos__a_bad_photo_is_left_out_and_told(segmenter, photos, tmp_path):
+    (photos / "x" / "bad.jpg").write_text("text")
+    skipped = predict_photos(segmenter, [photos], tmp_path / "out", 8, Crew(), overlays=False)
+    assert [(item.path.name, item.reason.split(" (")[0]) for item in skipped] == [("bad.jpg", "not an image")]
+    assert len(list((tmp_path / "out" / "masks").rglob("*.png"))) == 3
+    assert not (tmp_path / "out" / "overlays").exists()
+
+
+def test_predict_photos__only_bad_photos_is_an_error(segmenter, tmp_path):
+    (tmp_path / "bad.jpg").write_text("text")
+    with pytest.raises(DataError, match="None of the 1 photos can be read"):
+        predict_photos(segmenter, [tmp_path / "bad.jpg"], tmp_path / "out", 8, Crew())
+
+
+def test_name_below_common_folder__distinct_and_short(tmp_path):
+    paths = [tmp_path / "x" / "a.jpg", tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg"]
+    assert name_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]
+    assert name_below_common_folder(paths[:1]) == ["a"]
