@@ -17,8 +17,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy src
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/coarse.py
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/kill.py
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache

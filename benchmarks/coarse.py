@@ -8,17 +8,15 @@ foreground of any class, mean over photos. Time is that of the soft mask alone, 
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cv2
+from common import keep
 
 from coarse2fine.coarse import binarise, coarse_from
 from coarse2fine.config import CoarseConfig, EnhanceConfig
@@ -47,7 +45,7 @@ def main() -> None:
     for name, config in CONTESTANTS.items():
         results[name] = measure_time(coarse_from(config), photos) | measure_quality(config, photos, truths)
         print(f"{name:14}", *(f"{key} {value:.3f}" for key, value in results[name].items()), sep="  ")
-    print(json.dumps(describe(len(photos)) | {"results": results}))
+    keep("coarse", {"photos": len(photos), "contestants": results})
 
 
 def read_options() -> argparse.Namespace:
@@ -108,13 +106,6 @@ def enhance_all(start: Any, photos: Sequence[Image], masks: Sequence[Mask], trut
     with ThreadPoolExecutor(THREADS) as pool:
         enhanced = list(pool.map(enhance, photos, masks))
     return statistics.fmean(binary_iou(one.mask, truth) for one, truth in zip(enhanced, truths, strict=True))
-
-
-def describe(photos: int) -> dict[str, Any]:
-    """Say what was measured where."""
-    packages = ("numpy", "opencv-python-headless", "scikit-image", "scipy")
-    versions = {"python": platform.python_version()} | {package: version(package) for package in packages}
-    return {"benchmark": "coarse", "photos": photos, "machine": platform.machine(), "versions": versions}
 
 
 if __name__ == "__main__":

@@ -112,9 +112,9 @@ def test_constrain__a_tie_with_background_is_background(rule):
     assert mask.dtype == np.uint8
 
 
-def test_constrain__of_equally_likely_classes_the_lowest_wins():
+def test_constrain__a_tie_between_classes_is_background():
     scores = as_scores((0.0, 0.5, 0.5))
-    assert constrain(scores, 1).tolist() == [[1]]
+    assert constrain(scores, 1).tolist() == [[0]]
     assert constrain(scores, 2).tolist() == [[0]]
 
 
@@ -185,3 +185,9 @@ def test_overlay__mixes_inside_traces_the_contour_and_leaves_background():
 def test_overlay__photo_and_mask_must_fit():
     with pytest.raises(DataError, match=r"found \(2, 3\) on \(3, 2\)"):
         overlay(np.zeros((3, 2, 3), np.uint8), np.zeros((2, 3), np.uint8))
+
+
+def test_constrain__foreground_above_a_threshold():
+    scores = np.array([[[0.3, 0.45, 0.5]], [[0.3, 0.5, 0.1]], [[0.4, 0.05, 0.4]]], np.float32)
+    assert constrain(scores, 1, "foreground").tolist() == [[1, 1, 0]]
+    assert constrain(scores, 1, "foreground", threshold=0.6).tolist() == [[1, 0, 0]]

@@ -68,8 +68,8 @@ class EnhanceConfig(Settings):
     band_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.15, description="start=mask: half width of the undecided band, as a share of the root of the mask's area"
     )
-    max_side_px: PositiveInt | None = Field(
-        None, description="grabcut: larger photos are cut at this longer side; none: at full size"
+    max_side_px: PositiveInt = Field(
+        1000, description="grabcut: larger photos are cut reduced to this longer side, then brought back"
     )
     between_rounds: bool = Field(True, description="enhance the refined masks before they train the next round")
 
@@ -80,7 +80,10 @@ class RefineConfig(Settings):
     constrain: Literal["label", "pair", "foreground"] = Field(
         "label",
         description="label: pixels whose likeliest class is the label (the paper); pair: the label beats background; "
-        "foreground: background has less than half",
+        "foreground: whatever the class, foreground is likelier than refine.threshold",
+    )
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="constrain=foreground: how likely foreground must be, 0 to 1"
     )
     min_share: Share = Field(0.01, description="a mask below this share of its photo leaves the next round")
     max_share: Share = Field(0.80, description="a mask above this share of its photo leaves the next round")

@@ -42,7 +42,8 @@ def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
 
 def refine_settings(config: RefineConfig, size_px: int) -> dict[str, Any]:
     """Settings that decide the masks a network gives its training photos."""
-    return _pick(config, "refine", ("constrain", "flip", "scales")) | {"size_px": size_px}
+    names = ["constrain", "flip", "scales"] + ["threshold"] * (config.constrain == "foreground")
+    return _pick(config, "refine", names) | {"size_px": size_px}
 
 
 def epochs_of(config: FitConfig, number: int) -> int:

@@ -109,14 +109,16 @@ def fill_box(mask: Mask, rule: BoxRule = "all") -> Mask:
     return filled
 
 
-def constrain(scores: Scores, label: int, rule: ConstrainRule = "label") -> Mask:
+def constrain(scores: Scores, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> Mask:
     """Keep of a prediction only what belongs to the image's own class.
 
     Args:
         scores: Class probabilities, shape (C, H, W); class 0 is background.
         label: The image's class, 1 to C - 1.
         rule: ``label``: the label is the likeliest class (the paper's rule); ``pair``: the label is likelier than
-            background; ``foreground``: background has less than 0.5. In all three a tie is background.
+            background; ``foreground``: whatever the class, foreground is likelier than ``threshold``. In all three a
+            tie is background.
+        threshold: For the rule ``foreground``, 0 to 1.
 
     Returns:
         Binary mask, shape (H, W).
@@ -126,10 +128,10 @@ def constrain(scores: Scores, label: int, rule: ConstrainRule = "label") -> Mask
 
     Source: the paper, section IV-D2, strategy b.
     """
-    return (margin(scores, label, rule) > 0).astype(np.uint8)
+    return (margin(scores, label, rule, threshold) > 0).astype(np.uint8)
 
 
-def margin(scores: Scores, label: int, rule: ConstrainRule = "label") -> NDArray[np.float32]:
+def margin(scores: Scores, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> NDArray[np.float32]:
     """By how much a pixel is kept by :func:`constrain`, -1 to 1; above 0 it is; shape (H, W), all else likewise."""
     if not 1 <= label < len(scores):
         raise DataError(
@@ -140,7 +142,7 @@ def margin(scores: Scores, label: int, rule: ConstrainRule = "label") -> NDArray
         return np.asarray(scores[label] - np.delete(scores, label, axis=0).max(axis=0))
     if rule == "pair":
         return np.asarray(scores[label] - scores[BACKGROUND])
-    return np.asarray(np.float32(0.5) - scores[BACKGROUND])
+    return np.asarray(np.float32(1 - threshold) - scores[BACKGROUND])
 
 
 def keep_reason(mask: Mask, min_share: float, max_share: float) -> str | None:

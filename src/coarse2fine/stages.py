@@ -140,7 +140,7 @@ def refine_masks(
 
     def finish(scored: tuple[int, Scores]) -> None:
         photo, scores = photos[scored[0]], scored[1]
-        towards = resize(margin(scores, photo.label, config.constrain), *read_size(photo.path))
+        towards = resize(margin(scores, photo.label, config.constrain, config.threshold), *read_size(photo.path))
         write_mask(mask_path(folder, photo.name), (towards > 0).astype(np.uint8) * np.uint8(photo.label))
 
     missing = {photo.name for photo in _missing(photos, folder)}

@@ -15,6 +15,7 @@ from coarse2fine.store import Run, Stage, read_json
 from coarse2fine.types import Dataset
 
 SKIPPED_SHOWN = 20
+MASKS = ("coarse", "refined", "enhanced")
 
 
 def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path, run: Run) -> None:
@@ -47,7 +48,7 @@ def show_round(
 ) -> None:
     """Summarise a round: figures where there is truth, photos that go on and why others do not, loss, seconds."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, iou in figures.get("training_masks_iou", {}).items():
+    for name, iou in sorted(figures.get("training_masks_iou", {}).items(), key=lambda item: MASKS.index(item[0])):
         table.add_row(f"{name} masks, IoU", f"{iou:.3f}", f"{figures['training_masks_measured']} true masks")
     if "photos" in figures:
         table.add_row("mIoU", f"[bold]{figures['photos']['mean_iou']:.3f}[/]", f"{figures['photos']['photos']} photos")

@@ -16,16 +16,16 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def coarse(
-    photos: Annotated[tuple[str, ...], tyro.conf.Positional],
-    out: Path,
+    photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS...")],
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     settings: Annotated[CoarseConfig, tyro.conf.arg(name="")] = CoarseConfig(),  # noqa: B008 - frozen
     quiet: bool = False,
 ) -> None:
     """Find the foreground of photos without any label (stage 1 alone).
 
-    Writes OUT/PHOTO.png, 1 = foreground. The same command goes on where it was stopped.
+    Writes DIR/PHOTO.png, 1 = foreground. The same command goes on where it was stopped.
 
-    Examples:
+    Like this:
       coarse2fine coarse photos --out coarse --method saliency
 
     Args:

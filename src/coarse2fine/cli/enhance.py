@@ -16,19 +16,19 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def enhance(
-    photos: Annotated[Path, tyro.conf.Positional],
-    masks: Annotated[Path, tyro.conf.Positional],
-    out: Path,
+    photos: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS")],
+    masks: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MASKS")],
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     settings: Annotated[EnhanceConfig, tyro.conf.arg(name="")] = EnhanceConfig(),  # noqa: B008 - frozen
     seed: int = 0,
     quiet: bool = False,
 ) -> None:
     """Snap rough masks to the edges of their photos (stage 2 alone).
 
-    Every class in a mask is enhanced on its own and keeps its index. Writes OUT/PHOTO.png, and notes.json with the
+    Every class in a mask is enhanced on its own and keeps its index. Writes DIR/PHOTO.png, and notes.json with the
     masks that were kept as they were, and why. The same command goes on where it was stopped.
 
-    Examples:
+    Like this:
       coarse2fine enhance photos coarse --out sharp --method grabcut --start mask
 
     Args:

@@ -15,8 +15,8 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def evaluate(
-    what: Annotated[Path, tyro.conf.Positional],
-    truth: Annotated[Path, tyro.conf.Positional],
+    what: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MASKS")],
+    truth: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TRUTH")],
     photos: Path | None = None,
     classes: Path | None = None,
     out: Path | None = None,
@@ -26,7 +26,7 @@ def evaluate(
 
     One confusion matrix over all photos, as PASCAL VOC does it; pixels of value 255 in the truth do not count.
 
-    Examples:
+    Like this:
       coarse2fine evaluate runs/pets val                   (val/images and val/masks)
       coarse2fine evaluate runs/pets true_masks --photos photos
       coarse2fine evaluate predicted_masks true_masks --classes classes.txt

@@ -21,12 +21,12 @@ def run(arguments: Sequence[str]) -> None:
         base = load_config(Path(file), base)
 
     def fit(  # the flags of the command, with their help
-        data: Annotated[Path, tyro.conf.Positional],
-        out: Path,
+        data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
+        out: Annotated[Path, tyro.conf.arg(metavar="RUN")],
         settings: Annotated[FitConfig, tyro.conf.arg(name="")] = base,
         recipe: str = recipe or RECIPE,
-        config: Path | None = None,
-        truth: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+        config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+        truth: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")] = (),
         quiet: bool = False,
     ) -> None:
         """Turn photos with one class label each into pixel masks and a network that finds all classes.
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> None:
         DATA holds one sub-folder of photos per class, or is a CSV or Parquet table with the columns path and label.
         The same command on the same RUN goes on where it stopped; a changed setting redoes only what depends on it.
 
-        Examples:
+        Like this:
           coarse2fine fit photos --out runs/pets
           coarse2fine fit photos --out runs/pets --rounds 4 --coarse.method box --train.epochs 3 4 6
           coarse2fine fit photos.csv --out runs/pets --recipe paper --truth val
@@ -43,11 +43,9 @@ def run(arguments: Sequence[str]) -> None:
             data: Class folders (DATA/CLASS/**/photo.jpg), or a .csv or .parquet table.
             out: The run folder: everything goes there.
             settings: Every setting of every stage.
-            recipe: Settings to begin with. paper: DeepLab v2 on ResNet-101, as published; small: made for two CPU
-                cores or any GPU; demo: trains from scratch in minutes.
+            recipe: Settings to begin with: paper (DeepLab v2, ResNet-101), small (two CPU cores will do) or demo.
             config: A TOML file with settings, laid over the recipe; config.toml of a run fits.
-            truth: For measuring only, never trained on: a folder with images and masks of other photos, or one
-                with true masks named like yours. May be given twice.
+            truth: Measures, never trains: a folder with images and masks, or with true masks named like your photos.
             quiet: Print only warnings and errors.
         """
         from coarse2fine.pipeline import fit as run_fit

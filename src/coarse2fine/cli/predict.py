@@ -15,12 +15,12 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def predict(
-    run: Annotated[Path, tyro.conf.Positional],
-    photos: Annotated[tuple[str, ...], tyro.conf.Positional],
-    out: Path,
-    size_px: int | None = None,
-    flip: bool | None = None,
-    scales: tuple[float, ...] | None = None,
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
+    photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS...")],
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    size_px: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    flip: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None,
+    scales: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="FLOAT...")] = None,
     batch: int = 8,
     overlays: bool = True,
     scores: bool = False,
@@ -28,10 +28,10 @@ def predict(
 ) -> None:
     """Find all classes of a trained network in any photos.
 
-    Writes OUT/masks/PHOTO.png (palette PNG at the photo's size, pixel = class index), OUT/overlays/PHOTO.jpg,
-    OUT/found.csv (classes and their share of each photo) and OUT/classes.json.
+    Writes DIR/masks/PHOTO.png (palette PNG at the photo's size, pixel = class index), DIR/overlays/PHOTO.jpg,
+    DIR/found.csv (classes and their share of each photo) and DIR/classes.json.
 
-    Examples:
+    Like this:
       coarse2fine predict runs/pets holiday/ --out masks
       coarse2fine predict runs/pets a.jpg 'more/**/*.png' --out masks --scores --size-px 480
 
@@ -39,12 +39,12 @@ def predict(
         run: A run folder of fit, or the model folder in it.
         photos: Photo files, folders, or glob patterns.
         out: Where the results go.
-        size_px: Longer side at which the network sees a photo; default: as in training, which is nearly always best.
+        size_px: Longer side at which the network sees a photo; default: as in training, which is best.
         flip: Average with the mirrored photo; default: as the run was set.
         scales: Average over these multiples of the size; default: as the run was set.
         batch: Photos per step.
         overlays: Also write the masks laid over the photos.
-        scores: Also write class probabilities, OUT/scores/PHOTO.npz.
+        scores: Also write class probabilities, DIR/scores/PHOTO.npz.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.config import PredictConfig

@@ -82,7 +82,7 @@ def _check(image: Image, mask: Mask) -> None:
 def _prepare(image: Image, rough: Mask, config: EnhanceConfig, start: Start) -> tuple[Image, Mask]:
     """Make the photo at the size at which it is cut, and its trimap in OpenCV's labels."""
     region = fill_box(rough, config.box) if start == "box" else rough
-    scale = min(1.0, (config.max_side_px or np.inf) / max(rough.shape))
+    scale = min(1.0, config.max_side_px / max(rough.shape))
     height, width = (max(1, round(side * scale)) for side in rough.shape)
     small_image = image if scale == 1 else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     small_region = _leave_frame(_resize_binary(region, height, width))

@@ -1,0 +1,94 @@
+"""How fast does a network train, and does it wait for its photos?
+
+    python benchmarks/train.py [--px 256]
+
+Draws photos, then times steps of the recipe ``small`` in one run: with the data loader, with one batch that is already
+in memory, and with parts of the encoder frozen.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from common import keep
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from coarse2fine.config import FitConfig, TrainConfig, load_recipe
+from coarse2fine.data import open_dataset
+from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.hardware import count_cores, pick_device, pick_dtype
+from coarse2fine.networks.deeplab import build_network, parameter_groups
+from coarse2fine.networks.normalise import normalise
+from coarse2fine.parallel import World
+from coarse2fine.samples import StreamSampler, TrainingSamples
+from coarse2fine.training import count_loader_workers, pixel_loss
+
+WARM_UP, STEPS = 3, 12
+
+
+def main() -> None:
+    """Time every variant."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--px", type=int, default=256)
+    options = parser.parse_args()
+    torch.set_num_threads(count_cores())
+    small = load_recipe("small")
+    train = small.train.model_copy(update={"crop_px": options.px})
+    with tempfile.TemporaryDirectory() as folder:
+        draw_dataset(Path(folder), train_per_class=10, val_photos=1, size_px=320)
+        rates = {"with the loader": time_steps(small, loaded(Path(folder), train))}
+    batch = (
+        torch.randint(0, 255, (train.batch, 3, options.px, options.px), dtype=torch.uint8),
+        torch.zeros(train.batch, options.px, options.px, dtype=torch.long),
+    )
+    for name, change in {
+        "in memory": {},
+        "in memory, batch norm frozen": {"freeze_batch_norm": True},
+        "in memory, two stages and batch norm frozen": {"freeze_batch_norm": True, "frozen_stages": 2},
+        "in memory, decoder of 256": {"decoder_channels": 256},
+    }.items():
+        network = small.network.model_copy(update=change)
+        rates[name] = time_steps(small.model_copy(update={"network": network}), iter([batch] * (WARM_UP + STEPS)))
+    for name, rate in rates.items():
+        print(f"{name:45} {rate['photos_per_s']:6.1f} photos/s  ({rate['slowest']:.1f} to {rate['fastest']:.1f})")
+    keep("train", {"px": options.px, "batch": train.batch, "rates": rates})
+
+
+def loaded(folder: Path, train: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches as training sees them."""
+    photos = open_dataset(folder / "train").photos
+    sampler = StreamSampler(len(photos), train.batch, 0, WARM_UP + STEPS, 0)
+    samples = TrainingSamples(photos, folder / "train_masks", train, 0)
+    workers = count_loader_workers(train, World())
+    return ((images, masks) for images, masks, _ in DataLoader(samples, batch_sampler=sampler, num_workers=workers))
+
+
+def time_steps(config: FitConfig, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """Photos per second of whole steps: waiting, forward, backward, update."""
+    device = pick_device()
+    dtype = pick_dtype(config.train.precision, device)
+    network = build_network(config.network.model_copy(update={"encoder_weights": "none"}), 7).to(device)
+    network.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(parameter_groups(network, config.train))
+    rates = []
+    for _ in range(WARM_UP + STEPS):
+        began = time.perf_counter()
+        images, masks = next(batches)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            logits = network(normalise(images.to(device), config.network.encoder))
+        loss = pixel_loss(logits, masks.to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rates.append(len(images) / (time.perf_counter() - began))
+    timed = rates[WARM_UP:]
+    return {"photos_per_s": statistics.median(timed), "slowest": min(timed), "fastest": max(timed)}
+
+
+if __name__ == "__main__":
+    main()
