@@ -8,17 +8,20 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import TypeVar
 
+from coarse2fine.errors import Coarse2FineError
 from coarse2fine.hardware import count_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LONGEST_STAGE = timedelta(days=7)
+_LOST_PEER = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,27 @@ def leave_world(world: World) -> None:
 
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def joined(world: World, gpu: bool) -> Iterator[None]:
+    """The processes of a run, connected for as long as the block lasts.
+
+    Raises:
+        Coarse2FineError: Another process of the run ended while this one was waiting for it.
+    """
+    join_world(world, gpu)
+    try:
+        yield
+    except RuntimeError as error:
+        if world.size == 1 or not any(sign in str(error).lower() for sign in _LOST_PEER):
+            raise
+        raise Coarse2FineError(
+            f"Another process of this run ended, so process {world.rank} of {world.size} stops too; everything "
+            "finished is kept: the same command goes on from here."
+        ) from error
+    finally:
+        leave_world(world)
 
 
 def barrier(world: World) -> None:

@@ -21,7 +21,7 @@ from coarse2fine.evaluation import Truth, measure
 from coarse2fine.hardware import pick_device
 from coarse2fine.inference import Segmenter, load_weights, save_weights
 from coarse2fine.networks.deeplab import build_network
-from coarse2fine.parallel import find_world, join_world, leave_world
+from coarse2fine.parallel import find_world, joined
 from coarse2fine.preparation import prepare
 from coarse2fine.seeds import seed_of
 from coarse2fine.stages import (
@@ -66,15 +66,11 @@ def fit(
     """
     world = find_world()
     crew = Crew(world, Console(quiet, silent=world.rank > 0))
-    join_world(world, gpu=pick_device().type == "cuda")
-    try:
-        config = settings or load_recipe("small")
-        run = Run(Path(out))
+    config, run = settings or load_recipe("small"), Run(Path(out))
+    with joined(world, gpu=pick_device().type == "cuda"):
         dataset, truths = prepare(Path(data), run, config, [Path(path) for path in truth], crew)
         _Fit(run, dataset, config, crew, truths).go()
-        return run
-    finally:
-        leave_world(world)
+    return run
 
 
 @dataclass(frozen=True)
