@@ -12,11 +12,12 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def pick_device(local_rank: int = 0) -> "torch.device":
-    """The CUDA GPU of this process where there is one, else the CPU."""
+def pick_device() -> "torch.device":
+    """The CUDA GPU of this process where there is one, else the CPU; launchers number the processes of a machine."""
     import torch
 
-    return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+    number = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
+    return torch.device("cuda", number) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def pick_dtype(precision: Literal["auto", "bf16", "fp32"], device: "torch.device") -> "torch.dtype":

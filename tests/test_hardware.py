@@ -1,0 +1,32 @@
+import torch
+
+from coarse2fine import hardware
+from coarse2fine.hardware import count_cores, pick_device, pick_dtype
+from coarse2fine.seeds import seed_of
+
+
+def test_pick_device__the_gpu_of_this_process(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert pick_device() == torch.device("cuda", 3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device() == torch.device("cpu")
+
+
+def test_pick_dtype__as_asked_or_by_processor(monkeypatch):
+    cpu = torch.device("cpu")
+    assert pick_dtype("bf16", cpu) == torch.bfloat16
+    assert pick_dtype("fp32", cpu) == torch.float32
+    for able, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(hardware, "_computes_bfloat16", lambda device, able=able: able)
+        assert pick_dtype("auto", cpu) == dtype
+
+
+def test_count_cores__at_least_one():
+    assert count_cores() >= 1
+
+
+def test_seed_of__differs_by_part_and_repeats():
+    seeds = {seed_of(0), seed_of(1), seed_of(0, 1), seed_of(0, 1, 2), seed_of(0, 2, 1)}
+    assert len(seeds) == 5
+    assert seed_of(0, 1) == seed_of(0, 1)

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+from coarse2fine.config import FitConfig
+from coarse2fine.console import Console
+from coarse2fine.store import Run, Stage, write_json
+from coarse2fine.summary import show_end, show_round, show_start
+from coarse2fine.types import Dataset, Photo, Skipped
+
+
+def test_show_start__names_what_is_left_out(tmp_path, capsys):
+    photos = tuple(Photo(tmp_path / f"{index}.jpg", f"cat/{index}", 1) for index in range(6))
+    skipped = tuple(Skipped(Path(f"bad{index}.jpg"), "empty file (0 bytes)") for index in range(25))
+    show_start(Console(), Dataset(("background", "cat", "dog"), photos, skipped), FitConfig(), tmp_path, Run(tmp_path))
+    shown = capsys.readouterr()
+    assert "6 photos of 2 classes" in shown.out
+    assert "Few photos: dog (0)" in shown.err
+    assert "25 left out" in shown.err and "bad19.jpg: empty file" in shown.err and "bad20.jpg" not in shown.err
+    assert "photos.json" in shown.err
+
+
+def test_show_round__figures_reasons_and_times(tmp_path, capsys):
+    stage = Stage(tmp_path / "enhanced", "round 1: enhancement", {})
+    stage.begin()
+    stage.finish(75.0)
+    write_json(stage.folder / "notes.json", {"a": "kept: GrabCut found no foreground"})
+    figures = {
+        "training_masks_iou": {"enhanced": 0.6, "refined": 0.5},
+        "training_masks_measured": 3,
+        "photos": {"mean_iou": 0.4321, "photos": 7},
+    }
+    left_out = {"x": "foreground 0.4 % is below 1 %", "y": "foreground 0.1 % is below 1 %"}
+    show_round(Console(), 1, figures, [stage], 10, left_out)
+    shown = capsys.readouterr().out
+    for text in ("after round 1", "0.432", "8 of 10", "2 below 1 %", "1 min 15 s", "kept: GrabCut found no foreground"):
+        assert text in shown
+    assert shown.index("refined masks") < shown.index("enhanced masks")
+
+
+def test_show_end__how_the_figures_went(tmp_path, capsys):
+    run = Run(tmp_path)
+    write_json(run.metrics(0), {"training_masks_iou": {"coarse": 0.3, "enhanced": 0.45}, "left_out": 0})
+    write_json(
+        run.metrics(1),
+        {"training_masks_iou": {"refined": 0.5, "enhanced": 0.6}, "photos": {"mean_iou": 0.55}, "left_out": 4},
+    )
+    show_end(Console(), run, 1)
+    shown = capsys.readouterr().out
+    assert all(figure in shown for figure in ("0.300", "0.450", "0.500", "0.600", "0.550"))
+    assert f"coarse2fine predict {tmp_path} PHOTOS" in shown
