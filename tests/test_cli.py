@@ -1,5 +1,8 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ from PIL import Image
 
 from coarse2fine.cli import VERBS, main
 from coarse2fine.cli.fit import take_option
+from coarse2fine.data.shapes import draw_dataset
 from coarse2fine.store import read_json, read_mask, write_mask
 
 
@@ -141,3 +145,23 @@ def test_evaluate__masks_against_masks(tmp_path, capsys):
 )
 def test_take_option__takes_it_out(arguments, value, rest):
     assert take_option(arguments, "--recipe") == (value, rest)
+
+
+@pytest.mark.parametrize(
+    "number, status, how", [(signal.SIGTERM, 143, "stopped by a signal"), (signal.SIGINT, 130, "stopped by you")]
+)
+def test_fit__stopped_in_training_says_how_to_go_on(number, status, how, tmp_path):
+    draw_dataset(tmp_path / "data", train_per_class=1, val_photos=1, size_px=48)
+    command = [sys.executable, "-m", "coarse2fine", "fit", tmp_path / "data" / "train", "--out", tmp_path / "run"]
+    command += ["--recipe", "demo", "--train.epochs", "4000", "--train.loader-workers", "1", "--train.crop-px", "32"]
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    process = subprocess.Popen([str(part) for part in command], env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "run").glob("round-1/training/csv/*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(process.pid, number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == status, told
+    assert f"{how}" in told and "the same command goes on from here" in told

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.data import check_photos, open_dataset
-from coarse2fine.errors import DataError
+from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation import Truth, open_truth
 from coarse2fine.networks.deeplab import build_network
 from coarse2fine.stages import Crew
@@ -21,9 +21,10 @@ def prepare(data: Path, run: Run, config: FitConfig, truth: Sequence[Path], crew
         The usable photos, and the truth to measure with.
 
     Raises:
-        ConfigError: The network cannot be built.
+        ConfigError: Settings contradict each other, or the network cannot be built.
         DataError: No photo is usable, the truth does not fit, or the run folder belongs to another data set.
     """
+    _check_settings(config)
     listed = open_dataset(data)
     _check_run_folder(run, data, listed)
     truths = open_truth(truth, listed)
@@ -43,6 +44,15 @@ def prepare(data: Path, run: Run, config: FitConfig, truth: Sequence[Path], crew
         write_text(run.config, dump_config(config))
         show_start(crew.console, dataset, config, data, run)
     return dataset, truths
+
+
+def _check_settings(config: FitConfig) -> None:
+    network = config.network
+    if network.freeze_batch_norm and network.encoder_weights == "none":
+        raise ConfigError(
+            "Batch norms without trained weights have no statistics to keep: set network.freeze_batch_norm to false, "
+            "or network.encoder_weights to imagenet or a safetensors file."
+        )
 
 
 def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:

@@ -15,10 +15,10 @@ TERMINATED = 143
 
 def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> None:
     """Run a verb; say what went wrong in one sentence and exit with its status."""
-    stopped_by: list[int] = []
+    terminated: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        stopped_by.append(number)
+        terminated.append(number)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
@@ -26,14 +26,12 @@ def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -
         run(arguments)
     except Coarse2FineError as error:
         fail(str(error), BAD_INPUT)
-    except KeyboardInterrupt:
-        how = "by the launcher, perhaps because another process ended" if stopped_by else "by you"
-        fail(
-            f"stopped {how}; everything finished is kept: the same command goes on from here.",
-            TERMINATED if stopped_by else STOPPED,
-        )
     except BrokenPipeError:
         sys.exit(0)
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not terminated:
+            raise
+        _say_stopped(bool(terminated))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
@@ -42,6 +40,14 @@ def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -
             f"{error.strerror}{where}; everything finished is kept: make room, and run the same command again.",
             BAD_INPUT,
         )
+
+
+def _say_stopped(terminated: bool) -> None:
+    how = "by a signal, perhaps of the launcher because another process ended" if terminated else "by you"
+    fail(
+        f"stopped {how}; everything finished is kept: the same command goes on from here.",
+        TERMINATED if terminated else STOPPED,
+    )
 
 
 def fail(sentence: str, status: int) -> None:
