@@ -155,6 +155,7 @@ def test_fit__stopped_in_training_says_how_to_go_on(number, status, how, tmp_pat
     command = [sys.executable, "-m", "coarse2fine", "fit", tmp_path / "data" / "train", "--out", tmp_path / "run"]
     command += ["--recipe", "demo", "--train.epochs", "4000", "--train.loader-workers", "1", "--train.crop-px", "32"]
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background shell ignores it
     process = subprocess.Popen([str(part) for part in command], env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "run").glob("round-1/training/csv/*")):

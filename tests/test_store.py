@@ -93,6 +93,21 @@ def test_stage__other_settings_throw_the_old_files_away_and_say_why(tmp_path):
     assert not (new.folder / "mask.png").exists() and not new.is_done()
 
 
+def test_stage__a_kill_while_throwing_away_does_not_stop_the_next_run(tmp_path, monkeypatch):
+    old = Stage(tmp_path / "s", "test", {"x": 1})
+    old.begin()
+    old.finish(1.0)
+    new = Stage(tmp_path / "s", "test", {"x": 2})
+    with monkeypatch.context() as patched:
+        patched.setattr("coarse2fine.store.shutil.rmtree", lambda path, **options: 1 / 0 if not options else None)
+        with pytest.raises(ZeroDivisionError):
+            new.begin()
+    assert new.begin() is None
+    (new.folder / ".mask.png.77.tmp").write_text("half")
+    new.finish(1.0)
+    assert new.is_done() and [path.name for path in new.folder.iterdir()] == ["done.json"]
+
+
 def test_stage__does_not_touch_a_folder_of_something_else(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(DataError, match="must be empty or from an earlier run"):

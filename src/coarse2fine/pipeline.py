@@ -173,7 +173,7 @@ class _Fit:
     ) -> None:
         if self.crew.leads:
             path = self.run.metrics(number)
-            key = hash_of([stages[-1].key, self.truth.key, self.config.predict.model_dump(mode="json")])
+            key = hash_of([stages[-1].key, self.truth.key, self.config.predict.model_dump(mode="json"), len(left_out)])
             figures = read_json(path) if path.exists() else {}
             if figures.get("key") != key:
                 masks = {stage.folder.name: stage.folder for stage in stages if stage.folder.name != "training"}

@@ -213,27 +213,34 @@ class Stage:
         why = None
         if before and before.get("key") != self.key:
             why = explain_change(before.get("settings", {}), self.settings)
-        elif not before and self.folder.exists() and any(self.folder.iterdir()):
+            self._throw_away()
+        elif not before and _holds_files(self.folder):
             raise DataError(
                 f"{self.folder} must be empty or from an earlier run, but holds other files; move them away."
             )
-        if why:
-            shutil.rmtree(self.folder)
         (self.folder / "done.json").unlink(missing_ok=True)
         write_json(self.folder / "stage.json", self._record())
         return why
 
     def finish(self, seconds: float, **counts: Any) -> None:
-        """Say that all files are there."""
-        seconds_before = self._recorded("stage.json").get("seconds", 0.0)
+        """Say that all files are there; ``seconds`` are those of the last process that worked on it."""
         versions = {name: version(name) for name in VERSIONED}
-        record = self._record() | {"versions": versions, "seconds": round(seconds + seconds_before, 1), **counts}
+        record = self._record() | {"versions": versions, "seconds": round(seconds, 1), **counts}
         write_json(self.folder / "done.json", record)
         (self.folder / "stage.json").unlink(missing_ok=True)
+        for left_by_a_kill in self.folder.rglob(".*.tmp"):
+            left_by_a_kill.unlink()
 
     def done(self) -> dict[str, Any]:
         """What :meth:`finish` wrote."""
         return self._recorded("done.json")
+
+    def _throw_away(self) -> None:
+        """Remove the folder so that a kill leaves all of it or nothing."""
+        old = self.folder.with_name(f".{self.folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        self.folder.rename(old)
+        shutil.rmtree(old)
 
     def _record(self) -> dict[str, Any]:
         return {"key": self.key, "settings": dict(self.settings), "inputs": list(self.inputs)}
@@ -257,9 +264,13 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
                 f"{folder} holds masks made with other settings ({explain_change(before, settings)}); "
                 "choose another --out, or remove them."
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif _holds_files(folder):
         raise DataError(f"{folder} must be new or empty, but holds other files; choose another --out.")
     write_json(path, dict(settings))
+
+
+def _holds_files(folder: Path) -> bool:
+    return folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
