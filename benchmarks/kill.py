@@ -21,7 +21,7 @@ from coarse2fine.data.shapes import draw_dataset
 SETTINGS = """
 rounds = 3
 [train]
-epochs = [3]
+epochs = [10]
 checkpoint_photos = 60
 """
 
@@ -36,40 +36,50 @@ def main() -> None:
         root = Path(folder)
         draw_dataset(root / "data", train_per_class=10, val_photos=1, size_px=96)
         (root / "settings.toml").write_text(SETTINGS)
-        began = time.monotonic()
-        start(root, "whole").wait()
-        seconds = time.monotonic() - began
-        kills = kill_often(root, options.kills, random.Random(options.seed))
-        whole, parts = contents(root / "whole"), contents(root / "parts")
-        differing = sorted(name for name in whole.keys() | parts.keys() if whole.get(name) != parts.get(name))
-    print(f"{len(kills)} kills, {len(whole)} masks and weights, {len(differing)} differ {differing[:3]}")
-    keep(
-        "kill",
-        {
-            "kills": len(kills),
-            "kills_after_s": kills,
-            "files": len(whole),
-            "differing": len(differing),
-            "run_s": round(seconds, 1),
-        },
-    )
+        awake_s, whole_s = time_whole(root)
+        kills, runs = kill_often(root, options.kills, awake_s, whole_s, random.Random(options.seed))
+        whole = contents(root / "whole")
+        differing = [name for run in runs for name in differences(whole, contents(root / run))]
+    print(f"{len(kills)} kills in {len(runs)} runs of {len(whole)} masks and weights: {len(differing)} differ")
+    figures = {"kills": len(kills), "kills_after_s": kills, "whole_s": round(whole_s, 1), "runs": len(runs)}
+    keep("kill", figures | {"files": len(whole), "differing": len(differing)})
 
 
-def kill_often(root: Path, kills: int, chance: random.Random) -> list[float]:
-    """Kill the run that often, at random moments of its life, and let it end; returns the seconds it was given."""
+def time_whole(root: Path) -> tuple[float, float]:
+    """Seconds until an undisturbed run begins its work, and until it ends."""
+    began = time.monotonic()
+    process = start(root, "whole")
+    while not (root / "whole" / "photos.json").exists():
+        time.sleep(0.05)
+    awake_s = time.monotonic() - began
+    process.wait()
+    return awake_s, time.monotonic() - began
+
+
+def kill_often(
+    root: Path, kills: int, awake_s: float, whole_s: float, chance: random.Random
+) -> tuple[list[float], list[str]]:
+    """Kill at random moments and resume; where a run ends before it was killed often enough, begin another.
+
+    Returns:
+        Seconds after each start at which it was killed, and the names of the runs, all of which ended.
+    """
+    step_s = 2 * (whole_s - awake_s) / kills
     given: list[float] = []
-    while len(given) < kills:
-        process = start(root, "parts")
-        patience = chance.uniform(4, 14)
+    runs = ["parts-0"]
+    while True:
+        process = start(root, runs[-1])
+        patience = awake_s + chance.uniform(0, step_s) if len(given) < kills else None
         try:
             process.wait(patience)
-            break
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            given.append(round(patience, 1))
-    start(root, "parts").wait()
-    return given
+            given.append(round(patience or 0.0, 1))
+            continue
+        if len(given) == kills:
+            return given, runs
+        runs.append(f"parts-{len(runs)}")
 
 
 def start(root: Path, name: str) -> "subprocess.Popen[bytes]":
@@ -83,6 +93,11 @@ def contents(run: Path) -> dict[str, bytes]:
     """Masks and weights by name."""
     files = [*run.rglob("*.png"), *run.rglob("weights.safetensors")]
     return {str(file.relative_to(run)): file.read_bytes() for file in files}
+
+
+def differences(whole: dict[str, bytes], parts: dict[str, bytes]) -> list[str]:
+    """Names of files that are not byte for byte the same in both."""
+    return sorted(name for name in whole.keys() | parts.keys() if whole.get(name) != parts.get(name))
 
 
 if __name__ == "__main__":

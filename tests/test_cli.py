@@ -88,7 +88,7 @@ def test_main__settings_are_flags_with_help(capsys):
         (["predict", "PHOTOS", "PHOTOS", "--out", "OUT"], "holds no finished network"),
         (["evaluate", "PHOTOS", "PHOTOS"], "photos"),
         (["coarse", "GONE", "--out", "OUT"], "there is no such file or folder"),
-        (["enhance", "PHOTOS", "GONE", "--out", "OUT"], "must hold true masks"),
+        (["enhance", "PHOTOS", "GONE", "--out", "OUT"], "must hold masks as PNG"),
     ],
 )
 def test_main__bad_input_is_one_sentence_and_status_2(arguments, message, photos, tmp_path, capsys):

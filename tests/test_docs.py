@@ -2,6 +2,9 @@ import importlib.util
 import re
 from pathlib import Path
 
+from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.store import read_mask
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -19,3 +22,17 @@ def test_links__lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", file.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (file.parent / target).exists(), f"{file.name} links to {target}"
+
+
+def test_example__own_coarse_masks_teach_a_network(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("example", ROOT / "examples" / "own_coarse_masks.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    asked = []
+    monkeypatch.setattr("coarse2fine.fit", lambda *arguments, **options: asked.append(arguments))
+    draw_dataset(tmp_path / "data", train_per_class=1, val_photos=1, size_px=48)
+    example.main(tmp_path / "data" / "train", tmp_path / "run")
+    masks = asked[0][2].coarse.folder
+    assert asked[0][2].coarse.method == "folder"
+    assert len(list(masks.rglob("*.png"))) == 6
+    assert any(read_mask(path).any() for path in masks.rglob("*.png"))

@@ -9,7 +9,7 @@ from coarse2fine.evaluation import (
     measure,
     measure_training_masks,
     open_truth,
-    pair_with_truth,
+    pair_by_name,
     read_classes,
 )
 from coarse2fine.store import mask_path, write_json, write_mask
@@ -59,14 +59,21 @@ def test_evaluate_masks__a_missing_prediction_is_no_silence(folders):
         evaluate_masks(out, truth, CLASSES, 1)
 
 
-def test_pair_with_truth__by_relative_name(tmp_path):
+def test_pair_by_name__by_relative_name(tmp_path):
     write_mask(tmp_path / "truth" / "x" / "a.png", mask_of([[0]]))
     photos = [tmp_path / "photos" / "x" / "a.jpg", tmp_path / "photos" / "y" / "a.jpg"]
-    assert pair_with_truth(photos, tmp_path / "photos", tmp_path / "truth") == [
+    assert pair_by_name(photos, tmp_path / "photos", tmp_path / "truth") == [
         (photos[0], tmp_path / "truth" / "x" / "a.png")
     ]
-    with pytest.raises(DataError, match="must hold true masks as PNG"):
-        pair_with_truth(photos, tmp_path / "photos", tmp_path / "photos")
+    with pytest.raises(DataError, match="must hold masks as PNG"):
+        pair_by_name(photos, tmp_path / "photos", tmp_path / "photos")
+
+
+def test_pair_by_name__same_name_with_two_endings(tmp_path):
+    photos = [tmp_path / "a.jpg", tmp_path / "a.png"]
+    for photo in photos:
+        write_mask(mask_path(tmp_path / "masks", photo.name), mask_of([[0]]))
+    assert [photo for photo, _ in pair_by_name(photos, tmp_path, tmp_path / "masks")] == photos
 
 
 def test_measure_training_masks__only_the_labelled_object_counts(tmp_path):

@@ -102,7 +102,7 @@ def open_truth(folders: Sequence[Path], dataset: Dataset) -> Truth:
     truth = Truth()
     for folder in folders:
         if (folder / "images").is_dir() and (folder / "masks").is_dir():
-            pairs = pair_with_truth(list_photos([folder / "images"]), folder / "images", folder / "masks")
+            pairs = pair_by_name(list_photos([folder / "images"]), folder / "images", folder / "masks")
             _check_classes([path for _, path in pairs], dataset)
             truth = replace(truth, photos=folder / "images", photo_masks=folder / "masks")
         elif known := [path for photo in dataset.photos if (path := mask_path(folder, photo.name)).exists()]:
@@ -152,31 +152,33 @@ def measure(
     return figures
 
 
-def pair_with_truth(paths: Sequence[Path], root: Path, truth: Path) -> list[tuple[Path, Path]]:
-    """Find for every true mask the photo or prediction of the same relative name.
+def pair_by_name(paths: Sequence[Path], root: Path, masks: Path) -> list[tuple[Path, Path]]:
+    """Find for every mask the photo or prediction of the same relative name, with its ending or without.
 
     Args:
         paths: Photos or predicted masks below ``root``.
         root: Their folder.
-        truth: Folder of true masks, PNG.
+        masks: Folder of masks, PNG.
 
     Returns:
-        Pairs (photo or prediction, true mask), sorted.
+        Pairs (photo or prediction, mask), sorted.
 
     Raises:
-        DataError: No names fit, or a true mask has no partner: leaving it out would flatter the figures.
+        DataError: There are no masks, or one has no partner: leaving it out would flatter figures.
     """
-    by_name = {path.relative_to(root).with_suffix("").as_posix(): path for path in paths}
-    truths = {path.relative_to(truth).with_suffix("").as_posix(): path for path in sorted(truth.rglob("*.png"))}
-    if not truths:
-        raise DataError(f"{truth} must hold true masks as PNG, but has none.")
-    missing = [name for name in truths if name not in by_name]
+    relative = {path: path.relative_to(root) for path in paths}
+    by_name = {name.with_suffix("").as_posix(): path for path, name in relative.items()}
+    by_name |= {name.as_posix(): path for path, name in relative.items()}  # masks of a.jpg beside a.png
+    named = {path.relative_to(masks).with_suffix("").as_posix(): path for path in sorted(masks.rglob("*.png"))}
+    if not named:
+        raise DataError(f"{masks} must hold masks as PNG, but has none.")
+    missing = [name for name in named if name not in by_name]
     if missing:
         raise DataError(
-            f"Every true mask needs a partner of the same name, but {len(missing)} of {len(truths)} in {truth} have "
+            f"Every mask needs a partner of the same name, but {len(missing)} of {len(named)} in {masks} have "
             f"none in {root}; the first is {missing[0]}.png."
         )
-    return [(by_name[name], path) for name, path in truths.items()]
+    return [(by_name[name], path) for name, path in named.items()]
 
 
 def read_classes(file: Path | None, masks: Path, truth: Path) -> tuple[str, ...]:
@@ -208,7 +210,7 @@ def evaluate_masks(folder: Path, truth: Path, classes: tuple[str, ...], threads:
     Raises:
         DataError: Names, sizes or class indices do not fit together.
     """
-    pairs = pair_with_truth(sorted(folder.rglob("*.png")), folder, truth)
+    pairs = pair_by_name(sorted(folder.rglob("*.png")), folder, truth)
 
     def count(pair: tuple[Path, Path]) -> NDArray[np.int64]:
         return _count(read_mask(pair[0]), pair[1], len(classes))
@@ -235,7 +237,7 @@ def evaluate_network(
     Raises:
         DataError: Names, sizes or class indices do not fit together.
     """
-    pairs = pair_with_truth(list_photos([photos]), photos, truth)
+    pairs = pair_by_name(list_photos([photos]), photos, truth)
 
     def count(scored: tuple[int, NDArray[np.float32]]) -> NDArray[np.int64]:
         path = pairs[scored[0]][1]

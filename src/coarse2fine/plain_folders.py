@@ -10,7 +10,7 @@ from coarse2fine.data import list_photos, read_image
 from coarse2fine.dependencies import coarse_settings, enhance_settings
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation import pair_with_truth
+from coarse2fine.evaluation import pair_by_name
 from coarse2fine.masks import classes_in
 from coarse2fine.prediction import name_below_common_folder
 from coarse2fine.stages import Crew, make_coarse_masks, write_masks
@@ -52,7 +52,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
         DataError: A mask has no photo or another size, a file cannot be read, or the folder holds masks made with
             other settings.
     """
-    pairs = pair_with_truth(list_photos([photos]), photos, masks)
+    pairs = pair_by_name(list_photos([photos]), photos, masks)
     claim_folder(out, enhance_settings(config, config.start, seed))
     enhance = enhancer_from(config, config.start, seed)
 
