@@ -9,7 +9,7 @@ import coarse2fine
 
 ROWS = (
     {"errors", "types"},
-    {"hardware", "seeds"},
+    {"hardware", "pixel_limit", "seeds"},
     {"config", "console", "masks", "metrics", "parallel"},
     {"data", "networks", "store"},
     {"coarse", "dependencies", "enhance", "samples"},

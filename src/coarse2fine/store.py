@@ -21,6 +21,7 @@ from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
 from coarse2fine.masks import colour_table
+from coarse2fine.pixel_limit import lift_pixel_limit
 from coarse2fine.types import Mask
 
 VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "opencv-python-headless", "numpy")
@@ -67,7 +68,7 @@ def read_mask(path: Path) -> Mask:
         DataError: The file is missing, damaged, or has colours instead of class indices.
     """
     try:
-        with PillowImage.open(path) as image:
+        with lift_pixel_limit(), PillowImage.open(path) as image:
             image.load()
             if image.mode == "1":
                 return np.asarray(image, dtype=np.uint8)

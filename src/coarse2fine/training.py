@@ -250,6 +250,7 @@ class _ShowProgress(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         total = len(self.work.photos) * self.work.epochs
         done = min(total, trainer.global_step * self.work.config.batch)
+        self.left = total - done
         self.scope = self.console.progress(total, self.work.title, done)
         self.advance = self.scope.__enter__()
 
@@ -262,7 +263,9 @@ class _ShowProgress(Callback):
         batch_idx: int,
     ) -> None:
         if self.advance is not None:
-            self.advance(self.work.config.batch)
+            batch_or_rest = min(self.work.config.batch, self.left)
+            self.left -= batch_or_rest
+            self.advance(batch_or_rest)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.scope.__exit__(None, None, None)

@@ -5,7 +5,6 @@ import math
 import os
 import re
 import stat
-import threading
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from coarse2fine.errors import DataError
 from coarse2fine.hardware import count_cores
 from coarse2fine.parallel import map_threads
+from coarse2fine.pixel_limit import lift_pixel_limit
 from coarse2fine.types import Image, Photo, Skipped
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -150,32 +150,10 @@ def _open(path: Path) -> Iterator[Any]:
     """A Pillow image of which only the header is read; whatever goes wrong becomes ``<path>: <reason>``."""
     try:
         _check_file(path)
-        with _lift_pillow_limit(), path.open("rb") as file, PIL.Image.open(file, formats=_FORMATS) as image:
+        with lift_pixel_limit(), path.open("rb") as file, PIL.Image.open(file, formats=_FORMATS) as image:
             yield image
     except Exception as error:  # on damaged files Pillow raises nearly anything
         raise DataError(f"{path}: {_explain(error, path)}") from error
-
-
-_limit_lock = threading.Lock()
-_limit_readers = 0
-_pillow_limit = PIL.Image.MAX_IMAGE_PIXELS
-
-
-@contextmanager
-def _lift_pillow_limit() -> Iterator[None]:
-    """Put Pillow's own limit on pixels aside, which is one for the whole process, while any thread reads."""
-    global _limit_readers, _pillow_limit  # noqa: PLW0603
-    with _limit_lock:
-        if _limit_readers == 0:
-            _pillow_limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
-        _limit_readers += 1
-    try:
-        yield
-    finally:
-        with _limit_lock:
-            _limit_readers -= 1
-            if _limit_readers == 0:
-                PIL.Image.MAX_IMAGE_PIXELS = _pillow_limit
 
 
 def _check_file(path: Path) -> None:
