@@ -20,6 +20,9 @@ from coarse2fine.data.shapes import draw_dataset
 
 SETTINGS = """
 rounds = 3
+[refine]
+min_share = 0.0
+max_share = 1.0
 [train]
 epochs = [10]
 checkpoint_photos = 60
@@ -52,7 +55,7 @@ def time_whole(root: Path) -> tuple[float, float]:
     while not (root / "whole" / "photos.json").exists():
         time.sleep(0.05)
     awake_s = time.monotonic() - began
-    process.wait()
+    check_ended(process.wait())
     return awake_s, time.monotonic() - began
 
 
@@ -71,7 +74,7 @@ def kill_often(
         process = start(root, runs[-1])
         patience = awake_s + chance.uniform(0, step_s) if len(given) < kills else None
         try:
-            process.wait(patience)
+            check_ended(process.wait(patience))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -80,6 +83,12 @@ def kill_often(
         if len(given) == kills:
             return given, runs
         runs.append(f"parts-{len(runs)}")
+
+
+def check_ended(status: int) -> None:
+    """Only a run that ended well can be compared."""
+    if status != 0:
+        raise SystemExit(f"fit ended with status {status}")
 
 
 def start(root: Path, name: str) -> "subprocess.Popen[bytes]":

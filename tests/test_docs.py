@@ -2,6 +2,9 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
+
+import coarse2fine
 from coarse2fine.data.shapes import draw_dataset
 from coarse2fine.store import read_mask
 
@@ -36,3 +39,15 @@ def test_example__own_coarse_masks_teach_a_network(tmp_path, monkeypatch):
     assert asked[0][2].coarse.method == "folder"
     assert len(list(masks.rglob("*.png"))) == 6
     assert any(read_mask(path).any() for path in masks.rglob("*.png"))
+
+
+def test_readme__each_stage_alone_runs_as_written():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    image = np.full((40, 60, 3), 128, np.uint8)
+    image[10:30, 15:45] = (230, 20, 20)
+    scores = np.stack([np.full((40, 60), 0.2), np.full((40, 60), 0.8)]).astype(np.float32)
+    names = {"coarse2fine": coarse2fine, "settings": coarse2fine.load_recipe("small"), "image": image, "scores": scores}
+    exec(blocks[2], names)
+    assert names["soft"].max() == 1 and names["rough"][20, 30] == 1
+    assert names["sharp"].shape == (40, 60) and names["sharp"][20, 30] == 1 and names["sharp"][0, 0] == 0
+    assert names["own"].all()

@@ -47,7 +47,7 @@ class CoarseConfig(Settings):
     @model_validator(mode="after")
     def _folder_is_named(self) -> Self:
         if self.method == "folder" and self.folder is None:
-            raise ValueError("coarse.method = folder needs coarse.folder, the folder that holds your masks")
+            raise ConfigError("coarse.method = folder needs coarse.folder, the folder that holds your masks.")
         return self
 
 
@@ -93,7 +93,9 @@ class RefineConfig(Settings):
     @model_validator(mode="after")
     def _limits_are_ordered(self) -> Self:
         if self.min_share >= self.max_share:
-            raise ValueError("refine.min_share must be below refine.max_share")
+            raise ConfigError(
+                f"refine.min_share must be below refine.max_share, found {self.min_share} and {self.max_share}."
+            )
         return self
 
 
@@ -215,6 +217,8 @@ def parse_config(text: str, where: str, base: FitConfig | None = None) -> FitCon
         return FitConfig.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(f"{where}: {explain(error)}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def explain(error: ValidationError) -> str:
