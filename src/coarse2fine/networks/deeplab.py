@@ -1,5 +1,6 @@
 """DeepLab v2 and v3+ on any encoder, and how they train: what is frozen, and who learns how fast."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self, cast
 
@@ -13,7 +14,7 @@ from coarse2fine.errors import ConfigError
 from coarse2fine.networks.backbone import build_encoder, find_first_stages
 
 
-class SegmentationNetwork(nn.Module):
+class SegmentationNetwork(nn.Module, ABC):
     """An encoder and a head: images in, class scores at the images' size out.
 
     Attributes:
@@ -29,9 +30,9 @@ class SegmentationNetwork(nn.Module):
         self.channels = cast(list[int], encoder.out_channels)
         self.output_stride = cast(int, encoder.output_stride)
 
+    @abstractmethod
     def decode(self, features: list[Tensor]) -> Tensor:
         """Logits, shape (N, C, h, w), at any stride, from the encoder's features."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores of every pixel.
