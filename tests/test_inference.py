@@ -134,6 +134,12 @@ def test_likeliest__ties_go_to_the_lower_class():
     assert likeliest(scores, 3, 8).shape == (3, 8)
 
 
+def test_likeliest__leaves_the_scores_as_they_were():
+    scores = np.array([[[0.2]], [[0.8]]], np.float32)
+    assert likeliest(scores, 1, 1).tolist() == [[1]]
+    assert scores[:, 0, 0].tolist() == pytest.approx([0.2, 0.8])
+
+
 @pytest.fixture
 def folder(tmp_path) -> list[Path]:
     for index, (height, width) in enumerate([(60, 80), (80, 60), (60, 80), (60, 80)]):

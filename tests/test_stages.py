@@ -103,6 +103,13 @@ def test_write_masks__notes_survive_a_kill(photos, tmp_path):
     assert json.loads((tmp_path / "m" / "notes.json").read_text()) == notes
 
 
+def test_write_masks__a_note_cut_short_by_a_full_disk_stops_nothing(photos, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "notes-0.jsonl").write_text('{"whole": "odd"}\n{"class 1/0": "ke')
+    notes = write_masks(photos, tmp_path / "m", lambda photo: ones(photo)._replace(note="new"), "test", CREW)
+    assert notes == {"whole": "odd"} | {photo.name: "new" for photo in photos}
+
+
 def test_filter_masks__says_why_each_photo_leaves(photos, tmp_path):
     for photo, share in zip(photos, (0.0, 0.005, 0.5, 0.9), strict=True):
         mask = np.zeros((10, 100), np.uint8)

@@ -205,7 +205,6 @@ def score_files(
     Yields:
         Index into ``paths`` and class probabilities at the working size, shape (C, h, w).
     """
-
     read = partial(read_image, at_least_px=round(segmenter.size_px * max(1.0, *segmenter.scales)))
 
     def try_reading(read: Callable[[Path], Outcome], index: int) -> Outcome | None:
@@ -244,7 +243,7 @@ def likeliest(scores: Scores, height: int, width: int) -> Mask:
         height: Height of the mask.
         width: Width of the mask.
     """
-    best = resize(scores[0], height, width)
+    best = resize(scores[0], height, width).copy()
     mask = np.zeros((height, width), dtype=np.uint8)
     for index in range(1, len(scores)):
         channel = resize(scores[index], height, width)

@@ -205,6 +205,7 @@ def write_masks(
     todo = _missing(mine, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"notes-{crew.world.rank}.jsonl").open("a", encoding="utf-8") as notes:
+        notes.write("\n")  # ends a line that a full disk cut short
 
         def write(photo: Photo) -> None:
             made = make(photo)
@@ -232,10 +233,18 @@ def _merge_notes(folder: Path) -> None:
     lines = chain.from_iterable(file.read_text(encoding="utf-8").splitlines() for file in files)
     merged = read_notes(folder)
     for line in lines:
-        merged |= json.loads(line)
+        merged |= _parse_note(line)
     write_json(folder / "notes.json", merged)
     for file in files:
         file.unlink()
+
+
+def _parse_note(line: str) -> dict[str, str]:
+    """One note; nothing from a line cut short: its photo had no mask yet, so it was made and noted again."""
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return {}
 
 
 def _missing(photos: Sequence[Photo], folder: Path) -> list[Photo]:

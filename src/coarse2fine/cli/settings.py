@@ -21,7 +21,6 @@ def parse_settings(function: Callable[..., Any], arguments: Sequence[str], verb:
             function,
             args=list(arguments),
             prog=f"coarse2fine {verb}",
-            config=(tyro.conf.FlagConversionOff,) if False else (),
         )
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
