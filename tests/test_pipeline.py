@@ -156,11 +156,16 @@ def test_fit__warm_start_and_no_enhancement_between_rounds(data, tmp_path):
 
 
 def test_fit__masks_from_a_folder(finished, data, tmp_path):
-    text = f"rounds = 1\n[coarse]\nmethod = 'folder'\nfolder = '{data / 'train_masks'}'"
+    given = tmp_path / "given"
+    shutil.copytree(data / "train_masks", given)
+    text = f"rounds = 1\n[coarse]\nmethod = 'folder'\nfolder = '{given}'"
     run = coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
     assert len(masks_of(run.coarse)) == 12
+    store.write_mask(given / "fish" / "0000.png", np.ones((48, 48), np.uint8))
+    coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
+    assert (read_mask(run.coarse / "fish" / "0000.png") > 0).all()
     (tmp_path / "few").mkdir()
-    text = text.replace(str(data / "train_masks"), str(tmp_path / "few"))
+    text = text.replace(str(given), str(tmp_path / "few"))
     with pytest.raises(DataError, match="Every photo needs a mask in coarse.folder, but 12 of 12 have none"):
         coarse2fine.fit(data / "train", tmp_path / "other", settings(text))
 

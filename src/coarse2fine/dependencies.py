@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, RefineConfig, Settings
-from coarse2fine.store import hash_of
+from coarse2fine.store import hash_of, mask_path
 from coarse2fine.types import Photo
 
 _COARSE = {"saliency": ("threshold", "max_side_px"), "box": ("box_share",), "folder": ("folder",)}
@@ -55,6 +55,12 @@ def describe_photos(photos: Sequence[Photo]) -> str:
     """How many photos there are, and a fingerprint of their names, labels and sizes in bytes."""
     key = hash_of([(photo.name, photo.label, photo.path.stat().st_size) for photo in photos])
     return f"{len(photos)} ({key})"
+
+
+def describe_given(photos: Sequence[Photo], folder: Path) -> str:
+    """Fingerprint of the content of the masks that a user gives."""
+    paths = [mask_path(folder, photo.name) for photo in photos]
+    return hash_of([hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in paths])
 
 
 def _describe_weights(given: str) -> str:

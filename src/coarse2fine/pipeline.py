@@ -10,6 +10,7 @@ from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.console import Console
 from coarse2fine.dependencies import (
     coarse_settings,
+    describe_given,
     describe_photos,
     enhance_settings,
     epochs_of,
@@ -98,6 +99,8 @@ class _Fit:
     def make_coarse(self) -> Stage:
         config, photos = self.config.coarse, self.dataset.photos
         settings = coarse_settings(config) | {"photos": describe_photos(photos)}
+        if config.folder and config.method == "folder":
+            settings["given masks"] = describe_given(photos, config.folder)
         stage = Stage(self.run.coarse, "coarse masks", settings)
         run_stage(stage, self.crew, lambda: make_coarse_masks(photos, stage.folder, config, self.crew))
         return stage
