@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from coarse2fine.store import (
     Stage,
     claim_folder,
     explain_change,
+    hold_folder,
     read_json,
     read_mask,
     write_atomically,
@@ -130,6 +133,27 @@ def test_claim_folder__goes_on_with_the_same_settings_only(tmp_path):
         claim_folder(folder, {"method": "saliency"})
     with pytest.raises(DataError, match="must be new or empty"):
         claim_folder(tmp_path, {})
+
+
+def test_hold_folder__one_process_at_a_time_and_a_kill_lets_go(tmp_path):
+    hold = "import sys, time; from pathlib import Path; from coarse2fine.store import hold_folder\n"
+    hold += "with hold_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    run = tmp_path / "runs" / "new"
+    with subprocess.Popen([sys.executable, "-c", hold, str(run)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(DataError, match="Only one process at a time may work on .*new, but another one does"):
+            hold_folder(run, patience=0).__enter__()
+        other.kill()
+    with hold_folder(run, patience=0):
+        pass
+    with hold_folder(run, patience=0):
+        pass
+
+
+def test_hold_folder__that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        hold_folder(tmp_path / "file" / "run").__enter__()
 
 
 def test_explain_change__names_settings_or_an_earlier_stage():

@@ -1,6 +1,7 @@
 """Algorithm 1 of the paper: the order of the stages and the recursion, nothing else."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from coarse2fine.hardware import pick_device
 from coarse2fine.inference import Segmenter, load_weights, save_weights
 from coarse2fine.networks.deeplab import build_network
 from coarse2fine.parallel import find_world, joined
-from coarse2fine.preparation import prepare
+from coarse2fine.preparation import check, claim
 from coarse2fine.seeds import seed_of
 from coarse2fine.stages import (
     Crew,
@@ -34,7 +35,7 @@ from coarse2fine.stages import (
     refine_masks,
     run_stage,
 )
-from coarse2fine.store import Run, Stage, hash_of, read_json, write_json
+from coarse2fine.store import Run, Stage, hash_of, hold_folder, read_json, write_json
 from coarse2fine.summary import show_end, show_round
 from coarse2fine.training import Round, train_round
 from coarse2fine.types import Dataset
@@ -69,8 +70,10 @@ def fit(
     crew = Crew(world, Console(quiet, silent=world.rank > 0))
     config, run = settings or load_recipe("small"), Run(Path(out))
     with joined(world, gpu=pick_device().type == "cuda"):
-        dataset, truths = prepare(Path(data), run, config, [Path(path) for path in truth], crew)
-        _Fit(run, dataset, config, crew, truths).go()
+        listed, truths = check(Path(data), run, config, [Path(path) for path in truth])
+        with hold_folder(run.root) if crew.leads else nullcontext():
+            dataset = claim(Path(data), listed, run, config, crew)
+            _Fit(run, dataset, config, crew, truths).go()
     return run
 
 

@@ -14,21 +14,33 @@ from coarse2fine.summary import show_start
 from coarse2fine.types import Dataset, Skipped
 
 
-def prepare(data: Path, run: Run, config: FitConfig, truth: Sequence[Path], crew: Crew) -> tuple[Dataset, Truth]:
-    """Read the data set, check every photo, and claim the run folder.
+def check(data: Path, run: Run, config: FitConfig, truth: Sequence[Path]) -> tuple[Dataset, Truth]:
+    """Read the data set and see that settings, run folder and truth fit it; writes nothing.
 
     Returns:
-        The usable photos, and the truth to measure with.
+        The listed photos, not yet decoded, and the truth to measure with.
 
     Raises:
         ConfigError: Settings contradict each other, or the network cannot be built.
-        DataError: No photo is usable, the truth does not fit, or the run folder belongs to another data set.
+        DataError: There are no photos, the truth does not fit, or the run folder belongs to another data set.
     """
     _check_settings(config)
     listed = open_dataset(data)
     _check_run_folder(run, data, listed)
     truths = open_truth(truth, listed)
     build_network(config.network, len(listed.classes))
+    return listed, truths
+
+
+def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) -> Dataset:
+    """Decode every photo once, and write down what the run is about.
+
+    Returns:
+        The usable photos.
+
+    Raises:
+        DataError: No photo is usable.
+    """
     if crew.leads:
         _check_every_photo(data, listed, run, config, crew)
     crew.wait()
@@ -43,7 +55,7 @@ def prepare(data: Path, run: Run, config: FitConfig, truth: Sequence[Path], crew
         write_json(run.classes, list(dataset.classes))
         write_text(run.config, dump_config(config))
         show_start(crew.console, dataset, config, data, run)
-    return dataset, truths
+    return dataset
 
 
 def _check_settings(config: FitConfig) -> None:

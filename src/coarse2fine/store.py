@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
@@ -24,6 +25,7 @@ from coarse2fine.masks import colour_table
 from coarse2fine.pixel_limit import lift_pixel_limit
 from coarse2fine.types import Mask
 
+SECONDS_TO_DIE = 15  # of the loader processes of a killed run, which hold its lock for as long as they live
 VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "opencv-python-headless", "numpy")
 
 
@@ -249,6 +251,34 @@ class Stage:
     def _recorded(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         return dict(read_json(path)) if path.exists() else {}
+
+
+@contextmanager
+def hold_folder(folder: Path, patience: float = SECONDS_TO_DIE) -> Iterator[None]:
+    """Be the only process that works on a run folder for as long as the block lasts; a kill lets go of it, too.
+
+    Args:
+        folder: The run folder, made where it is missing.
+        patience: Seconds to wait for another process to let go.
+
+    Raises:
+        DataError: Another process works on it, or it cannot be written.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=patience)
+    except Timeout as error:
+        raise DataError(
+            f"Only one process at a time may work on {folder}, but another one does; wait until it ends, stop it, or "
+            "choose another --out."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror or error}); choose another --out.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
