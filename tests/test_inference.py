@@ -153,6 +153,18 @@ def test_score_files__yields_every_photo_once(folder):
     assert scored[1].shape == (3, 64, 64) and scored[0].shape == (3, 64, 64)
 
 
+def test_score_files__at_several_scales_a_photo_does_not_depend_on_its_neighbours(tmp_path):
+    for name, height in (("a", 375), ("b", 400)):
+        Image.fromarray(two_halves(height, 500)).save(tmp_path / f"{name}.png")
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    seen = segmenter(scales=(1.0, 1.25)).seen_with(PredictConfig(size_px=320, scales=(1.0, 1.25)))
+    together = dict(score_files(seen, paths, 2, 1))
+    for index, path in enumerate(paths):
+        alone = dict(score_files(seen, [path], 2, 1))[0]
+        assert (together[index] == alone).all()
+        assert (alone == seen.score([np.asarray(Image.open(path))])[0]).all()
+
+
 def test_score_files__processes_share_the_batches(folder):
     parts = [dict(score_files(segmenter(), folder, 2, 1, World(rank, 2, 2))) for rank in (0, 1)]
     whole = dict(score_files(segmenter(), folder, 2, 1))

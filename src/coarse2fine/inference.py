@@ -119,12 +119,30 @@ class Segmenter:
         Args:
             images: Photos of one working shape (:func:`working_shape`), a batch.
         """
-        height, width = working_shape(images[0].shape, self.size_px)
+        shape = working_shape(images[0].shape, self.size_px)
+        return self.score_views([self.views(image, shape) for image in images], shape)
+
+    def views(self, image: Image, shape: tuple[int, int]) -> list[Image]:
+        """A photo as the network sees it, once per scale.
+
+        Args:
+            image: The photo.
+            shape: Its working shape; that of every scale follows from it alone, so that photos of one working shape
+                share a batch at every scale.
+        """
+        sides = [round(max(shape) * scale) for scale in self.scales]
+        return [resize(image, *working_shape(shape, side)) for side in sides]
+
+    def score_views(self, views: Sequence[Sequence[Image]], shape: tuple[int, int]) -> list[Scores]:
+        """Class probabilities at the working size, shape (C, h, w) each.
+
+        Args:
+            views: What :meth:`views` made of each photo of a batch.
+            shape: Their working shape.
+        """
         total: NDArray[np.float32] | None = None
-        for scale in self.scales:
-            shape = working_shape(images[0].shape, round(self.size_px * scale))
-            batch = np.stack([resize(image, *shape) for image in images])
-            part = self._probabilities(torch.from_numpy(batch).permute(0, 3, 1, 2), (height, width))
+        for batch in zip(*views, strict=True):
+            part = self._probabilities(torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2), shape)
             total = part if total is None else total + part
         assert total is not None
         return list(total / np.float32(len(self.scales)))
@@ -220,17 +238,22 @@ def score_files(
         size = try_reading(read_size, index)
         return working_shape(size, segmenter.size_px) if size else None
 
-    def load(indices: list[int]) -> list[tuple[int, Image]]:
-        images = {index: try_reading(read, index) for index in indices}
-        return [(index, image) for index, image in images.items() if image is not None]
+    def load(indices: list[int]) -> dict[int, list[Image]]:
+        views: dict[int, list[Image]] = {}
+        for index in indices:  # a whole photo is let go before the next one is read: it may be huge
+            image = try_reading(read, index)
+            if image is not None:
+                views[index] = segmenter.views(image, shapes[indices[0]])
+        return views
 
-    shapes = dict(zip(range(len(paths)), map_threads(find_shape, range(len(paths)), threads), strict=True))
-    plan = plan_batches({index: shape for index, shape in shapes.items() if shape}, batch)
+    found = zip(range(len(paths)), map_threads(find_shape, range(len(paths)), threads), strict=True)
+    shapes = {index: shape for index, shape in found if shape}
+    plan = plan_batches(shapes, batch)
     batches = [indices for indices in world.share(plan) if any(map(wanted, indices))]
-    for loaded in map_threads(load, batches, threads):
-        if loaded:
-            scores = segmenter.score([image for _, image in loaded])
-            yield from zip([index for index, _ in loaded], scores, strict=True)
+    for views in map_threads(load, batches, threads):
+        if views:
+            shape = shapes[next(iter(views))]
+            yield from zip(views, segmenter.score_views(list(views.values()), shape), strict=True)
 
 
 def likeliest(scores: Scores, height: int, width: int) -> Mask:
