@@ -9,6 +9,7 @@ from coarse2fine.masks import (
     colour_table,
     constrain,
     fill_box,
+    foreground_values,
     keep_reason,
     largest_component,
     overlay,
@@ -191,3 +192,10 @@ def test_constrain__foreground_above_a_threshold():
     scores = np.array([[[0.3, 0.45, 0.5]], [[0.3, 0.5, 0.1]], [[0.4, 0.05, 0.4]]], np.float32)
     assert constrain(scores, 1, "foreground").tolist() == [[1, 1, 0]]
     assert constrain(scores, 1, "foreground", threshold=0.6).tolist() == [[1, 0, 0]]
+
+
+def test_foreground_values__white_means_the_object_where_there_is_no_class():
+    white = np.array([[0, 255]], np.uint8)
+    assert foreground_values(white) == [255]
+    assert foreground_values(np.array([[0, 3, 255]], np.uint8)) == [3]
+    assert foreground_values(np.zeros((2, 2), np.uint8)) == []

@@ -62,6 +62,15 @@ def classes_in(mask: Mask) -> list[int]:
     return [int(label) for label in np.unique(mask) if label not in (BACKGROUND, IGNORE)]
 
 
+def foreground_values(mask: Mask) -> list[int]:
+    """Values that mean an object in a mask of any origin, in order.
+
+    These are the :func:`classes_in` it. A mask that holds nothing but 0 and 255 is that of a tool which paints the
+    object white: 255 means the object there, and ignored pixels everywhere else.
+    """
+    return classes_in(mask) or ([IGNORE] if (mask == IGNORE).any() else [])
+
+
 def bounding_box(mask: Mask) -> Box | None:
     """Find the smallest box around all foreground; None where there is no foreground."""
     foreground = binarize(mask)

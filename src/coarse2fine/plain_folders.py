@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig
-from coarse2fine.data import list_photos, read_image
-from coarse2fine.dependencies import coarse_settings, enhance_settings
+from coarse2fine.data import find_unreadable, list_photos, read_image
+from coarse2fine.dependencies import coarse_settings, describe_given, describe_photos, enhance_settings
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import pair_by_name
-from coarse2fine.masks import classes_in
+from coarse2fine.masks import foreground_values
 from coarse2fine.prediction import name_below_common_folder
 from coarse2fine.stages import Crew, make_coarse_masks, write_masks
 from coarse2fine.store import claim_folder, mask_path, read_mask
@@ -28,11 +28,15 @@ def coarse_folder(photos: Sequence[Path | str], out: Path, config: CoarseConfig,
         crew: Who works.
 
     Raises:
-        DataError: A photo cannot be read, or the folder holds masks made with other settings.
+        DataError: No photo can be read, or the folder holds masks of other photos or made with other settings.
     """
-    paths = list_photos(photos)
-    claim_folder(out, coarse_settings(config))
-    named = [Photo(path, name, 1) for path, name in zip(paths, name_below_common_folder(paths), strict=True)]
+    paths = list_photos(photos, apart_from=out)
+    names = name_below_common_folder(paths)
+    named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], crew)
+    settings = coarse_settings(config) | {"photos": describe_photos(named)}
+    if config.method == "folder" and config.folder is not None:
+        settings["given masks"] = describe_given(named, config.folder)
+    claim_folder(out, settings)
     make_coarse_masks(named, out, config, crew)
     crew.console.say(f"masks: {out}", style="green")
 
@@ -49,11 +53,14 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
         crew: Who works.
 
     Raises:
-        DataError: A mask has no photo or another size, a file cannot be read, or the folder holds masks made with
-            other settings.
+        DataError: A mask has no photo, has another size or cannot be read, no photo can be read, or the folder holds
+            masks of other photos or made with other settings.
     """
-    pairs = pair_by_name(list_photos([photos]), photos, masks)
-    claim_folder(out, enhance_settings(config, config.start, seed))
+    pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
+    listed = [Photo(path, true.relative_to(masks).with_suffix("").as_posix(), 1) for path, true in pairs]
+    named = _find_usable(listed, crew)
+    files = {"photos": describe_photos(named), "given masks": describe_given(named, masks)}
+    claim_folder(out, enhance_settings(config, config.start, seed) | files)
     enhance = enhancer_from(config, config.start, seed)
 
     def make(photo: Photo) -> Enhanced:
@@ -63,11 +70,21 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
         except DataError as error:
             raise DataError(f"{photo.path}: {error}") from error
 
-    named = [Photo(path, true.relative_to(masks).with_suffix("").as_posix(), 1) for path, true in pairs]
     notes = write_masks(named, out, make, "enhancement", crew)
     if notes:
         crew.console.warn(f"{len(notes)} masks were kept as they were: see {out / 'notes.json'}")
     crew.console.say(f"masks: {out}", style="green")
+
+
+def _find_usable(photos: Sequence[Photo], crew: Crew) -> list[Photo]:
+    """The photos that can be read; the others are named with their reason."""
+    skipped = find_unreadable([photo.path for photo in photos])
+    if len(skipped) == len(photos):
+        raise DataError(f"None of the {len(photos)} photos can be read; {skipped[0].path}: {skipped[0].reason}.")
+    for item in skipped:
+        crew.console.warn(f"left out: {item.path}: {item.reason}")
+    unreadable = {item.path for item in skipped}
+    return [photo for photo in photos if photo.path not in unreadable]
 
 
 def enhance_each_class(image: Image, mask: Mask, enhance: Enhancer) -> Enhanced:
@@ -75,13 +92,13 @@ def enhance_each_class(image: Image, mask: Mask, enhance: Enhancer) -> Enhanced:
 
     Args:
         image: The photo, shape (H, W, 3).
-        mask: Class indices, shape (H, W).
+        mask: Class indices, shape (H, W); or 0 and 255 (:func:`foreground_values`).
         enhance: Enhances one binary mask.
 
     Returns:
-        Class indices, shape (H, W), and the notes of all classes.
+        The mask in the same values, shape (H, W), and the notes of all classes.
     """
-    pieces = {label: enhance(image, (mask == label).astype(np.uint8)) for label in classes_in(mask)}
+    pieces = {label: enhance(image, (mask == label).astype(np.uint8)) for label in foreground_values(mask)}
     result = np.zeros_like(mask)
     for label in sorted(pieces, key=lambda label: -int(pieces[label].mask.sum())):
         result[pieces[label].mask > 0] = label

@@ -20,7 +20,7 @@ from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.errors import DataError
 from coarse2fine.inference import Segmenter, resize, score_files
-from coarse2fine.masks import binarize, keep_reason, margin, resize_mask
+from coarse2fine.masks import binarize, foreground_values, keep_reason, margin, resize_mask
 from coarse2fine.parallel import World, barrier, count_threads, map_threads
 from coarse2fine.store import Stage, mask_path, measure_seconds, read_json, read_mask, write_json, write_mask
 from coarse2fine.types import Enhanced, Photo, Scores
@@ -252,7 +252,9 @@ def _missing(photos: Sequence[Photo], folder: Path) -> list[Photo]:
 
 
 def _read_given(photo: Photo, folder: Path) -> Enhanced:
-    return Enhanced(resize_mask(read_mask(mask_path(folder, photo.name)), *read_size(photo.path)), None)
+    mask = read_mask(mask_path(folder, photo.name))
+    foreground = np.isin(mask, foreground_values(mask)).astype(np.uint8)
+    return Enhanced(resize_mask(foreground, *read_size(photo.path)), None)
 
 
 def _check_given(photos: Sequence[Photo], folder: Path) -> None:

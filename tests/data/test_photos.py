@@ -291,3 +291,11 @@ def test_read_image__comes_reduced_where_less_is_needed(tmp_path, needed_px, sid
 
     assert image.shape == (side_px // 2, side_px, 3)
     assert np.abs(image.astype(int) - (10, 200, 30)).max() < 4
+
+
+def test_check_photos__a_strip_cannot_be_learnt_from(tmp_path):
+    PIL.Image.new("RGB", (2000, 10)).save(tmp_path / "strip.png")
+    PIL.Image.new("RGB", (320, 8)).save(tmp_path / "banner.png")
+    found = list(check_photos([Photo(tmp_path / f"{name}.png", name, 1) for name in ("strip", "banner")], 10))
+    assert isinstance(found[0], Skipped) and "one side may be at most 40 times the other" in found[0].reason
+    assert isinstance(found[1], Photo)

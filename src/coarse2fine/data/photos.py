@@ -27,6 +27,9 @@ PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gi
 MIN_SIDE_PX = 8
 """A photo with a shorter side cannot be learnt from."""
 
+MAX_ASPECT = 40
+"""Nor one whose longer side is more than this many times the shorter: nothing of it is left at training size."""
+
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*", b"GIF8")
 _EXIF_ORIENTATION = 0x0112
@@ -42,7 +45,7 @@ _TRANSPOSES = {
 _GREY_TOPS = (1, 255, 65535)
 
 
-def read_image(path: Path | str, max_megapixels: float = 200.0, at_least_px: int | None = None) -> Image:
+def read_image(path: Path | str, max_megapixels: float = math.inf, at_least_px: int | None = None) -> Image:
     """Read a photo upright.
 
     Transparent pixels are laid over white; of an animation the first frame counts. 16-bit grey is scaled from 0..65535;
@@ -51,7 +54,7 @@ def read_image(path: Path | str, max_megapixels: float = 200.0, at_least_px: int
 
     Args:
         path: A JPEG, PNG, WebP, BMP, TIFF or GIF file, whatever its ending.
-        max_megapixels: Larger photos are refused before they are decoded.
+        max_megapixels: Larger photos are refused before they are decoded; 200 take about 1 GB of memory for a while.
         at_least_px: The longer side that is needed; a larger JPEG may come back reduced to half, a quarter or an
             eighth, which is several times faster.
 
@@ -84,12 +87,13 @@ def read_size(path: Path) -> tuple[int, int]:
         return (width, height) if _read_orientation(image) in (5, 6, 7, 8) else (height, width)
 
 
-def list_photos(paths: Sequence[Path | str]) -> list[Path]:
+def list_photos(paths: Sequence[Path | str], apart_from: Path | None = None) -> list[Path]:
     """Find photos in natural order: ``2.jpg`` before ``10.jpg``.
 
     Args:
         paths: Files, taken whatever their ending; folders, searched to any depth; glob patterns like ``in/**/*.jpg``.
             Hidden entries and ``__MACOSX`` are passed over unless named.
+        apart_from: A folder whose files do not count: that of the results, should it lie among the photos.
 
     Returns:
         Each photo once.
@@ -98,8 +102,11 @@ def list_photos(paths: Sequence[Path | str]) -> list[Path]:
         DataError: A path does not exist, or holds no photo.
     """
     photos = {photo for path in paths for photo in _list_one(Path(path))}
+    if apart_from is not None:
+        results = apart_from.absolute()
+        photos = {photo for photo in photos if not photo.absolute().is_relative_to(results)}
     if not photos:
-        raise DataError("At least one photo, folder or pattern must be given.")
+        raise DataError("At least one photo, folder or pattern must be given, outside the folder of the results.")
     return sorted(photos, key=lambda photo: ([_natural_key(part) for part in photo.parts], str(photo)))
 
 
@@ -128,6 +135,19 @@ def check_photos(
     yield from map_threads(lambda photo: _check_photo(photo, max_megapixels, known), photos, count_cores())
 
 
+def find_unreadable(paths: Sequence[Path]) -> list[Skipped]:
+    """Decode every photo once, on all cores, to find those that cannot be read, and why."""
+
+    def read(path: Path) -> Skipped | None:
+        try:
+            read_image(path)
+        except DataError as error:
+            return _skipped(path, error)
+        return None
+
+    return [item for item in map_threads(read, paths, count_cores()) if item]
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is none of the user's photos."""
     return name.startswith(".") or name == "__MACOSX"
@@ -139,10 +159,16 @@ def _check_photo(photo: Photo, max_megapixels: float, known: AbstractSet[str]) -
     try:
         height, width, _ = read_image(photo.path, max_megapixels).shape
     except DataError as error:
-        return Skipped(photo.path, str(error).removeprefix(f"{photo.path}: "))
+        return _skipped(photo.path, error)
     if min(height, width) < MIN_SIDE_PX:
         return Skipped(photo.path, f"{width} x {height} pixels, at least {MIN_SIDE_PX} x {MIN_SIDE_PX} are needed")
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        return Skipped(photo.path, f"{width} x {height} pixels, one side may be at most {MAX_ASPECT} times the other")
     return photo
+
+
+def _skipped(path: Path, error: DataError) -> Skipped:
+    return Skipped(path, str(error).removeprefix(f"{path}: "))
 
 
 @contextmanager

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarse2fine.config import CoarseConfig, EnhanceConfig
+from coarse2fine.errors import DataError
+from coarse2fine.plain_folders import coarse_folder, enhance_each_class, enhance_folder
+from coarse2fine.stages import Crew
+from coarse2fine.store import read_mask, write_mask
+from coarse2fine.types import Enhanced
+
+BOX = CoarseConfig(method="box")
+AS_IT_IS = EnhanceConfig(method="none")
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(3):
+        pixels = np.random.default_rng(index).integers(0, 255, (40, 60 + 10 * index, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.jpg")
+    return folder
+
+
+def test_coarse_folder__a_bad_photo_is_left_out_and_told(photos, tmp_path, capsys):
+    (photos / "bad.jpg").write_text("text")
+    coarse_folder([photos], tmp_path / "m", BOX, Crew())
+    assert {path.name for path in (tmp_path / "m").glob("*.png")} == {"0.png", "1.png", "2.png"}
+    told = " ".join(capsys.readouterr().err.split())
+    assert "bad.jpg: not an image" in told
+    with pytest.raises(DataError, match=r"None of the 1 photos can be read; .*bad\.jpg: not an image"):
+        coarse_folder([photos / "bad.jpg"], tmp_path / "other", BOX, Crew())
+
+
+def test_coarse_folder__never_hands_back_the_mask_of_another_photo(photos, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (90, 30)).save(other / "0.jpg")
+    coarse_folder([photos / "0.jpg"], tmp_path / "m", BOX, Crew())
+    coarse_folder([photos / "0.jpg"], tmp_path / "m", BOX, Crew())
+    with pytest.raises(DataError, match="masks made with other settings .photos 1 "):
+        coarse_folder([other / "0.jpg"], tmp_path / "m", BOX, Crew())
+    assert read_mask(tmp_path / "m" / "0.png").shape == (40, 60)
+
+
+def test_coarse_folder__its_own_results_are_no_photos(photos):
+    for _ in range(2):
+        coarse_folder([photos], photos / "masks", BOX, Crew())
+    assert len(list((photos / "masks").rglob("*.png"))) == 3
+
+
+def test_coarse_folder__white_objects_of_other_tools(photos, tmp_path):
+    given = tmp_path / "given"
+    for index in range(3):
+        mask = np.zeros((40, 60 + 10 * index), np.uint8)
+        mask[10:30, 20:40] = 255
+        given.mkdir(exist_ok=True)
+        Image.fromarray(mask).save(given / f"{index}.png")
+    coarse_folder([photos], tmp_path / "m", CoarseConfig(method="folder", folder=given), Crew())
+    assert read_mask(tmp_path / "m" / "1.png").sum() == 400
+    enhance_folder(photos, given, tmp_path / "e", AS_IT_IS, 0, Crew())
+    assert np.unique(read_mask(tmp_path / "e" / "1.png"), return_counts=True)[1].tolist() == [2400, 400]
+
+
+def test_enhance_folder__refuses_other_rough_masks_in_the_same_folder(photos, tmp_path):
+    for index in range(3):
+        write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60 + 10 * index), np.uint8))
+    enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Crew())
+    write_mask(tmp_path / "m" / "0.png", np.zeros((40, 60), np.uint8))
+    with pytest.raises(DataError, match="masks made with other settings .given masks"):
+        enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Crew())
+
+
+def test_enhance_each_class__the_smaller_object_lies_on_top():
+    mask = np.zeros((10, 10), np.uint8)
+    mask[:, :8], mask[4:6, 4:6], mask[0, 0] = 1, 2, 255
+
+    def grow(_image, rough):
+        return Enhanced(np.maximum(rough, np.roll(rough, 1, axis=1)), "grown" if rough.sum() == 4 else None)
+
+    made = enhance_each_class(np.zeros((10, 10, 3), np.uint8), mask, grow)
+    assert made.mask[4].tolist() == [1, 1, 1, 1, 2, 2, 2, 1, 1, 0] and made.mask.max() == 2
+    assert made.note == "grown"
+    nothing = enhance_each_class(np.zeros((10, 10, 3), np.uint8), np.zeros((10, 10), np.uint8), grow)
+    assert nothing.note == "empty" and not nothing.mask.any()
