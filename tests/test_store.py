@@ -167,3 +167,23 @@ def test_run__names_its_places(tmp_path):
     assert run.enhanced(2) == tmp_path / "round-2" / "enhanced"
     assert run.weights(1) == tmp_path / "round-1" / "weights.safetensors"
     assert json.dumps(str(run.metrics(0))).endswith('metrics.json"')
+
+
+def test_write_atomically__long_names_share_no_temporary_file(tmp_path):
+    first, second = (tmp_path / f"{start}{'字' * 80}.png" for start in "ab")
+    with write_atomically(first) as one, write_atomically(second) as two:
+        one.write(b"one")
+        two.write(b"two")
+    assert (first.read_bytes(), second.read_bytes()) == (b"one", b"two")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "mask.png", tmp_path / ("x" * 300)):
+        with pytest.raises(DataError, match="could not be written"), write_atomically(path) as file:
+            file.write(b"lost")
+
+
+def test_stage__a_missing_package_has_no_version(tmp_path, monkeypatch):
+    monkeypatch.setattr("coarse2fine.store.VERSIONED", ("numpy", "no-such-package"))
+    stage = Stage(tmp_path / "s", "test", {})
+    stage.begin()
+    stage.finish(1.0)
+    assert stage.done()["versions"]["no-such-package"] is None and stage.done()["versions"]["numpy"]

@@ -8,11 +8,12 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,21 +37,27 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         DataError: The disk is full or the folder cannot be written; the old file, if any, is untouched.
     """
-    temporary = path.with_name(f".{path.name[-120:]}.{os.getpid()}.tmp")
+    # Short, whatever the name, and another one for every thread, so that no two files can share it.
+    temporary = path.with_name(f".{hash_of(path.name)}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             yield file
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _unlink(temporary)
         raise DataError(
             f"{path} could not be written ({error.strerror or error}); nothing finished is lost: "
             "make room or choose another folder, and run the same command again."
         ) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _unlink(temporary)
         raise
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):  # the error that led here says more
+        path.unlink()
 
 
 def write_mask(path: Path, mask: Mask) -> None:
@@ -227,7 +234,7 @@ class Stage:
 
     def finish(self, seconds: float, **counts: Any) -> None:
         """Say that all files are there; ``seconds`` are those of the last process that worked on it."""
-        versions = {name: version(name) for name in VERSIONED}
+        versions = {name: _find_version(name) for name in VERSIONED}
         record = self._record() | {"versions": versions, "seconds": round(seconds, 1), **counts}
         write_json(self.folder / "done.json", record)
         (self.folder / "stage.json").unlink(missing_ok=True)
@@ -251,6 +258,13 @@ class Stage:
     def _recorded(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         return dict(read_json(path)) if path.exists() else {}
+
+
+def _find_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # OpenCV goes by several names
+        return None
 
 
 @contextmanager

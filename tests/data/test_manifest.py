@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from coarse2fine.data import read_manifest, safe_name
 from coarse2fine.errors import ConfigError, DataError
@@ -175,3 +176,10 @@ def test_safe_name__is_safe_and_distinct(labels):
 def test_safe_name__what_looks_like_a_changed_name_stays_distinct():
     changed = safe_name("a/b")
     assert safe_name(changed) != changed
+
+
+def test_read_manifest__a_path_too_long_for_any_disk_is_no_file(tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    (tmp_path / "list.csv").write_text("path,label\na.png,cat\n" + 5000 * "x" + ",cat\n")
+    dataset = read_manifest(tmp_path / "list.csv")
+    assert len(dataset.photos) == 1 and "no such file" in dataset.skipped[0].reason

@@ -135,11 +135,11 @@ def _locate(row: _Row, folder: str, real_folder: str) -> Path | str:
     try:
         relative = os.path.relpath(Path(folder, row.path), folder)
         real = os.path.realpath(f"{real_folder}/{relative}")
-    except ValueError:  # a null character, or another drive of Windows
+        if Path(relative).parts[:1] == ("..",) or not Path(real).is_relative_to(real_folder):
+            return f"leaves {folder}, the folder of the table"
+        return Path(relative) if Path(real).is_file() else "no such file"
+    except (ValueError, OSError):  # a null character, another drive of Windows, a name too long
         return "no such file"
-    if Path(relative).parts[:1] == ("..",) or not Path(real).is_relative_to(real_folder):
-        return f"leaves {folder}, the folder of the table"
-    return Path(relative) if Path(real).is_file() else "no such file"
 
 
 def _settle(rows: list[tuple[_Row, Path]]) -> tuple[list[tuple[_Row, Path]], list[Skipped]]:
