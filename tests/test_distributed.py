@@ -1,6 +1,7 @@
 """Two processes under torchrun, as on a machine with two GPUs."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,10 @@ def test_fit__two_processes_write_the_same_masks_and_train(data, tmp_path):
     for stage in ("coarse", "enhanced"):
         assert masks_of(tmp_path / "two" / stage) == masks_of(one.root / stage)
     assert masks_of(tmp_path / "two" / "round-1").keys() == masks_of(one.round(1)).keys()
+    both = masks_of(tmp_path / "two" / "round-1" / "refined")
+    shutil.rmtree(tmp_path / "two" / "round-1" / "refined")
+    coarse2fine.fit(data / "train", tmp_path / "two", settings)
+    assert masks_of(tmp_path / "two" / "round-1" / "refined") == both  # all processes used the network that was saved
     assert coarse2fine.Segmenter.load(tmp_path / "two").classes == coarse2fine.Segmenter.load(one.root).classes
 
 

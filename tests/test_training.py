@@ -138,3 +138,14 @@ def test_count_loader_workers__as_set_or_by_cores(monkeypatch):
     assert count_loader_workers(TrainConfig(loader_workers=3), World()) == 3
     assert count_loader_workers(TrainConfig(), World(0, 4, 4)) == 4
     assert count_loader_workers(TrainConfig(), World()) == 8
+
+
+def test_train_round__averaged_weights_survive_a_kill_after_the_last_step(tmp_path):
+    photos = draw_photos(tmp_path, 6)
+    whole = make_round(tmp_path, photos, "a", average_decay=0.9, checkpoint_photos=4)
+    first, second, third = new_network(), new_network(), new_network()
+    train_round(first, whole, World(), QUIET)
+    train_round(second, whole, World(), QUIET)  # as after a kill that left the last checkpoint alone
+    train_round(third, make_round(tmp_path, photos, "b", checkpoint_photos=4), World(), QUIET)
+    weights = [torch.cat([part.flatten() for part in network.parameters()]) for network in (first, second, third)]
+    assert torch.equal(weights[0], weights[1]) and not torch.allclose(weights[0], weights[2])

@@ -20,6 +20,14 @@ def pick_device() -> "torch.device":
     return torch.device("cuda", number) if torch.cuda.is_available() else torch.device("cpu")
 
 
+def be_deterministic() -> None:
+    """Have torch choose algorithms that give the same bits again, where it has them, in this whole process."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def pick_dtype(precision: Literal["auto", "bf16", "fp32"], device: "torch.device") -> "torch.dtype":
     """The number format of forward and backward passes.
 

@@ -20,7 +20,7 @@ from coarse2fine.dependencies import (
 )
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import Truth, measure
-from coarse2fine.hardware import pick_device
+from coarse2fine.hardware import be_deterministic, pick_device
 from coarse2fine.inference import Segmenter, load_weights, save_weights
 from coarse2fine.networks.deeplab import build_network
 from coarse2fine.parallel import find_world, joined
@@ -69,6 +69,7 @@ def fit(
     world = find_world()
     crew = Crew(world, Console(quiet, silent=world.rank > 0))
     config, run = settings or load_recipe("small"), Run(Path(out))
+    be_deterministic()
     with joined(world, gpu=pick_device().type == "cuda"):
         listed, truths = check(Path(data), run, config, [Path(path) for path in truth])
         with hold_folder(run.root) if crew.leads else nullcontext():
@@ -154,8 +155,8 @@ class _Fit:
                 save_weights(network, self.run.weights(number))
             return {"loss": round(loss, 5), "photos": len(photos)}
 
-        if not run_stage(stage, self.crew, work):
-            load_weights(network, self.run.weights(number))
+        run_stage(stage, self.crew, work)
+        load_weights(network, self.run.weights(number))  # in every process: each has its own batch norm statistics
         view = (config.refine.flip, config.refine.scales, config.train.precision)
         return stage, Segmenter(network, self.dataset.classes, config.network, config.view_px, *view).ready()
 

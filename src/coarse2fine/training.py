@@ -91,7 +91,7 @@ def train_round(network: nn.Module, work: Round, world: World, console: Console)
     module = RoundModule(network, work, world)
     progress = _ShowProgress(console, work)
     checkpoint = work.folder / "checkpoint.ckpt"
-    trainer = _make_trainer(work, world, [progress, _KeepCheckpoint(checkpoint), *_averaging(work.config)])
+    trainer = _make_trainer(work, world, [progress, _KeepCheckpoint(checkpoint, work.steps), *_averaging(work.config)])
     resume = checkpoint if checkpoint.exists() else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -228,12 +228,14 @@ def _loggers(folder: Path) -> list[Logger]:
 
 
 class _KeepCheckpoint(Callback):
-    """Everything that training needs to go on, after each segment."""
+    """Everything that training needs to go on, after each segment but the last."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, steps: int) -> None:
+        self.path, self.steps = path, steps
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step >= self.steps:  # from a checkpoint at the end Lightning would not average the weights
+            return
         temporary = self.path.with_suffix(".tmp")
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
