@@ -72,3 +72,9 @@ def test_settings__are_frozen():
 def test_view_px__is_that_of_training_unless_set():
     assert FitConfig().view_px == FitConfig().train.resize_px
     assert parse_config("[predict]\nsize_px = 500", "test").view_px == 500
+
+
+@pytest.mark.parametrize("text", ["[refine]\nscales = []", "[predict]\nscales = []", "[train]\nepochs = []"])
+def test_parse_config__an_empty_list_is_refused(text):
+    with pytest.raises(ConfigError, match="at least 1"):
+        parse_config(text, "test")

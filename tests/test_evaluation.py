@@ -1,9 +1,13 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console as RichConsole
 
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import (
+    Result,
     Truth,
     evaluate_masks,
     measure,
@@ -126,3 +130,19 @@ def test_read_classes__from_text_json_or_the_masks(tmp_path, folders):
     assert read_classes(None, *folders) == CLASSES
     with pytest.raises(DataError, match=r"class names .*gone\.txt cannot be read"):
         read_classes(tmp_path / "gone.txt", *folders)
+
+
+def test_result__class_names_are_no_markup():
+    table = Result(("background", "cat [wild]", "[/b]"), np.eye(3, dtype=np.int64), 1).as_table()
+    shown = io.StringIO()
+    RichConsole(file=shown, width=80).print(table)
+    assert "cat [wild]" in shown.getvalue() and "[/b]" in shown.getvalue()
+
+
+def test_open_truth__an_unreadable_photo_stops_it_before_hours_are_spent(tmp_path):
+    (tmp_path / "val" / "images").mkdir(parents=True)
+    (tmp_path / "val" / "images" / "a.jpg").write_text("text")
+    write_mask(tmp_path / "val" / "masks" / "a.png", np.ones((20, 30), np.uint8))
+    dataset = Dataset(("background", "cat"), (Photo(tmp_path / "b.jpg", "cat/b", 1),), ())
+    with pytest.raises(DataError, match=r"must be readable, but .*a\.jpg is not .not an image"):
+        open_truth([tmp_path / "val"], dataset)

@@ -1,4 +1,5 @@
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +203,22 @@ def test_fit__all_masks_filtered_says_what_to_do(data, tmp_path):
     text = "[refine]\nmin_share = 0.998\nmax_share = 0.999"
     with pytest.raises(DataError, match="Round 2 needs at least one photo .* widen refine.min_share"):
         coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
+
+
+def test_fit__refuses_to_write_among_the_photos(data):
+    with pytest.raises(ConfigError, match="must lie outside the photos"):
+        coarse2fine.fit(data / "train", data / "train" / "run", settings())
+    assert not (data / "train" / "run").exists()
+
+
+def test_fit__a_lower_limit_counts_for_photos_checked_before(finished, data, tmp_path):
+    shutil.copytree(finished.root, tmp_path / "run")
+    with pytest.raises(DataError, match="at most 0.001 are allowed"):
+        coarse2fine.fit(data / "train", tmp_path / "run", settings("max_megapixels = 0.001"))
+
+
+def test_fit__another_process_works_on_it(finished, data):
+    with store.hold_folder(finished.root), pytest.MonkeyPatch.context() as patched:
+        patched.setattr("coarse2fine.pipeline.hold_folder", partial(store.hold_folder, patience=0))
+        with pytest.raises(DataError, match="Only one process at a time"):
+            coarse2fine.fit(data / "train", finished.root, settings())

@@ -76,3 +76,19 @@ def test_name_below_common_folder__distinct_and_short(tmp_path):
     paths = [tmp_path / "x" / "a.jpg", tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg"]
     assert name_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]
     assert name_below_common_folder(paths[:1]) == ["a"]
+
+
+def test_predict_photos__its_own_results_are_no_photos(segmenter, photos):
+    for _ in range(2):
+        predict_photos(segmenter, [photos], photos / "found", 8, Crew())
+    assert len(list((photos / "found" / "masks").rglob("*.png"))) == 3
+
+
+def test_predict_photos__too_large_photos_are_left_out_and_large_overlays_reduced(segmenter, tmp_path):
+    Image.new("RGB", (2000, 1000), (250, 0, 0)).save(tmp_path / "large.png")
+    Image.new("RGB", (2100, 1000), (250, 0, 0)).save(tmp_path / "larger.png")
+    skipped = predict_photos(segmenter, [tmp_path], tmp_path / "out", 8, Crew(), max_megapixels=2.0)
+    assert [item.path.name for item in skipped] == ["larger.png"] and "at most 2 are allowed" in skipped[0].reason
+    assert read_mask(tmp_path / "out" / "masks" / "large.png").shape == (1000, 2000)
+    with Image.open(tmp_path / "out" / "overlays" / "large.jpg") as overlay:
+        assert overlay.size == (1600, 800)

@@ -88,7 +88,7 @@ class RefineConfig(Settings):
     min_share: Share = Field(0.01, description="a mask below this share of its photo leaves the next round")
     max_share: Share = Field(0.80, description="a mask above this share of its photo leaves the next round")
     flip: bool = Field(False, description="average the scores with those of the mirrored photo")
-    scales: tuple[PositiveFloat, ...] = Field((1.0,), description="average the scores over these scales")
+    scales: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1, description="average the scores over these scales")
 
     @model_validator(mode="after")
     def _limits_are_ordered(self) -> Self:
@@ -117,7 +117,7 @@ class TrainConfig(Settings):
     """One round of training."""
 
     epochs: tuple[PositiveInt, ...] = Field(
-        (3,), description="epochs of rounds 1, 2, ...; the last number holds for all further rounds"
+        (3,), min_length=1, description="epochs of rounds 1, 2, ...; the last number holds for all further rounds"
     )
     start: Literal["fresh", "warm"] = Field(
         "fresh", description="each round's network starts from the encoder weights, or from the round before"
@@ -156,7 +156,7 @@ class PredictConfig(Settings):
         None, description="longer side at which the network sees a photo; none: as in training; masks come at full size"
     )
     flip: bool = Field(True, description="average the scores with those of the mirrored photo")
-    scales: tuple[PositiveFloat, ...] = Field((1.0,), description="average the scores over these scales")
+    scales: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1, description="average the scores over these scales")
     batch: PositiveInt = Field(8, description="photos per step")
 
 

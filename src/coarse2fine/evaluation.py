@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.table import Table
 
-from coarse2fine.data.photos import list_photos
+from coarse2fine.data.photos import find_unreadable, list_photos
 from coarse2fine.errors import DataError
 from coarse2fine.hardware import count_cores
 from coarse2fine.inference import Segmenter, likeliest, score_files
@@ -62,7 +63,9 @@ class Result:
         table.add_column("IoU", justify="right")
         table.add_column("true pixels", justify="right")
         for name, iou, pixels in zip(self.classes, iou_per_class(self.matrix), self.matrix.sum(axis=1), strict=True):
-            table.add_row(name, "-" if np.isnan(iou) else f"{iou:.3f}", f"{pixels / max(1, self.matrix.sum()):.1%}")
+            table.add_row(
+                escape(name), "-" if np.isnan(iou) else f"{iou:.3f}", f"{pixels / max(1, self.matrix.sum()):.1%}"
+            )
         table.add_section()
         table.add_row("mean", f"{self.mean_iou:.3f}")
         table.add_row("pixel accuracy", f"{pixel_accuracy(self.matrix):.3f}")
@@ -103,6 +106,7 @@ def open_truth(folders: Sequence[Path], dataset: Dataset) -> Truth:
     for folder in folders:
         if (folder / "images").is_dir() and (folder / "masks").is_dir():
             pairs = pair_by_name(list_photos([folder / "images"]), folder / "images", folder / "masks")
+            _check_readable([path for path, _ in pairs])
             _check_classes([path for _, path in pairs], dataset)
             truth = replace(truth, photos=folder / "images", photo_masks=folder / "masks")
         elif known := [path for photo in dataset.photos if (path := mask_path(folder, photo.name)).exists()]:
@@ -114,6 +118,14 @@ def open_truth(folders: Sequence[Path], dataset: Dataset) -> Truth:
                 f"{mask_path(folder, dataset.photos[0].name)}; {folder} has neither."
             )
     return truth
+
+
+def _check_readable(paths: Sequence[Path]) -> None:
+    for item in find_unreadable(paths):
+        raise DataError(
+            f"Every photo to measure with must be readable, but {item.path} is not ({item.reason}); mend it, or "
+            "remove it and its mask."
+        )
 
 
 def _check_classes(paths: Sequence[Path], dataset: Dataset) -> None:

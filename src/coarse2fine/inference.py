@@ -5,6 +5,7 @@ animal to it; scores and masks come back at the photo's own size. Batches hold p
 no photo's scores depend on its neighbours.
 """
 
+import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -205,6 +206,7 @@ def score_files(
     world: World = World(),  # noqa: B008 - frozen
     wanted: Callable[[int], bool] = lambda _index: True,
     leave_out: Callable[[int, str], None] | None = None,
+    max_megapixels: float = math.inf,
 ) -> Iterator[tuple[int, Scores]]:
     """Score photos from files, decoding ahead; memory does not grow with their number.
 
@@ -219,11 +221,13 @@ def score_files(
         world: Each process takes its share of the batches.
         wanted: By index into ``paths``; a batch that holds no wanted photo is left out.
         leave_out: Told the index and the reason of each photo that cannot be read; none: the first such photo raises.
+        max_megapixels: Larger photos count as photos that cannot be read.
 
     Yields:
         Index into ``paths`` and class probabilities at the working size, shape (C, h, w).
     """
-    read = partial(read_image, at_least_px=round(segmenter.size_px * max(1.0, *segmenter.scales)))
+    at_least_px = round(segmenter.size_px * max(1.0, *segmenter.scales))
+    read = partial(read_image, max_megapixels=max_megapixels, at_least_px=at_least_px)
 
     def try_reading(read: Callable[[Path], Outcome], index: int) -> Outcome | None:
         try:

@@ -13,8 +13,8 @@ from PIL import Image as PillowImage
 from coarse2fine.data import list_photos, name_photos, read_image
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
-from coarse2fine.inference import Segmenter, likeliest, score_files
-from coarse2fine.masks import overlay
+from coarse2fine.inference import Segmenter, likeliest, resize, score_files
+from coarse2fine.masks import overlay, resize_mask
 from coarse2fine.parallel import map_threads
 from coarse2fine.stages import Crew
 from coarse2fine.store import mask_path, write_atomically, write_json, write_mask
@@ -44,6 +44,7 @@ def predict_photos(
     crew: Crew,
     overlays: bool = True,
     scores: bool = False,
+    max_megapixels: float = 200.0,
 ) -> list[Skipped]:
     """Write ``masks/<photo>.png``, ``overlays/<photo>.jpg`` and ``found.csv`` for every photo.
 
@@ -56,6 +57,7 @@ def predict_photos(
         overlays: Also lay the masks over the photos.
         scores: Also write the class probabilities, ``scores/<photo>.npz`` with ``scores``, float16 (C, h, w), at
             the working size.
+        max_megapixels: Larger photos are left out, with their reason.
 
     Returns:
         Photos that could not be read, and why.
@@ -63,7 +65,7 @@ def predict_photos(
     Raises:
         DataError: There are no photos, or none can be read.
     """
-    paths = list_photos(photos)
+    paths = list_photos(photos, apart_from=out)
     names = name_below_common_folder(paths)
     skipped: list[Skipped] = []
 
@@ -77,12 +79,13 @@ def predict_photos(
         if scores:
             _write_scores(out / "scores" / f"{names[index]}.npz", probabilities)
         if overlays:
-            _write_overlay(out / "overlays" / f"{names[index]}.jpg", read_image(paths[index]), mask)
+            image = read_image(paths[index], at_least_px=OVERLAY_MAX_SIDE_PX)
+            _write_overlay(out / "overlays" / f"{names[index]}.jpg", image, mask)
         labels, counts = np.unique(mask, return_counts=True)
         shares = zip(labels.tolist(), (counts / mask.size).tolist(), strict=True)
         return Found(names[index], {label: share for label, share in shares if label})
 
-    scored = score_files(segmenter, paths, batch, crew.threads, leave_out=leave_out)
+    scored = score_files(segmenter, paths, batch, crew.threads, leave_out=leave_out, max_megapixels=max_megapixels)
     done = crew.console.track(map_threads(write, scored, crew.threads), len(paths), "predicting")
     _write_table(out / "found.csv", done, segmenter.classes)
     write_json(out / "classes.json", list(segmenter.classes))
@@ -101,8 +104,9 @@ def name_below_common_folder(paths: Sequence[Path]) -> list[str]:
 
 
 def _write_overlay(path: Path, image: Image, mask: Mask) -> None:
-    picture = PillowImage.fromarray(overlay(image, mask))
-    picture.thumbnail((OVERLAY_MAX_SIDE_PX, OVERLAY_MAX_SIDE_PX))
+    factor = min(1.0, OVERLAY_MAX_SIDE_PX / max(mask.shape))  # of a huge photo, laid over only after it is small
+    height, width = (max(1, round(side * factor)) for side in mask.shape)
+    picture = PillowImage.fromarray(overlay(resize(image, height, width), resize_mask(mask, height, width)))
     with write_atomically(path) as file:
         picture.save(file, format="JPEG", quality=90)
 

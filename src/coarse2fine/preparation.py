@@ -25,6 +25,11 @@ def check(data: Path, run: Run, config: FitConfig, truth: Sequence[Path]) -> tup
         DataError: There are no photos, the truth does not fit, or the run folder belongs to another data set.
     """
     _check_settings(config)
+    if data.is_dir() and run.root.absolute().is_relative_to(data.absolute()):
+        raise ConfigError(
+            f"The run folder must lie outside the photos, or its masks would count as photos, but {run.root} lies in "
+            f"{data}; choose another --out."
+        )
     listed = open_dataset(data)
     _check_run_folder(run, data, listed)
     truths = open_truth(truth, listed)
@@ -86,12 +91,16 @@ def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
 
 def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) -> None:
     """Decode what was not decoded before, and write down what is usable."""
-    before = read_json(run.photos)["usable"] if run.photos.exists() else {}
+    record = read_json(run.photos) if run.photos.exists() else {}
+    before = record["usable"] if record.get("max_megapixels") == config.max_megapixels else {}
     paths = [photo.path for photo in listed.photos]
     known = {str(path) for path in paths if before.get(str(path.absolute())) == _stamp(path)}
     checked = check_photos(listed.photos, config.max_megapixels, known)
     usable: dict[str, str] = {}
-    skipped = {str(item.path): item.reason for item in listed.skipped}
+    skipped: dict[str, str] = {}
+    for left_out in listed.skipped:  # several rows of a table may name one photo, or none
+        path = str(left_out.path)
+        skipped[path] = f"{skipped[path]}; {left_out.reason}" if path in skipped else left_out.reason
     for item in crew.console.track(checked, len(listed.photos), "checking photos"):
         if isinstance(item, Skipped):
             skipped[str(item.path.absolute())] = item.reason
@@ -99,7 +108,13 @@ def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig,
             usable[str(item.path.absolute())] = _stamp(item.path)
     write_json(
         run.photos,
-        {"data": str(data.absolute()), "classes": list(listed.classes), "usable": usable, "skipped": skipped},
+        {
+            "data": str(data.absolute()),
+            "classes": list(listed.classes),
+            "max_megapixels": config.max_megapixels,
+            "usable": usable,
+            "skipped": skipped,
+        },
     )
 
 

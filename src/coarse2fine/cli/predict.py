@@ -24,6 +24,7 @@ def predict(
     batch: int = 8,
     overlays: bool = True,
     scores: bool = False,
+    max_megapixels: float = 200.0,
     quiet: bool = False,
 ) -> None:
     """Find all classes of a trained network in any photos.
@@ -45,6 +46,7 @@ def predict(
         batch: Photos per step.
         overlays: Also write the masks laid over the photos.
         scores: Also write class probabilities, DIR/scores/PHOTO.npz.
+        max_megapixels: Larger photos are left out, with their reason.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.config import PredictConfig
@@ -64,7 +66,9 @@ def predict(
         batch=batch,
     )
     crew = Crew(console=Console(quiet))
-    skipped = predict_photos(segmenter.seen_with(config), photos, out, config.batch, crew, overlays, scores)
+    skipped = predict_photos(
+        segmenter.seen_with(config), photos, out, config.batch, crew, overlays, scores, max_megapixels
+    )
     for item in skipped:
         crew.console.warn(f"left out: {item.path}: {item.reason}")
     crew.console.say(f"masks: {out / 'masks'}", style="green")
