@@ -191,7 +191,8 @@ def test_fit__refuses_the_run_folder_of_another_data_set(finished, data, tmp_pat
 def test_fit__stops_before_hours_are_spent(data, tmp_path):
     for text, message in (
         ("[network]\nencoder = 'resnet1018'", "resnet101"),
-        ("[network]\nfreeze_batch_norm = true", "no statistics to keep"),
+        ("[network]\nfreeze_batch_norm = true", "Only trained weights can be frozen"),
+        ("[network]\nfrozen_stages = 2", "Only trained weights can be frozen"),
         (f"[network]\nencoder_weights = '{tmp_path / 'gone.safetensors'}'", "gone.safetensors"),
     ):
         with pytest.raises(ConfigError, match=message):

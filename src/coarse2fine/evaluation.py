@@ -121,9 +121,10 @@ def open_truth(folders: Sequence[Path], dataset: Dataset) -> Truth:
 
 
 def _check_readable(paths: Sequence[Path]) -> None:
-    for item in find_unreadable(paths):
+    if unreadable := find_unreadable(paths):
+        first = unreadable[0]
         raise DataError(
-            f"Every photo to measure with must be readable, but {item.path} is not ({item.reason}); mend it, or "
+            f"Every photo to measure with must be readable, but {first.path} is not ({first.reason}); mend it, or "
             "remove it and its mask."
         )
 

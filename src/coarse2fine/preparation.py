@@ -25,7 +25,7 @@ def check(data: Path, run: Run, config: FitConfig, truth: Sequence[Path]) -> tup
         DataError: There are no photos, the truth does not fit, or the run folder belongs to another data set.
     """
     _check_settings(config)
-    if data.is_dir() and run.root.absolute().is_relative_to(data.absolute()):
+    if data.is_dir() and run.root.resolve().is_relative_to(data.resolve()):
         raise ConfigError(
             f"The run folder must lie outside the photos, or its masks would count as photos, but {run.root} lies in "
             f"{data}; choose another --out."
@@ -65,10 +65,10 @@ def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) 
 
 def _check_settings(config: FitConfig) -> None:
     network = config.network
-    if network.freeze_batch_norm and network.encoder_weights == "none":
+    if (network.freeze_batch_norm or network.frozen_stages) and network.encoder_weights == "none":
         raise ConfigError(
-            "Batch norms without trained weights have no statistics to keep: set network.freeze_batch_norm to false, "
-            "or network.encoder_weights to imagenet or a safetensors file."
+            "Only trained weights can be frozen, but network.encoder_weights is none: set it to imagenet or a "
+            "safetensors file, or add --network.no-freeze-batch-norm --network.frozen-stages 0."
         )
 
 

@@ -209,7 +209,6 @@ def _make_trainer(work: Round, world: World, callbacks: list[Callback]) -> Train
         max_epochs=-1,
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
-        deterministic="warn",
         callbacks=callbacks,
         logger=_loggers(work.folder),
         log_every_n_steps=min(10, work.steps),

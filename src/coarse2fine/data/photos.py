@@ -103,8 +103,8 @@ def list_photos(paths: Sequence[Path | str], apart_from: Path | None = None) -> 
     """
     photos = {photo for path in paths for photo in _list_one(Path(path))}
     if apart_from is not None:
-        results = apart_from.absolute()
-        photos = {photo for photo in photos if not photo.absolute().is_relative_to(results)}
+        results = apart_from.resolve()
+        photos = {photo for photo in photos if not photo.parent.resolve().is_relative_to(results)}
     if not photos:
         raise DataError("At least one photo, folder or pattern must be given, outside the folder of the results.")
     return sorted(photos, key=lambda photo: ([_natural_key(part) for part in photo.parts], str(photo)))
