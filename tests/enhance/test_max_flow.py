@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
+
+from coarse2fine.enhance.max_flow import DIRECTIONS, Graph, minimum_cut
+
+STEPS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
+
+
+def make_graph(excess: NDArray[np.integer], weigh) -> Graph:
+    """A grid in which every pixel is a node; ``weigh()`` gives the capacity of each pair of neighbours."""
+    height, width = excess.shape
+    count = excess.size
+    graph = Graph(
+        np.full((count + 1, DIRECTIONS), count, np.uint32),
+        np.zeros((count + 1, DIRECTIONS), np.int32),
+        np.append(excess.ravel(), 0).astype(np.int32),
+    )
+    for node in range(count):
+        for direction in range(4, DIRECTIONS):
+            y, x = node // width + STEPS[direction][0], node % width + STEPS[direction][1]
+            if y < height and 0 <= x < width:
+                other = y * width + x
+                graph.neighbour[node, direction], graph.neighbour[other, 7 - direction] = other, node
+                graph.capacity[node, direction] = graph.capacity[other, 7 - direction] = weigh()
+    return graph
+
+
+def copy(graph: Graph) -> Graph:
+    return Graph(*(array.copy() for array in graph))
+
+
+def cost(graph: Graph, side: NDArray[np.uint8]) -> int:
+    """Capacity of the edges that lead from the source's side to the sink's."""
+    padded = np.append(side, 0)
+    excess = graph.excess[:-1].astype(np.int64)
+    terminals = excess[(excess > 0) & (side == 0)].sum() - excess[(excess < 0) & (side == 1)].sum()
+    across = (padded[:, None] == 1) & (padded[graph.neighbour] == 0)
+    return int(terminals + graph.capacity[across].sum())
+
+
+def exact_flow(graph: Graph) -> int:
+    count = graph.excess.size - 1
+    node, direction = np.nonzero(graph.capacity[:count])
+    to_node, to_sink = np.flatnonzero(graph.excess > 0), np.flatnonzero(graph.excess < 0)
+    rows = np.concatenate([node, np.full(len(to_node), count), to_sink])
+    columns = np.concatenate([graph.neighbour[node, direction], to_node, np.full(len(to_sink), count + 1)])
+    values = np.concatenate([graph.capacity[node, direction], graph.excess[to_node], -graph.excess[to_sink]])
+    matrix = csr_array((values.astype(np.int32), (rows, columns)), shape=(count + 2, count + 2))
+    return int(maximum_flow(matrix, count, count + 1).flow_value)
+
+
+def test_minimum_cut__a_chain_breaks_at_its_weakest_edge():
+    weights = iter([5, 2, 7])
+    graph = make_graph(np.array([[9, 0, 0, -9]]), lambda: next(weights))
+    assert minimum_cut(graph).tolist() == [1, 1, 0, 0]
+    assert graph.excess.tolist() == [7, 0, 0, -7, 0]
+
+
+def test_minimum_cut__of_equally_cheap_cuts_the_source_s_side_is_smallest():
+    graph = make_graph(np.array([[9, 0, 0, -9]]), lambda: 3)
+    assert minimum_cut(graph).tolist() == [1, 0, 0, 0]
+
+
+def test_minimum_cut__a_terminal_may_be_cheaper_to_cut_than_its_neighbours():
+    graph = make_graph(np.array([[-4, 3, -4]]), lambda: 2)
+    assert minimum_cut(graph).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_minimum_cut__costs_what_the_maximum_flow_carries(seed):
+    random = np.random.default_rng(seed)
+    height, width = random.integers(1, 14, 2)
+    strongest = int(random.choice([1, 40, 900]))
+    graph = make_graph(random.integers(-500, 500, (height, width)), lambda: random.integers(0, strongest + 1))
+    before = copy(graph)
+    side = minimum_cut(graph)
+    assert cost(before, side) == exact_flow(before) == before.excess.clip(0).sum() - graph.excess.clip(0).sum()
+    assert 0 < side.sum() < side.size or height * width < 4 or strongest == 900
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_minimum_cut__goes_on_from_a_flow(seed):
+    random = np.random.default_rng(seed)
+    graph = make_graph(random.integers(-300, 300, (9, 11)), lambda: random.integers(0, 200))
+    change = np.append(random.integers(-200, 200, 99), 0).astype(np.int32)
+    changed = copy(graph)._replace(excess=graph.excess + change)
+    minimum_cut(graph)
+    graph.excess[:] += change
+    again, fresh = minimum_cut(graph), minimum_cut(copy(changed))
+    assert cost(changed, again) == cost(changed, fresh) == exact_flow(changed)
+    assert (again == fresh).all()
+
+
+def test_minimum_cut__nodes_without_edges_follow_their_terminal():
+    graph = make_graph(np.array([[5, -5], [0, 1]]), lambda: 0)
+    assert minimum_cut(graph).tolist() == [1, 0, 0, 1]
+
+
+def test_minimum_cut__no_nodes_no_sides():
+    assert minimum_cut(make_graph(np.zeros((0, 3), np.int32), lambda: 1)).size == 0

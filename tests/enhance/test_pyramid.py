@@ -1,0 +1,102 @@
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from coarse2fine.enhance.pyramid import UNDECIDED_PIXELS, cut_pyramid, plan_scales, shrink_trimap
+from coarse2fine.enhance.trimap import MAYBE_FOREGROUND
+from coarse2fine.metrics import binary_iou
+
+
+def draw_star(side_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """A green star with grain on brown with grain, and where it is."""
+    angles = np.arange(10) * np.pi / 5
+    radii = side_px * np.where(np.arange(10) % 2, 0.16, 0.36)
+    corners = side_px / 2 + np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None]
+    truth = np.zeros((side_px, side_px), np.uint8)
+    cv2.fillPoly(truth, [np.rint(corners).astype(np.int32)], 1)
+    colours = np.array([[120, 90, 60], [70, 150, 80]])[truth]
+    return (colours + np.random.default_rng(0).normal(0, 15, colours.shape)).clip(0, 255).astype(np.uint8), truth
+
+
+def frame(shape: tuple[int, int], margin_px: int) -> np.ndarray:
+    trimap = np.zeros(shape, np.uint8)
+    trimap[margin_px:-margin_px, margin_px:-margin_px] = MAYBE_FOREGROUND
+    return trimap
+
+
+@pytest.mark.parametrize(("undecided", "copies"), [(0, 1), (UNDECIDED_PIXELS, 1), (2 * UNDECIDED_PIXELS, 2)])
+def test_plan_scales__few_undecided_pixels_need_no_copies(undecided, copies):
+    assert len(plan_scales(undecided, (400, 400))) == copies
+
+
+def test_plan_scales__each_copy_is_at_most_twice_the_one_before():
+    scales = plan_scales(100 * UNDECIDED_PIXELS, (2000, 2000))
+    assert scales[0] == pytest.approx(0.1) and scales[-1] == 1
+    assert all(1 < larger / smaller <= 2.001 for smaller, larger in pairwise(scales))
+
+
+def test_plan_scales__a_strip_keeps_its_width():
+    assert min(plan_scales(10**6, (4, 250_000))) * 4 >= 1
+
+
+def test_shrink_trimap__certain_is_what_is_certain_everywhere():
+    trimap = np.array([[0, 0, 0, 3, 1, 1, 2, 2], [0, 0, 0, 3, 1, 1, 2, 3]], np.uint8)
+    assert shrink_trimap(trimap, 1, 4).tolist() == [[0, 3, 1, 2]]
+
+
+@pytest.mark.parametrize("side_px", [60, 300, 900])
+def test_cut_pyramid__finds_a_star_with_its_points(side_px):
+    image, truth = draw_star(side_px)
+    trimap = frame(truth.shape, side_px // 12)
+    assert binary_iou(trimap & 1, truth) < 0.4
+    assert binary_iou(cut_pyramid(image, trimap, 5), truth) > 0.97
+
+
+def test_cut_pyramid__keeps_what_is_certain():
+    image, truth = draw_star(300)
+    trimap = frame(truth.shape, 20)
+    trimap[140:160, 140:160] = 0
+    trimap[30:60, 30:60] = 1
+    mask = cut_pyramid(image, trimap, 5)
+    assert not mask[140:160, 140:160].any() and mask[30:60, 30:60].all()
+    assert mask[100:130, 150].all()
+
+
+def test_cut_pyramid__a_prior_decides_where_colours_cannot():
+    image = np.random.default_rng(0).integers(100, 104, (300, 300, 3), np.uint8)
+    prior = np.full((30, 30), -3, np.float32)
+    prior[10:20, 10:20] = 3
+    mask = cut_pyramid(image, frame((300, 300), 10), 5, prior)
+    expected = np.zeros((300, 300), np.uint8)
+    expected[100:200, 100:200] = 1
+    assert binary_iou(mask, expected) > 0.8  # a flat photo rounds the corners
+    assert binary_iou(cut_pyramid(image, frame((300, 300), 10), 5), expected) < 0.5
+
+
+def test_cut_pyramid__the_copy_of_a_photo_is_cut_by_the_photo_s_energy():
+    image, truth = draw_star(300)
+    small = cv2.resize(image, (100, 100), interpolation=cv2.INTER_AREA)
+    small_truth = cv2.resize(truth * 255, (100, 100), interpolation=cv2.INTER_AREA) >= 128
+    trimap = frame((100, 100), 6)
+    assert binary_iou(cut_pyramid(small, trimap, 5, scale=1 / 3), small_truth) > 0.95
+    blurred = cv2.GaussianBlur(small, (0, 0), 4)
+    masks = [cut_pyramid(blurred, trimap, 5, scale=scale) for scale in (1, 1 / 3)]
+    assert (masks[0] != masks[1]).any()
+
+
+def test_cut_pyramid__leaves_its_arguments_alone_and_repeats_itself():
+    image, truth = draw_star(300)
+    trimap = frame(truth.shape, 20)
+    kept = image.copy(), trimap.copy()
+    image.setflags(write=False)
+    trimap.setflags(write=False)
+    first, second = (cut_pyramid(image, trimap, 5) for _ in range(2))
+    assert (first == second).all() and first.any()
+    assert (image == kept[0]).all() and (trimap == kept[1]).all()
+
+
+def test_cut_pyramid__nothing_undecided_is_nothing_to_do():
+    image, truth = draw_star(60)
+    assert (cut_pyramid(image, truth, 5) == truth).all()

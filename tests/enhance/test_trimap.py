@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from coarse2fine.enhance.trimap import log_odds, undecided_band, undecided_box, undecided_scores
+
+
+def test_undecided_box__outside_is_certain():
+    region = np.array([[0, 1, 1, 0]], np.uint8)
+    assert undecided_box(region).tolist() == [[0, 3, 3, 0]]
+
+
+def test_undecided_box__a_full_region_leaves_the_frame_to_the_background():
+    assert undecided_box(np.ones((3, 4), np.uint8)).tolist() == [[0, 0, 0, 0], [0, 3, 3, 0], [0, 0, 0, 0]]
+
+
+def test_undecided_band__deep_pixels_are_certain_on_both_sides():
+    region = np.array([[0] * 6 + [1] * 6], np.uint8)
+    # half width: 0.9 * sqrt(6) = 2.2 px
+    assert undecided_band(region, 0.9).tolist() == [[0, 0, 0, 0, 2, 2, 3, 3, 1, 1, 1, 1]]
+
+
+def test_undecided_scores__what_the_network_is_sure_of_is_certain():
+    soft = np.array([[0.01, 0.3, 0.6, 0.99]], np.float32)
+    region = np.array([[0, 0, 1, 1]], np.uint8)
+    assert undecided_scores(region, soft, 0.02).tolist() == [[0, 2, 3, 1]]
+    assert undecided_scores(region, soft, 0.0).tolist() == [[2, 2, 3, 3]]
+
+
+def test_undecided_scores__of_any_size():
+    soft = np.array([[0.0, 1.0]], np.float32)
+    region = np.array([[0] * 8 + [1] * 8] * 4, np.uint8)
+    trimap = undecided_scores(region, soft, 0.02)
+    assert trimap.shape == (4, 16)
+    assert (trimap[:, 0] == 0).all() and (trimap[:, -1] == 1).all() and (trimap[:, 7:9] == [2, 3]).all()
+
+
+def test_log_odds__even_is_zero_and_certainty_is_bounded():
+    odds = log_odds(np.array([[0.0, 0.25, 0.5, 0.75, 1.0]], np.float32))
+    assert odds[0] == pytest.approx([-np.log(49), -np.log(3), 0, np.log(3), np.log(49)], abs=1e-5)
