@@ -4,6 +4,7 @@ from pydantic import ValidationError
 from coarse2fine.config import (
     RECIPES,
     CoarseConfig,
+    EnhanceConfig,
     FitConfig,
     RefineConfig,
     dump_config,
@@ -27,7 +28,7 @@ def test_load_recipe__paper_has_the_published_settings():
     assert (config.rounds, config.train.batch, config.train.learning_rate) == (5, 12, 0.00025)
     assert (config.train.resize_px, config.train.crop_px, config.train.weight_decay) == (321, 256, 0.0005)
     assert (config.refine.constrain, config.refine.min_share, config.refine.max_share) == ("label", 0.01, 0.8)
-    assert (config.enhance.start, config.enhance.method) == ("box", "grabcut")
+    assert (config.enhance.start, config.enhance.method, config.enhance.engine) == ("box", "grabcut", "opencv")
 
 
 def test_load_recipe__unknown_name_lists_the_known():
@@ -50,6 +51,7 @@ def test_parse_config__lies_over_its_base():
         ('[enhance]\nmethod = "magic"', "enhance.method: Input should be 'grabcut', 'box' or 'none'"),
         ('[coarse]\nmethod = "folder"', "coarse.method = folder needs coarse.folder"),
         ("[refine]\nmin_share = 0.9", "refine.min_share must be below refine.max_share"),
+        ('[enhance]\nengine = "opencv"\nstart = "scores"', "OpenCV's GrabCut cannot weigh scores against colours"),
     ],
 )
 def test_parse_config__bad_text_is_one_sentence(text, message):
@@ -61,6 +63,13 @@ def test_parse_config__bad_text_is_one_sentence(text, message):
 def test_load_config__missing_file(tmp_path):
     with pytest.raises(ConfigError, match=r"settings file .*gone\.toml cannot be read"):
         load_config(tmp_path / "gone.toml")
+
+
+def test_starts_from_scores__only_where_grabcut_asks_for_them():
+    asked = EnhanceConfig(start="scores")
+    assert asked.starts_from_scores
+    for change in ({"start": "mask"}, {"method": "none"}, {"between_rounds": False}):
+        assert not asked.model_copy(update=change).starts_from_scores
 
 
 def test_settings__are_frozen():

@@ -10,7 +10,8 @@ from coarse2fine import store
 from coarse2fine.config import FitConfig, parse_config
 from coarse2fine.data.shapes import draw_dataset
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.store import Run, read_json, read_mask
+from coarse2fine.masks import resize_soft
+from coarse2fine.store import Run, read_json, read_mask, read_soft
 
 TINY = """
 rounds = 2
@@ -18,7 +19,7 @@ seed = 3
 [coarse]
 method = "box"
 [enhance]
-start = "mask"
+start = "scores"
 iterations = 1
 [refine]
 constrain = "foreground"
@@ -73,6 +74,25 @@ def test_fit__leaves_masks_of_every_stage_in_their_label(finished, data):
         assert names == [path.relative_to(data / "train").with_suffix("").as_posix() for path in photos]
         for path in folder.rglob("*.png"):
             assert set(np.unique(read_mask(path))) <= {0, classes.index(path.parent.name)}
+
+
+def test_fit__keeps_the_scores_its_masks_were_made_from(finished):
+    for refined in finished.refined(1).rglob("*.png"):
+        soft = read_soft(finished.scores(1) / refined.relative_to(finished.refined(1)))
+        assert soft.shape == (64, 64)  # the network's working size
+        assert np.mean((resize_soft(soft, 48, 48) > 0.5) == (read_mask(refined) > 0)) > 0.98
+
+
+def test_fit__another_start_redoes_what_depends_on_it(finished, data, tmp_path):
+    run = Run(shutil.copytree(finished.root, tmp_path / "run"))
+    shutil.rmtree(run.scores(1))
+    changed = settings('[enhance]\nstart = "mask"')
+    coarse2fine.fit(data / "train", run.root, changed)
+    assert not run.scores(1).exists()
+    before, after = masks_of(finished.root), masks_of(run.root)
+    assert all(after[name] == before[name] for name in before if name.startswith(("coarse", "round-1/refined")))
+    done = read_json(run.enhanced(1) / "done.json")
+    assert (done["settings"]["enhance.start"], done["settings"]["enhance.engine"]) == ("mask", "fast")
 
 
 def test_fit__measures_every_round(finished):

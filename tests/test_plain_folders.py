@@ -8,7 +8,7 @@ from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.errors import DataError
 from coarse2fine.plain_folders import coarse_folder, enhance_each_class, enhance_folder
 from coarse2fine.stages import Crew
-from coarse2fine.store import read_mask, write_mask
+from coarse2fine.store import read_mask, write_mask, write_soft
 from coarse2fine.types import Enhanced
 
 BOX = CoarseConfig(method="box")
@@ -72,6 +72,23 @@ def test_enhance_folder__refuses_other_rough_masks_in_the_same_folder(photos, tm
     write_mask(tmp_path / "m" / "0.png", np.zeros((40, 60), np.uint8))
     with pytest.raises(DataError, match="masks made with other settings .given masks"):
         enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Crew())
+
+
+def test_enhance_folder__from_scores(photos, tmp_path):
+    image = np.full((40, 60, 3), (60, 90, 160), np.uint8)
+    image[10:30, 15:45] = (230, 160, 20)
+    Image.fromarray(image).save(photos / "0.png")
+    (photos / "0.jpg").unlink()
+    soft = np.zeros((20, 30), np.float32)
+    soft[4:16, 6:24] = 0.6
+    write_soft(tmp_path / "scores" / "0.png", soft)
+    config = EnhanceConfig(start="scores", certain_share=0)
+    enhance_folder(photos, tmp_path / "scores", tmp_path / "e", config, 0, Crew())
+    mask = read_mask(tmp_path / "e" / "0.png")
+    assert (mask[10:30, 15:45] == 1).all() and mask.sum() == 20 * 30
+    write_mask(tmp_path / "classes" / "0.png", np.ones((40, 60), np.uint8))
+    with pytest.raises(DataError, match=r"0\.png must say how likely each pixel is foreground"):
+        enhance_folder(photos, tmp_path / "classes", tmp_path / "f", config, 0, Crew())
 
 
 def test_enhance_each_class__the_smaller_object_lies_on_top():

@@ -17,7 +17,7 @@ from coarse2fine.stages import (
     run_stage,
     write_masks,
 )
-from coarse2fine.store import Stage, mask_path, read_json, read_mask, write_mask
+from coarse2fine.store import Stage, mask_path, read_json, read_mask, write_mask, write_soft
 from coarse2fine.types import Enhanced, Photo
 
 CREW = Crew()
@@ -73,6 +73,21 @@ def test_enhance_masks__what_could_not_be_cut_is_kept_and_told(photos, tmp_path)
     assert notes.pop("class 1/2") == "empty"
     assert len(notes) == 3 and all(note.startswith("kept: ") for note in notes.values())
     assert read_mask(mask_path(tmp_path / "e", photos[0].name))[0, 0] == 1
+
+
+def test_enhance_masks__from_scores_at_another_size(photos, tmp_path):
+    for photo in photos:
+        soft = np.full((20, 30), 0.1, np.float32)
+        soft[4:16, 6:24] = 0.7
+        write_soft(mask_path(tmp_path / "s", photo.name), soft)
+        rough = np.zeros((40, 60), np.uint8)
+        rough[8:32, 12:48] = photo.label
+        write_mask(mask_path(tmp_path / "r", photo.name), rough)
+    config = EnhanceConfig(start="scores")
+    enhance_masks(photos, tmp_path / "r", tmp_path / "e", config, "scores", 0, CREW, scores=tmp_path / "s")
+    for photo in photos:
+        mask = read_mask(mask_path(tmp_path / "e", photo.name))
+        assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
 
 
 def test_write_masks__leaves_finished_ones_alone(photos, tmp_path):

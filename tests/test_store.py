@@ -16,10 +16,31 @@ from coarse2fine.store import (
     hold_folder,
     read_json,
     read_mask,
+    read_soft,
     write_atomically,
     write_json,
     write_mask,
+    write_soft,
 )
+
+
+def test_write_soft__comes_back_within_a_grey_level(tmp_path):
+    soft = np.linspace(0, 1, 77, dtype=np.float32).reshape(7, 11)
+    write_soft(tmp_path / "a" / "soft.png", soft)
+    back = read_soft(tmp_path / "a" / "soft.png")
+    assert back.dtype == np.float32 and np.abs(back - soft).max() <= 0.5 / 255 + 1e-6
+    assert back[0, 0] == 0 and back[-1, -1] == 1
+
+
+def test_read_soft__says_what_is_wrong(tmp_path):
+    write_mask(tmp_path / "classes.png", np.ones((3, 3), np.uint8))
+    with pytest.raises(DataError, match=r"classes\.png must say how likely .* its mode is P; .*'mask' or 'box'"):
+        read_soft(tmp_path / "classes.png")
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(DataError, match=r"text\.png cannot be read"):
+        read_soft(tmp_path / "text.png")
+    with pytest.raises(DataError, match="There is no soft mask"):
+        read_soft(tmp_path / "gone.png")
 
 
 def test_write_mask__comes_back_in_voc_colours(tmp_path):

@@ -18,6 +18,9 @@ PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 
+Start = Literal["box", "mask", "scores"]
+"""Where GrabCut starts: the mask's box, a band along its contour, or the scores it was made from."""
+
 RECIPES = ("paper", "small", "demo")
 
 
@@ -57,8 +60,13 @@ class EnhanceConfig(Settings):
     method: Literal["grabcut", "box", "none"] = Field(
         "grabcut", description="grabcut: Rother et al. 2004; box: the mask's bounding box, filled; none: as it is"
     )
-    start: Literal["box", "mask"] = Field(
-        "box", description="between rounds, grabcut starts from the mask's box (the paper) or from the mask itself"
+    engine: Literal["fast", "opencv"] = Field(
+        "fast", description="grabcut: fast: coarse to fine, exact cuts; opencv: the reference, 10 to 40 times slower"
+    )
+    start: Start = Field(
+        "box",
+        description="between rounds, grabcut starts from the mask's box (the paper), from a band along the mask's "
+        "contour, or from the network's scores",
     )
     coarse_start: Literal["box", "mask"] = Field("box", description="the same choice for the coarse masks")
     box: Literal["all", "largest"] = Field(
@@ -68,10 +76,30 @@ class EnhanceConfig(Settings):
     band_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.15, description="start=mask: half width of the undecided band, as a share of the root of the mask's area"
     )
+    certain_share: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+        0.02, description="start=scores: below it background is certain, above its complement foreground"
+    )
+    score_weight: Annotated[float, Field(ge=0)] = Field(
+        1.5, description="start=scores, engine=fast: weight of the scores' log odds beside those of the colours"
+    )
     max_side_px: PositiveInt = Field(
         1000, description="grabcut: larger photos are cut reduced to this longer side, then brought back"
     )
     between_rounds: bool = Field(True, description="enhance the refined masks before they train the next round")
+
+    @property
+    def starts_from_scores(self) -> bool:
+        """Whether the masks between rounds are enhanced from the network's scores."""
+        return self.method == "grabcut" and self.start == "scores" and self.between_rounds
+
+    @model_validator(mode="after")
+    def _opencv_has_no_prior(self) -> Self:
+        if self.engine == "opencv" and self.start == "scores" and self.score_weight > 0:
+            raise ConfigError(
+                "OpenCV's GrabCut cannot weigh scores against colours: with enhance.start = scores set "
+                f"enhance.score_weight to 0 (found {self.score_weight:g}) or enhance.engine to fast."
+            )
+        return self
 
 
 class RefineConfig(Settings):

@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, RefineConfig, Settings
+from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, RefineConfig, Settings, Start
 from coarse2fine.store import hash_of, mask_path
 from coarse2fine.types import Photo
 
 _COARSE = {"saliency": ("threshold", "max_side_px"), "box": ("box_share",), "folder": ("folder",)}
-_GRABCUT = {"box": ("iterations", "max_side_px", "box"), "mask": ("iterations", "max_side_px", "band_share")}
+_GRABCUT = {"box": ("box",), "mask": ("band_share",), "scores": ("certain_share", "score_weight")}
 _TRAINING_APART = ("epochs", "loader_workers", "checkpoint_photos")
 
 
@@ -19,14 +19,14 @@ def coarse_settings(config: CoarseConfig) -> dict[str, Any]:
     return _pick(config, "coarse", ("method", *_COARSE[config.method]))
 
 
-def enhance_settings(config: EnhanceConfig, start: Literal["box", "mask"], seed: int) -> dict[str, Any]:
-    """Settings that decide the enhanced masks, for a start from boxes or from masks."""
+def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str, Any]:
+    """Settings that decide the enhanced masks, for a start from boxes, masks or scores."""
     if config.method == "none":
         return {"enhance.method": "none"}
     if config.method == "box":
         return _pick(config, "enhance", ("method", "box"))
-    chosen = _pick(config, "enhance", ("method", *_GRABCUT[start]))
-    return chosen | {"enhance.start": start, "seed": seed}
+    chosen = _pick(config, "enhance", ("method", "engine", "iterations", "max_side_px", *_GRABCUT[start]))
+    return chosen | {"enhance.start": start} | ({"seed": seed} if config.engine == "opencv" else {})
 
 
 def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
@@ -40,10 +40,10 @@ def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
     return {**train, **network, **limits, "train.epochs": epochs_of(config, number), "seed": config.seed}
 
 
-def refine_settings(config: RefineConfig, size_px: int) -> dict[str, Any]:
+def refine_settings(config: RefineConfig, size_px: int, keeps_scores: bool) -> dict[str, Any]:
     """Settings that decide the masks a network gives its training photos."""
     names = ["constrain", "flip", "scales"] + ["threshold"] * (config.constrain == "foreground")
-    return _pick(config, "refine", names) | {"size_px": size_px}
+    return _pick(config, "refine", names) | {"size_px": size_px} | ({"scores": "kept"} if keeps_scores else {})
 
 
 def epochs_of(config: FitConfig, number: int) -> int:

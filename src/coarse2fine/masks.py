@@ -137,21 +137,30 @@ def constrain(scores: Scores, label: int, rule: ConstrainRule = "label", thresho
 
     Source: the paper, section IV-D2, strategy b.
     """
-    return (margin(scores, label, rule, threshold) > 0).astype(np.uint8)
+    return (likelihood(scores, label, rule, threshold) > 0.5).astype(np.uint8)
 
 
-def margin(scores: Scores, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> NDArray[np.float32]:
-    """By how much a pixel is kept by :func:`constrain`, -1 to 1; above 0 it is; shape (H, W), all else likewise."""
+def likelihood(scores: Scores, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> SoftMask:
+    """How likely a pixel is kept by :func:`constrain`; above 0.5 it is.
+
+    The odds of the label against its strongest rival (``label``) or against background (``pair``), or those of
+    foreground (``foreground``), shifted so that they are even at ``threshold``.
+
+    Returns:
+        Shape (H, W), 0 to 1; arguments and errors are those of :func:`constrain`.
+    """
     if not 1 <= label < len(scores):
         raise DataError(
             f"The label of an image must be a foreground class of its scores, 1 to {len(scores) - 1}, found {label}; "
             "the network must be trained on the classes of this data set."
         )
+    own, rival = scores[label], scores[BACKGROUND]
     if rule == "label":
-        return np.asarray(scores[label] - np.delete(scores, label, axis=0).max(axis=0))
-    if rule == "pair":
-        return np.asarray(scores[label] - scores[BACKGROUND])
-    return np.asarray(np.float32(1 - threshold) - scores[BACKGROUND])
+        rival = np.delete(scores, label, axis=0).max(axis=0)
+    elif rule == "foreground":
+        own, rival = (1 - rival) * np.float32(1 - threshold), rival * np.float32(threshold)
+    likely: SoftMask = own / np.maximum(own + rival, np.finfo(np.float32).tiny)
+    return likely
 
 
 def keep_reason(mask: Mask, min_share: float, max_share: float) -> str | None:

@@ -116,11 +116,12 @@ class _Fit:
         start = config.start if number else config.coarse_start
         settings = enhance_settings(config, start, self.config.seed)
         stage = Stage(self.run.enhanced(number), _title(number, "enhancement"), settings, (rough.key,))
+        scores = self.run.scores(number) if number and config.starts_from_scores else None
         run_stage(
             stage,
             self.crew,
             lambda: enhance_masks(
-                photos, rough.folder, stage.folder, config, start, self.config.seed, self.crew, stage.title
+                photos, rough.folder, stage.folder, config, start, self.config.seed, self.crew, stage.title, scores
             ),
         )
         return stage
@@ -162,10 +163,13 @@ class _Fit:
 
     def refine(self, number: int, trained: Stage, segmenter: Segmenter) -> Stage:
         config, photos = self.config.refine, self.dataset.photos
-        settings = refine_settings(config, segmenter.size_px)
+        scores = self.run.scores(number) if self.config.enhance.starts_from_scores else None
+        settings = refine_settings(config, segmenter.size_px, keeps_scores=scores is not None)
         stage = Stage(self.run.refined(number), _title(number, "refined masks"), settings, (trained.key,))
         run_stage(
-            stage, self.crew, lambda: refine_masks(photos, segmenter, stage.folder, config, self.crew, stage.title)
+            stage,
+            self.crew,
+            lambda: refine_masks(photos, segmenter, stage.folder, config, self.crew, stage.title, scores),
         )
         return stage
 

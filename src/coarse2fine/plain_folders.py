@@ -11,11 +11,11 @@ from coarse2fine.dependencies import coarse_settings, describe_given, describe_p
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import pair_by_name
-from coarse2fine.masks import foreground_values
+from coarse2fine.masks import foreground_values, resize_soft
 from coarse2fine.prediction import name_below_common_folder
 from coarse2fine.stages import Crew, make_coarse_masks, write_masks
-from coarse2fine.store import claim_folder, mask_path, read_mask
-from coarse2fine.types import Enhanced, Enhancer, Image, Mask, Photo
+from coarse2fine.store import claim_folder, mask_path, read_mask, read_soft
+from coarse2fine.types import Enhanced, Enhancer, Image, Mask, Photo, SoftMask
 
 
 def coarse_folder(photos: Sequence[Path | str], out: Path, config: CoarseConfig, crew: Crew) -> None:
@@ -46,7 +46,8 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
 
     Args:
         photos: Folder of photos.
-        masks: Folder of their rough masks.
+        masks: Folder of their rough masks; for a start from scores, of grey PNGs that say how likely each pixel is the
+            object's, 0 to 255, whose masks come out as 0 and 1.
         out: Where the enhanced masks go; the same call goes on with what is there.
         config: How masks are enhanced; ``start`` counts.
         seed: Makes GrabCut repeatable.
@@ -62,11 +63,14 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     files = {"photos": describe_photos(named), "given masks": describe_given(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
     enhance = enhancer_from(config, config.start, seed)
+    from_scores = config.method == "grabcut" and config.start == "scores"
 
     def make(photo: Photo) -> Enhanced:
-        image, mask = read_image(photo.path), read_mask(mask_path(masks, photo.name))
+        image, path = read_image(photo.path), mask_path(masks, photo.name)
         try:
-            return enhance_each_class(image, mask, enhance)
+            if from_scores:
+                return enhance_scores(image, read_soft(path), enhance)
+            return enhance_each_class(image, read_mask(path), enhance)
         except DataError as error:
             raise DataError(f"{photo.path}: {error}") from error
 
@@ -85,6 +89,18 @@ def _find_usable(photos: Sequence[Photo], crew: Crew) -> list[Photo]:
         crew.console.warn(f"left out: {item.path}: {item.reason}")
     unreadable = {item.path for item in skipped}
     return [photo for photo in photos if photo.path not in unreadable]
+
+
+def enhance_scores(image: Image, soft: SoftMask, enhance: Enhancer) -> Enhanced:
+    """Enhance the mask of what is likelier the object than not.
+
+    Args:
+        image: The photo, shape (H, W, 3).
+        soft: How likely each pixel is the object's, 0 to 1, of any height and width.
+        enhance: Enhances one binary mask.
+    """
+    rough = (resize_soft(soft, *image.shape[:2]) > 0.5).astype(np.uint8)
+    return enhance(image, rough, soft)
 
 
 def enhance_each_class(image: Image, mask: Mask, enhance: Enhancer) -> Enhanced:

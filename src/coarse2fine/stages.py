@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -17,12 +16,22 @@ from coarse2fine.coarse import binarise, coarse_from
 from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig
 from coarse2fine.console import Console
 from coarse2fine.data.photos import read_image, read_size
-from coarse2fine.enhance import enhancer_from
+from coarse2fine.enhance import Start, enhancer_from
 from coarse2fine.errors import DataError
-from coarse2fine.inference import Segmenter, resize, score_files
-from coarse2fine.masks import binarize, foreground_values, keep_reason, margin, resize_mask
+from coarse2fine.inference import Segmenter, score_files
+from coarse2fine.masks import binarize, foreground_values, keep_reason, likelihood, resize_mask, resize_soft
 from coarse2fine.parallel import World, barrier, count_threads, map_threads
-from coarse2fine.store import Stage, mask_path, measure_seconds, read_json, read_mask, write_json, write_mask
+from coarse2fine.store import (
+    Stage,
+    mask_path,
+    measure_seconds,
+    read_json,
+    read_mask,
+    read_soft,
+    write_json,
+    write_mask,
+    write_soft,
+)
 from coarse2fine.types import Enhanced, Photo, Scores
 
 REFINE_BATCH = 8
@@ -110,17 +119,19 @@ def enhance_masks(
     rough: Path,
     folder: Path,
     config: EnhanceConfig,
-    start: Literal["box", "mask"],
+    start: Start,
     seed: int,
     crew: Crew,
     title: str = "enhancement",
+    scores: Path | None = None,
 ) -> None:
-    """Stage 2: write, in its label, an enhanced mask for every photo from its rough mask."""
+    """Stage 2: write, in its label, an enhanced mask for every photo from its rough mask, and its scores if given."""
     enhance = enhancer_from(config, start, seed)
 
     def make(photo: Photo) -> Enhanced:
         rough_mask = binarize(read_mask(mask_path(rough, photo.name)))
-        return _in_label(enhance(read_image(photo.path), rough_mask), photo)
+        soft = read_soft(mask_path(scores, photo.name)) if scores else None
+        return _in_label(enhance(read_image(photo.path), rough_mask, soft), photo)
 
     write_masks(photos, folder, make, title, crew)
 
@@ -132,16 +143,22 @@ def refine_masks(
     config: RefineConfig,
     crew: Crew,
     title: str = "refined masks",
+    scores_folder: Path | None = None,
 ) -> None:
     """Write for every photo the mask that the network gives it, constrained to its label.
+
+    Where there is a ``scores_folder``, it receives how likely each pixel is the label's, at the network's working size.
 
     Source: the paper, section IV-D2, strategy b.
     """
 
     def finish(scored: tuple[int, Scores]) -> None:
         photo, scores = photos[scored[0]], scored[1]
-        towards = resize(margin(scores, photo.label, config.constrain, config.threshold), *read_size(photo.path))
-        write_mask(mask_path(folder, photo.name), (towards > 0).astype(np.uint8) * np.uint8(photo.label))
+        soft = likelihood(scores, photo.label, config.constrain, config.threshold)
+        if scores_folder:
+            write_soft(mask_path(scores_folder, photo.name), soft)
+        own = resize_soft(soft, *read_size(photo.path)) > 0.5
+        write_mask(mask_path(folder, photo.name), own.astype(np.uint8) * np.uint8(photo.label))
 
     missing = {photo.name for photo in _missing(photos, folder)}
     paths = [photo.path for photo in photos]

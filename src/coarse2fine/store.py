@@ -24,7 +24,7 @@ from PIL import Image as PillowImage
 from coarse2fine.errors import DataError
 from coarse2fine.masks import colour_table
 from coarse2fine.pixel_limit import lift_pixel_limit
-from coarse2fine.types import Mask
+from coarse2fine.types import Mask, SoftMask
 
 SECONDS_TO_DIE = 15  # of the loader processes of a killed run, which hold its lock for as long as they live
 VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "opencv-python-headless", "numpy")
@@ -90,6 +90,35 @@ def read_mask(path: Path) -> Mask:
         raise DataError(f"There is no mask {path}.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"The mask {path} cannot be read ({error}).") from error
+
+
+def write_soft(path: Path, soft: SoftMask) -> None:
+    """Write a soft mask as a grey PNG, 0 to 255."""
+    image = PillowImage.fromarray(np.rint(255 * soft).astype(np.uint8))
+    with write_atomically(path) as file:
+        image.save(file, format="PNG")
+
+
+def read_soft(path: Path) -> SoftMask:
+    """Read a soft mask from a grey PNG: 0 to 255 becomes 0 to 1, shape (H, W).
+
+    Raises:
+        DataError: The file is missing, damaged, or no 8-bit grey image.
+    """
+    try:
+        with lift_pixel_limit(), PillowImage.open(path) as image:
+            image.load()
+            if image.mode != "L":
+                raise DataError(
+                    f"{path} must say how likely each pixel is foreground (8-bit grey PNG, 0 to 255), but its mode is "
+                    f"{image.mode}; to start from masks of class indices, choose the start 'mask' or 'box'."
+                )
+            soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)
+            return soft
+    except FileNotFoundError as error:
+        raise DataError(f"There is no soft mask {path}.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"The soft mask {path} cannot be read ({error}).") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -174,6 +203,10 @@ class Run:
     def refined(self, number: int) -> Path:
         """Masks that the network of a round gave."""
         return self.round(number) / "refined"
+
+    def scores(self, number: int) -> Path:
+        """How likely the network of a round holds the label of each pixel, where the next enhancement asks for it."""
+        return self.round(number) / "scores"
 
     def enhanced(self, number: int) -> Path:
         """Enhanced masks after a round; round 0 is before the first."""

@@ -92,6 +92,9 @@ class Enhanced(NamedTuple):
 
 
 class Enhancer(Protocol):
-    """Snaps a rough mask to the edges of its image (stage 2): binary in, binary out, same height and width."""
+    """Snaps a rough mask to the edges of its image (stage 2): binary in, binary out, same height and width.
 
-    def __call__(self, image: Image, mask: Mask) -> Enhanced: ...
+    Where scores made the mask, they come along as ``soft``, of any height and width.
+    """
+
+    def __call__(self, image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced: ...

@@ -25,8 +25,11 @@ def enhance(
 ) -> None:
     """Snap rough masks to the edges of their photos (stage 2 alone).
 
-    Every class in a mask is enhanced on its own and keeps its index. Writes DIR/PHOTO.png, and notes.json with the
-    masks that were kept as they were, and why. The same command goes on where it was stopped.
+    Every class in a mask is enhanced on its own and keeps its index. With --start scores, MASKS holds grey PNGs that
+    say how likely each pixel is the object's (0 to 255), and the masks are 0 and 1.
+
+    Writes DIR/PHOTO.png, and notes.json with the masks that were kept as they were, and why. The same command goes on
+    where it was stopped.
 
     Like this:
       coarse2fine enhance photos coarse --out sharp --method grabcut --start mask
@@ -36,7 +39,7 @@ def enhance(
         masks: Folder of their rough masks, of the same names (PNG).
         out: Where the enhanced masks go.
         settings: How masks are enhanced.
-        seed: GrabCut's colour models begin at random; the same seed gives the same masks.
+        seed: OpenCV's colour models begin at random; the same seed gives the same masks. The fast engine needs none.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console

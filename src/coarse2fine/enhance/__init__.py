@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from functools import partial
 
-from coarse2fine.config import EnhanceConfig
-from coarse2fine.enhance.grabcut import Start, grabcut_with_note
+from coarse2fine.config import EnhanceConfig, Start
+from coarse2fine.enhance.grabcut import grabcut_with_note
 from coarse2fine.masks import BoxRule, binarize, fill_box
-from coarse2fine.types import Enhanced, Enhancer, Image, Mask
+from coarse2fine.types import Enhanced, Enhancer, Image, Mask, SoftMask
 
 __all__ = ["ENHANCERS", "Start", "enhancer_from"]
 
@@ -26,7 +26,10 @@ def enhancer_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
 
 
 def _grabcut_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
-    return partial(grabcut_with_note, config=config, start=start, seed=seed)
+    def enhance(image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
+        return grabcut_with_note(image, mask, config, start, seed, soft)
+
+    return enhance
 
 
 def _box_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
@@ -37,11 +40,11 @@ def _none_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
     return _keep
 
 
-def _box(image: Image, mask: Mask, rule: BoxRule) -> Enhanced:
+def _box(image: Image, mask: Mask, soft: SoftMask | None = None, rule: BoxRule = "all") -> Enhanced:
     return _note_empty(fill_box(mask, rule))
 
 
-def _keep(image: Image, mask: Mask) -> Enhanced:
+def _keep(image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
     return _note_empty(binarize(mask))
 
 
