@@ -25,7 +25,8 @@ NOWHERE = 8
 class Graph(NamedTuple):
     """A graph in which every node has up to 8 neighbours; after a cut it holds what is left of its capacities.
 
-    The last node is none: it stands for every neighbour that is missing, and no edge leads there.
+    Nodes are numbered in raster order. The last one is none: it stands for every neighbour that is missing, and no edge
+    leads there.
 
     Attributes:
         neighbour: Node in each direction, shape (N + 1, 8); directions ``d`` and ``7 - d`` are opposite.
@@ -73,7 +74,7 @@ def minimum_cut(graph: Graph) -> NDArray[np.uint8]:
     )
     active = _Queue(np.empty(count + 1, np.uint32), np.zeros(2, np.int64))
     orphans = _Queue(np.empty(count + 1, np.uint32), np.zeros(2, np.int64))
-    _push_between_neighbours(graph)
+    _push_along_lines(graph)
     _plant(graph, forest, active)
     time = 0
     while active.ends[0] != active.ends[1]:
@@ -113,19 +114,30 @@ def _activate(forest: _Forest, active: _Queue, node: int) -> None:
         _enter(active, node)
 
 
+@compiled
+def _push_along_lines(graph: Graph) -> None:
+    """Push what can flow from source to sink along straight lines: trees would find it, but slower."""
+    demand = np.empty(graph.excess.size, np.int32)
+    for direction in range(DIRECTIONS):
+        _push_one_way(graph, demand, direction)
+
+
 @compiled_lean
-def _push_between_neighbours(graph: Graph) -> None:
-    """Push what can flow from source to sink through a single edge: trees would find it, but slower."""
+def _push_one_way(graph: Graph, demand: NDArray[np.int32], direction: int) -> None:
+    """Find what the sinks ahead of every node can take, then push as much; ``demand`` is room to work in."""
     neighbour, capacity, excess = graph
-    for node in range(np.uint32(excess.size - 1)):
-        for direction in range(DIRECTIONS // 2, DIRECTIONS):
+    count = excess.size - 1
+    forwards = direction >= DIRECTIONS // 2  # neighbours there come later in raster order
+    demand[count] = 0
+    for number in range(count):
+        node = count - 1 - number if forwards else number
+        ahead = min(capacity[node, direction], demand[neighbour[node, direction]])
+        demand[node] = max(0, ahead - excess[node])
+    for number in range(count):
+        node = number if forwards else count - 1 - number
+        if excess[node] > 0:
             other = neighbour[node, direction]
-            if excess[node] > 0 > excess[other]:
-                flow = min(excess[node], -excess[other], capacity[node, direction])
-            elif excess[node] < 0 < excess[other]:
-                flow = max(excess[node], -excess[other], -capacity[other, direction ^ 7])
-            else:
-                continue
+            flow = min(excess[node], capacity[node, direction], demand[other])
             capacity[node, direction] -= flow
             capacity[other, direction ^ 7] += flow
             excess[node] -= flow
