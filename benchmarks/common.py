@@ -9,7 +9,7 @@ from typing import Any
 from coarse2fine.hardware import count_cores
 
 RESULTS = Path(__file__).with_name("results")
-LIBRARIES = ("coarse2fine", "torch", "torchvision", "opencv-python-headless", "numpy", "scikit-image")
+LIBRARIES = ("coarse2fine", "torch", "torchvision", "opencv-python-headless", "numba", "numpy", "scikit-image")
 
 
 def describe() -> dict[str, Any]:

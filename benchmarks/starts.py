@@ -1,0 +1,124 @@
+"""From where should GrabCut start between rounds, and does it matter which engine cuts?
+
+    python benchmarks/starts.py --run RUN --round 1 --photos DIR --masks DIR
+
+RUN is a run of ``coarse2fine fit DIR`` that kept the scores of its rounds (``--enhance.start scores``). Masks are the
+true ones of its training photos (PNG, 0 background, 255 ignored), named like the photos; photos without one do not
+count. Every contestant starts from the same scores or the mask they make. IoU is the mean over photos, its gain that
+over the network's own mask, with the standard error; ``ms`` is processor time per photo.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from common import keep
+
+from coarse2fine.config import EnhanceConfig, Start
+from coarse2fine.data import read_image
+from coarse2fine.enhance import enhancer_from
+from coarse2fine.hardware import count_cores
+from coarse2fine.masks import resize_soft
+from coarse2fine.metrics import binary_iou
+from coarse2fine.parallel import map_threads
+from coarse2fine.store import Run, read_mask, read_soft
+from coarse2fine.types import Image, Mask, SoftMask
+
+BAND = {"band_share": 0.1}
+CONTESTANTS: dict[str, tuple[Start, dict[str, Any]]] = {
+    "opencv box": ("box", {"engine": "opencv"}),
+    "opencv band .10": ("mask", {"engine": "opencv", **BAND}),
+    "opencv band .10, 200 px, 2 iterations": (
+        "mask",
+        {"engine": "opencv", "max_side_px": 200, "iterations": 2, **BAND},
+    ),
+    "opencv scores, no weight": ("scores", {"engine": "opencv", "score_weight": 0}),
+    "fast box": ("box", {}),
+    "fast band .10": ("mask", BAND),
+    "fast band .15": ("mask", {}),
+    "fast scores .02, no weight": ("scores", {"score_weight": 0}),
+    "fast scores .20, no weight": ("scores", {"score_weight": 0, "certain_share": 0.2}),
+    "fast scores .02, weight 0.5": ("scores", {"score_weight": 0.5}),
+    "fast scores .02, weight 1": ("scores", {"score_weight": 1}),
+    "fast scores .02, weight 1.5": ("scores", {}),
+    "fast scores .02, weight 2": ("scores", {"score_weight": 2}),
+    "fast scores .05, weight 1.5": ("scores", {"certain_share": 0.05}),
+    "fast scores .20, weight 1.5": ("scores", {"certain_share": 0.2}),
+}
+
+
+class Case(NamedTuple):
+    """One photo, its truth, its scores and the mask they make."""
+
+    image: Image
+    truth: Mask
+    soft: SoftMask
+    rough: Mask
+
+
+def main() -> None:
+    """Measure every contestant on the same photos; print a line for each, then one line of JSON."""
+    cv2.setNumThreads(1)
+    options = read_options()
+    cases = load_cases(options)
+    network = [binary_iou(case.rough, case.truth) for case in cases]
+    print(f"network's own masks: IoU {statistics.fmean(network):.4f}, {len(cases)} photos")
+    results: dict[str, Any] = {"network": {"iou": round(statistics.fmean(network), 4)}}
+    for name, (start, changes) in CONTESTANTS.items():
+        results[name] = measure(cases, network, start, EnhanceConfig.model_validate({"start": start} | changes))
+        print(f"{name:40}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
+    keep(f"starts-round-{options.round}", {"photos": len(cases), "round": options.round, "contestants": results})
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--run", type=Path, required=True, help="run folder of fit")
+    parser.add_argument("--round", type=int, default=1, help="whose scores to start from")
+    parser.add_argument("--photos", type=Path, required=True, help="the run's photos, class folders of .jpg")
+    parser.add_argument("--masks", type=Path, required=True, help="true masks, .png")
+    parser.add_argument("--sample", type=int, default=300, help="evenly spaced photos that are used")
+    return parser.parse_args()
+
+
+def load_cases(options: argparse.Namespace) -> list[Case]:
+    """Read evenly spaced photos that have a true mask."""
+    found = sorted(options.masks.rglob("*.png"))
+    sample = min(options.sample, len(found))
+    names = [found[index * len(found) // sample].relative_to(options.masks) for index in range(sample)]
+    return [load_case(options, name) for name in names]
+
+
+def load_case(options: argparse.Namespace, name: Path) -> Case:
+    """Read one photo, its truth and its scores."""
+    truth = read_mask(options.masks / name)
+    soft = read_soft(Run(options.run).scores(options.round) / name)
+    rough = (resize_soft(soft, *truth.shape) > 0.5).astype(np.uint8)
+    return Case(read_image((options.photos / name).with_suffix(".jpg")), truth, soft, rough)
+
+
+def measure(cases: Sequence[Case], network: Sequence[float], start: Start, config: EnhanceConfig) -> dict[str, Any]:
+    """Quality and cost of one contestant."""
+    enhance = enhancer_from(config, start, seed=0)
+    enhance(cases[0].image, cases[0].rough, cases[0].soft)
+    began = time.process_time()
+    made = list(map_threads(lambda case: enhance(case.image, case.rough, case.soft), cases, count_cores()))
+    spent = time.process_time() - began
+    ious = [binary_iou(one.mask, case.truth) for one, case in zip(made, cases, strict=True)]
+    gains = [after - before for after, before in zip(ious, network, strict=True)]
+    return {
+        "iou": round(statistics.fmean(ious), 4),
+        "gain": round(statistics.fmean(gains), 4),
+        "gain_standard_error": round(statistics.stdev(gains) / len(gains) ** 0.5, 4),
+        "ms": round(spent / len(cases) * 1e3, 1),
+        "kept_input": sum(one.note is not None for one in made),
+    }
+
+
+if __name__ == "__main__":
+    main()
