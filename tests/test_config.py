@@ -51,6 +51,7 @@ def test_parse_config__lies_over_its_base():
         ('[enhance]\nmethod = "magic"', "enhance.method: Input should be 'grabcut', 'box' or 'none'"),
         ('[coarse]\nmethod = "folder"', "coarse.method = folder needs coarse.folder"),
         ("[refine]\nmin_share = 0.9", "refine.min_share must be below refine.max_share"),
+        ('[enhance]\nengine = "opencv"\ndevice = "gpu"', "OpenCV's GrabCut runs on the CPU only"),
         ('[enhance]\nengine = "opencv"\nstart = "scores"', "OpenCV's GrabCut cannot weigh scores against colours"),
     ],
 )

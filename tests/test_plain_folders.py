@@ -2,13 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.errors import DataError
-from coarse2fine.plain_folders import coarse_folder, enhance_each_class, enhance_folder
+from coarse2fine.plain_folders import coarse_folder, enhance_folder, lay_over, split_classes
 from coarse2fine.stages import Crew
-from coarse2fine.store import read_mask, write_mask, write_soft
+from coarse2fine.store import read_json, read_mask, write_mask, write_soft
 from coarse2fine.types import Enhanced
 
 BOX = CoarseConfig(method="box")
@@ -91,15 +92,50 @@ def test_enhance_folder__from_scores(photos, tmp_path):
         enhance_folder(photos, tmp_path / "classes", tmp_path / "f", config, 0, Crew())
 
 
-def test_enhance_each_class__the_smaller_object_lies_on_top():
-    mask = np.zeros((10, 10), np.uint8)
-    mask[:, :8], mask[4:6, 4:6], mask[0, 0] = 1, 2, 255
+def test_enhance_folder__in_batches_like_one_by_one(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "coarse2fine.plain_folders.find_gpu", lambda config: torch.device("cpu") if config.works_in_batches else None
+    )
+    for index in range(3):
+        image = np.full((40, 60 + 10 * index, 3), (60, 90, 160), np.uint8)
+        image[5:20, 5:20], image[10:30, 30:50] = (230, 160, 20), (20, 200, 30)
+        Image.fromarray(image).save(photos / f"{index}.png")
+        (photos / f"{index}.jpg").unlink()
+        mask = np.zeros(image.shape[:2], np.uint8)
+        mask[3:22, 3:22], mask[8:32, 28:52] = 4, 7
+        write_mask(tmp_path / "m" / f"{index}.png", mask if index < 2 else np.zeros_like(mask))
+    for device in ("cpu", "gpu"):
+        enhance_folder(photos, tmp_path / "m", tmp_path / device, EnhanceConfig(device=device), 0, Crew())
+    expected = np.zeros((40, 70), np.uint8)
+    expected[5:20, 5:20], expected[10:30, 30:50] = 4, 7
+    for device in ("cpu", "gpu"):
+        assert (read_mask(tmp_path / device / "1.png") == expected).all()
+        assert read_json(tmp_path / device / "notes.json") == {"2": "empty"}
 
-    def grow(_image, rough):
-        return Enhanced(np.maximum(rough, np.roll(rough, 1, axis=1)), "grown" if rough.sum() == 4 else None)
 
-    made = enhance_each_class(np.zeros((10, 10, 3), np.uint8), mask, grow)
-    assert made.mask[4].tolist() == [1, 1, 1, 1, 2, 2, 2, 1, 1, 0] and made.mask.max() == 2
-    assert made.note == "grown"
-    nothing = enhance_each_class(np.zeros((10, 10, 3), np.uint8), np.zeros((10, 10), np.uint8), grow)
+def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "coarse2fine.plain_folders.find_gpu", lambda config: torch.device("cpu") if config.works_in_batches else None
+    )
+    for index in range(3):
+        write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60), np.uint8))
+    for device in ("cpu", "gpu"):
+        with pytest.raises(DataError, match=r"1\.jpg: A mask must be as high and wide as its image"):
+            enhance_folder(photos, tmp_path / "m", tmp_path / device, EnhanceConfig(device=device), 0, Crew())
+
+
+def test_split_classes__by_index():
+    mask = np.array([[0, 3, 3, 9, 255]], np.uint8)
+    assert {label: part.tolist() for label, (part, _) in split_classes(mask).items()} == {
+        3: [[0, 1, 1, 0, 0]],
+        9: [[0, 0, 0, 1, 0]],
+    }
+    assert split_classes(np.array([[0, 255]], np.uint8))[255][0].tolist() == [[0, 1]]
+
+
+def test_lay_over__the_smaller_object_lies_on_top():
+    large, small = np.array([[1, 1, 1, 0]], np.uint8), np.array([[0, 1, 0, 0]], np.uint8)
+    made = lay_over({2: Enhanced(small, "grown"), 1: Enhanced(large, None)}, 1, 4)
+    assert made.mask.tolist() == [[1, 2, 1, 0]] and made.note == "grown"
+    nothing = lay_over({}, 1, 4)
     assert nothing.note == "empty" and not nothing.mask.any()

@@ -2,10 +2,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig
-from coarse2fine.errors import DataError
+from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.parallel import World
 from coarse2fine.stages import (
     Crew,
@@ -88,6 +89,33 @@ def test_enhance_masks__from_scores_at_another_size(photos, tmp_path):
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "e", photo.name))
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
+
+
+def test_enhance_masks__in_batches_like_one_by_one(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "coarse2fine.stages.find_gpu", lambda config: torch.device("cpu") if config.works_in_batches else None
+    )
+    monkeypatch.setattr("coarse2fine.stages.GPU_BATCH", 3)
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
+    write_mask(mask_path(tmp_path / "c", photos[1].name), np.zeros((40, 60), np.uint8))
+    enhance_masks(photos, tmp_path / "c", tmp_path / "g", EnhanceConfig(device="gpu"), "box", 0, CREW)
+    assert read_notes(tmp_path / "g") == {photos[1].name: "empty"}
+    for photo in (photos[0], *photos[2:]):
+        mask = read_mask(mask_path(tmp_path / "g", photo.name))
+        assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
+
+
+def test_enhance_masks__a_gpu_that_is_too_small_is_one_sentence(photos, tmp_path, monkeypatch):
+    def cut(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(
+        "coarse2fine.stages.find_gpu", lambda config: torch.device("cpu") if config.works_in_batches else None
+    )
+    monkeypatch.setattr("coarse2fine.enhance.batched.cut_batch", cut)
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
+    with pytest.raises(Coarse2FineError, match=r"too little memory to cut 16 megapixels .* lower enhance\.gpu_mega"):
+        enhance_masks(photos, tmp_path / "c", tmp_path / "g", EnhanceConfig(device="gpu"), "box", 0, CREW)
 
 
 def test_write_masks__leaves_finished_ones_alone(photos, tmp_path):

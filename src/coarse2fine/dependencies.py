@@ -26,7 +26,8 @@ def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str
     if config.method == "box":
         return _pick(config, "enhance", ("method", "box"))
     chosen = _pick(config, "enhance", ("method", "engine", "iterations", "max_side_px", *_GRABCUT[start]))
-    return chosen | {"enhance.start": start} | ({"seed": seed} if config.engine == "opencv" else {})
+    chosen |= {"enhance.start": start} | ({"seed": seed} if config.engine == "opencv" else {})
+    return chosen | ({"enhance.device": "gpu"} if config.works_in_batches else {})
 
 
 def training_settings(config: FitConfig, number: int) -> dict[str, Any]:

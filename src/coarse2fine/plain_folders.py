@@ -1,21 +1,32 @@
 """Single stages on plain folders, without a run: what the commands ``coarse`` and ``enhance`` do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data import find_unreadable, list_photos, read_image
+from coarse2fine.data.photos import read_size
 from coarse2fine.dependencies import coarse_settings, describe_given, describe_photos, enhance_settings
-from coarse2fine.enhance import enhancer_from
+from coarse2fine.enhance import enhance_many, enhancer_from, find_gpu
+from coarse2fine.enhance.grabcut import pose
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import pair_by_name
 from coarse2fine.masks import foreground_values, resize_soft
+from coarse2fine.parallel import map_threads
 from coarse2fine.prediction import name_below_common_folder
-from coarse2fine.stages import Crew, make_coarse_masks, write_masks
+from coarse2fine.stages import GPU_BATCH, Crew, make_coarse_masks, write_batches, write_masks
 from coarse2fine.store import claim_folder, mask_path, read_mask, read_soft
-from coarse2fine.types import Enhanced, Enhancer, Image, Mask, Photo, SoftMask
+from coarse2fine.types import Enhanced, Image, Mask, Photo, SoftMask
+
+if TYPE_CHECKING:
+    import torch
+
+Made = TypeVar("Made")
 
 
 def coarse_folder(photos: Sequence[Path | str], out: Path, config: CoarseConfig, crew: Crew) -> None:
@@ -62,22 +73,39 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     named = _find_usable(listed, crew)
     files = {"photos": describe_photos(named), "given masks": describe_given(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
-    enhance = enhancer_from(config, config.start, seed)
-    from_scores = config.method == "grabcut" and config.start == "scores"
-
-    def make(photo: Photo) -> Enhanced:
-        image, path = read_image(photo.path), mask_path(masks, photo.name)
-        try:
-            if from_scores:
-                return enhance_scores(image, read_soft(path), enhance)
-            return enhance_each_class(image, read_mask(path), enhance)
-        except DataError as error:
-            raise DataError(f"{photo.path}: {error}") from error
-
-    notes = write_masks(named, out, make, "enhancement", crew)
+    notes = _enhance_photos(named, masks, out, config, seed, crew)
     if notes:
         crew.console.warn(f"{len(notes)} masks were kept as they were: see {out / 'notes.json'}")
     crew.console.say(f"masks: {out}", style="green")
+
+
+def _enhance_photos(
+    photos: Sequence[Photo], masks: Path, out: Path, config: EnhanceConfig, seed: int, crew: Crew
+) -> dict[str, str]:
+    enhance, gpu = enhancer_from(config, config.start, seed), find_gpu(config)
+    from_scores = config.method == "grabcut" and config.start == "scores"
+
+    def each_object(photo: Photo, work: Callable[[Image, Mask, SoftMask | None], Made]) -> dict[int, Made]:
+        image, path = read_image(photo.path), mask_path(masks, photo.name)
+        try:
+            objects = split_scores(read_soft(path), *image.shape[:2]) if from_scores else split_classes(read_mask(path))
+            return {label: work(image, mask, soft) for label, (mask, soft) in objects.items()}
+        except DataError as error:
+            raise DataError(f"{photo.path}: {error}") from error
+
+    def make(photo: Photo) -> Enhanced:
+        return lay_over(each_object(photo, enhance), *read_size(photo.path))
+
+    def make_many(device: "torch.device", batch: Sequence[Photo]) -> list[Enhanced]:
+        ask = partial(each_object, work=partial(pose, config=config, start=config.start))
+        posed = list(map_threads(ask, batch, crew.threads))
+        made = iter(enhance_many(chain.from_iterable(objects.values() for objects in posed), config, device))
+        enhanced = ({label: next(made) for label in objects} for objects in posed)
+        return [lay_over(each, *read_size(photo.path)) for photo, each in zip(batch, enhanced, strict=True)]
+
+    if gpu:
+        return write_batches(photos, out, partial(make_many, gpu), "enhancement", crew, GPU_BATCH, threads=2)
+    return write_masks(photos, out, make, "enhancement", crew)
 
 
 def _find_usable(photos: Sequence[Photo], crew: Crew) -> list[Photo]:
@@ -91,32 +119,29 @@ def _find_usable(photos: Sequence[Photo], crew: Crew) -> list[Photo]:
     return [photo for photo in photos if photo.path not in unreadable]
 
 
-def enhance_scores(image: Image, soft: SoftMask, enhance: Enhancer) -> Enhanced:
-    """Enhance the mask of what is likelier the object than not.
+def split_scores(soft: SoftMask, height: int, width: int) -> dict[int, tuple[Mask, SoftMask | None]]:
+    """The one object of a soft mask, in its photo's size: where it is likelier than not, and the soft mask itself."""
+    return {1: ((resize_soft(soft, height, width) > 0.5).astype(np.uint8), soft)}
+
+
+def split_classes(mask: Mask) -> dict[int, tuple[Mask, SoftMask | None]]:
+    """The objects of a mask of class indices, or of 0 and 255 (:func:`foreground_values`), by class; no soft masks."""
+    return {label: ((mask == label).astype(np.uint8), None) for label in foreground_values(mask)}
+
+
+def lay_over(objects: Mapping[int, Enhanced], height: int, width: int) -> Enhanced:
+    """Lay the objects of a photo over each other; where two meet, the smaller one lies on top.
 
     Args:
-        image: The photo, shape (H, W, 3).
-        soft: How likely each pixel is the object's, 0 to 1, of any height and width.
-        enhance: Enhances one binary mask.
-    """
-    rough = (resize_soft(soft, *image.shape[:2]) > 0.5).astype(np.uint8)
-    return enhance(image, rough, soft)
-
-
-def enhance_each_class(image: Image, mask: Mask, enhance: Enhancer) -> Enhanced:
-    """Enhance every class of a mask on its own; where two meet, the smaller one lies on top.
-
-    Args:
-        image: The photo, shape (H, W, 3).
-        mask: Class indices, shape (H, W); or 0 and 255 (:func:`foreground_values`).
-        enhance: Enhances one binary mask.
+        objects: Each enhanced on its own, by class.
+        height: Of the photo.
+        width: Of the photo.
 
     Returns:
-        The mask in the same values, shape (H, W), and the notes of all classes.
+        Class indices, shape (H, W), and the notes of all objects.
     """
-    pieces = {label: enhance(image, (mask == label).astype(np.uint8)) for label in foreground_values(mask)}
-    result = np.zeros_like(mask)
-    for label in sorted(pieces, key=lambda label: -int(pieces[label].mask.sum())):
-        result[pieces[label].mask > 0] = label
-    notes = [note for _, note in pieces.values() if note]
-    return Enhanced(result, "; ".join(notes) or (None if pieces else "empty"))
+    result = np.zeros((height, width), np.uint8)
+    for label in sorted(objects, key=lambda label: -int(objects[label].mask.sum())):
+        result[objects[label].mask > 0] = label
+    notes = [made.note for made in objects.values() if made.note]
+    return Enhanced(result, "; ".join(notes) or (None if objects else "empty"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.data import check_photos, open_dataset
+from coarse2fine.enhance import find_gpu
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation import Truth, open_truth
 from coarse2fine.networks.deeplab import build_network
@@ -64,6 +65,7 @@ def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) 
 
 
 def _check_settings(config: FitConfig) -> None:
+    find_gpu(config.enhance)
     network = config.network
     if (network.freeze_batch_norm or network.frozen_stages) and network.encoder_weights == "none":
         raise ConfigError(

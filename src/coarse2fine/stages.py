@@ -9,14 +9,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from coarse2fine.coarse import binarise, coarse_from
 from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig
 from coarse2fine.console import Console
 from coarse2fine.data.photos import read_image, read_size
-from coarse2fine.enhance import Start, enhancer_from
+from coarse2fine.enhance import Start, enhance_many, enhancer_from, find_gpu
+from coarse2fine.enhance.grabcut import pose
+from coarse2fine.enhance.pyramid import Question
 from coarse2fine.errors import DataError
 from coarse2fine.inference import Segmenter, score_files
 from coarse2fine.masks import binarize, foreground_values, keep_reason, likelihood, resize_mask, resize_soft
@@ -32,9 +36,13 @@ from coarse2fine.store import (
     write_mask,
     write_soft,
 )
-from coarse2fine.types import Enhanced, Photo, Scores
+from coarse2fine.types import Enhanced, Image, Mask, Photo, Scores, SoftMask
+
+if TYPE_CHECKING:
+    import torch
 
 REFINE_BATCH = 8
+GPU_BATCH = 256  # photos whose masks wait in memory while the GPU cuts; it takes fewer at a time
 
 
 @dataclass(frozen=True)
@@ -126,14 +134,25 @@ def enhance_masks(
     scores: Path | None = None,
 ) -> None:
     """Stage 2: write, in its label, an enhanced mask for every photo from its rough mask, and its scores if given."""
-    enhance = enhancer_from(config, start, seed)
+    enhance, gpu = enhancer_from(config, start, seed), find_gpu(config)
 
-    def make(photo: Photo) -> Enhanced:
+    def load(photo: Photo) -> tuple[Image, Mask, SoftMask | None]:
         rough_mask = binarize(read_mask(mask_path(rough, photo.name)))
         soft = read_soft(mask_path(scores, photo.name)) if scores else None
-        return _in_label(enhance(read_image(photo.path), rough_mask, soft), photo)
+        return read_image(photo.path), rough_mask, soft
 
-    write_masks(photos, folder, make, title, crew)
+    def ask(photo: Photo) -> tuple[Mask, Question | str]:
+        image, rough_mask, soft = load(photo)
+        return pose(image, rough_mask, soft, config, start)
+
+    def make_many(device: "torch.device", batch: Sequence[Photo]) -> list[Enhanced]:
+        made = enhance_many(map_threads(ask, batch, crew.threads), config, device)
+        return [_in_label(one, photo) for one, photo in zip(made, batch, strict=True)]
+
+    if gpu:
+        write_batches(photos, folder, partial(make_many, gpu), title, crew, GPU_BATCH, threads=2)
+    else:
+        write_masks(photos, folder, lambda photo: _in_label(enhance(*load(photo)), photo), title, crew)
 
 
 def refine_masks(
@@ -218,20 +237,36 @@ def write_masks(
     Returns:
         What was told about single photos, by name.
     """
+    return write_batches(photos, folder, lambda batch: [make(photo) for photo in batch], title, crew, 1, crew.threads)
+
+
+def write_batches(
+    photos: Sequence[Photo],
+    folder: Path,
+    make: Callable[[Sequence[Photo]], Sequence[Enhanced]],
+    title: str,
+    crew: Crew,
+    size: int,
+    threads: int = 1,
+) -> dict[str, str]:
+    """Like :func:`write_masks`, with up to ``size`` photos made at once, by ``threads`` threads."""
     mine = crew.world.share(photos)
     todo = _missing(mine, folder)
+    cv2.setNumThreads(1)  # this stage has a thread for every core; OpenCV's own would only get in their way
+    batches = [todo[first : first + size] for first in range(0, len(todo), size)]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"notes-{crew.world.rank}.jsonl").open("a", encoding="utf-8") as notes:
         notes.write("\n")  # ends a line that a full disk cut short
 
-        def write(photo: Photo) -> None:
-            made = make(photo)
-            if made.note:
-                notes.write(json.dumps({photo.name: made.note}, ensure_ascii=False) + "\n")
-                notes.flush()
-            write_mask(mask_path(folder, photo.name), made.mask)
+        def write(batch: Sequence[Photo]) -> Sequence[Photo]:
+            for photo, made in zip(batch, make(batch), strict=True):
+                if made.note:
+                    notes.write(json.dumps({photo.name: made.note}, ensure_ascii=False) + "\n")
+                    notes.flush()
+                write_mask(mask_path(folder, photo.name), made.mask)
+            return batch
 
-        done = map_threads(write, todo, crew.threads)
+        done = chain.from_iterable(map_threads(write, batches, threads))
         for _ in crew.console.track(done, len(mine), title, len(mine) - len(todo)):
             pass
     crew.wait()

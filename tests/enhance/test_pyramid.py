@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from coarse2fine.enhance.pyramid import UNDECIDED_PIXELS, cut_pyramid, plan_scales, shrink_trimap
+from coarse2fine.enhance.pyramid import UNDECIDED_PIXELS, Question, cut_pyramid, plan_scales, shrink_trimap
 from coarse2fine.enhance.trimap import MAYBE_FOREGROUND
 from coarse2fine.metrics import binary_iou
 
@@ -51,7 +51,7 @@ def test_cut_pyramid__finds_a_star_with_its_points(side_px):
     image, truth = draw_star(side_px)
     trimap = frame(truth.shape, side_px // 12)
     assert binary_iou(trimap & 1, truth) < 0.4
-    assert binary_iou(cut_pyramid(image, trimap, 5), truth) > 0.97
+    assert binary_iou(cut_pyramid(Question(image, trimap), 5), truth) > 0.97
 
 
 def test_cut_pyramid__keeps_what_is_certain():
@@ -59,7 +59,7 @@ def test_cut_pyramid__keeps_what_is_certain():
     trimap = frame(truth.shape, 20)
     trimap[140:160, 140:160] = 0
     trimap[30:60, 30:60] = 1
-    mask = cut_pyramid(image, trimap, 5)
+    mask = cut_pyramid(Question(image, trimap), 5)
     assert not mask[140:160, 140:160].any() and mask[30:60, 30:60].all()
     assert mask[100:130, 150].all()
 
@@ -68,11 +68,11 @@ def test_cut_pyramid__a_prior_decides_where_colours_cannot():
     image = np.random.default_rng(0).integers(100, 104, (300, 300, 3), np.uint8)
     prior = np.full((30, 30), -3, np.float32)
     prior[10:20, 10:20] = 3
-    mask = cut_pyramid(image, frame((300, 300), 10), 5, prior)
+    mask = cut_pyramid(Question(image, frame((300, 300), 10), prior), 5)
     expected = np.zeros((300, 300), np.uint8)
     expected[100:200, 100:200] = 1
     assert binary_iou(mask, expected) > 0.8  # a flat photo rounds the corners
-    assert binary_iou(cut_pyramid(image, frame((300, 300), 10), 5), expected) < 0.5
+    assert binary_iou(cut_pyramid(Question(image, frame((300, 300), 10)), 5), expected) < 0.5
 
 
 def test_cut_pyramid__the_copy_of_a_photo_is_cut_by_the_photo_s_energy():
@@ -80,9 +80,9 @@ def test_cut_pyramid__the_copy_of_a_photo_is_cut_by_the_photo_s_energy():
     small = cv2.resize(image, (100, 100), interpolation=cv2.INTER_AREA)
     small_truth = cv2.resize(truth * 255, (100, 100), interpolation=cv2.INTER_AREA) >= 128
     trimap = frame((100, 100), 6)
-    assert binary_iou(cut_pyramid(small, trimap, 5, scale=1 / 3), small_truth) > 0.95
+    assert binary_iou(cut_pyramid(Question(small, trimap, scale=1 / 3), 5), small_truth) > 0.95
     blurred = cv2.GaussianBlur(small, (0, 0), 4)
-    masks = [cut_pyramid(blurred, trimap, 5, scale=scale) for scale in (1, 1 / 3)]
+    masks = [cut_pyramid(Question(blurred, trimap, scale=scale), 5) for scale in (1, 1 / 3)]
     assert (masks[0] != masks[1]).any()
 
 
@@ -92,11 +92,11 @@ def test_cut_pyramid__leaves_its_arguments_alone_and_repeats_itself():
     kept = image.copy(), trimap.copy()
     image.setflags(write=False)
     trimap.setflags(write=False)
-    first, second = (cut_pyramid(image, trimap, 5) for _ in range(2))
+    first, second = (cut_pyramid(Question(image, trimap), 5) for _ in range(2))
     assert (first == second).all() and first.any()
     assert (image == kept[0]).all() and (trimap == kept[1]).all()
 
 
 def test_cut_pyramid__nothing_undecided_is_nothing_to_do():
     image, truth = draw_star(60)
-    assert (cut_pyramid(image, truth, 5) == truth).all()
+    assert (cut_pyramid(Question(image, truth), 5) == truth).all()

@@ -1,14 +1,24 @@
 """Stage 2: snap a rough mask to its photo. A method is one line in `ENHANCERS`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING
 
 from coarse2fine.config import EnhanceConfig, Start
-from coarse2fine.enhance.grabcut import grabcut_with_note
+from coarse2fine.enhance.grabcut import grabcut_with_note, judge
+from coarse2fine.enhance.pyramid import Question
+from coarse2fine.errors import Coarse2FineError, ConfigError
+from coarse2fine.hardware import pick_device
 from coarse2fine.masks import BoxRule, binarize, fill_box
 from coarse2fine.types import Enhanced, Enhancer, Image, Mask, SoftMask
 
-__all__ = ["ENHANCERS", "Start", "enhancer_from"]
+if TYPE_CHECKING:
+    import torch
+
+_GPU_IN_USE = Lock()  # one batch at a time, or its memory would be needed twice; others are read meanwhile
+
+__all__ = ["ENHANCERS", "Start", "enhance_many", "enhancer_from", "find_gpu"]
 
 
 def enhancer_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
@@ -23,6 +33,55 @@ def enhancer_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
         A call from (photo, mask) to `Enhanced`. An empty mask stays empty, with the note ``empty``.
     """
     return ENHANCERS[config.method](config, start, seed)
+
+
+def enhance_many(
+    posed: Iterable[tuple[Mask, Question | str]], config: EnhanceConfig, device: "torch.device"
+) -> list[Enhanced]:
+    """Enhance many masks at once on the GPU, as :func:`enhancer_from` does one by one on the CPU.
+
+    Args:
+        posed: What :func:`~coarse2fine.enhance.grabcut.pose` made of each.
+        config: Settings that :attr:`~coarse2fine.config.EnhanceConfig.works_in_batches`.
+        device: The GPU, from :func:`find_gpu`.
+
+    Raises:
+        Coarse2FineError: The GPU has too little memory.
+    """
+    from torch import OutOfMemoryError
+
+    from coarse2fine.enhance.batched import cut_batch
+
+    posed = list(posed)
+    questions = [question for _, question in posed if not isinstance(question, str)]
+    try:
+        with _GPU_IN_USE:
+            cuts = iter(cut_batch(questions, config.iterations, device, config.gpu_megapixels))
+    except OutOfMemoryError as error:
+        raise Coarse2FineError(
+            f"The GPU has too little memory to cut {config.gpu_megapixels:g} megapixels of photos at the same time; "
+            "lower enhance.gpu_megapixels, and run the same command again."
+        ) from error
+    return [
+        Enhanced(rough, question) if isinstance(question, str) else judge(next(cuts), rough)
+        for rough, question in posed
+    ]
+
+
+def find_gpu(config: EnhanceConfig) -> "torch.device | None":
+    """The CUDA GPU that enhances many photos at once; none where the settings do not ask for it.
+
+    Raises:
+        ConfigError: They do, and there is none.
+    """
+    if not config.works_in_batches:
+        return None
+    device = pick_device()
+    if device.type != "cuda":
+        raise ConfigError(
+            "enhance.device = gpu needs a CUDA GPU, but torch finds none here; leave enhance.device at cpu."
+        )
+    return device
 
 
 def _grabcut_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:

@@ -22,11 +22,11 @@ Models = NDArray[np.float64]
 """Shape (`SIDES`, `GAUSSIANS`, 10): of each Gaussian the logarithm of its weight over the root of its determinant, its
 mean (3), and the inverse of its covariance (xx, xy, xz, yy, yz, zz)."""
 
-_ROUNDING_VARIANCE = 1 / 12  # of colours in whole numbers: no Gaussian is narrower
+ROUNDING_VARIANCE = 1 / 12  # of colours in whole numbers: no Gaussian is narrower
 _NEGLIGIBLE = 7.0  # a component this much less likely than the likeliest adds less than a thousandth
-_FARTHEST = 1000.0  # log odds are cut off here
-_LLOYD_STEPS = 5
-_POWER_STEPS = 30
+FARTHEST = 1000.0  # log odds are cut off here
+LLOYD_STEPS = 5
+POWER_STEPS = 30
 
 
 @compiled
@@ -67,7 +67,7 @@ def compare(colours: Colours, models: Models) -> NDArray[np.float32]:
     terms = np.empty(GAUSSIANS)
     for pixel in range(len(colours)):
         ratio = _mixture(colours[pixel], models[1], terms) - _mixture(colours[pixel], models[0], terms)
-        odds[pixel] = min(max(ratio, -_FARTHEST), _FARTHEST)
+        odds[pixel] = min(max(ratio, -FARTHEST), FARTHEST)
     return odds
 
 
@@ -159,9 +159,9 @@ def _fit(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
         if sums[number, 0] == 0:
             continue
         xx, xy, xz, yy, yz, zz = _covariance(sums[number])
-        xx, yy, zz = xx + _ROUNDING_VARIANCE, yy + _ROUNDING_VARIANCE, zz + _ROUNDING_VARIANCE
+        xx, yy, zz = xx + ROUNDING_VARIANCE, yy + ROUNDING_VARIANCE, zz + ROUNDING_VARIANCE
         determinant = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
-        determinant = max(determinant, _ROUNDING_VARIANCE**3)
+        determinant = max(determinant, ROUNDING_VARIANCE**3)
         model[number, 0] = np.log(sums[number, 0] / count) - 0.5 * np.log(determinant)
         model[number, 1:4] = sums[number, 1:4] / sums[number, 0]
         model[number, 4] = (yy * zz - yz * yz) / determinant
@@ -201,7 +201,7 @@ def _principal_axis(sums: NDArray[np.float64]) -> tuple[float, NDArray[np.float6
     """Greatest variance of a cluster and its direction, by power iteration."""
     xx, xy, xz, yy, yz, zz = _covariance(sums)
     x, y, z, variance = 0.577, 0.578, 0.576, 0.0
-    for _ in range(_POWER_STEPS):
+    for _ in range(POWER_STEPS):
         u, v, w = xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z
         variance = np.sqrt(u * u + v * v + w * w)
         if variance < 1e-9:
@@ -213,7 +213,7 @@ def _principal_axis(sums: NDArray[np.float64]) -> tuple[float, NDArray[np.float6
 @compiled
 def _lloyd(colours: Colours, member: NDArray[np.uint8]) -> None:
     """Move every pixel to the nearest mean, a few times over."""
-    for _ in range(_LLOYD_STEPS):
+    for _ in range(LLOYD_STEPS):
         sums = _sum_up(colours, member)
         means = sums[:, 1:4] / np.maximum(sums[:, :1], 1)
         for pixel in range(len(colours)):

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from coarse2fine.config import EnhanceConfig, Start
 from coarse2fine.enhance.colour_models import GAUSSIANS
-from coarse2fine.enhance.pyramid import cut_pyramid
+from coarse2fine.enhance.pyramid import Question, cut_pyramid
 from coarse2fine.enhance.trimap import log_odds, undecided_band, undecided_box, undecided_scores
 from coarse2fine.errors import DataError
 from coarse2fine.masks import binarize, fill_box, resize_soft
@@ -66,18 +66,47 @@ def grabcut_with_note(
 
     Source: Rother, Kolmogorov, Blake, "GrabCut" (SIGGRAPH 2004); the box start is that of the paper.
     """
+    rough, posed = pose(image, mask, soft, config, start)
+    if isinstance(posed, str):
+        return Enhanced(rough, posed)
+    try:
+        cut = _cut(posed, config, seed)
+    except cv2.error as error:  # such as too little memory for the graph of a huge photo
+        return Enhanced(rough, f"kept: OpenCV refused ({' '.join(str(error).split())})")
+    return judge(cut, rough)
+
+
+def pose(
+    image: Image, mask: Mask, soft: SoftMask | None, config: EnhanceConfig, start: Start
+) -> tuple[Mask, Question | str]:
+    """Turn a rough mask into the question that a cut answers; arguments and errors of :func:`grabcut_with_note`.
+
+    Returns:
+        The binary rough mask, and the question, or the note that says why there is none.
+    """
     _check(image, mask, start, soft)
     rough = binarize(mask)
     if not rough.any():
-        return Enhanced(rough, "empty")
+        return rough, "empty"
     small_image, trimap = _prepare(image, rough, config, start, soft)
     if min(_count_samples(trimap)) < GAUSSIANS:
-        return Enhanced(rough, "kept: too few pixels for GrabCut")
-    try:
-        cut = _cut(small_image, trimap, config, max(rough.shape), seed, soft if start == "scores" else None)
-    except cv2.error as error:  # such as too little memory for the graph of a huge photo
-        return Enhanced(rough, f"kept: OpenCV refused ({' '.join(str(error).split())})")
-    return _judge(_resize_binary(cut, *rough.shape), rough)
+        return rough, "kept: too few pixels for GrabCut"
+    prior: NDArray[np.float32] | None = None
+    if start == "scores" and soft is not None and config.score_weight > 0:
+        prior = np.float32(config.score_weight) * log_odds(soft)
+    return rough, Question(small_image, trimap, prior, max(trimap.shape) / max(rough.shape))
+
+
+def judge(cut: Mask, rough: Mask) -> Enhanced:
+    """Bring a cut to the size of the mask it began with; keep that mask, with a note, where the cut lost the object."""
+    cut = _resize_binary(cut, *rough.shape)
+    if not cut.any():
+        return Enhanced(rough, "kept: GrabCut found no foreground")
+    if cut.sum() < LEAST_KEPT_SHARE * rough.sum():
+        return Enhanced(rough, f"kept: GrabCut left less than {100 * LEAST_KEPT_SHARE:g} % of the mask")
+    if cut.sum() > MOST_GROWN * rough.sum():
+        return Enhanced(rough, f"kept: GrabCut grew the mask to more than {MOST_GROWN:g} times its size")
+    return Enhanced(cut, None)
 
 
 def _check(image: Image, mask: Mask, start: Start, soft: SoftMask | None) -> None:
@@ -121,15 +150,10 @@ def _count_samples(trimap: Mask) -> tuple[int, int]:
     return trimap.size - foreground, foreground
 
 
-def _cut(
-    image: Image, trimap: Mask, config: EnhanceConfig, full_side_px: int, seed: int, soft: SoftMask | None
-) -> Mask:
+def _cut(question: Question, config: EnhanceConfig, seed: int) -> Mask:
     if config.engine == "opencv":
-        return _cut_opencv(image, trimap, config.iterations, seed)
-    prior: NDArray[np.float32] | None = None
-    if soft is not None and config.score_weight > 0:
-        prior = np.float32(config.score_weight) * log_odds(soft)
-    return cut_pyramid(image, trimap, config.iterations, prior, max(trimap.shape) / full_side_px)
+        return _cut_opencv(question.image, question.trimap, config.iterations, seed)
+    return cut_pyramid(question, config.iterations)
 
 
 def _cut_opencv(image: Image, trimap: Mask, iterations: int, seed: int) -> Mask:
@@ -138,14 +162,3 @@ def _cut_opencv(image: Image, trimap: Mask, iterations: int, seed: int) -> Mask:
     labels, *_ = cv2.grabCut(image, trimap, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
     cut: Mask = labels & 1
     return cut
-
-
-def _judge(cut: Mask, rough: Mask) -> Enhanced:
-    """A cut, or the mask it began with where the cut has lost the object."""
-    if not cut.any():
-        return Enhanced(rough, "kept: GrabCut found no foreground")
-    if cut.sum() < LEAST_KEPT_SHARE * rough.sum():
-        return Enhanced(rough, f"kept: GrabCut left less than {100 * LEAST_KEPT_SHARE:g} % of the mask")
-    if cut.sum() > MOST_GROWN * rough.sum():
-        return Enhanced(rough, f"kept: GrabCut grew the mask to more than {MOST_GROWN:g} times its size")
-    return Enhanced(cut, None)

@@ -19,9 +19,9 @@ UNIT = 64.0
 """Capacities are whole numbers of 1 / 64: the cut is exact, the same everywhere, and rounding moves no contour."""
 
 _CONTRAST_PIXELS = 50_000  # the mean contrast is taken from rows that hold about as many
-_ROWS = (-1, -1, -1, 0, 0, 1, 1, 1)
-_COLUMNS = (-1, 0, 1, -1, 1, -1, 0, 1)
-_SHARES = (0.5**0.5, 1.0, 0.5**0.5, 1.0, 1.0, 0.5**0.5, 1.0, 0.5**0.5)
+ROWS = (-1, -1, -1, 0, 0, 1, 1, 1)
+COLUMNS = (-1, 0, 1, -1, 1, -1, 0, 1)
+SHARES = (0.5**0.5, 1.0, 0.5**0.5, 1.0, 1.0, 0.5**0.5, 1.0, 0.5**0.5)
 
 
 @compiled
@@ -32,7 +32,7 @@ def mean_contrast(image: Image) -> float:
     for y in range(0, height, max(1, height * width // _CONTRAST_PIXELS)):
         for x in range(width):
             for direction in range(DIRECTIONS // 2, DIRECTIONS):
-                v, u = y + _ROWS[direction], x + _COLUMNS[direction]
+                v, u = y + ROWS[direction], x + COLUMNS[direction]
                 if v < height and 0 <= u < width:
                     total += _squared_distance(image, y, x, v, u)
                     pairs += 1
@@ -66,14 +66,14 @@ def build_graph(image: Image, trimap: Mask, smoothness: float) -> tuple[NDArray[
     for node in range(len(pixels)):
         y, x = divmod(pixels[node], width)
         for direction in range(DIRECTIONS):
-            v, u = y + _ROWS[direction], x + _COLUMNS[direction]
+            v, u = y + ROWS[direction], x + COLUMNS[direction]
             if not (0 <= v < height and 0 <= u < width):
                 continue
             undecided = trimap[v, u] >= MAYBE_BACKGROUND
             if undecided and direction < DIRECTIONS // 2:
                 continue  # its other node has joined it
             alike = np.exp(-sharpness * _squared_distance(image, y, x, v, u))
-            weight = np.int32(smoothness * _SHARES[direction] * alike * UNIT + 0.5)
+            weight = np.int32(smoothness * SHARES[direction] * alike * UNIT + 0.5)
             if undecided:
                 _join(graph, node, node_at[v * width + u], direction, weight)
             else:

@@ -6,6 +6,7 @@ the smoothness shrinks with the copy.
 """
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,23 +30,35 @@ RESTING_SHARE = 0.002
 _WORTH_A_COPY = 0.8  # a copy that is hardly smaller saves nothing
 
 
-def cut_pyramid(
-    image: Image, trimap: Mask, iterations: int, prior: NDArray[np.float32] | None = None, scale: float = 1.0
-) -> Mask:
-    """Cut the undecided pixels of a photo into foreground and background.
+class Question(NamedTuple):
+    """A photo whose undecided pixels are to be cut into foreground and background.
 
-    Args:
+    Attributes:
         image: Shape (H, W, 3).
         trimap: Shape (H, W); labels of both background and foreground must occur.
-        iterations: Most rounds of colour models and cut on the smallest copy; it stops where the mask rests.
         prior: Log odds of foreground known from elsewhere, added to those of the colours, of any height and width.
         scale: Of ``image`` to the photo whose energy is meant.
+    """
+
+    image: Image
+    trimap: Mask
+    prior: NDArray[np.float32] | None = None
+    scale: float = 1.0
+
+
+def cut_pyramid(question: Question, iterations: int) -> Mask:
+    """Cut the undecided pixels of a photo.
+
+    Args:
+        question: The photo, and what is known of it.
+        iterations: Most rounds of colour models and cut on the smallest copy; it stops where the mask rests.
 
     Returns:
         Binary mask, shape (H, W).
     """
+    image, trimap, prior, scale = question
     scales = plan_scales(int(np.count_nonzero(trimap >= MAYBE_BACKGROUND)), trimap.shape)
-    smallest, *larger = _shrink(image, scales)
+    smallest, *larger = shrink_image(image, scales)
     own = shrink_trimap(trimap, *smallest.shape[:2])
     mask, models = _settle(smallest, own, SMOOTHNESS * scale * scales[0], iterations, prior)
     for copy, shrunk in zip(larger, scales[1:], strict=True):
@@ -82,7 +95,16 @@ def _shrink_binary(mask: NDArray[np.generic], height: int, width: int) -> NDArra
     return shares
 
 
-def _shrink(image: Image, scales: list[float]) -> list[Image]:
+def resize_prior(prior: NDArray[np.float32] | None, height: int, width: int) -> NDArray[np.float32]:
+    """Log odds at the size of a copy, shape (H, W); zeros where nothing is known."""
+    if prior is None:
+        return np.zeros((height, width), np.float32)
+    interpolation = cv2.INTER_AREA if height * width < prior.size else cv2.INTER_LINEAR
+    known: NDArray[np.float32] = cv2.resize(prior, (width, height), interpolation=interpolation)
+    return known
+
+
+def shrink_image(image: Image, scales: list[float]) -> list[Image]:
     """Copies of a photo, the smallest first, each made from the next larger one."""
     copies = [image]
     height, width = image.shape[:2]
@@ -101,7 +123,7 @@ def _settle(
     models = start_models(colours, side)
     pixels, graph = build_graph(image, trimap, smoothness)
     before = np.zeros(len(pixels), np.int32)
-    undecided, known = colours[pixels], _prior_of(pixels, mask.shape, prior)
+    undecided, known = colours[pixels], resize_prior(prior, *mask.shape).reshape(-1)[pixels]
     for _ in range(iterations):
         models = learn_models(colours, side, models)
         odds = _in_units(compare(undecided, models) + known)
@@ -129,21 +151,10 @@ def _follow(
     colours, side = image.reshape(-1, 3), mask.reshape(-1)
     models = learn_models(colours, side, models)
     pixels, graph = build_graph(image, mask + MAYBE_BACKGROUND * band.astype(np.uint8), smoothness)
-    graph.excess[:-1] += _in_units(compare(colours[pixels], models) + _prior_of(pixels, mask.shape, prior))
+    known = resize_prior(prior, height, width).reshape(-1)[pixels]
+    graph.excess[:-1] += _in_units(compare(colours[pixels], models) + known)
     side[pixels] = minimum_cut(graph)
     return mask, models
-
-
-def _prior_of(
-    pixels: NDArray[np.int32], shape: tuple[int, int], prior: NDArray[np.float32] | None
-) -> NDArray[np.float32] | np.float32:
-    if prior is None:
-        return np.float32(0)
-    height, width = shape
-    shrinks = height * width < prior.size
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    known: NDArray[np.float32] = cv2.resize(prior, (width, height), interpolation=interpolation).reshape(-1)[pixels]
-    return known
 
 
 def _in_units(odds: NDArray[np.float32]) -> NDArray[np.int32]:
