@@ -76,20 +76,14 @@ def read_mask(path: Path) -> Mask:
     Raises:
         DataError: The file is missing, damaged, or has colours instead of class indices.
     """
-    try:
-        with lift_pixel_limit(), PillowImage.open(path) as image:
-            image.load()
-            if image.mode == "1":
-                return np.asarray(image, dtype=np.uint8)
-            if image.mode not in ("P", "L"):
-                raise DataError(
-                    f"{path} must hold one class index per pixel (palette or 8-bit grey PNG), not {image.mode} colours."
-                )
-            return np.asarray(image, dtype=np.uint8).copy()
-    except FileNotFoundError as error:
-        raise DataError(f"There is no mask {path}.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"The mask {path} cannot be read ({error}).") from error
+    with _opened(path, "mask") as image:
+        if image.mode == "1":
+            return np.asarray(image, dtype=np.uint8)
+        if image.mode not in ("P", "L"):
+            raise DataError(
+                f"{path} must hold one class index per pixel (palette or 8-bit grey PNG), not {image.mode} colours."
+            )
+        return np.asarray(image, dtype=np.uint8).copy()
 
 
 def write_soft(path: Path, soft: SoftMask) -> None:
@@ -105,20 +99,27 @@ def read_soft(path: Path) -> SoftMask:
     Raises:
         DataError: The file is missing, damaged, or no 8-bit grey image.
     """
+    with _opened(path, "soft mask") as image:
+        if image.mode != "L":
+            raise DataError(
+                f"{path} must say how likely each pixel is foreground (8-bit grey PNG, 0 to 255), but its mode is "
+                f"{image.mode}; to start from masks of class indices, choose the start 'mask' or 'box'."
+            )
+        soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)
+        return soft
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[PillowImage.Image]:
+    """A decoded image file; what is wrong with it becomes a sentence."""
     try:
         with lift_pixel_limit(), PillowImage.open(path) as image:
             image.load()
-            if image.mode != "L":
-                raise DataError(
-                    f"{path} must say how likely each pixel is foreground (8-bit grey PNG, 0 to 255), but its mode is "
-                    f"{image.mode}; to start from masks of class indices, choose the start 'mask' or 'box'."
-                )
-            soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)
-            return soft
+            yield image
     except FileNotFoundError as error:
-        raise DataError(f"There is no soft mask {path}.") from error
+        raise DataError(f"There is no {what} {path}.") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"The soft mask {path} cannot be read ({error}).") from error
+        raise DataError(f"The {what} {path} cannot be read ({error}).") from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,7 +11,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def compiled(function: Function) -> Function:
     """Compile a function of arrays and numbers at its first call."""
-    return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+    return _compile(function, {})
 
 
 def compiled_lean(function: Function) -> Function:
@@ -20,5 +20,11 @@ def compiled_lean(function: Function) -> Function:
     A maximum flow takes 0.6 of the time so. numba has no public name for the option; where it knows none, the same
     code runs slower.
     """
-    lean = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
-    return numba.njit(cache=True, nogil=True, **lean)(function)  # type: ignore[no-any-return]
+    return _compile(function, {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {})
+
+
+def _compile(function: Function, options: dict[str, bool]) -> Function:
+    try:
+        return numba.njit(cache=True, nogil=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # no folder can be written: each process compiles for itself
+        return numba.njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
