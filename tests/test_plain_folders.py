@@ -7,7 +7,7 @@ from PIL import Image
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.errors import DataError
-from coarse2fine.plain_folders import coarse_folder, enhance_folder, lay_over, split_classes
+from coarse2fine.plain_folders import coarse_folder, enhance_folder, lay_over, split_classes, split_scores
 from coarse2fine.stages import Crew
 from coarse2fine.store import read_json, read_mask, write_mask, write_soft
 from coarse2fine.types import Enhanced
@@ -122,6 +122,18 @@ def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path, monke
     for device in ("cpu", "gpu"):
         with pytest.raises(DataError, match=r"1\.jpg: A mask must be as high and wide as its image"):
             enhance_folder(photos, tmp_path / "m", tmp_path / device, EnhanceConfig(device=device), 0, Crew())
+
+
+def test_split_scores__likelier_than_not_in_the_photo_s_size():
+    soft = np.array([[0.2, 0.8]], np.float32)
+    rough, kept = split_scores(soft, 2, 4)[1]
+    assert rough.tolist() == [[0, 0, 1, 1]] * 2 and kept is soft
+    assert split_scores(np.array([[0, 1]], np.float32), 1, 2)[1][0].tolist() == [[0, 1]]
+
+
+def test_split_scores__class_indices_are_refused():
+    with pytest.raises(DataError, match="holds 255 and otherwise nothing above 2, as masks of class indices do"):
+        split_scores(np.array([[0, 1, 2, 255]], np.float32) / 255, 1, 4)
 
 
 def test_split_classes__by_index():

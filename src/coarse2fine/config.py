@@ -65,8 +65,8 @@ class EnhanceConfig(Settings):
     )
     device: Literal["cpu", "gpu"] = Field(
         "cpu",
-        description="engine=fast: cpu: exact cuts on all cores; gpu: many photos at once on the CUDA GPU (cuts within "
-        "1 percent of the least energy)",
+        description="engine=fast: cpu: exact cuts on all cores; gpu: many photos at once on the CUDA GPU, nearly "
+        "exact (never timed on one yet)",
     )
     gpu_megapixels: PositiveFloat = Field(
         16.0, description="device=gpu: so many are cut at the same time; each takes 150 to 400 MB of its memory"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 
+LEAST_LIKELY = 0.1  # grey levels below it, and white, are class indices and ignored pixels rather than likelihoods
+
 
 def coarse_folder(photos: Sequence[Path | str], out: Path, config: CoarseConfig, crew: Crew) -> None:
     """Write ``<photo>.png``, 1 = foreground, for every photo.
@@ -120,7 +122,18 @@ def _find_usable(photos: Sequence[Photo], crew: Crew) -> list[Photo]:
 
 
 def split_scores(soft: SoftMask, height: int, width: int) -> dict[int, tuple[Mask, SoftMask | None]]:
-    """The one object of a soft mask, in its photo's size: where it is likelier than not, and the soft mask itself."""
+    """The one object of a soft mask, in its photo's size: where it is likelier than not, and the soft mask itself.
+
+    Raises:
+        DataError: It looks like class indices with ignored pixels: nothing lies between 25 and 255.
+    """
+    between = soft[(soft > 0) & (soft < 1)]
+    if len(between) and between.max() < LEAST_LIKELY and soft.max() == 1:
+        raise DataError(
+            f"A soft mask must say how likely each pixel is foreground, 0 to 255, but this one holds 255 and otherwise "
+            f"nothing above {round(255 * float(between.max()))}, as masks of class indices do; start from them with "
+            "'mask' or 'box'."
+        )
     return {1: ((resize_soft(soft, height, width) > 0.5).astype(np.uint8), soft)}
 
 
