@@ -33,11 +33,6 @@ BAND = {"band_share": 0.1}
 CONTESTANTS: dict[str, tuple[Start, dict[str, Any]]] = {
     "opencv box": ("box", {"engine": "opencv"}),
     "opencv band .10": ("mask", {"engine": "opencv", **BAND}),
-    "opencv band .10, 200 px, 2 iterations": (
-        "mask",
-        {"engine": "opencv", "max_side_px": 200, "iterations": 2, **BAND},
-    ),
-    "opencv scores, no weight": ("scores", {"engine": "opencv", "score_weight": 0}),
     "fast box": ("box", {}),
     "fast band .10": ("mask", BAND),
     "fast band .15": ("mask", {}),
@@ -82,7 +77,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--round", type=int, default=1, help="whose scores to start from")
     parser.add_argument("--photos", type=Path, required=True, help="the run's photos, class folders of .jpg")
     parser.add_argument("--masks", type=Path, required=True, help="true masks, .png")
-    parser.add_argument("--sample", type=int, default=300, help="evenly spaced photos that are used")
+    parser.add_argument("--sample", type=int, default=200, help="evenly spaced photos that are used")
     return parser.parse_args()
 
 

@@ -46,6 +46,21 @@ def test_shrink_trimap__certain_is_what_is_certain_everywhere():
     assert shrink_trimap(trimap, 1, 4).tolist() == [[0, 3, 1, 2]]
 
 
+def test_shrink_trimap__a_thin_frame_stays():
+    trimap = frame((300, 300), 1)
+    shrunk = shrink_trimap(trimap, 50, 50)
+    assert (shrunk[0] == 0).all() and (shrunk[:, -1] == 0).all() and (shrunk[1:-1, 1:-1] == MAYBE_FOREGROUND).all()
+    trimap = np.zeros((300, 300), np.uint8)
+    trimap[150, 40:260] = 1
+    trimap[100:140] = 2
+    assert (shrink_trimap(trimap, 50, 50)[25, 7:43] == 1).all()
+
+
+def test_cut_pyramid__a_frame_of_one_pixel_is_background_enough():
+    image, truth = draw_star(900)
+    assert binary_iou(cut_pyramid(Question(image, frame(truth.shape, 1)), 5), truth) > 0.97
+
+
 @pytest.mark.parametrize("side_px", [60, 300, 900])
 def test_cut_pyramid__finds_a_star_with_its_points(side_px):
     image, truth = draw_star(side_px)

@@ -77,13 +77,19 @@ def plan_scales(undecided: int, shape: tuple[int, int]) -> list[float]:
 
 
 def shrink_trimap(trimap: Mask, height: int, width: int) -> Mask:
-    """Bring a trimap to a smaller size: what is certain there is certain all over its area here."""
+    """Bring a trimap to a smaller size: what is certain there is certain all over its area here.
+
+    A side too thin for that, such as a frame of one pixel, keeps the pixels that hold most of it: each side needs some
+    colours.
+    """
     if trimap.shape == (height, width):
         return trimap
-    shares = [_shrink_binary(trimap == label, height, width) for label in (CERTAIN_BACKGROUND, CERTAIN_FOREGROUND)]
-    shrunk = MAYBE_BACKGROUND + (_shrink_binary(trimap & 1, height, width) >= 128).astype(np.uint8)
-    shrunk[shares[0] == 255] = CERTAIN_BACKGROUND
-    shrunk[shares[1] == 255] = CERTAIN_FOREGROUND
+    foreground = _shrink_binary(trimap & 1, height, width)
+    shrunk = MAYBE_BACKGROUND + (foreground >= 128).astype(np.uint8)
+    for label, sides in ((CERTAIN_BACKGROUND, 255 - foreground), (CERTAIN_FOREGROUND, foreground)):
+        shrunk[_shrink_binary(trimap == label, height, width) == 255] = label
+        if not (shrunk & 1 == label).any() and sides.any():
+            shrunk[sides >= max(1, sides.max() // 2)] = label
     return shrunk
 
 
