@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from coarse2fine.config import EnhanceConfig
 from coarse2fine.data import read_image
-from coarse2fine.enhance import enhancer_from
+from coarse2fine.enhance import enhancer_from, pyramid
+from coarse2fine.enhance.pyramid import UNDECIDED_PIXELS
 from coarse2fine.hardware import count_cores
 from coarse2fine.masks import bounding_box, resize_mask
 from coarse2fine.metrics import binary_iou
@@ -66,7 +67,8 @@ def main() -> None:
     for side_px in options.sizes:
         rows[str(side_px or "as they are")] = row = measure(options, side_px)
         print(f"{side_px or 'as they are'}:", *(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
-    keep("enhance", {"data": options.photos.parent.name, "box_grown": GROWN, "sizes": rows})
+    result = {"data": options.photos.parent.name, "box_grown": GROWN, "undecided": options.undecided, "sizes": rows}
+    keep("enhance" if options.undecided == UNDECIDED_PIXELS else f"enhance-{options.undecided}", result)
 
 
 def read_options() -> argparse.Namespace:
@@ -76,17 +78,19 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--masks", type=Path, required=True, help="folder of true masks, .png")
     parser.add_argument("--sizes", type=int, nargs="+", default=[0, 128, 256, 512, 1024, 2000], help="0: as they are")
     parser.add_argument("--repeats", type=int, default=3, help="passes of each engine at the size the photos have")
+    parser.add_argument("--sample", type=int, default=10_000, help="evenly spaced photos that are used, at most")
+    parser.add_argument("--undecided", type=int, default=UNDECIDED_PIXELS, help="of fast, on its smallest copy")
     return parser.parse_args()
 
 
 def measure(options: argparse.Namespace, side_px: int) -> dict[str, Any]:
     """Figures of one size."""
-    cases = load_cases(options.photos, options.masks, side_px)
+    cases = load_cases(options, side_px)
     repeats = 1 if side_px else options.repeats
     answers = {engine: list[Answer]() for engine in ENGINES}
     for _ in range(repeats):
         for engine in ENGINES:
-            answers[engine].append(ask(engine, options.photos, options.masks, side_px))
+            answers[engine].append(ask(engine, options, side_px))
     masks = {
         engine: [unpack(bits, case) for bits, case in zip(given[0].masks, cases, strict=True)]
         for engine, given in answers.items()
@@ -111,14 +115,15 @@ def measure(options: argparse.Namespace, side_px: int) -> dict[str, Any]:
     return row
 
 
-def load_cases(photos: Path, masks: Path, side_px: int) -> list[Case]:
+def load_cases(options: argparse.Namespace, side_px: int) -> list[Case]:
     """Read the photos that have a true object, at one size; evenly spaced ones where all would be too many."""
-    found = sorted(masks.rglob("*.png"))
+    found = sorted(options.masks.rglob("*.png"))
     if not found:
-        raise SystemExit(f"{masks} holds no masks (.png).")
-    most = max(4, int(MOST_PIXELS / side_px**2)) if side_px else len(found)
+        raise SystemExit(f"{options.masks} holds no masks (.png).")
+    most = min(options.sample, max(4, int(MOST_PIXELS / side_px**2)) if side_px else len(found))
     chosen = [found[index * len(found) // most] for index in range(most)] if most < len(found) else found
-    cases = (load_case((photos / mask.relative_to(masks)).with_suffix(".jpg"), mask, side_px) for mask in chosen)
+    photos = [(options.photos / mask.relative_to(options.masks)).with_suffix(".jpg") for mask in chosen]
+    cases = (load_case(photo, mask, side_px) for photo, mask in zip(photos, chosen, strict=True))
     return [case for case in cases if case.box.any()]
 
 
@@ -139,16 +144,17 @@ def load_case(photo: Path, mask: Path, side_px: int) -> Case:
     return Case(image, truth, filled)
 
 
-def ask(engine: Engine, photos: Path, masks: Path, side_px: int) -> Answer:
+def ask(engine: Engine, options: argparse.Namespace, side_px: int) -> Answer:
     """Have a fresh process answer."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(answer_all, engine, photos, masks, side_px).result()
+        return pool.submit(answer_all, engine, options, side_px).result()
 
 
-def answer_all(engine: Engine, photos: Path, masks: Path, side_px: int) -> Answer:
+def answer_all(engine: Engine, options: argparse.Namespace, side_px: int) -> Answer:
     """Cut all photos on all cores."""
     cv2.setNumThreads(1)
-    cases = load_cases(photos, masks, side_px)
+    pyramid.UNDECIDED_PIXELS = options.undecided
+    cases = load_cases(options, side_px)
     enhance = enhancer_from(EnhanceConfig(engine=engine, max_side_px=100_000), "box", seed=0)
     enhance(*shrink(cases[0], 100))
     loaded_mb = peak_mb()
