@@ -32,9 +32,13 @@ def test_plan_scales__few_undecided_pixels_need_no_copies(undecided, copies):
 
 
 def test_plan_scales__each_copy_is_at_most_twice_the_one_before():
-    scales = plan_scales(100 * UNDECIDED_PIXELS, (2000, 2000))
-    assert scales[0] == pytest.approx(0.1) and scales[-1] == 1
+    scales = plan_scales(6 * UNDECIDED_PIXELS, (2000, 2000))
+    assert scales[0] == pytest.approx(6**-0.5) and scales[-1] == 1 and len(scales) == 3
     assert all(1 < larger / smaller <= 2.001 for smaller, larger in pairwise(scales))
+
+
+def test_plan_scales__the_smallest_copy_has_an_eighth_of_the_area():
+    assert plan_scales(100 * UNDECIDED_PIXELS, (2000, 2000))[0] ** 2 == pytest.approx(1 / 8)
 
 
 def test_plan_scales__a_strip_keeps_its_width():

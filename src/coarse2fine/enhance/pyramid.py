@@ -21,6 +21,9 @@ from coarse2fine.types import Image, Mask
 UNDECIDED_PIXELS = 16_000
 """On the smallest copy. Half as many take two thirds of the time; the masks agree less with those at full size."""
 
+LEAST_AREA = 1 / 8
+"""Of the photo, that the smallest copy has: however many pixels are undecided, its sides are a third of the photo's."""
+
 BAND_PX = 2
 """How far a contour may move on a finer copy, either way."""
 
@@ -69,7 +72,7 @@ def cut_pyramid(question: Question, iterations: int) -> Mask:
 
 def plan_scales(undecided: int, shape: tuple[int, int]) -> list[float]:
     """Sizes of the copies, as shares of the photo's sides, the smallest first; each at most twice the one before."""
-    smallest = max(math.sqrt(UNDECIDED_PIXELS / max(undecided, 1)), 1 / min(shape))
+    smallest = max(math.sqrt(max(UNDECIDED_PIXELS / max(undecided, 1), LEAST_AREA)), 1 / min(shape))
     if smallest > _WORTH_A_COPY:
         return [1.0]
     steps = math.ceil(-math.log2(smallest))
