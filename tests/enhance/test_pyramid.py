@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from coarse2fine.enhance.pyramid import UNDECIDED_PIXELS, Question, cut_pyramid, plan_copies, plan_scales, shrink_trimap
+from coarse2fine.enhance.pyramid import UNDECIDED_PIXELS, Question, cut_pyramid, plan_scales, shrink_trimap
 from coarse2fine.enhance.trimap import MAYBE_FOREGROUND
 from coarse2fine.metrics import binary_iou
 
@@ -50,11 +50,14 @@ def test_shrink_trimap__certain_is_what_is_certain_everywhere():
     assert shrink_trimap(trimap, 1, 4).tolist() == [[0, 3, 1, 2]]
 
 
-def test_cut_pyramid__a_frame_of_one_pixel_is_background_enough():
-    image, truth = draw_star(300)
-    trimap = frame(truth.shape, 1)
-    assert plan_copies(trimap) == [1.0] != plan_copies(frame(truth.shape, 9))
-    assert binary_iou(cut_pyramid(Question(image, trimap), 5), truth) > 0.97
+def test_shrink_trimap__a_thin_frame_stays():
+    trimap = frame((300, 300), 1)
+    shrunk = shrink_trimap(trimap, 50, 50)
+    assert (shrunk[0] == 0).all() and (shrunk[:, -1] == 0).all() and (shrunk[1:-1, 1:-1] == MAYBE_FOREGROUND).all()
+    trimap = np.zeros((300, 300), np.uint8)
+    trimap[150, 40:260] = 1
+    trimap[100:140] = 2
+    assert (shrink_trimap(trimap, 50, 50)[25, 7:43] == 1).all()
 
 
 @pytest.mark.parametrize("side_px", [60, 300, 900])

@@ -19,7 +19,7 @@ from coarse2fine.enhance.pyramid import (
     BAND_PX,
     RESTING_SHARE,
     Question,
-    plan_copies,
+    plan_scales,
     resize_prior,
     shrink_image,
     shrink_trimap,
@@ -97,7 +97,7 @@ def _group(numbers: Sequence[int], questions: Sequence[Question], most_pixels: f
 def _prepare(question: Question) -> list[_Copy]:
     """A photo's copies, the smallest first."""
     trimap = question.trimap
-    scales = plan_copies(trimap)
+    scales = plan_scales(int(np.count_nonzero(trimap >= MAYBE_BACKGROUND)), trimap.shape)
     copies = []
     for image, shrunk in zip(shrink_image(question.image, scales), scales, strict=True):
         shape = image.shape[0], image.shape[1]

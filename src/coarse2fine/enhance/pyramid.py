@@ -60,7 +60,7 @@ def cut_pyramid(question: Question, iterations: int) -> Mask:
         Binary mask, shape (H, W).
     """
     image, trimap, prior, scale = question
-    scales = plan_copies(trimap)
+    scales = plan_scales(int(np.count_nonzero(trimap >= MAYBE_BACKGROUND)), trimap.shape)
     smallest, *larger = shrink_image(image, scales)
     own = shrink_trimap(trimap, *smallest.shape[:2])
     mask, models = _settle(smallest, own, SMOOTHNESS * scale * scales[0], iterations, prior)
@@ -68,19 +68,6 @@ def cut_pyramid(question: Question, iterations: int) -> Mask:
         own = shrink_trimap(trimap, *copy.shape[:2])
         mask, models = _follow(copy, own, SMOOTHNESS * scale * shrunk, mask, models, prior)
     return mask
-
-
-def plan_copies(trimap: Mask) -> list[float]:
-    """Scales of :func:`plan_scales` for a trimap, shape (H, W).
-
-    Only the photo itself where a side is too thin for the smallest copy, such as a background that is a frame of one
-    pixel: averaged with what lies beside it, it would lose its colours.
-    """
-    scales = plan_scales(int(np.count_nonzero(trimap >= MAYBE_BACKGROUND)), trimap.shape)
-    height, width = (max(1, round(side * scales[0])) for side in trimap.shape)
-    share, share_there = (trimap & 1).mean(), (_shrink_binary(trimap & 1, height, width) >= 128).mean()
-    keeps_both = share_there > share / 2 and 1 - share_there > (1 - share) / 2
-    return scales if keeps_both else [1.0]
 
 
 def plan_scales(undecided: int, shape: tuple[int, int]) -> list[float]:
@@ -93,12 +80,19 @@ def plan_scales(undecided: int, shape: tuple[int, int]) -> list[float]:
 
 
 def shrink_trimap(trimap: Mask, height: int, width: int) -> Mask:
-    """Bring a trimap to a smaller size: what is certain there is certain all over its area here."""
+    """Bring a trimap to a smaller size: what is certain there is certain all over its area here.
+
+    A side too thin for that, such as a frame of one pixel, keeps the pixels that hold most of it: each side needs some
+    colours.
+    """
     if trimap.shape == (height, width):
         return trimap
-    shrunk = MAYBE_BACKGROUND + (_shrink_binary(trimap & 1, height, width) >= 128).astype(np.uint8)
-    for label in (CERTAIN_BACKGROUND, CERTAIN_FOREGROUND):
+    foreground = _shrink_binary(trimap & 1, height, width)
+    shrunk = MAYBE_BACKGROUND + (foreground >= 128).astype(np.uint8)
+    for label, sides in ((CERTAIN_BACKGROUND, 255 - foreground), (CERTAIN_FOREGROUND, foreground)):
         shrunk[_shrink_binary(trimap == label, height, width) == 255] = label
+        if not (shrunk & 1 == label).any() and sides.any():
+            shrunk[sides >= max(1, sides.max() // 2)] = label
     return shrunk
 
 
