@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from coarse2fine.console import Console, format_seconds
@@ -35,3 +37,10 @@ def test_console__quiet_leaves_warnings_and_silent_nothing(capsys):
         assert list(console.track([1, 2], 2, "work")) == [1, 2]
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err == "careful [bold]\n"
+
+
+@pytest.mark.parametrize("after_s, shown", [(0.01, "compiling\n"), (60, "")])
+def test_console__explains_a_wait_only_if_there_is_one(capsys, after_s, shown):
+    with Console().explaining("compiling", after_s):
+        time.sleep(0.2)
+    assert capsys.readouterr().out == shown

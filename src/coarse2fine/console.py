@@ -1,5 +1,6 @@
 """What a person sees: progress with rate and time left, warnings, summaries; plain lines when no terminal listens."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,17 @@ class Console:
         """Print a table."""
         if not self.quiet:
             self._out.print(table)
+
+    @contextmanager
+    def explaining(self, text: str, after_s: float = 2.0) -> Iterator[None]:
+        """Print one line, should the block last longer than ``after_s`` seconds: nobody should wonder what goes on."""
+        timer = threading.Timer(after_s, self.say, (text,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextmanager
     def progress(self, total: int, title: str, done: int = 0, unit: str = "photos") -> Iterator[Advance]:

@@ -12,14 +12,14 @@ from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data import find_unreadable, list_photos, read_image
 from coarse2fine.data.photos import read_size
 from coarse2fine.dependencies import coarse_settings, describe_given, describe_photos, enhance_settings
-from coarse2fine.enhance import enhance_many, enhancer_from, find_gpu
+from coarse2fine.enhance import enhance_many
 from coarse2fine.enhance.grabcut import pose
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import pair_by_name
 from coarse2fine.masks import foreground_values, resize_soft
 from coarse2fine.parallel import map_threads
 from coarse2fine.prediction import name_below_common_folder
-from coarse2fine.stages import GPU_BATCH, Crew, make_coarse_masks, write_batches, write_masks
+from coarse2fine.stages import GPU_BATCH, Crew, make_coarse_masks, start_enhancing, write_batches, write_masks
 from coarse2fine.store import claim_folder, mask_path, read_mask, read_soft
 from coarse2fine.types import Enhanced, Image, Mask, Photo, SoftMask
 
@@ -84,7 +84,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
 def _enhance_photos(
     photos: Sequence[Photo], masks: Path, out: Path, config: EnhanceConfig, seed: int, crew: Crew
 ) -> dict[str, str]:
-    enhance, gpu = enhancer_from(config, config.start, seed), find_gpu(config)
+    enhance, gpu = start_enhancing(config, config.start, seed, crew)
     from_scores = config.method == "grabcut" and config.start == "scores"
 
     def each_object(photo: Photo, work: Callable[[Image, Mask, SoftMask | None], Made]) -> dict[int, Made]:

@@ -18,7 +18,7 @@ from coarse2fine.coarse import binarise, coarse_from
 from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig
 from coarse2fine.console import Console
 from coarse2fine.data.photos import read_image, read_size
-from coarse2fine.enhance import Start, enhance_many, enhancer_from, find_gpu
+from coarse2fine.enhance import Start, enhance_many, enhancer_from, find_gpu, prepare
 from coarse2fine.enhance.grabcut import pose
 from coarse2fine.enhance.pyramid import Question
 from coarse2fine.errors import DataError
@@ -36,7 +36,7 @@ from coarse2fine.store import (
     write_mask,
     write_soft,
 )
-from coarse2fine.types import Enhanced, Image, Mask, Photo, Scores, SoftMask
+from coarse2fine.types import Enhanced, Enhancer, Image, Mask, Photo, Scores, SoftMask
 
 if TYPE_CHECKING:
     import torch
@@ -122,6 +122,16 @@ def make_coarse_masks(photos: Sequence[Photo], folder: Path, config: CoarseConfi
     write_masks(photos, folder, make, "coarse masks", crew)
 
 
+def start_enhancing(
+    config: EnhanceConfig, start: Start, seed: int, crew: Crew
+) -> "tuple[Enhancer, torch.device | None]":
+    """The enhancer, compiled, and the GPU if it works on one; says so where compiling takes a while."""
+    enhance, gpu = enhancer_from(config, start, seed), find_gpu(config)
+    with crew.console.explaining("enhancement: compiled for this machine, once; this takes half a minute at most"):
+        prepare(config)
+    return enhance, gpu
+
+
 def enhance_masks(
     photos: Sequence[Photo],
     rough: Path,
@@ -134,7 +144,7 @@ def enhance_masks(
     scores: Path | None = None,
 ) -> None:
     """Stage 2: write, in its label, an enhanced mask for every photo from its rough mask, and its scores if given."""
-    enhance, gpu = enhancer_from(config, start, seed), find_gpu(config)
+    enhance, gpu = start_enhancing(config, start, seed, crew)
 
     def load(photo: Photo) -> tuple[Image, Mask, SoftMask | None]:
         rough_mask = binarize(read_mask(mask_path(rough, photo.name)))

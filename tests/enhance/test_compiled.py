@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
@@ -30,3 +33,22 @@ def test_compiled__without_a_folder_to_keep_it_in(monkeypatch, compile_it):
 def test_compiled_lean__does_without_the_private_option(monkeypatch):
     monkeypatch.setattr(room, "DefaultOptions", object)
     assert room.compiled_lean(add_up)(np.arange(5)) == 10
+
+
+def test_prepare__leaves_nothing_to_compile():
+    code = """
+import numpy as np
+from coarse2fine.config import EnhanceConfig
+from coarse2fine.enhance import colour_models, max_flow, enhancer_from, prepare
+rooms = [vars(room).values() for room in (colour_models, max_flow)]
+functions = [item for room in rooms for item in room if hasattr(item, "signatures")]
+count = lambda: sum(len(function.signatures) for function in functions)
+prepare(EnhanceConfig())
+prepared = count()
+image = np.random.default_rng(0).integers(0, 255, (400, 300, 3), np.uint8)
+mask = np.pad(np.ones((300, 200), np.uint8), 50)
+for start, soft in (("box", None), ("mask", None), ("scores", mask.astype(np.float32) * 0.8 + 0.1)):
+    enhancer_from(EnhanceConfig(band_share=0.3), start, 0)(image, mask, soft)
+assert prepared > 3 and count() == prepared, (prepared, count())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
