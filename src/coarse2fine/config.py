@@ -33,11 +33,16 @@ class Settings(BaseModel):
 class CoarseConfig(Settings):
     """Stage 1: where the foreground of a photo probably is, without labels."""
 
-    method: Literal["saliency", "box", "folder"] = Field(
-        "saliency", description="saliency: robust background detection; box: centred prior; folder: masks you have"
+    method: Literal["saliency", "box", "student", "folder"] = Field(
+        "saliency",
+        description="saliency: robust background detection; box: centred prior; student: a network that learnt without "
+        "labels; folder: masks you have",
     )
     box_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8, description="box: share of the photo's width and of its height that the centred box spans"
+    )
+    student_weights: Path | None = Field(
+        None, description="student: the file of a student, from 'coarse2fine student train'"
     )
     folder: Path | None = Field(
         None, description="folder: where your masks lie, named like the photos; above 0 = object"
@@ -51,6 +56,14 @@ class CoarseConfig(Settings):
     def _folder_is_named(self) -> Self:
         if self.method == "folder" and self.folder is None:
             raise ConfigError("coarse.method = folder needs coarse.folder, the folder that holds your masks.")
+        return self
+
+    @model_validator(mode="after")
+    def _student_is_named(self) -> Self:
+        if self.method == "student" and self.student_weights is None:
+            raise ConfigError(
+                "coarse.method = student needs coarse.student_weights, a file made by 'coarse2fine student train'."
+            )
         return self
 
 
@@ -76,7 +89,7 @@ class EnhanceConfig(Settings):
         description="between rounds, grabcut starts from the mask's box (the paper), from a band along the mask's "
         "contour, or from the network's scores",
     )
-    coarse_start: Literal["box", "mask"] = Field("box", description="the same choice for the coarse masks")
+    coarse_start: Start = Field("box", description="the same choice for the coarse masks")
     box: Literal["all", "largest"] = Field(
         "all", description="the box spans all foreground, or its largest component (the paper is silent)"
     )
@@ -101,6 +114,11 @@ class EnhanceConfig(Settings):
         return self.method == "grabcut" and self.start == "scores" and self.between_rounds
 
     @property
+    def starts_from_coarse_scores(self) -> bool:
+        """Whether the coarse masks are enhanced from the soft masks they were made from."""
+        return self.method == "grabcut" and self.coarse_start == "scores"
+
+    @property
     def works_in_batches(self) -> bool:
         """Whether many photos are enhanced at once, on the GPU."""
         return self.method == "grabcut" and self.engine == "fast" and self.device == "gpu"
@@ -115,9 +133,9 @@ class EnhanceConfig(Settings):
 
     @model_validator(mode="after")
     def _opencv_has_no_prior(self) -> Self:
-        if self.engine == "opencv" and self.start == "scores" and self.score_weight > 0:
+        if self.engine == "opencv" and "scores" in (self.start, self.coarse_start) and self.score_weight > 0:
             raise ConfigError(
-                "OpenCV's GrabCut cannot weigh scores against colours: with enhance.start = scores set "
+                "OpenCV's GrabCut cannot weigh scores against colours: with enhance.start or coarse_start = scores set "
                 f"enhance.score_weight to 0 (found {self.score_weight:g}) or enhance.engine to fast."
             )
         return self
@@ -162,7 +180,21 @@ class NetworkConfig(Settings):
     frozen_stages: Count = Field(0, description="this many first stages of the encoder do not train")
 
 
-class TrainConfig(Settings):
+class StreamConfig(Settings):
+    """What every training needs to know."""
+
+    batch: PositiveInt = Field(12, description="photos per step, over all processes")
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay per step of the moving average of the weights that predicts; 0: the last weights"
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the processor has it")
+    loader_workers: Count | None = Field(None, description="processes that prepare photos; none: chosen by cores")
+    checkpoint_photos: PositiveInt = Field(
+        2000, description="a checkpoint after this many photos: the most that a kill can cost"
+    )
+
+
+class TrainConfig(StreamConfig):
     """One round of training."""
 
     epochs: tuple[PositiveInt, ...] = Field(
@@ -171,7 +203,6 @@ class TrainConfig(Settings):
     start: Literal["fresh", "warm"] = Field(
         "fresh", description="each round's network starts from the encoder weights, or from the round before"
     )
-    batch: PositiveInt = Field(12, description="photos per step, over all processes")
     resize_px: PositiveInt = Field(321, description="photos are brought to this size before cropping")
     keep_aspect: bool = Field(False, description="resize_px is the longer side; otherwise both sides (the paper)")
     crop_px: PositiveInt = Field(256, description="side of the random square crop")
@@ -188,14 +219,6 @@ class TrainConfig(Settings):
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the steps over which the rate rises from 0"
     )
-    average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="decay per step of the moving average of the weights that predicts; 0: the last weights"
-    )
-    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the processor has it")
-    loader_workers: Count | None = Field(None, description="processes that prepare photos; none: chosen by cores")
-    checkpoint_photos: PositiveInt = Field(
-        2000, description="a checkpoint after this many photos: the most that a kill can cost"
-    )
 
 
 class PredictConfig(Settings):
@@ -207,6 +230,64 @@ class PredictConfig(Settings):
     flip: bool = Field(True, description="average the scores with those of the mirrored photo")
     scales: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1, description="average the scores over these scales")
     batch: PositiveInt = Field(8, description="photos per step")
+
+
+class StudentNetworkConfig(Settings):
+    """A student: the small network that finds foreground without having seen a label."""
+
+    shape: Literal["lowres", "unet", "dilated"] = Field(
+        "dilated", description="lowres: LowRes-Net (ICCV 2017); unet: plain U-Net; dilated: with a dilated bottleneck"
+    )
+    width: PositiveFloat = Field(1.0, description="multiplies the channels; lowres: 1 has 78.1 million parameters")
+    input_px: PositiveInt = Field(
+        128, multiple_of=8, description="photos are squashed to this side; lowres: 128 only (the paper)"
+    )
+
+    @model_validator(mode="after")
+    def _lowres_has_one_size(self) -> Self:
+        if self.shape == "lowres" and self.input_px != 128:
+            raise ConfigError(f"network.shape = lowres needs network.input_px = 128, found {self.input_px}.")
+        return self
+
+
+class StudentTrainConfig(StreamConfig):
+    """How a student learns from soft masks: mean squared error, Adam."""
+
+    batch: PositiveInt = Field(32, description="photos per step")
+    epochs: PositiveInt = Field(30, description="passes over the photos (the paper is silent)")
+    resize_px: PositiveInt = Field(160, description="photos are squashed to this side, then cropped to the input's")
+    scale_jitter: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1.0), description="random zoom before the crop")
+    flip: bool = Field(True, description="mirror every second photo")
+    colour_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="strength of random brightness, contrast and saturation"
+    )
+    learning_rate: PositiveFloat = Field(0.001, description="of Adam, at the start")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="of Adam, decoupled")
+    poly_power: Annotated[float, Field(ge=0)] = Field(
+        0.9, description="the rate falls as (1 - step / steps) ** this; 0: it stays (the paper is silent)"
+    )
+
+
+class GenerationsConfig(Settings):
+    """How the masks of one generation of students teach the next, on new photos."""
+
+    number: PositiveInt = Field(1, description="generations; each after the first learns from new, unlabelled photos")
+    selector: Literal["evalseg", "mean", "none"] = Field(
+        "evalseg",
+        description="which masks teach: evalseg: a network that has learnt to tell good ones; mean: of a mask's "
+        "non-zero pixels, as for the teacher's; none: all",
+    )
+    keep_share: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="this best share of the masks teaches")
+    enhance: bool = Field(True, description="GrabCut snaps the masks to their photos before they teach")
+
+
+class StudentConfig(Settings):
+    """Everything that decides a student."""
+
+    seed: Count = Field(0, description="same settings, seed and machine kind: same student")
+    network: StudentNetworkConfig = StudentNetworkConfig()
+    train: StudentTrainConfig = StudentTrainConfig()
+    generations: GenerationsConfig = GenerationsConfig()
 
 
 class FitConfig(Settings):
@@ -221,6 +302,15 @@ class FitConfig(Settings):
     network: NetworkConfig = NetworkConfig()
     train: TrainConfig = TrainConfig()
     predict: PredictConfig = PredictConfig()
+
+    @model_validator(mode="after")
+    def _coarse_scores_exist(self) -> Self:
+        if self.enhance.starts_from_coarse_scores and self.coarse.method in ("box", "folder"):
+            raise ConfigError(
+                f"The masks of coarse.method = {self.coarse.method} say nothing about how likely a pixel is: with them "
+                "set enhance.coarse_start to box or mask."
+            )
+        return self
 
     @property
     def view_px(self) -> int:

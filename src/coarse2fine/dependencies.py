@@ -9,14 +9,22 @@ from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, RefineCon
 from coarse2fine.store import hash_of, mask_path
 from coarse2fine.types import Photo
 
-_COARSE = {"saliency": ("threshold", "max_side_px"), "box": ("box_share",), "folder": ("folder",)}
+_COARSE = {
+    "saliency": ("threshold", "max_side_px"),
+    "box": ("box_share",),
+    "student": ("threshold",),
+    "folder": ("folder",),
+}
 _GRABCUT = {"box": ("box",), "mask": ("band_share",), "scores": ("certain_share", "score_weight")}
 _TRAINING_APART = ("epochs", "loader_workers", "checkpoint_photos")
 
 
-def coarse_settings(config: CoarseConfig) -> dict[str, Any]:
+def coarse_settings(config: CoarseConfig, keeps_scores: bool = False) -> dict[str, Any]:
     """Settings that decide the coarse masks."""
-    return _pick(config, "coarse", ("method", *_COARSE[config.method]))
+    chosen = _pick(config, "coarse", ("method", *_COARSE[config.method]))
+    if config.method == "student":
+        chosen["coarse.student_weights"] = _describe_weights(str(config.student_weights))
+    return chosen | ({"scores": "kept"} if keeps_scores else {})
 
 
 def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str, Any]:

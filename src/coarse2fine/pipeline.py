@@ -102,11 +102,12 @@ class _Fit:
 
     def make_coarse(self) -> Stage:
         config, photos = self.config.coarse, self.dataset.photos
-        settings = coarse_settings(config) | {"photos": describe_photos(photos)}
+        scores = self.run.scores(0) if self.config.enhance.starts_from_coarse_scores else None
+        settings = coarse_settings(config, scores is not None) | {"photos": describe_photos(photos)}
         if config.folder and config.method == "folder":
             settings["given masks"] = describe_given(photos, config.folder)
         stage = Stage(self.run.coarse, "coarse masks", settings)
-        run_stage(stage, self.crew, lambda: make_coarse_masks(photos, stage.folder, config, self.crew))
+        run_stage(stage, self.crew, lambda: make_coarse_masks(photos, stage.folder, config, self.crew, scores))
         return stage
 
     def enhance(self, number: int, rough: Stage) -> Stage:
@@ -116,7 +117,8 @@ class _Fit:
         start = config.start if number else config.coarse_start
         settings = enhance_settings(config, start, self.config.seed)
         stage = Stage(self.run.enhanced(number), _title(number, "enhancement"), settings, (rough.key,))
-        scores = self.run.scores(number) if number and config.starts_from_scores else None
+        from_scores = config.starts_from_scores if number else config.starts_from_coarse_scores
+        scores = self.run.scores(number) if from_scores else None
         run_stage(
             stage,
             self.crew,

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from coarse2fine.coarse import check_method
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data import find_unreadable, list_photos, read_image
 from coarse2fine.data.photos import read_size
 from coarse2fine.dependencies import coarse_settings, describe_given, describe_photos, enhance_settings
 from coarse2fine.enhance import enhance_many
 from coarse2fine.enhance.grabcut import pose
-from coarse2fine.errors import DataError
+from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation import pair_by_name
 from coarse2fine.masks import foreground_values, resize_soft
 from coarse2fine.parallel import map_threads
@@ -31,7 +32,9 @@ Made = TypeVar("Made")
 LEAST_LIKELY = 0.1  # grey levels below it, and white, are class indices and ignored pixels rather than likelihoods
 
 
-def coarse_folder(photos: Sequence[Path | str], out: Path, config: CoarseConfig, crew: Crew) -> None:
+def coarse_folder(
+    photos: Sequence[Path | str], out: Path, config: CoarseConfig, crew: Crew, scores: Path | None = None
+) -> None:
     """Write ``<photo>.png``, 1 = foreground, for every photo.
 
     Args:
@@ -39,18 +42,25 @@ def coarse_folder(photos: Sequence[Path | str], out: Path, config: CoarseConfig,
         out: Where the masks go; the same call goes on with what is there.
         config: How the foreground is found.
         crew: Who works.
+        scores: Where the soft masks go, too, as grey PNGs: ``enhance`` can start from them.
 
     Raises:
-        DataError: No photo can be read, or the folder holds masks of other photos or made with other settings.
+        ConfigError: Scores are asked of masks that a user gives.
+        DataError: No photo can be read, or a folder holds masks of other photos or made with other settings.
     """
-    paths = list_photos(photos, apart_from=out)
+    if scores and config.method == "folder":
+        raise ConfigError("Masks that you give (coarse.method = folder) have no scores: leave out --scores.")
+    check_method(config)
+    paths = [path for path in list_photos(photos, apart_from=out) if not (scores and _lies_in(path, scores))]
     names = name_below_common_folder(paths)
     named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], crew)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
     if config.method == "folder" and config.folder is not None:
         settings["given masks"] = describe_given(named, config.folder)
-    claim_folder(out, settings)
-    make_coarse_masks(named, out, config, crew)
+    claim_folder(out, settings | ({"scores": str(scores.absolute())} if scores else {}))
+    if scores:
+        claim_folder(scores, settings)
+    make_coarse_masks(named, out, config, crew, scores)
     crew.console.say(f"masks: {out}", style="green")
 
 
@@ -77,7 +87,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
     notes = _enhance_photos(named, masks, out, config, seed, crew)
     if notes:
-        crew.console.warn(f"{len(notes)} masks were kept as they were: see {out / 'notes.json'}")
+        crew.console.warn(f"kept as they were: {len(notes)} of {len(named)} masks, see {out / 'notes.json'}")
     crew.console.say(f"masks: {out}", style="green")
 
 
@@ -108,6 +118,10 @@ def _enhance_photos(
     if gpu:
         return write_batches(photos, out, partial(make_many, gpu), "enhancement", crew, GPU_BATCH, threads=2)
     return write_masks(photos, out, make, "enhancement", crew)
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _find_usable(photos: Sequence[Photo], crew: Crew) -> list[Photo]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from coarse2fine.coarse import check_method
 from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.data import check_photos, open_dataset
 from coarse2fine.enhance import find_gpu
@@ -66,6 +67,7 @@ def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) 
 
 def _check_settings(config: FitConfig) -> None:
     find_gpu(config.enhance)
+    check_method(config.coarse)
     network = config.network
     if (network.freeze_batch_norm or network.frozen_stages) and network.encoder_weights == "none":
         raise ConfigError(

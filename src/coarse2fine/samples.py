@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,10 +13,10 @@ from torch.utils.data import Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from coarse2fine.config import TrainConfig
+from coarse2fine.config import StudentTrainConfig, TrainConfig
 from coarse2fine.data.photos import read_image
 from coarse2fine.seeds import seed_of
-from coarse2fine.store import mask_path, read_mask
+from coarse2fine.store import mask_path, read_mask, read_soft
 from coarse2fine.types import IGNORE, Photo
 
 GREY = (124, 116, 104)
@@ -103,6 +104,44 @@ class TrainingSamples(Dataset[tuple[Tensor, Tensor, int]]):
         return varied["image"].as_subclass(Tensor), varied["mask"].as_subclass(Tensor).long(), photo.label
 
 
+class SoftSamples(Dataset[tuple[Tensor, Tensor]]):
+    """Photos with their soft masks, varied at random; the same draw always gives the same sample.
+
+    A sample is the photo and its soft mask, both 0 to 1, shapes (3, crop_px, crop_px) and (crop_px, crop_px).
+
+    Args:
+        photos: What to train on.
+        folder: Where their soft masks lie.
+        config: Sizes and variation.
+        crop_px: Side of a sample.
+        seed: Decides the variation.
+
+    Source: Croitoru et al., ICCV 2017, section 4.2: squashed to 160, a random crop of 128.
+    """
+
+    def __init__(
+        self, photos: Sequence[Photo], folder: Path, config: StudentTrainConfig, crop_px: int, seed: int
+    ) -> None:
+        self.photos, self.folder, self.seed = photos, folder, seed
+        self.side_px = max(crop_px, config.resize_px)
+        self.reach_px = round(self.side_px * max(1.0, config.scale_jitter[1]))
+        self.place, self.colour = make_soft_variation(config, self.side_px, crop_px)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
+        photo = self.photos[draw.photo]
+        image = read_image(photo.path, at_least_px=2 * self.reach_px).astype(np.float32) / np.float32(255)
+        soft = read_soft(mask_path(self.folder, photo.name))
+        layers = np.dstack([_squash(image, self.reach_px), _squash(soft, self.reach_px)])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.seed, *draw))
+            placed = self.place(tv_tensors.Image(torch.from_numpy(layers).permute(2, 0, 1)))
+            coloured = self.colour(placed[:3])
+        return coloured.as_subclass(Tensor).clamp(0, 1), placed[3].as_subclass(Tensor)
+
+
 def make_variation(config: TrainConfig) -> v2.Transform:
     """The random variation of photo and mask together, ending in a square crop."""
     side = config.resize_px
@@ -118,6 +157,26 @@ def make_variation(config: TrainConfig) -> v2.Transform:
         strength = config.colour_jitter
         steps.append(v2.ColorJitter(strength, strength, strength))
     return v2.Compose(steps)
+
+
+def make_soft_variation(config: StudentTrainConfig, side_px: int, crop_px: int) -> tuple[v2.Transform, v2.Transform]:
+    """Where a sample is cut from the four layers of photo and soft mask, and how the photo's colours vary."""
+    place: list[v2.Transform] = [v2.ScaleJitter((side_px, side_px), config.scale_jitter)]
+    fill = {tv_tensors.Image: [level / 255 for level in GREY] + [0.0]}
+    place.append(v2.RandomCrop(crop_px, pad_if_needed=True, fill=fill))
+    if config.flip:
+        place.append(v2.RandomHorizontalFlip())
+    strength = config.colour_jitter
+    return v2.Compose(place), v2.ColorJitter(strength, strength, strength)
+
+
+def _squash(layer: NDArray[Any], side_px: int) -> NDArray[np.float32]:
+    """A photo or a soft mask as a square."""
+    shrinks = min(layer.shape[:2]) > side_px
+    squashed: NDArray[np.float32] = cv2.resize(
+        layer, (side_px, side_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    return squashed
 
 
 def _as_large_as(mask: Tensor, image: Tensor) -> Tensor:

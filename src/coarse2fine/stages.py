@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from coarse2fine.coarse import binarise, coarse_from
+from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig
 from coarse2fine.console import Console
 from coarse2fine.data.photos import read_image, read_size
@@ -101,8 +102,12 @@ def run_stage(stage: Stage, crew: Crew, work: Callable[[], dict[str, object] | N
     return True
 
 
-def make_coarse_masks(photos: Sequence[Photo], folder: Path, config: CoarseConfig, crew: Crew) -> None:
+def make_coarse_masks(
+    photos: Sequence[Photo], folder: Path, config: CoarseConfig, crew: Crew, scores_folder: Path | None = None
+) -> None:
     """Stage 1: write a coarse mask, in its label, for every photo.
+
+    Where there is a ``scores_folder``, it receives the soft masks.
 
     Raises:
         DataError: ``method`` is ``folder``, and a photo has no mask there.
@@ -112,14 +117,46 @@ def make_coarse_masks(photos: Sequence[Photo], folder: Path, config: CoarseConfi
         given = config.folder
         _check_given(photos, given)
         write_masks(photos, folder, lambda photo: _in_label(_read_given(photo, given), photo), "coarse masks", crew)
-        return
+    elif config.method == "student":
+        _ask_student(photos, folder, config, crew, scores_folder)
+    else:
+        _find_one_by_one(photos, folder, config, crew, scores_folder)
+
+
+def _find_one_by_one(
+    photos: Sequence[Photo], folder: Path, config: CoarseConfig, crew: Crew, scores_folder: Path | None
+) -> None:
     method = coarse_from(config)
 
     def make(photo: Photo) -> Enhanced:
-        mask = binarise(method(read_image(photo.path)), config.threshold)
-        return _in_label(Enhanced(mask, None), photo)
+        soft = method(read_image(photo.path))
+        if scores_folder:
+            write_soft(mask_path(scores_folder, photo.name), soft)
+        return _in_label(Enhanced(binarise(soft, config.threshold), None), photo)
 
     write_masks(photos, folder, make, "coarse masks", crew)
+
+
+def _ask_student(
+    photos: Sequence[Photo], folder: Path, config: CoarseConfig, crew: Crew, scores_folder: Path | None
+) -> None:
+    assert config.student_weights is not None
+    student = Student.load(config.student_weights)
+
+    def finish(found: tuple[int, SoftMask]) -> None:
+        photo, soft = photos[found[0]], found[1]
+        if scores_folder:
+            write_soft(mask_path(scores_folder, photo.name), soft)
+        mask = binarise(resize_soft(soft, *read_size(photo.path)), config.threshold)
+        write_mask(mask_path(folder, photo.name), mask * np.uint8(photo.label))
+
+    missing = {photo.name for photo in _missing(photos, folder)}
+    paths = [photo.path for photo in photos]
+    found = find_in_files(student, paths, crew.threads, crew.world, lambda index: photos[index].name in missing)
+    mine = len(photos) // crew.world.size
+    done = map_threads(finish, found, crew.threads)
+    for _ in crew.console.track(done, mine, "coarse masks", mine - len(missing) // crew.world.size):
+        pass
 
 
 def start_enhancing(

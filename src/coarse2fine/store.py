@@ -206,8 +206,8 @@ class Run:
         return self.round(number) / "refined"
 
     def scores(self, number: int) -> Path:
-        """How likely the network of a round holds the label of each pixel, where the next enhancement asks for it."""
-        return self.round(number) / "scores"
+        """How likely each pixel is the label's, where the next enhancement asks for it; round 0: before the first."""
+        return self.round(number) / "scores" if number else self.root / "coarse-scores"
 
     def enhanced(self, number: int) -> Path:
         """Enhanced masks after a round; round 0 is before the first."""

@@ -8,11 +8,12 @@ import importlib.util
 import logging
 import math
 import warnings
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -20,9 +21,9 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from coarse2fine.config import TrainConfig
+from coarse2fine.config import StreamConfig, TrainConfig
 from coarse2fine.console import Advance, Console
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.hardware import count_cores, pick_device, pick_dtype
@@ -36,9 +37,35 @@ from coarse2fine.types import IGNORE, Photo
 LOADER_WORKERS_MAX = 8
 
 
+class Task(Protocol):
+    """A training: what a network sees, how often, and where its traces go.
+
+    Attributes:
+        photos: What to train on.
+        config: Batch, number format, checkpoints.
+        epochs: Passes over the photos.
+        seed: Decides order and variation.
+        folder: Where checkpoint and logs go.
+        title: What progress is called.
+    """
+
+    @property
+    def photos(self) -> Sequence[Photo]: ...  # noqa: D102
+    @property
+    def config(self) -> StreamConfig: ...  # noqa: D102
+    @property
+    def epochs(self) -> int: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def folder(self) -> Path: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Round:
-    """What one round trains on.
+    """What one round of the recursion trains on.
 
     Attributes:
         encoder: Name of the network's encoder.
@@ -60,16 +87,6 @@ class Round:
     folder: Path
     title: str = "training"
 
-    @property
-    def steps(self) -> int:
-        """Steps of the whole round."""
-        return count_steps(len(self.photos), self.epochs, self.config.batch)
-
-    @property
-    def segment_steps(self) -> int:
-        """Steps from one checkpoint to the next."""
-        return max(1, self.config.checkpoint_photos // self.config.batch)
-
 
 def train_round(network: nn.Module, work: Round, world: World, console: Console) -> float:
     """Train ``network`` in place on the photos and masks of a round; go on from a checkpoint if there is one.
@@ -83,15 +100,28 @@ def train_round(network: nn.Module, work: Round, world: World, console: Console)
 
     Source: the paper, section IV-B; method of DeepLab v2 (Chen et al., TPAMI 2018) for the schedule.
     """
+    return run_training(RoundModule(network, work, world), work, world, console)
+
+
+def run_training(module: "StreamModule", work: Task, world: World, console: Console) -> float:
+    """Train a module; go on from its checkpoint if there is one.
+
+    Returns:
+        Mean loss over the last tenth of the steps.
+
+    Raises:
+        ConfigError: A batch is too small for the number of processes.
+        Coarse2FineError: The loss is no longer a number.
+    """
     if work.config.batch < 2 * world.size or work.config.batch % world.size:
         raise ConfigError(
             f"train.batch must be a multiple of the {world.size} processes and at least two photos for each "
             f"(batch norm needs them), but is {work.config.batch}; try --train.batch {2 * world.size}."
         )
-    module = RoundModule(network, work, world)
     progress = _ShowProgress(console, work)
     checkpoint = work.folder / "checkpoint.ckpt"
-    trainer = _make_trainer(work, world, [progress, _KeepCheckpoint(checkpoint, work.steps), *_averaging(work.config)])
+    callbacks = [progress, _KeepCheckpoint(checkpoint, steps_of(work)), *_averaging(work.config)]
+    trainer = _make_trainer(work, world, callbacks)
     resume = checkpoint if checkpoint.exists() else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -102,25 +132,42 @@ def train_round(network: nn.Module, work: Round, world: World, console: Console)
     return module.recent_loss()
 
 
-class RoundModule(LightningModule):
-    """Loss, optimiser and data of one round."""
+def steps_of(work: Task) -> int:
+    """Steps of a whole training."""
+    return count_steps(len(work.photos), work.epochs, work.config.batch)
 
-    def __init__(self, network: nn.Module, work: Round, world: World) -> None:
+
+class StreamModule(LightningModule):
+    """A network, its optimiser, and the stream of samples that a resumed training goes on with.
+
+    Args:
+        network: What learns.
+        work: On what.
+        world: The processes of the run.
+    """
+
+    def __init__(self, network: nn.Module, work: Task, world: World) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
-        self.work, self.world = work, world
-        self.losses: deque[float] = deque(maxlen=max(1, math.ceil(work.steps / 10)))
+        self.task, self.world = work, world
+        self.losses: deque[float] = deque(maxlen=max(1, math.ceil(steps_of(work) / 10)))
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy of a batch; pixels marked IGNORE do not count."""
-        images, masks, _labels = batch
-        torch.manual_seed(seed_of(self.work.seed, self.global_step, self.world.rank))  # of dropout
-        logits = self.network(normalise(images, self.work.encoder))
-        loss = pixel_loss(logits, masks)
+    @abstractmethod
+    def find_loss(self, batch: Any) -> Tensor:
+        """What is made small, on a batch of samples."""
+
+    @abstractmethod
+    def make_samples(self) -> Dataset[Any]:
+        """What a `~coarse2fine.samples.Draw` chooses from."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The loss of a batch, kept and watched."""
+        torch.manual_seed(seed_of(self.task.seed, self.global_step, self.world.rank))  # of dropout
+        loss = self.find_loss(batch)
         if not torch.isfinite(loss):
             raise Coarse2FineError(
-                f"The loss of {self.work.title} is no longer a number at step {self.global_step}; "
-                "lower train.learning_rate, or set train.precision to fp32."
+                f"The loss of {self.task.title} is no longer a number at step {self.global_step}; "
+                "lower the learning rate, or set precision to fp32."
             )
         self.losses.append(float(loss.detach()))
         self.log("loss", loss.detach())
@@ -138,28 +185,44 @@ class RoundModule(LightningModule):
         """Take up the recent losses."""
         self.losses.extend(checkpoint["losses"])
 
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The photos up to the next checkpoint."""
+        work, first = self.task, self.global_step
+        last = min(first + max(1, work.config.checkpoint_photos // work.config.batch), steps_of(work))
+        sampler = StreamSampler(
+            len(work.photos), work.config.batch, first, last, work.seed, self.world.rank, self.world.size
+        )
+        workers = count_loader_workers(work.config, self.world)
+        on_gpu = pick_device().type == "cuda"
+        return DataLoader(self.make_samples(), batch_sampler=sampler, num_workers=workers, pin_memory=on_gpu)
+
+
+class RoundModule(StreamModule):
+    """Loss, optimiser and data of one round."""
+
+    def __init__(self, network: nn.Module, work: Round, world: World) -> None:
+        super().__init__(network, work, world)
+        self.work = work
+
+    def find_loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Cross-entropy of a batch; pixels marked IGNORE do not count."""
+        images, masks, _labels = batch
+        return pixel_loss(self.network(normalise(images, self.work.encoder)), masks)
+
+    def make_samples(self) -> Dataset[Any]:
+        """Photos and masks of the round."""
+        return TrainingSamples(self.work.photos, self.work.masks, self.work.config, self.work.seed)
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """SGD or AdamW with the poly schedule of DeepLab."""
-        config = self.work.config
+        config, steps = self.work.config, steps_of(self.work)
         groups = parameter_groups(cast(SegmentationNetwork, self.network), config)
         if config.optimizer == "sgd":
             optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
         else:
             optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, self.work.steps, config))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, steps, config))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """The photos up to the next checkpoint."""
-        work, first = self.work, self.global_step
-        last = min(first + work.segment_steps, work.steps)
-        sampler = StreamSampler(
-            len(work.photos), work.config.batch, first, last, work.seed, self.world.rank, self.world.size
-        )
-        samples = TrainingSamples(work.photos, work.masks, work.config, work.seed)
-        workers = count_loader_workers(work.config, self.world)
-        on_gpu = pick_device().type == "cuda"
-        return DataLoader(samples, batch_sampler=sampler, num_workers=workers, pin_memory=on_gpu)
 
 
 def pixel_loss(logits: Tensor, masks: Tensor) -> Tensor:
@@ -184,18 +247,18 @@ def rate_factor(step: int, steps: int, config: TrainConfig) -> float:
     return float(min(1.0, (step + 1) / (rise + 1)) * max(0.0, 1 - step / steps) ** config.poly_power)
 
 
-def count_loader_workers(config: TrainConfig, world: World) -> int:
+def count_loader_workers(config: StreamConfig, world: World) -> int:
     """Processes that prepare photos: as set, else one per core of this process, up to eight."""
     if config.loader_workers is not None:
         return config.loader_workers
     return min(LOADER_WORKERS_MAX, max(1, count_cores() // world.local_size))
 
 
-def _averaging(config: TrainConfig) -> list[Callback]:
+def _averaging(config: StreamConfig) -> list[Callback]:
     return [EMAWeightAveraging(decay=config.average_decay)] if config.average_decay else []
 
 
-def _make_trainer(work: Round, world: World, callbacks: list[Callback]) -> Trainer:
+def _make_trainer(work: Task, world: World, callbacks: list[Callback]) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     device = pick_device()
     bf16 = pick_dtype(work.config.precision, device) == torch.bfloat16
@@ -205,13 +268,13 @@ def _make_trainer(work: Round, world: World, callbacks: list[Callback]) -> Train
         num_nodes=world.nodes,
         strategy="ddp" if world.size > 1 else "auto",
         precision="bf16-mixed" if bf16 else "32-true",
-        max_steps=work.steps,
+        max_steps=steps_of(work),
         max_epochs=-1,
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
         callbacks=callbacks,
         logger=_loggers(work.folder),
-        log_every_n_steps=min(10, work.steps),
+        log_every_n_steps=min(10, steps_of(work)),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -244,7 +307,7 @@ class _KeepCheckpoint(Callback):
 class _ShowProgress(Callback):
     """Photos done, rate and time left."""
 
-    def __init__(self, console: Console, work: Round) -> None:
+    def __init__(self, console: Console, work: Task) -> None:
         self.console, self.work = console, work
         self.advance: Advance | None = None
 

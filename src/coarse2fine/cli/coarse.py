@@ -19,6 +19,7 @@ def coarse(
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS...")],
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     settings: Annotated[CoarseConfig, tyro.conf.arg(name="")] = CoarseConfig(),  # noqa: B008 - frozen
+    scores: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     quiet: bool = False,
 ) -> None:
     """Find the foreground of photos without any label (stage 1 alone).
@@ -27,15 +28,17 @@ def coarse(
 
     Like this:
       coarse2fine coarse photos --out coarse --method saliency
+      coarse2fine coarse photos --out coarse --method student --student-weights student.safetensors --scores soft
 
     Args:
         photos: Photo files, folders, or glob patterns.
         out: Where the masks go.
         settings: How the foreground is found.
+        scores: Where the soft masks go, too (grey PNGs): start from them with enhance photos DIR --start scores.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
     from coarse2fine.plain_folders import coarse_folder
     from coarse2fine.stages import Crew
 
-    coarse_folder(photos, out, settings, Crew(console=Console(quiet)))
+    coarse_folder(photos, out, settings, Crew(console=Console(quiet)), scores)

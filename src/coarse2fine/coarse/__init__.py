@@ -13,7 +13,7 @@ from coarse2fine.config import CoarseConfig
 from coarse2fine.errors import ConfigError
 from coarse2fine.types import CoarseMethod, Mask, SoftMask
 
-__all__ = ["METHODS", "binarise", "centred_box", "coarse_from", "saliency"]
+__all__ = ["METHODS", "binarise", "centred_box", "check_method", "coarse_from", "saliency"]
 
 
 def coarse_from(config: CoarseConfig) -> CoarseMethod:
@@ -34,6 +34,16 @@ def coarse_from(config: CoarseConfig) -> CoarseMethod:
             "whose masks are read from coarse.folder instead."
         )
     return METHODS[config.method](config)
+
+
+def check_method(config: CoarseConfig) -> None:
+    """Find out before any photo is touched whether the method can work.
+
+    Raises:
+        DataError: The student's file is missing or holds something else.
+    """
+    if config.method == "student":
+        coarse_from(config)
 
 
 def binarise(soft: SoftMask, threshold: float | Literal["otsu"] = "otsu") -> Mask:
@@ -64,4 +74,15 @@ def _saliency_from(config: CoarseConfig) -> CoarseMethod:
     return partial(saliency, max_side_px=config.max_side_px)
 
 
-METHODS: dict[str, Callable[[CoarseConfig], CoarseMethod]] = {"saliency": _saliency_from, "box": _box_from}
+def _student_from(config: CoarseConfig) -> CoarseMethod:
+    from coarse2fine.coarse.student import Student
+
+    assert config.student_weights is not None
+    return Student.load(config.student_weights)
+
+
+METHODS: dict[str, Callable[[CoarseConfig], CoarseMethod]] = {
+    "saliency": _saliency_from,
+    "box": _box_from,
+    "student": _student_from,
+}

@@ -1,0 +1,62 @@
+"""``coarse2fine student``: soft masks become a small network that finds foreground in any photo."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from coarse2fine.cli.settings import parse_settings
+from coarse2fine.config import StudentConfig
+from coarse2fine.errors import ConfigError
+
+USAGE = """usage: coarse2fine student train --frames DIR --masks DIR --out FILE ...
+
+  train     learn from a teacher's soft masks, and further generations from new photos
+
+coarse2fine student train --help tells all."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, train, tell."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)  # noqa: T201
+        return
+    if arguments[0] != "train":
+        raise ConfigError(f"coarse2fine student can 'train' and nothing else, found '{arguments[0]}'.")
+    parse_settings(train, arguments[1:], "student train")
+
+
+def train(
+    frames: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    masks: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")],
+    photos: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="PHOTOS")] = (),
+    settings: Annotated[StudentConfig, tyro.conf.arg(name="")] = StudentConfig(),  # noqa: B008 - frozen
+    quiet: bool = False,
+) -> None:
+    """Train a student: a small network that finds the foreground of any photo, without a label or a true mask.
+
+    FILE holds the weights and all that rebuilds the network. Everything else goes to the folder FILE without its
+    ending; the same command goes on where it was stopped.
+
+    Like this:
+      coarse2fine teacher videos --out taught
+      coarse2fine student train --frames videos --masks taught/masks --out student.safetensors
+      coarse2fine student train --frames videos --masks taught/masks --photos photos --generations.number 3 --out
+        student.safetensors
+      coarse2fine coarse photos --out masks --method student --student-weights student.safetensors
+
+    Args:
+        frames: The frames that the teacher saw.
+        masks: Their soft masks; frames that selection.csv (here or one folder up) does not keep are left out.
+        out: The student, a .safetensors file.
+        photos: New photos, without labels, for generations after the first; may be given again.
+        settings: Network, training, generations.
+        quiet: Print only warnings and errors.
+    """
+    from coarse2fine.console import Console
+    from coarse2fine.generations import train_student
+    from coarse2fine.stages import Crew
+
+    train_student(frames, masks, out, settings, photos, Crew(console=Console(quiet)))

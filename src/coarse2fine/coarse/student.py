@@ -1,0 +1,178 @@
+"""A trained student: soft foreground masks of photos, from a weights file that carries what rebuilds the network.
+
+Source: Croitoru, Bogolin, Leordeanu, ICCV 2017 and IJCV 2019; see `coarse2fine.networks.student`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from coarse2fine.config import StudentNetworkConfig, explain
+from coarse2fine.data.photos import read_image
+from coarse2fine.errors import DataError
+from coarse2fine.hardware import pick_device, pick_dtype
+from coarse2fine.masks import resize_soft
+from coarse2fine.networks.student import build_student
+from coarse2fine.parallel import World, map_threads
+from coarse2fine.store import write_atomically
+from coarse2fine.types import Image, SoftMask
+
+SETTINGS_KEY = "coarse2fine.student"
+"""Where the file's metadata say how its network is built."""
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Student:
+    """A network that has learnt what foreground looks like.
+
+    Attributes:
+        network: Takes RGB, 0 to 1, shape (N, 3, S, S); gives soft masks, shape (N, s, s).
+        config: How it is built.
+    """
+
+    network: nn.Module
+    config: StudentNetworkConfig
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Student":
+        """Load a student from a file that :meth:`save` wrote.
+
+        Raises:
+            DataError: The file is missing, damaged, or holds something else.
+        """
+        settings, tensors = _read_file(Path(path))
+        config = _read_settings(settings, Path(path))
+        network = build_student(config)
+        try:
+            network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()[-1].strip()
+            raise DataError(f"The student {path} must hold the weights that its settings describe: {first}") from error
+        return cls(network, config).ready()
+
+    def save(self, path: Path, notes: Mapping[str, object] | None = None, half: bool = False) -> None:
+        """Write weights and settings into one safetensors file.
+
+        Args:
+            path: The file.
+            notes: What else its metadata tell, such as what it was trained on.
+            half: Floating-point numbers of 16 bits: half the size.
+        """
+        tensors = {name: _pack(tensor, half) for name, tensor in self.network.state_dict().items()}
+        told = {"network": self.config.model_dump(mode="json"), "notes": dict(notes or {})}
+        with write_atomically(path) as file:  # one key: safetensors puts several in any order
+            file.write(save(tensors, {SETTINGS_KEY: json.dumps(told, sort_keys=True)}))
+
+    def ready(self, device: torch.device | None = None) -> "Student":
+        """The same student on ``device`` (default: the GPU if there is one), in evaluation mode."""
+        network = self.network.to(device or pick_device()).to(memory_format=torch.channels_last).eval()
+        return Student(network, self.config)
+
+    def __call__(self, image: Image) -> SoftMask:
+        """How likely each pixel of a photo is foreground, shape (H, W)."""
+        return resize_soft(self.find([self.view(image)])[0], *image.shape[:2])
+
+    def view(self, image: Image) -> Image:
+        """A photo as the student sees it: squashed to a square."""
+        side = self.config.input_px
+        shrinks = min(image.shape[:2]) > side
+        squashed: Image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return squashed
+
+    @torch.inference_mode()
+    def find(self, views: Sequence[Image]) -> list[SoftMask]:
+        """Soft masks of a batch, shape (s, s) each: the mean of those of the photo and of its mirror image.
+
+        Args:
+            views: What :meth:`view` made of each photo.
+        """
+        device = next(self.network.parameters()).device
+        images = torch.from_numpy(np.stack(views)).to(device).permute(0, 3, 1, 2).float() / 255
+        dtype = pick_dtype("auto", device)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            soft = (self._look(images) + self._look(images.flip(-1)).flip(-1)) / 2
+        found: list[SoftMask] = list(soft.clamp(0, 1).cpu().numpy())
+        return found
+
+    def _look(self, images: Tensor) -> Tensor:
+        soft: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        return soft.float()
+
+
+def find_in_files(
+    student: Student,
+    paths: Sequence[Path],
+    threads: int,
+    world: World = World(),  # noqa: B008 - frozen
+    wanted: Callable[[int], bool] = lambda _index: True,
+    batch: int = BATCH,
+) -> Iterator[tuple[int, SoftMask]]:
+    """Find the foreground of photos in files, decoding ahead; memory does not grow with their number.
+
+    Batches are planned over all photos and only then shared out and left out, so that a photo's mask depends neither
+    on the number of processes nor on what an earlier run has done.
+
+    Args:
+        student: Finds it.
+        paths: The photos.
+        threads: Photos decoded at the same time.
+        world: Each process takes its share of the batches.
+        wanted: By index into ``paths``; a batch that holds no wanted photo is left out.
+        batch: Photos per step.
+
+    Yields:
+        Index into ``paths`` and soft mask, shape (s, s).
+
+    Raises:
+        DataError: A photo cannot be read.
+    """
+    reach_px = 2 * student.config.input_px
+    plan = [range(first, min(first + batch, len(paths))) for first in range(0, len(paths), batch)]
+    todo = [indices for indices in world.share(plan) if any(map(wanted, indices))]
+
+    def load(indices: range) -> tuple[range, list[Image]]:
+        return indices, [student.view(read_image(paths[index], at_least_px=reach_px)) for index in indices]
+
+    for indices, views in map_threads(load, todo, threads):
+        yield from zip(indices, student.find(views), strict=True)
+
+
+def _pack(tensor: Tensor, half: bool) -> Tensor:
+    packed = tensor.half() if half and tensor.is_floating_point() else tensor
+    return packed.contiguous().cpu()
+
+
+def _read_file(path: Path) -> tuple[str | None, dict[str, Tensor]]:
+    if not path.is_file():
+        raise DataError(f"There is no student {path}; train one with 'coarse2fine student train'.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names: list[str] = list(file.keys())
+            return (file.metadata() or {}).get(SETTINGS_KEY), {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"The student {path} must be a readable safetensors file: {error}.") from error
+
+
+def _read_settings(settings: str | None, path: Path) -> StudentNetworkConfig:
+    if settings is None:
+        raise DataError(
+            f"{path} must be a student made by 'coarse2fine student train', but its metadata name no network; weights "
+            "of other networks do not fit here."
+        )
+    try:
+        return StudentNetworkConfig.model_validate(json.loads(settings)["network"])
+    except ValidationError as error:
+        raise DataError(f"The student {path} was made by another version of coarse2fine: {explain(error)}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"The student {path} was made by another version of coarse2fine ({error!r}).") from error

@@ -1,0 +1,268 @@
+"""From a teacher's soft masks to a student, and from its masks on new photos to the next generation.
+
+Every step is a stage in the folder beside the student's file, so that the same command goes on where it stopped.
+
+Source: Croitoru, Bogolin, Leordeanu, ICCV 2017 (first generation) and IJCV 2019, section 3 (the next ones).
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from coarse2fine.coarse.selection import score_mask, select
+from coarse2fine.coarse.student import Student, find_in_files
+from coarse2fine.config import EnhanceConfig, StudentConfig
+from coarse2fine.data import list_photos, read_image
+from coarse2fine.dependencies import describe_given, describe_photos
+from coarse2fine.enhance.grabcut import grabcut_with_note
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.evaluation import pair_by_name
+from coarse2fine.inference import load_weights, save_weights
+from coarse2fine.masks import resize_soft
+from coarse2fine.networks.student import EvalSegNet, build_student
+from coarse2fine.parallel import map_threads
+from coarse2fine.prediction import name_below_common_folder
+from coarse2fine.seeds import seed_of
+from coarse2fine.stages import Crew, run_stage
+from coarse2fine.store import Stage, hold_folder, mask_path, read_json, read_soft, write_json, write_soft
+from coarse2fine.teaching import Lesson, teach, teach_judge
+from coarse2fine.types import Photo, SoftMask
+
+SELECTION = "selection.csv"
+"""The teacher's table of frames: which are kept."""
+
+
+def train_student(
+    frames: Path | str,
+    masks: Path | str,
+    out: Path | str,
+    config: StudentConfig | None = None,
+    photos: Sequence[Path | str] = (),
+    crew: Crew | None = None,
+) -> Student:
+    """Train a student on a teacher's soft masks, and further generations on new photos.
+
+    Args:
+        frames: Folder of the frames or photos that the teacher saw.
+        masks: Folder of their soft masks, grey PNGs of the same names; where it or the folder around it holds the
+            teacher's ``selection.csv``, only frames kept there teach.
+        out: The student's file, ``.safetensors``; everything else goes to the folder of the same name without ending.
+        config: Every setting.
+        photos: Files, folders, glob patterns: new photos without labels, needed for more than one generation.
+        crew: Who works.
+
+    Returns:
+        The student of the last generation.
+
+    Raises:
+        ConfigError: Further generations have no photos.
+        DataError: Frames, masks or photos cannot be used, or the folder holds something else.
+    """
+    config, crew, out = config or StudentConfig(), crew or Crew(), Path(out)
+    _check(out, config, photos)
+    first = find_kept(Path(frames), Path(masks))
+    folder = out.with_suffix("")
+    new = _name_photos(photos, folder) if config.generations.number > 1 else []
+    with hold_folder(folder):
+        student = _Generations(folder, config, crew, new).go(first, Path(masks))
+        student.save(out, {"generations": config.generations.number, "settings": config.model_dump(mode="json")})
+    crew.console.say(f"student: {out}", style="green")
+    return student
+
+
+def find_kept(frames: Path, masks: Path) -> list[Photo]:
+    """The frames that teach: those with a mask, of which the teacher's selection keeps its best."""
+    pairs = pair_by_name(list_photos([frames]), frames, masks)
+    found = [Photo(frame, mask.relative_to(masks).with_suffix("").as_posix(), 1) for frame, mask in pairs]
+    table = next((path for path in (masks / SELECTION, masks.parent / SELECTION) if path.is_file()), None)
+    if table is None:
+        return found
+    with table.open(encoding="utf-8", newline="") as file:
+        kept = {row["frame"] for row in csv.DictReader(file) if row["kept"] == "1"}
+    chosen = [photo for photo in found if photo.name in kept]
+    if not chosen:
+        raise DataError(f"{table} must keep at least one frame of {masks}, but keeps none of its {len(found)} masks.")
+    return chosen
+
+
+def _check(out: Path, config: StudentConfig, photos: Sequence[Path | str]) -> None:
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"The student's file must end in .safetensors, found {out}.")
+    if config.generations.number > 1 and not photos:
+        raise ConfigError(
+            f"{config.generations.number} generations need new photos to find masks for: add --photos, or set "
+            "generations.number to 1."
+        )
+
+
+def _name_photos(photos: Sequence[Path | str], folder: Path) -> list[Photo]:
+    paths = list_photos(photos, apart_from=folder)
+    return [Photo(path, name, 1) for path, name in zip(paths, name_below_common_folder(paths), strict=True)]
+
+
+@dataclass(frozen=True)
+class _Generations:
+    """One training: its folder, settings, who works, and the new photos."""
+
+    folder: Path
+    config: StudentConfig
+    crew: Crew
+    photos: Sequence[Photo]
+
+    def go(self, frames: Sequence[Photo], masks: Path) -> Student:
+        key = f"{describe_photos(frames)} {describe_given(frames, masks)}"
+        lesson = self.plan(1, frames, masks)
+        student, key = self.train(1, lesson, key)
+        for number in range(2, self.config.generations.number + 1):
+            lesson, key = self.prepare(number, student, lesson, key)
+            student, key = self.train(number, lesson, key)
+        return student
+
+    def place(self, number: int) -> Path:
+        return self.folder / f"generation-{number}"
+
+    def plan(self, number: int, photos: Sequence[Photo], masks: Path) -> Lesson:
+        config, title = self.config, f"generation {number}: training"
+        seed, folder = seed_of(config.seed, number), self.place(number) / "training"
+        return Lesson(photos, masks, config.train, config.network.input_px, seed, folder, title)
+
+    def train(self, number: int, lesson: Lesson, key: str) -> tuple[Student, str]:
+        settings = self.settings("network", "train")
+        stage = Stage(lesson.folder, lesson.title, settings, (key,))
+        torch.manual_seed(seed_of(self.config.seed, number, 0))
+        network, path = build_student(self.config.network), self.place(number) / "student.safetensors"
+
+        def work() -> dict[str, object]:
+            loss = teach(network, lesson, self.crew.world, self.crew.console)
+            Student(network, self.config.network).save(path)
+            return {"loss": round(loss, 6), "photos": len(lesson.photos)}
+
+        run_stage(stage, self.crew, work)
+        return Student.load(path), stage.key
+
+    def prepare(self, number: int, student: Student, before: Lesson, key: str) -> tuple[Lesson, str]:
+        """What generation ``number`` learns from: the masks of ``student`` on the new photos, the best of them."""
+        soft = self.find_masks(number, student, key)
+        scores = self.judge(number, student, before, soft)
+        share = 1.0 if self.config.generations.selector == "none" else self.config.generations.keep_share
+        kept = select([scores[photo.name] for photo in self.photos], share)
+        photos = [photo for photo, stays in zip(self.photos, kept, strict=True) if stays]
+        if not photos:
+            raise DataError(f"Generation {number} has nothing to learn from: all masks of the one before are empty.")
+        masks = self.enhance(number, soft) if self.config.generations.enhance else soft
+        choice = self.settings("generations") | {"generations.number": None}
+        stage = Stage(self.place(number), "", choice, (masks.key,))
+        return self.plan(number, photos, masks.folder), stage.key
+
+    def find_masks(self, number: int, student: Student, key: str) -> Stage:
+        stage = Stage(
+            self.place(number) / "soft",
+            f"generation {number}: soft masks",
+            {"photos": describe_photos(self.photos)},
+            (key,),
+        )
+
+        def work() -> None:
+            missing = {photo.name for photo in self.photos if not mask_path(stage.folder, photo.name).exists()}
+            paths = [photo.path for photo in self.photos]
+            found = find_in_files(
+                student,
+                paths,
+                self.crew.threads,
+                self.crew.world,
+                lambda index: self.photos[index].name in missing,
+            )
+            for index, soft in self.crew.console.track(found, len(paths), stage.title, len(paths) - len(missing)):
+                write_soft(mask_path(stage.folder, self.photos[index].name), soft)
+
+        run_stage(stage, self.crew, work)
+        return stage
+
+    def judge(self, number: int, student: Student, before: Lesson, soft: Stage) -> Mapping[str, float]:
+        """How good each soft mask is, by its photo's name; 0 where nothing of it is likelier than not."""
+        selector = self.config.generations.selector
+        folder = self.place(number) / "judge"
+        stage = Stage(folder, f"generation {number}: selection", {"selector": selector}, (soft.key,))
+
+        def work() -> dict[str, object]:
+            scores = self.score(student, before, soft, folder, number) if selector == "evalseg" else self.average(soft)
+            write_json(folder / "scores.json", scores)
+            return {"mean": round(float(np.mean(list(scores.values()))), 4)}
+
+        run_stage(stage, self.crew, work)
+        scores: dict[str, float] = read_json(folder / "scores.json")
+        return scores
+
+    def average(self, soft: Stage) -> dict[str, float]:
+        masks = map_threads(lambda photo: read_soft(mask_path(soft.folder, photo.name)), self.photos, self.crew.threads)
+        return {photo.name: score_mask(mask) * is_seen(mask) for photo, mask in zip(self.photos, masks, strict=True)}
+
+    def score(self, student: Student, before: Lesson, soft: Stage, folder: Path, number: int) -> dict[str, float]:
+        torch.manual_seed(seed_of(self.config.seed, number, 1))
+        judge = EvalSegNet()
+        title = f"generation {number}: training of EvalSeg-Net"
+        teach_judge(
+            judge, student.network, replace(before, folder=folder, title=title), self.crew.world, self.crew.console
+        )
+        save_weights(judge, folder / "evalseg.safetensors")
+        load_weights(judge, folder / "evalseg.safetensors")
+        return score_photos(judge, student, self.photos, soft.folder, self.crew)
+
+    def enhance(self, number: int, soft: Stage) -> Stage:
+        folder, title = self.place(number) / "enhanced", f"generation {number}: GrabCut"
+        stage = Stage(folder, title, {"enhance": EnhanceConfig().model_dump(mode="json")}, (soft.key,))
+
+        def make(photo: Photo) -> None:
+            if not mask_path(folder, photo.name).exists():
+                write_soft(mask_path(folder, photo.name), snap(photo, mask_path(soft.folder, photo.name)))
+
+        def work() -> None:
+            done = map_threads(make, self.photos, self.crew.threads)
+            for _ in self.crew.console.track(done, len(self.photos), title):
+                pass
+
+        run_stage(stage, self.crew, work)
+        return stage
+
+    def settings(self, *parts: str) -> dict[str, Any]:
+        plain = self.config.model_dump(mode="json", include=set(parts))
+        chosen = {f"{part}.{name}": value for part in parts for name, value in plain[part].items()}
+        return chosen | {"seed": self.config.seed}
+
+
+def is_seen(soft: SoftMask) -> bool:
+    """Whether a soft mask shows anything: some of it is likelier than not."""
+    return bool((soft > 0.5).any())
+
+
+def snap(photo: Photo, soft_path: Path) -> SoftMask:
+    """A soft mask snapped to its photo by GrabCut from its scores: 0 or 1, shape (H, W)."""
+    image, soft = read_image(photo.path), read_soft(soft_path)
+    rough = (resize_soft(soft, *image.shape[:2]) > 0.5).astype(np.uint8)
+    return grabcut_with_note(image, rough, EnhanceConfig(), "scores", 0, soft).mask.astype(np.float32)
+
+
+@torch.inference_mode()
+def score_photos(
+    judge: EvalSegNet, student: Student, photos: Sequence[Photo], masks: Path, crew: Crew
+) -> dict[str, float]:
+    """The judge's scores of soft masks, 0 to 1, by their photos' names."""
+    judge.eval()
+    device = next(student.network.parameters()).device
+    judge.to(device)
+
+    def load(photo: Photo) -> tuple[Photo, torch.Tensor, torch.Tensor]:
+        view = student.view(read_image(photo.path, at_least_px=2 * student.config.input_px))
+        soft = read_soft(mask_path(masks, photo.name))
+        return photo, torch.from_numpy(view).permute(2, 0, 1).float()[None] / 255, torch.from_numpy(soft)[None]
+
+    loaded = map_threads(load, photos, crew.threads)
+    return {
+        photo.name: float(judge(view.to(device), soft.to(device))) * is_seen(soft.numpy())
+        for photo, view, soft in loaded
+    }

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from coarse2fine.coarse import coarse_from
+from coarse2fine.coarse.student import SETTINGS_KEY, Student, find_in_files
+from coarse2fine.config import CoarseConfig, StudentNetworkConfig
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.networks.student import build_student
+from coarse2fine.parallel import World
+
+CONFIG = StudentNetworkConfig(width=0.1, input_px=32)
+
+
+def new_student() -> Student:
+    torch.manual_seed(3)
+    return Student(build_student(CONFIG), CONFIG).ready()
+
+
+class Redness(nn.Module):
+    """Foreground is what is red."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.none = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(images[:, 0] - images[:, 1], 2)
+
+
+def image(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_student__comes_back_from_its_file(tmp_path, half):
+    student, photo = new_student(), image(30, 50)
+    student.save(tmp_path / "s.safetensors", {"frames": 7}, half)
+    back = Student.load(tmp_path / "s.safetensors")
+    assert back.config == CONFIG
+    np.testing.assert_allclose(back(photo), student(photo), atol=0.01 if half else 1e-7)
+    assert (load_file(tmp_path / "s.safetensors")["head.weight"].dtype == torch.float16) == half
+
+
+def test_student__knows_red_in_photos_of_any_shape():
+    student = Student(Redness(), CONFIG).ready()
+    for height, width in ((20, 90), (300, 40), (8, 8)):
+        photo = np.zeros((height, width, 3), np.uint8)
+        photo[:, : width // 2, 0] = 255
+        soft = student(photo)
+        assert soft.shape == (height, width) and soft.dtype == np.float32
+        assert soft[:, : width // 4].min() > 0.95 and soft[:, -width // 4 :].max() < 0.05
+
+
+def test_student__a_photo_and_its_mirror_get_mirrored_masks():
+    student, photo = new_student(), image(40, 40)
+    np.testing.assert_allclose(student(photo[:, ::-1])[:, ::-1], student(photo), atol=0.02)
+
+
+def test_find_in_files__as_one_by_one_whoever_does_it(tmp_path):
+    student, paths = new_student(), []
+    for index in range(7):
+        paths.append(tmp_path / f"{index}.png")
+        Image.fromarray(image(20 + index, 40, index)).save(paths[-1])
+    found = dict(find_in_files(student, paths, threads=2, batch=3))
+    assert list(found) == list(range(7))
+    shared = [dict(find_in_files(student, paths, 1, World(rank, 2), batch=3)) for rank in (0, 1)]
+    assert set(shared[0]) == {0, 1, 2, 6} and set(shared[1]) == {3, 4, 5}
+    for index, soft in {**shared[0], **shared[1]}.items():
+        assert (soft == found[index]).all()
+    late = dict(find_in_files(student, paths, 1, wanted=lambda index: index == 4, batch=3))
+    assert set(late) == {3, 4, 5} and (late[4] == found[4]).all()
+
+
+def write_with(path, tensors, settings: str | None) -> None:
+    save_file(tensors, path, None if settings is None else {SETTINGS_KEY: settings})
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda path: None, "There is no student"),
+        (lambda path: path.write_bytes(b"nothing"), "must be a readable safetensors file"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, None), "its metadata name no network"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, "{}"), "another version"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, '{"network": {"depth": 3}}'), "another version"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, '{"network": {}}'), "must hold the weights"),
+    ],
+)
+def test_student__refuses_what_is_none(tmp_path, make, said):
+    path = tmp_path / "s.safetensors"
+    make(path)
+    with pytest.raises(DataError, match=said):
+        coarse_from(CoarseConfig(method="student", student_weights=path))
+
+
+def test_student__must_be_named():
+    with pytest.raises(ConfigError, match="needs coarse.student_weights"):
+        CoarseConfig(method="student")
