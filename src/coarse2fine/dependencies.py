@@ -9,14 +9,23 @@ from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, RefineCon
 from coarse2fine.store import hash_of, mask_path
 from coarse2fine.types import Photo
 
-_COARSE = {"saliency": ("threshold", "max_side_px"), "box": ("box_share",), "folder": ("folder",)}
+_FEATURES = ("features_model", "features_weights", "features_side_px", "features_pieces")
+_COARSE = {
+    "saliency": ("threshold", "max_side_px"),
+    "box": ("box_share",),
+    "features": ("threshold", *_FEATURES),
+    "folder": ("folder",),
+}
 _GRABCUT = {"box": ("box",), "mask": ("band_share",), "scores": ("certain_share", "score_weight")}
 _TRAINING_APART = ("epochs", "loader_workers", "checkpoint_photos")
 
 
 def coarse_settings(config: CoarseConfig) -> dict[str, Any]:
     """Settings that decide the coarse masks."""
-    return _pick(config, "coarse", ("method", *_COARSE[config.method]))
+    chosen = _pick(config, "coarse", ("method", *_COARSE[config.method]))
+    if config.method == "features":
+        chosen["coarse.features_weights"] = _describe_weights(config.features_weights)
+    return chosen
 
 
 def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str, Any]:
@@ -66,7 +75,7 @@ def describe_given(photos: Sequence[Photo], folder: Path) -> str:
 
 def _describe_weights(given: str) -> str:
     """Weights by content, so that a moved file stays the same and a changed one does not."""
-    path = Path(given)
+    path = Path(given).expanduser()
     if not path.is_file():
         return given
     with path.open("rb") as file:
