@@ -37,9 +37,14 @@ def weights(tmp_path_factory):
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config(weights):
     return CoarseConfig(method="features", features_model=TINY, features_weights=str(weights), features_side_px=160)
+
+
+@pytest.fixture(scope="module")
+def method(config):
+    return coarse_from(config)
 
 
 def draw_disc(height=120, width=160, seed=0):
@@ -188,10 +193,18 @@ def test_cut_photo__flat_photo_is_empty_whatever_its_keys(level):
     assert cut_photo(photo, place, patch_px=8, side_px=80).any()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_features__even_random_weights_find_a_disc_of_strong_colour(method, seed):
+    photo, truth = draw_disc(240, 320, seed)
+    soft = method(photo)
+    assert iou(binarise(soft, 0.5), truth) > 0.7 > iou(np.ones_like(truth), truth)
+    assert iou(binarise(soft, "otsu"), truth) > 0.7
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 300), (300, 1), (37, 41), (200, 90)])
-def test_features__any_shape_gives_finite_values(config, shape):
+def test_features__any_shape_gives_finite_values(method, shape):
     photo = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    soft = coarse_from(config)(photo)
+    soft = method(photo)
     assert (soft.shape, soft.dtype) == (shape, np.float32)
     assert np.isfinite(soft).all()
     assert 0 <= soft.min() <= soft.max() <= 1
