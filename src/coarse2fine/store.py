@@ -332,13 +332,15 @@ def hold_folder(folder: Path, patience: float = SECONDS_TO_DIE) -> Iterator[None
 def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     """Make a folder of masks ready, or go on with one that was begun with the same settings.
 
+    A folder in which nothing was made yet, such as by a run that lacked its weights, may be begun anew with others.
+
     Raises:
         DataError: The folder holds masks made with other settings, or files of something else.
     """
     path = folder / "settings.json"
     if path.exists():
         before = read_json(path)
-        if before != settings:
+        if before != settings and _holds_files(folder, apart_from=path):
             raise DataError(
                 f"{folder} holds masks made with other settings ({explain_change(before, settings)}); "
                 "choose another --out, or remove them."
@@ -348,8 +350,8 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     write_json(path, dict(settings))
 
 
-def _holds_files(folder: Path) -> bool:
-    return folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
+def _holds_files(folder: Path, apart_from: Path | None = None) -> bool:
+    return folder.exists() and any(path != apart_from and not path.name.startswith(".") for path in folder.iterdir())
 
 
 def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
