@@ -27,7 +27,7 @@ from coarse2fine.pixel_limit import lift_pixel_limit
 from coarse2fine.types import Mask, SoftMask
 
 SECONDS_TO_DIE = 15  # of the loader processes of a killed run, which hold its lock for as long as they live
-VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "opencv-python-headless", "numba", "numpy")
+VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "timm", "opencv-python-headless", "numba", "numpy")
 
 
 @contextmanager

@@ -29,7 +29,7 @@ SIMILAR = 0.2  # tau: patches whose keys are more alike than this, in cosine, ar
 WEAK_EDGE = 1e-5  # weight of all other edges, so that the graph is connected
 
 MAX_PATCHES = 4096
-"""So many take 0.6 GB and 14 s of a core per photo; memory grows with the square of their number, time with its cube."""
+"""So many take 0.6 GB and 14 s of a core per photo; memory grows with their square, time with their cube."""
 
 FLAT_LEVELS = 2
 """A photo whose channels all span at most this many of 256 levels is flat: its keys would only tell places apart."""
