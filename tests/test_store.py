@@ -148,7 +148,9 @@ def test_stage__does_not_touch_a_folder_of_something_else(tmp_path):
 
 def test_claim_folder__goes_on_with_the_same_settings_only(tmp_path):
     folder = tmp_path / "masks"
-    claim_folder(folder, {"method": "box"})
+    claim_folder(folder, {"method": "magic"})
+    claim_folder(folder, {"method": "box"})  # nothing was made yet
+    (folder / "class").mkdir()
     claim_folder(folder, {"method": "box"})
     with pytest.raises(DataError, match="made with other settings .method box -> saliency."):
         claim_folder(folder, {"method": "saliency"})

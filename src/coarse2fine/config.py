@@ -23,6 +23,8 @@ Start = Literal["box", "mask", "scores"]
 
 RECIPES = ("paper", "small", "demo")
 
+_NOT_DINO = ("dinov2", "dinov3", "clip", "siglip")  # in names of architectures
+
 
 class Settings(BaseModel):
     """Frozen settings that refuse unknown keys."""
@@ -33,10 +35,10 @@ class Settings(BaseModel):
 class CoarseConfig(Settings):
     """Stage 1: where the foreground of a photo probably is, without labels."""
 
-    method: Literal["saliency", "box", "student", "folder"] = Field(
+    method: Literal["saliency", "box", "student", "features", "folder"] = Field(
         "saliency",
         description="saliency: robust background detection; box: centred prior; student: a network that learnt without "
-        "labels; folder: masks you have",
+        "labels; features: spectral cut of DINO's features (never measured here); folder: masks you have",
     )
     box_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8, description="box: share of the photo's width and of its height that the centred box spans"
@@ -51,6 +53,20 @@ class CoarseConfig(Settings):
         "otsu", description="soft mask to binary: a number, or Otsu's threshold per photo (the paper is silent)"
     )
     max_side_px: PositiveInt = Field(320, description="saliency: longer side at which it is computed")
+    features_model: str = Field(
+        "vit_small_patch16_224.dino",
+        description="features: a vision transformer of timm trained by DINO (v1): vit_small or vit_base, patch16 or "
+        "patch8, tag .dino; the cut is known to fail on DINOv2, DINOv3, CLIP and networks trained with labels",
+    )
+    features_weights: str = Field(
+        "pretrained", description="features: pretrained (from timm's hub), or a safetensors file in timm's names"
+    )
+    features_side_px: PositiveInt = Field(
+        480, description="features: longer side to which photos are brought; memory grows with its fourth power"
+    )
+    features_pieces: Literal["seed", "all"] = Field(
+        "seed", description="features: only the piece with the likeliest patch (TokenCut), or all foreground"
+    )
 
     @model_validator(mode="after")
     def _folder_is_named(self) -> Self:
@@ -63,6 +79,17 @@ class CoarseConfig(Settings):
         if self.method == "student" and self.student_weights is None:
             raise ConfigError(
                 "coarse.method = student needs coarse.student_weights, a file made by 'coarse2fine student train'."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _features_are_of_dino(self) -> Self:
+        if self.method == "features" and not _is_dino(self.features_model, self.features_weights):
+            raise ConfigError(
+                "coarse.features_model must be a network trained by DINO, the first version: the cut is known to fail "
+                f"on others; found '{self.features_model}'. Choose vit_small_patch16_224.dino, or name an "
+                "architecture without a tag (vit_small_patch16_224) and, in coarse.features_weights, the file of one "
+                "that you trained by DINO."
             )
         return self
 
@@ -368,6 +395,14 @@ def explain(error: ValidationError) -> str:
 def dump_config(config: Settings) -> str:
     """TOML text from which :func:`parse_config` makes the same settings again; settings that are none are left out."""
     return tomli_w.dumps(_without_none(config.model_dump(mode="json")))
+
+
+def _is_dino(model: str, weights: str) -> bool:
+    """Whether timm's name says that a network was trained by DINO (v1), or leaves it to the file of its weights."""
+    architecture, _, tag = model.partition(".")
+    if any(other in architecture for other in _NOT_DINO):
+        return False
+    return tag == "dino" or (not tag and weights != "pretrained")
 
 
 def _explain_one(detail: dict[str, Any]) -> str:

@@ -9,10 +9,12 @@ from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, RefineCon
 from coarse2fine.store import hash_of, mask_path
 from coarse2fine.types import Photo
 
+_FEATURES = ("features_model", "features_weights", "features_side_px", "features_pieces")
 _COARSE = {
     "saliency": ("threshold", "max_side_px"),
     "box": ("box_share",),
     "student": ("threshold",),
+    "features": ("threshold", *_FEATURES),
     "folder": ("folder",),
 }
 _GRABCUT = {"box": ("box",), "mask": ("band_share",), "scores": ("certain_share", "score_weight")}
@@ -24,6 +26,8 @@ def coarse_settings(config: CoarseConfig, keeps_scores: bool = False) -> dict[st
     chosen = _pick(config, "coarse", ("method", *_COARSE[config.method]))
     if config.method == "student":
         chosen["coarse.student_weights"] = _describe_weights(str(config.student_weights))
+    if config.method == "features":
+        chosen["coarse.features_weights"] = _describe_weights(config.features_weights)
     return chosen | ({"scores": "kept"} if keeps_scores else {})
 
 
@@ -74,7 +78,7 @@ def describe_given(photos: Sequence[Photo], folder: Path) -> str:
 
 def _describe_weights(given: str) -> str:
     """Weights by content, so that a moved file stays the same and a changed one does not."""
-    path = Path(given)
+    path = Path(given).expanduser()
     if not path.is_file():
         return given
     with path.open("rb") as file:

@@ -27,7 +27,7 @@ from coarse2fine.pixel_limit import lift_pixel_limit
 from coarse2fine.types import Mask, SoftMask
 
 SECONDS_TO_DIE = 15  # of the loader processes of a killed run, which hold its lock for as long as they live
-VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "opencv-python-headless", "numba", "numpy")
+VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "timm", "opencv-python-headless", "numba", "numpy")
 
 
 @contextmanager
@@ -332,13 +332,15 @@ def hold_folder(folder: Path, patience: float = SECONDS_TO_DIE) -> Iterator[None
 def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     """Make a folder of masks ready, or go on with one that was begun with the same settings.
 
+    A folder in which nothing was made yet, such as by a run that lacked its weights, may be begun anew with others.
+
     Raises:
         DataError: The folder holds masks made with other settings, or files of something else.
     """
     path = folder / "settings.json"
     if path.exists():
         before = read_json(path)
-        if before != settings:
+        if before != settings and _holds_files(folder, apart_from=path):
             raise DataError(
                 f"{folder} holds masks made with other settings ({explain_change(before, settings)}); "
                 "choose another --out, or remove them."
@@ -348,8 +350,8 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     write_json(path, dict(settings))
 
 
-def _holds_files(folder: Path) -> bool:
-    return folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
+def _holds_files(folder: Path, apart_from: Path | None = None) -> bool:
+    return folder.exists() and any(path != apart_from and not path.name.startswith(".") for path in folder.iterdir())
 
 
 def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

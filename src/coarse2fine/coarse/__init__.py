@@ -8,6 +8,7 @@ import numpy as np
 from skimage.filters import threshold_otsu
 
 from coarse2fine.coarse.box import centred_box
+from coarse2fine.coarse.features import features_from
 from coarse2fine.coarse.saliency import saliency
 from coarse2fine.config import CoarseConfig
 from coarse2fine.errors import ConfigError
@@ -26,7 +27,8 @@ def coarse_from(config: CoarseConfig) -> CoarseMethod:
         A call from photo to soft mask of the same height and width.
 
     Raises:
-        ConfigError: ``method`` is ``folder``: such masks are read, not computed.
+        ConfigError: ``method`` is ``folder``: such masks are read, not computed. Or it is ``features``, and its network
+            cannot be had.
     """
     if config.method not in METHODS:
         raise ConfigError(
@@ -85,4 +87,5 @@ METHODS: dict[str, Callable[[CoarseConfig], CoarseMethod]] = {
     "saliency": _saliency_from,
     "box": _box_from,
     "student": _student_from,
+    "features": features_from,
 }

@@ -9,11 +9,10 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 from huggingface_hub import hf_hub_download
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from coarse2fine.errors import ConfigError
+from coarse2fine.networks.weights import check_fit, find_weights, read_weights
 
 Triple: TypeAlias = tuple[float, float, float]
 
@@ -46,7 +45,7 @@ def build_encoder(name: str, output_stride: int, weights: str) -> nn.Module:
     if weights == "imagenet":
         _load_weights(encoder, name, _fetch_imagenet_weights(known_name))
     elif weights != "none":
-        _load_weights(encoder, name, _find_weights(weights))
+        _load_weights(encoder, name, find_weights(weights, "network.encoder_weights", "imagenet, none"))
     return encoder
 
 
@@ -151,31 +150,12 @@ def _find_imagenet_source(known_name: str) -> tuple[str, str | None] | None:
     return (source["repo_id"], source["revision"]) if source else None
 
 
-def _find_weights(weights: str) -> Path:
-    path = Path(weights).expanduser()
-    if path.suffix != ".safetensors":
-        raise ConfigError(f"network.encoder_weights must be imagenet, none or a .safetensors file, found '{weights}'.")
-    if not path.is_file():
-        raise ConfigError(f"The weights file {path} does not exist; set network.encoder_weights to one that does.")
-    return path
-
-
 def _load_weights(encoder: nn.Module, name: str, path: Path) -> None:
     """Copy every tensor of ``encoder`` from ``path``; the file may hold more only in modules the encoder lacks."""
-    try:
-        stored = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f"The weights file {path} must be a readable safetensors file: {error}.") from error
+    stored = read_weights(path)
     wanted = encoder.state_dict()
     found = _rename(stored, wanted)
-    misfits = [key for key in {**wanted, **found} if _describe(wanted, key) != _describe(found, key)]
-    if misfits:
-        first = misfits[0]
-        raise ConfigError(
-            f"{path} must hold the weights of the encoder '{name}': "
-            f"{len(wanted) - len(wanted.keys() & misfits)} of its {len(wanted)} tensors fit, but '{first}' must be "
-            f"{_describe(wanted, first)}, found {_describe(found, first)}; name the file of this very encoder."
-        )
+    check_fit(wanted, found, name, path)
     nn.Module.load_state_dict(encoder, found)  # some encoders' own method renames keys once more
 
 
@@ -194,7 +174,3 @@ def _first_module(key: str) -> str:
 def _plain(key: str) -> str:
     """A tensor's name without what the libraries change in it: ``model.stages_0.norm`` is ``stages.0.norm``."""
     return key.removeprefix("model.").replace("_", ".")
-
-
-def _describe(tensors: Mapping[str, Tensor], key: str) -> str:
-    return f"of shape {tuple(tensors[key].shape)}" if key in tensors else "absent"
