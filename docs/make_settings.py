@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from coarse2fine.config import RECIPES, FitConfig, load_recipe
+from coarse2fine.config import RECIPES, FitConfig, TeacherConfig, load_recipe
 
 HEAD = """# Settings
 
@@ -14,6 +14,15 @@ what differs from the defaults; `config.toml` in the run folder holds what a run
 
 | setting | what it is | default | recipes |
 |---|---|---|---|
+"""
+
+TEACHER = """
+## coarse2fine teacher
+
+These are flags of `coarse2fine teacher` (`--keep-share 0.2`); see [teacher.md](teacher.md).
+
+| setting | what it is | default |
+|---|---|---|
 """
 
 
@@ -29,6 +38,12 @@ def rows(settings: type[BaseModel], path: tuple[str, ...] = ()) -> list[str]:
         described = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{'.'.join(here)}` | {described} | {show(field.default)} | {differing(here, field.default)} |")
     return lines
+
+
+def teacher_rows() -> list[str]:
+    """One row for every setting of the teacher, which has no recipes."""
+    fields = TeacherConfig.model_fields.items()
+    return [f"| `{name}` | {field.description} | {show(field.default)} |" for name, field in fields]
 
 
 def differing(path: tuple[str, ...], default: object) -> str:
@@ -55,7 +70,7 @@ def show(value: object) -> str:
 
 def page() -> str:
     """The whole page."""
-    return HEAD + "\n".join(rows(FitConfig)) + "\n"
+    return HEAD + "\n".join(rows(FitConfig)) + "\n" + TEACHER + "\n".join(teacher_rows()) + "\n"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ ROWS = (
     {"inference", "training"},
     {"evaluation", "export", "report", "stages"},
     {"prediction", "summary"},
-    {"plain_folders"},
+    {"plain_folders", "teacher"},
     {"preparation"},
     {"pipeline"},
     {"__init__", "app", "cli"},

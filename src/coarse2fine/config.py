@@ -209,6 +209,27 @@ class PredictConfig(Settings):
     batch: PositiveInt = Field(8, description="photos per step")
 
 
+class TeacherConfig(Settings):
+    """The unsupervised teacher: videos become soft masks of what moves in them, and the best of them are selected."""
+
+    max_side_px: Annotated[int, Field(ge=32)] = Field(
+        480, description="longer side at which frames are computed; masks come in the frames' own size"
+    )
+    every: PositiveInt = Field(1, description="take one of so many frames")
+    keep_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.15, description="share of the frames whose masks are kept, by the mean of their non-zero pixels"
+    )
+    collection: Literal["all", "video"] = Field(
+        "all", description="the best share of all videos together, or of each video"
+    )
+    save_frames: Literal["kept", "all", "none"] = Field(
+        "kept", description="which frames of video files are written as pictures; folders of frames stay where they are"
+    )
+    memory_mb: PositiveInt = Field(
+        512, description="frames of one video that are held in memory; those of a longer one are decoded ten times over"
+    )
+
+
 class FitConfig(Settings):
     """Everything that decides the masks of a run."""
 

@@ -1,6 +1,7 @@
 """Which soft masks of a teacher are worth learning from.
 
-Source: Croitoru, Bogolin, Leordeanu, ICCV 2017: the mean of a mask's non-zero pixels ranks it, the best 10 to 20 % stay.
+Source: Croitoru, Bogolin, Leordeanu, ICCV 2017: a mask's score is the mean of its non-zero pixels; the best 10 to 20 %
+stay.
 """
 
 from collections.abc import Sequence
