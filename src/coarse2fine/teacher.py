@@ -136,6 +136,8 @@ def _teach_videos(videos: Sequence[Video], out: Path, config: TeacherConfig, cre
     done = sum(frames[name] for name, record in before.items() if record)
     taught: list[Taught] = []
     reasons: list[str] = []
+    if done:
+        crew.console.say(f"done before: {sum(map(bool, before.values()))} of {len(videos)} videos", style="dim")
     with crew.console.progress(sum(frames.values()), "finding what moves", done, "frames") as advance:
         for video in videos:
             record = before[video.name]

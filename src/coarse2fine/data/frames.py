@@ -3,9 +3,9 @@
 A video is a folder of frames or a video file.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -168,18 +168,21 @@ def open_video(
     if not isinstance(video, Video):
         video = _find_one(Path(video))
     threads = threads or count_cores()
-    frames: list[_Frame] = []  # their images are dropped as soon as they are too many to hold
+    frames: list[_Frame] = []
     skipped: list[Skipped] = []
+    held: list[Image] | None = []
     room = memory_mb * 10**6
     for frame in _read_first(video, max_side_px, every, threads):
         if isinstance(frame, Skipped):
             skipped.append(frame)
             continue
         _check_size(video, frame, frames)
+        frames.append(frame._replace(image=_NOTHING))
         room -= frame.image.nbytes
-        frames.append(frame if room >= 0 else frame._replace(image=_NOTHING))
-        if room < 0 and frames[0].image is not _NOTHING:
-            frames = [one._replace(image=_NOTHING) for one in frames]
+        if held is not None and room >= 0:
+            held.append(frame.image)
+        else:
+            held = None
     _check_number(video, len(frames), skipped)
     return Footage(
         video=video,
@@ -188,7 +191,7 @@ def open_video(
         width=frames[0].size[1],
         skipped=tuple(skipped),
         files=tuple(frame.file for frame in frames if frame.file),
-        held=tuple(frame.image for frame in frames) if room >= 0 else None,
+        held=None if held is None else tuple(held),
         max_side_px=max_side_px,
         every=every,
         threads=threads,
@@ -237,10 +240,12 @@ def _search(root: Path, results: Path | None) -> Iterator[Video]:
 
 def _keep_endings_apart(videos: Sequence[Video]) -> list[Video]:
     """``clip.mp4`` and ``clip.mov`` of one folder, or a folder ``clip`` beside them: files keep their endings."""
-    names = [video.name.casefold() for video in videos]
+    uses = Counter(video.name.casefold() for video in videos)
     return [
-        Video(video.name + video.path.suffix, video.path) if video.is_file and names.count(name) > 1 else video
-        for video, name in zip(videos, names, strict=True)
+        replace(video, name=video.name + video.path.suffix)
+        if video.is_file and uses[video.name.casefold()] > 1
+        else video
+        for video in videos
     ]
 
 
