@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from coarse2fine.config import RECIPES, FitConfig, load_recipe
+from coarse2fine.config import RECIPES, FitConfig, StudentConfig, TeacherConfig, load_recipe
 
 HEAD = """# Settings
 
@@ -14,6 +14,24 @@ what differs from the defaults; `config.toml` in the run folder holds what a run
 
 | setting | what it is | default | recipes |
 |---|---|---|---|
+"""
+
+TEACHER = """
+## coarse2fine teacher
+
+These are flags of `coarse2fine teacher` (`--keep-share 0.2`); see [teacher.md](teacher.md).
+
+| setting | what it is | default |
+|---|---|---|
+"""
+
+STUDENT = """
+## coarse2fine student train
+
+These are flags of `coarse2fine student train` (`--train.epochs 100 30`); see [student.md](student.md).
+
+| setting | what it is | default |
+|---|---|---|
 """
 
 
@@ -28,6 +46,20 @@ def rows(settings: type[BaseModel], path: tuple[str, ...] = ()) -> list[str]:
             continue
         described = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{'.'.join(here)}` | {described} | {show(field.default)} | {differing(here, field.default)} |")
+    return lines
+
+
+def plain_rows(settings: type[BaseModel], path: tuple[str, ...] = ()) -> list[str]:
+    """One row for every setting of a verb that has no recipes."""
+    lines = []
+    for name, field in settings.model_fields.items():
+        here = ".".join((*path, name))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            lines.append(f"| **{here}** | {(field.annotation.__doc__ or '').strip()} | |")
+            lines += plain_rows(field.annotation, (*path, name))
+        else:
+            described = (field.description or "").replace("|", "\\|")
+            lines.append(f"| `{here}` | {described} | {show(field.default)} |")
     return lines
 
 
@@ -55,7 +87,8 @@ def show(value: object) -> str:
 
 def page() -> str:
     """The whole page."""
-    return HEAD + "\n".join(rows(FitConfig)) + "\n"
+    parts = [HEAD, *rows(FitConfig), TEACHER, *plain_rows(TeacherConfig), STUDENT, *plain_rows(StudentConfig)]
+    return "".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ ROWS = (
     {"inference", "training"},
     {"evaluation", "export", "report", "stages", "teaching"},
     {"prediction", "summary"},
-    {"generations", "plain_folders"},
+    {"generations", "plain_folders", "teacher"},
     {"preparation"},
     {"pipeline"},
     {"__init__", "app", "cli"},

@@ -44,7 +44,7 @@ def write_selection(path, kept: list[int]) -> None:
 
 
 def changed(epochs: int = 100, **changes: object) -> StudentConfig:
-    train = CONFIG.train.model_copy(update={"epochs": epochs})
+    train = CONFIG.train.model_copy(update={"epochs": (epochs,)})
     return CONFIG.model_copy(update={"train": train, "generations": CONFIG.generations.model_copy(update=changes)})
 
 

@@ -15,14 +15,14 @@ from coarse2fine.types import Photo
 
 NETWORK = StudentNetworkConfig(width=0.25, input_px=32)
 TRAIN = StudentTrainConfig(
-    batch=8, epochs=100, resize_px=36, learning_rate=0.005, loader_workers=0, precision="fp32", checkpoint_photos=1000
+    batch=8, resize_px=36, learning_rate=0.005, loader_workers=0, precision="fp32", checkpoint_photos=1000
 )
 QUIET = Console(quiet=True)
 
 
-def make_lesson(folder: Path, photos: list[Photo], name: str, **changes: object) -> Lesson:
+def make_lesson(folder: Path, photos: list[Photo], name: str, epochs: int = 100, **changes: object) -> Lesson:
     config = TRAIN.model_copy(update=changes)
-    return Lesson(photos, folder / "masks", config, NETWORK.input_px, 5, folder / name)
+    return Lesson(photos, folder / "masks", config, epochs, NETWORK.input_px, 5, folder / name)
 
 
 def new_student() -> nn.Module:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coarse2fine.coarse import binarise, saliency
     from coarse2fine.coarse.box import centred_box
+    from coarse2fine.coarse.videopca import videopca
     from coarse2fine.config import FitConfig, load_config, load_recipe
     from coarse2fine.data import open_dataset, read_image
+    from coarse2fine.data.frames import open_video
     from coarse2fine.enhance.grabcut import grabcut
     from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
     from coarse2fine.evaluation import evaluate_masks, evaluate_network
@@ -42,11 +44,13 @@ _HOMES = {
     "load_config": "config",
     "load_recipe": "config",
     "open_dataset": "data",
+    "open_video": "data.frames",
     "overlay": "masks",
     "predict_photos": "prediction",
     "read_image": "data",
     "read_mask": "store",
     "saliency": "coarse.saliency",
+    "videopca": "coarse.videopca",
     "write_mask": "store",
 }
 """Where the public names live; each is imported when it is first asked for, so that the command line starts fast."""
@@ -68,11 +72,13 @@ __all__ = [
     "load_config",
     "load_recipe",
     "open_dataset",
+    "open_video",
     "overlay",
     "predict_photos",
     "read_image",
     "read_mask",
     "saliency",
+    "videopca",
     "write_mask",
 ]
 

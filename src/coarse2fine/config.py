@@ -259,6 +259,27 @@ class PredictConfig(Settings):
     batch: PositiveInt = Field(8, description="photos per step")
 
 
+class TeacherConfig(Settings):
+    """The unsupervised teacher: videos become soft masks of what moves in them, and the best of them are selected."""
+
+    max_side_px: Annotated[int, Field(ge=32)] = Field(
+        480, description="longer side at which frames are computed; masks come in the frames' own size"
+    )
+    every: PositiveInt = Field(1, description="take one of so many frames")
+    keep_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.15, description="share of the frames whose masks are kept, by the mean of their non-zero pixels"
+    )
+    collection: Literal["all", "video"] = Field(
+        "all", description="the best share of all videos together, or of each video"
+    )
+    save_frames: Literal["kept", "all", "none"] = Field(
+        "kept", description="which frames of video files are written as pictures; folders of frames stay where they are"
+    )
+    memory_mb: PositiveInt = Field(
+        512, description="frames of one video that are held in memory; those of a longer one are decoded ten times over"
+    )
+
+
 class StudentNetworkConfig(Settings):
     """A student: the small network that finds foreground without having seen a label."""
 
@@ -281,7 +302,12 @@ class StudentTrainConfig(StreamConfig):
     """How a student learns from soft masks: mean squared error, Adam."""
 
     batch: PositiveInt = Field(32, description="photos per step")
-    epochs: PositiveInt = Field(30, description="passes over the photos (the paper is silent)")
+    epochs: tuple[PositiveInt, ...] = Field(
+        (30,),
+        min_length=1,
+        description="passes over the photos in generations 1, 2, ...; the last number holds for all further ones (the "
+        "paper is silent)",
+    )
     resize_px: PositiveInt = Field(160, description="photos are squashed to this side, then cropped to the input's")
     scale_jitter: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1.0), description="random zoom before the crop")
     flip: bool = Field(True, description="mirror every second photo")

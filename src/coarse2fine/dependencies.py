@@ -50,7 +50,7 @@ def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
     network = _pick(config.network, "network", list(type(config.network).model_fields))
     network["network.encoder_weights"] = _describe_weights(config.network.encoder_weights)
     limits = _pick(config.refine, "refine", ("min_share", "max_share")) if number > 1 else {}
-    return {**train, **network, **limits, "train.epochs": epochs_of(config, number), "seed": config.seed}
+    return {**train, **network, **limits, "train.epochs": epochs_of(config.train.epochs, number), "seed": config.seed}
 
 
 def refine_settings(config: RefineConfig, size_px: int, keeps_scores: bool) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def refine_settings(config: RefineConfig, size_px: int, keeps_scores: bool) -> d
     return _pick(config, "refine", names) | {"size_px": size_px} | ({"scores": "kept"} if keeps_scores else {})
 
 
-def epochs_of(config: FitConfig, number: int) -> int:
-    """Epochs of a round, counted from 1."""
-    return config.train.epochs[min(number, len(config.train.epochs)) - 1]
+def epochs_of(epochs: Sequence[int], number: int) -> int:
+    """Epochs of a round or generation, counted from 1; the last number holds for all further ones."""
+    return epochs[min(number, len(epochs)) - 1]
 
 
 def describe_photos(photos: Sequence[Photo]) -> str:

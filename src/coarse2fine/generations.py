@@ -18,7 +18,7 @@ from coarse2fine.coarse.selection import score_mask, select
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import EnhanceConfig, StudentConfig
 from coarse2fine.data import list_photos, read_image
-from coarse2fine.dependencies import describe_given, describe_photos
+from coarse2fine.dependencies import describe_given, describe_photos, epochs_of
 from coarse2fine.enhance.grabcut import grabcut_with_note
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation import pair_by_name
@@ -129,10 +129,11 @@ class _Generations:
     def plan(self, number: int, photos: Sequence[Photo], masks: Path) -> Lesson:
         config, title = self.config, f"generation {number}: training"
         seed, folder = seed_of(config.seed, number), self.place(number) / "training"
-        return Lesson(photos, masks, config.train, config.network.input_px, seed, folder, title)
+        epochs = epochs_of(config.train.epochs, number)
+        return Lesson(photos, masks, config.train, epochs, config.network.input_px, seed, folder, title)
 
     def train(self, number: int, lesson: Lesson, key: str) -> tuple[Student, str]:
-        settings = self.settings("network", "train")
+        settings = self.settings("network", "train") | {"train.epochs": lesson.epochs}
         stage = Stage(lesson.folder, lesson.title, settings, (key,))
         torch.manual_seed(seed_of(self.config.seed, number, 0))
         network, path = build_student(self.config.network), self.place(number) / "student.safetensors"

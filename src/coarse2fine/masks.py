@@ -208,6 +208,20 @@ def resize_soft(soft: SoftMask, height: int, width: int) -> SoftMask:
     return resized.clip(0, 1)
 
 
+def shrink(image: Image, max_side_px: int) -> Image:
+    """Reduce a photo, averaging areas, so that its longer side is at most ``max_side_px``.
+
+    The same array comes back where the size already fits.
+    """
+    height, width = image.shape[:2]
+    scale = max_side_px / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    shrunk: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return shrunk
+
+
 def paint(mask: Mask) -> Image:
     """Colour every pixel of a mask with its class's palette colour; shape (H, W, 3), RGB."""
     return colour_table()[mask]

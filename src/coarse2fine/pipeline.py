@@ -146,7 +146,7 @@ class _Fit:
             photos,
             masks.folder,
             config.train,
-            epochs_of(config, number),
+            epochs_of(config.train.epochs, number),
             seed_of(config.seed, number),
             folder,
             stage.title,

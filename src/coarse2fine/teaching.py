@@ -27,6 +27,7 @@ class Lesson:
         photos: What it sees.
         masks: Folder of their soft masks.
         config: How it learns.
+        epochs: Passes over the photos.
         input_px: Side at which it sees a photo.
         seed: Decides order and variation.
         folder: Where checkpoint and logs go.
@@ -36,15 +37,11 @@ class Lesson:
     photos: Sequence[Photo]
     masks: Path
     config: StudentTrainConfig
+    epochs: int
     input_px: int
     seed: int
     folder: Path
     title: str = "student"
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the photos."""
-        return self.config.epochs
 
 
 def teach(network: nn.Module, lesson: Lesson, world: World, console: Console) -> float:

@@ -12,6 +12,7 @@ VERBS = {
     "predict": "a network and photos -> masks with all classes",
     "evaluate": "a network or masks, and true masks -> IoU",
     "coarse": "stage 1 alone: photos -> foreground masks, without labels",
+    "teacher": "videos -> soft masks of what moves in them, and the best of these",
     "student": "a teacher's soft masks -> a small network for stage 1",
     "enhance": "stage 2 alone: photos and rough masks -> sharp masks",
 }

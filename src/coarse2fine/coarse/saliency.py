@@ -18,7 +18,7 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial.distance import cdist
 from skimage.segmentation import slic
 
-from coarse2fine.masks import resize_soft
+from coarse2fine.masks import resize_soft, shrink
 from coarse2fine.types import Image, SoftMask
 
 # Given in the paper, sections 3 to 5.
@@ -70,7 +70,7 @@ def saliency(image: Image, max_side_px: int = 320) -> SoftMask:
 
     Source: Zhu et al., CVPR 2014.
     """
-    superpixels = find_superpixels(_shrink(image, max_side_px))
+    superpixels = find_superpixels(shrink(image, max_side_px))
     colour_distances = cdist(superpixels.colours, superpixels.colours)
     if colour_distances.max() < FLAT_LAB:
         return np.zeros(image.shape[:2], np.float32)
@@ -169,16 +169,6 @@ def optimise(superpixels: Superpixels, colour_distances: Floats, background: Flo
     system = np.diag(weights.sum(axis=1) + background + foreground) - weights
     solution: Floats = spsolve(csc_array(system), foreground)
     return solution
-
-
-def _shrink(image: Image, max_side_px: int) -> Image:
-    height, width = image.shape[:2]
-    scale = max_side_px / max(height, width)
-    if scale >= 1:
-        return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    shrunk: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return shrunk
 
 
 def _average(channels: NDArray[np.floating], labels: NDArray[np.int64]) -> Floats:

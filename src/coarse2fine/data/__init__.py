@@ -3,6 +3,8 @@
 photos.py      one file: decode, size, check; many files: find and sort
 folder.py      one sub-folder of photos per class
 manifest.py    a CSV or Parquet table of paths and labels
+frames.py      videos, for the teacher: folders of frames and video files
+video_files.py decoding of video files by PyAV, an optional library
 """
 
 from pathlib import Path

@@ -38,7 +38,7 @@ def read_folder(root: Path) -> Dataset:
         )
     if not files:
         raise DataError(f"{root} holds no images ({_ENDINGS}) in {', '.join(empty)}; each class needs at least one.")
-    skipped += [Skipped(root / name, f"holds no images ({_ENDINGS})") for name in empty if _is_text(name)]
+    skipped += [Skipped(root / name, f"holds no images ({_ENDINGS})") for name in empty if is_text(name)]
     classes = index_classes(labels, root)
     names = name_photos([file.relative_to(root).as_posix() for file in files])
     return make_dataset(classes, zip(files, names, labels, strict=True), skipped)
@@ -106,6 +106,16 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
+def is_text(name: str) -> bool:
+    """Whether a name on the disk is UTF-8, so that it can be printed and written into files."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def replace_bad_bytes(file: Path) -> Path:
+    """The path in a form that can be printed."""
+    return Path(os.fsencode(file).decode("utf-8", "replace"))
+
+
 def _refuse_background(names: Sequence[str], where: Path) -> None:
     for name in names:
         if name.casefold() == "background":
@@ -124,21 +134,13 @@ def _list_class_folders(root: Path) -> list[str]:
 def _split_usable(root: Path) -> tuple[list[Path], list[Skipped]]:
     usable, skipped = [], []
     for file in find_photos(root):
-        if not _is_text(str(file.relative_to(root))):
-            skipped.append(Skipped(_replace_bad_bytes(file), "its name is not UTF-8 text; rename it"))
+        if not is_text(str(file.relative_to(root))):
+            skipped.append(Skipped(replace_bad_bytes(file), "its name is not UTF-8 text; rename it"))
         elif file.parent == root:
             skipped.append(Skipped(file, "lies outside the class folders; move it into one"))
         else:
             usable.append(file)
     return usable, skipped
-
-
-def _is_text(name: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def _replace_bad_bytes(file: Path) -> Path:
-    return Path(os.fsencode(file).decode("utf-8", "replace"))
 
 
 def _drop_ending(file: str) -> str:

@@ -107,16 +107,20 @@ def list_photos(paths: Sequence[Path | str], apart_from: Path | None = None) -> 
         photos = {photo for photo in photos if not photo.parent.resolve().is_relative_to(results)}
     if not photos:
         raise DataError("At least one photo, folder or pattern must be given, outside the folder of the results.")
-    return sorted(photos, key=lambda photo: ([_natural_key(part) for part in photo.parts], str(photo)))
+    return sorted(photos, key=lambda photo: ([natural_key(part) for part in photo.parts], str(photo)))
 
 
-def find_photos(folder: Path) -> Iterator[Path]:
+def find_photos(folder: Path, endings: tuple[str, ...] = PHOTO_ENDINGS) -> Iterator[Path]:
     """Photos at any depth below ``folder``, in no order; links are followed, circles of links are cut.
+
+    Args:
+        folder: Where to look.
+        endings: Of the files that are wanted, in lower case.
 
     Raises:
         DataError: A folder cannot be listed.
     """
-    return _walk(folder, above=())
+    return _walk(folder, endings, above=())
 
 
 def check_photos(
@@ -151,6 +155,12 @@ def find_unreadable(paths: Sequence[Path]) -> list[Skipped]:
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is none of the user's photos."""
     return name.startswith(".") or name == "__MACOSX"
+
+
+def natural_key(text: str) -> list[str | int]:
+    """What names are sorted by so that ``2`` comes before ``10``."""
+    pieces = re.split(r"([0-9]+)", text.casefold())
+    return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
 
 
 def _check_photo(photo: Photo, max_megapixels: float, known: AbstractSet[str]) -> Skipped | Photo:
@@ -294,12 +304,7 @@ def _expand(pattern: Path) -> list[Path]:
     return folders + [match for match in seen if match.suffix.lower() in PHOTO_ENDINGS and not match.is_dir()]
 
 
-def _natural_key(text: str) -> list[str | int]:
-    pieces = re.split(r"([0-9]+)", text.casefold())
-    return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
-
-
-def _walk(folder: Path | str, above: tuple[str, ...]) -> Iterator[Path]:
+def _walk(folder: Path | str, endings: tuple[str, ...], above: tuple[str, ...]) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -311,6 +316,6 @@ def _walk(folder: Path | str, above: tuple[str, ...]) -> Iterator[Path]:
         if is_hidden(entry.name):
             continue
         if Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir():
-            yield from _walk(entry.path, (*above, real))
-        elif entry.name.lower().endswith(PHOTO_ENDINGS):
+            yield from _walk(entry.path, endings, (*above, real))
+        elif entry.name.lower().endswith(endings):
             yield Path(entry.path)

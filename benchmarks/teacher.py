@@ -1,0 +1,149 @@
+"""How good are the unsupervised teacher's masks, and those that selection keeps?
+
+    python benchmarks/teacher.py --frames DIR --masks DIR
+
+Both folders hold one sub-folder per video; a true mask is a PNG (0 background, 255 ignored) of the frame's name. The
+truth measures, and decides nothing. IoU is that of the foreground, cut at soft > 0.5: the mean over frames of a video,
+then over videos (``iou_videos``), or over all frames (``iou_frames``). CorLoc is the share of frames in which the box
+around all foreground of the mask, not its largest component alone, has IoU > 0.5 with the box of the truth; frames
+whose truth is empty do not count. ``best_threshold`` is the single one that is best over videos, chosen with the truth:
+a bound, not a setting. Frames per second are those of masks from frames in memory, on all cores.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from common import keep
+
+from coarse2fine.coarse.selection import score_mask, select
+from coarse2fine.coarse.videopca import videopca
+from coarse2fine.config import TeacherConfig
+from coarse2fine.data.frames import Footage, find_videos, open_video
+from coarse2fine.masks import Box, bounding_box, resize_soft
+from coarse2fine.metrics import binary_iou
+from coarse2fine.store import read_mask
+from coarse2fine.types import Mask, SoftMask
+
+THRESHOLD = 0.5
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One measured frame: its score, its IoU at each of `THRESHOLDS`, whether it is located (none: nothing to find)."""
+
+    score: float
+    ious: dict[float, float]
+    located: bool | None
+
+
+def main() -> None:
+    """Measure all videos; print a line for each, then one line of JSON."""
+    options = read_options()
+    config = TeacherConfig()
+    videos: dict[str, list[Frame]] = {}
+    seconds = 0.0
+    for video in find_videos([options.frames]):
+        footage = open_video(video, config.max_side_px, memory_mb=config.memory_mb)
+        began = time.perf_counter()
+        softs = list(videopca(footage))
+        seconds += time.perf_counter() - began
+        videos[video.name] = frames = measure(footage, softs, options.masks / video.name)
+        print(f"{video.name:20} {len(frames):4} frames  IoU {mean_iou(frames):.3f}  CorLoc {corloc(frames):.3f}")
+    everything = [frame for frames in videos.values() for frame in frames]
+    result = {
+        "videos": {name: describe(frames) for name, frames in videos.items()},
+        "all": describe_many(list(videos.values())) | find_best_threshold(list(videos.values())),
+        "kept_of_all": describe(keep_best(everything, config.keep_share)),
+        "kept_of_each": describe_many([keep_best(frames, config.keep_share) for frames in videos.values()]),
+        "settings": config.model_dump(),
+        "frames_per_second": len(everything) / seconds,
+    }
+    for name in ("all", "kept_of_all", "kept_of_each"):
+        print(f"{name:14}", *(f"{key} {value:.3f}" for key, value in result[name].items()), sep="  ")
+    keep("teacher", result)
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--frames", type=Path, required=True, help="folder of folders of frames")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of folders of true masks, .png")
+    return parser.parse_args()
+
+
+def measure(footage: Footage, softs: Sequence[SoftMask], truths: Path) -> list[Frame]:
+    """Compare every soft mask with its truth, at full size."""
+    frames = []
+    for name, soft in zip(footage.names, softs, strict=True):
+        truth = read_mask(truths / f"{name}.png")
+        whole = resize_soft(soft, footage.height, footage.width)
+        ious = {threshold: binary_iou((whole > threshold).astype(np.uint8), truth) for threshold in THRESHOLDS}
+        frames.append(Frame(score_mask(soft), ious, is_located((whole > THRESHOLD).astype(np.uint8), truth)))
+    return frames
+
+
+def is_located(mask: Mask, truth: Mask) -> bool | None:
+    """Whether the boxes around both foregrounds have IoU > 0.5; none where the truth is empty."""
+    found, true = bounding_box(mask), bounding_box(truth)
+    if true is None:
+        return None
+    return found is not None and box_iou(found, true) > 0.5
+
+
+def box_iou(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes."""
+    height = min(one.y1, other.y1) - max(one.y0, other.y0)
+    width = min(one.x1, other.x1) - max(one.x0, other.x0)
+    common = max(0, height) * max(0, width)
+    areas = sum((box.y1 - box.y0) * (box.x1 - box.x0) for box in (one, other))
+    return common / (areas - common)
+
+
+def keep_best(frames: Sequence[Frame], keep_share: float) -> list[Frame]:
+    """What selection keeps of a collection."""
+    kept = select([frame.score for frame in frames], keep_share)
+    return [frame for frame, stays in zip(frames, kept, strict=True) if stays]
+
+
+def mean_iou(frames: Sequence[Frame], threshold: float = THRESHOLD) -> float:
+    """Mean over frames."""
+    return statistics.fmean(frame.ious[threshold] for frame in frames)
+
+
+def corloc(frames: Sequence[Frame]) -> float:
+    """Share of located frames."""
+    return statistics.fmean(frame.located for frame in frames if frame.located is not None)
+
+
+def describe(frames: Sequence[Frame]) -> dict[str, Any]:
+    """Figures of frames taken together."""
+    return {"frames": len(frames), "iou_frames": mean_iou(frames), "corloc_frames": corloc(frames)}
+
+
+def describe_many(videos: Sequence[Sequence[Frame]]) -> dict[str, Any]:
+    """Figures of videos: over all their frames, and first within each."""
+    means = {
+        "iou_videos": statistics.fmean(map(mean_iou, videos)),
+        "corloc_videos": statistics.fmean(map(corloc, videos)),
+    }
+    return describe([frame for frames in videos for frame in frames]) | means
+
+
+def find_best_threshold(videos: Sequence[Sequence[Frame]]) -> dict[str, float]:
+    """The single threshold with the highest mean IoU over videos, and that IoU."""
+    ious = {threshold: statistics.fmean(mean_iou(frames, threshold) for frames in videos) for threshold in THRESHOLDS}
+    best = max(ious, key=lambda threshold: ious[threshold])
+    return {"best_threshold": best, "best_iou_videos": ious[best]}
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    main()

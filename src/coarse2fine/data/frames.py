@@ -1,0 +1,314 @@
+"""Videos: find them, and give the frames of one again and again.
+
+A video is a folder of frames or a video file.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from coarse2fine.data.folder import is_text, name_photos, replace_bad_bytes
+from coarse2fine.data.photos import MIN_SIDE_PX, PHOTO_ENDINGS, find_photos, natural_key, read_image, read_size
+from coarse2fine.data.video_files import decode, decode_until_damage, estimate_length
+from coarse2fine.errors import DataError
+from coarse2fine.hardware import count_cores
+from coarse2fine.masks import shrink
+from coarse2fine.parallel import map_threads
+from coarse2fine.types import Image, Skipped
+
+VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".ogv")
+"""Endings that make a file a video, in any case, where a folder is searched."""
+
+MIN_FRAMES = 4
+"""Three principal directions tell all about three frames: nothing would be left to find."""
+
+MAX_MEGAPIXELS = 200.0
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video, not yet opened.
+
+    Attributes:
+        name: Stable, fit for a path, distinct among the videos found together.
+        path: The folder or the file.
+        files: The frames of a folder, in natural order; none for a video file.
+    """
+
+    name: str
+    path: Path
+    files: tuple[Path, ...] = ()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether frames must be decoded from a video file."""
+        return not self.files
+
+
+@dataclass(frozen=True)
+class Footage:
+    """The frames of one video at working size, as often as they are wanted.
+
+    Attributes:
+        video: Which one.
+        names: Of the frames, in order: the stem of the frame's file, or its number in the video file (``000012``).
+        height: Of a frame as filmed, in pixels.
+        width: Of a frame as filmed, in pixels.
+        skipped: Frames that cannot be used, and why.
+        files: Of the usable frames of a folder.
+        held: The frames, where they fit the memory that was granted; else each reading decodes them anew.
+        max_side_px: Working size.
+        every: One of so many frames is taken.
+        threads: Frames that are read at the same time.
+    """
+
+    video: Video
+    names: tuple[str, ...]
+    height: int
+    width: int
+    skipped: tuple[Skipped, ...]
+    files: tuple[Path, ...]
+    held: tuple[Image, ...] | None
+    max_side_px: int
+    every: int
+    threads: int
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Image]:
+        """Frames at working size: RGB, shape (h, w, 3), upright.
+
+        Raises:
+            DataError: The files are no longer what they were.
+        """
+        if self.held is not None:
+            return iter(self.held)
+        return map_threads(partial(shrink, max_side_px=self.max_side_px), self._read(), self.threads)
+
+    def _read(self) -> Iterator[Image]:
+        if self.files:
+            read = partial(read_image, max_megapixels=MAX_MEGAPIXELS, at_least_px=self.max_side_px)
+            yield from map_threads(read, self.files, self.threads)
+            return
+        number = 0
+        for number, image in enumerate(islice(decode(self.video.path, self.every), len(self)), start=1):  # noqa: B007
+            yield image
+        if number < len(self):
+            raise DataError(f"{self.video.path} gave {len(self)} frames and now {number}; leave it as it is meanwhile.")
+
+
+class _Frame(NamedTuple):
+    """A frame as it is first read: ``size`` is its height and width as filmed, ``image`` has working size."""
+
+    name: str
+    size: tuple[int, int]
+    image: Image
+    file: Path | None
+
+
+def find_videos(paths: Sequence[Path | str], apart_from: Path | None = None) -> list[Video]:
+    """Find videos, without opening one.
+
+    Args:
+        paths: Video files, taken whatever their ending; folders, searched to any depth: each folder with photos
+            directly in it is a video, its photos the frames, and so is each video file.
+        apart_from: A folder that does not count: that of the results.
+
+    Returns:
+        Each video once, in natural order of their names. A name is the path below the given folder, without the ending
+        of a video file; of a given file or folder of frames itself, its own name.
+
+    Raises:
+        DataError: A path does not exist, or holds no video; or two videos have the same name.
+    """
+    found = {video.path.resolve(): video for path in paths for video in _find_below(Path(path), apart_from)}
+    if not found:
+        raise DataError("At least one video, or folder with videos, must be given.")
+    videos = _keep_endings_apart(list(found.values()))
+    by_name: dict[str, Video] = {}
+    for video in videos:
+        other = by_name.setdefault(video.name.casefold(), video)
+        if other is not video:
+            raise DataError(
+                f"Two videos may not have the same name, but {other.path} and {video.path} do; give a folder that "
+                "holds both, or rename one."
+            )
+    return sorted(videos, key=lambda video: ([natural_key(part) for part in Path(video.name).parts], video.name))
+
+
+def open_video(
+    video: Video | Path | str,
+    max_side_px: int = 480,
+    every: int = 1,
+    memory_mb: int = 512,
+    threads: int | None = None,
+) -> Footage:
+    """Read a video once, to learn which of its frames can be used, and hold them where they fit.
+
+    Frames of a folder that cannot be read are left out. A video file that is damaged somewhere ends there.
+
+    Args:
+        video: From :func:`find_videos`, or the path of one video.
+        max_side_px: Longer side of the working size; larger frames are reduced.
+        every: Take one of so many frames.
+        memory_mb: How much may be held at working size; of a longer video nothing is held.
+        threads: Frames read at the same time; none: as many as there are cores.
+
+    Raises:
+        DataError: The video cannot be opened, has frames of several sizes, too small ones, or fewer than 4 usable ones.
+        ConfigError: It is a video file, and PyAV is not there.
+    """
+    if not isinstance(video, Video):
+        video = _find_one(Path(video))
+    threads = threads or count_cores()
+    frames: list[_Frame] = []
+    skipped: list[Skipped] = []
+    held: list[Image] | None = []
+    room = memory_mb * 10**6
+    for frame in _read_first(video, max_side_px, every, threads):
+        if isinstance(frame, Skipped):
+            skipped.append(frame)
+            continue
+        _check_size(video, frame, frames)
+        frames.append(frame._replace(image=_NOTHING))
+        room -= frame.image.nbytes
+        if held is not None and room >= 0:
+            held.append(frame.image)
+        else:
+            held = None
+    _check_number(video, len(frames), skipped)
+    return Footage(
+        video=video,
+        names=tuple(_name_frames(frames)),
+        height=frames[0].size[0],
+        width=frames[0].size[1],
+        skipped=tuple(skipped),
+        files=tuple(frame.file for frame in frames if frame.file),
+        held=None if held is None else tuple(held),
+        max_side_px=max_side_px,
+        every=every,
+        threads=threads,
+    )
+
+
+def estimate_frames(video: Video, every: int = 1) -> int:
+    """How many frames a video has: exact for a folder, what the header says for a file, 1 where it says nothing."""
+    total = len(video.files) or estimate_length(video.path)
+    return max(1, -(-total // every))
+
+
+_NOTHING = np.empty((0, 0, 3), np.uint8)
+
+
+def _find_below(path: Path, apart_from: Path | None) -> Iterator[Video]:
+    if path.is_file():
+        if path.suffix.lower() in PHOTO_ENDINGS:
+            raise DataError(f"{path} is a single photo; give the folder that holds the frames of its video.")
+        yield Video(path.stem, path)
+        return
+    if not path.is_dir():
+        raise DataError(f"{path}: there is no such file or folder.")
+    found = list(_search(path, apart_from.resolve() if apart_from else None))
+    if not found:
+        raise DataError(
+            f"{path} holds neither folders of frames ({' '.join(PHOTO_ENDINGS)}) nor video files "
+            f"({' '.join(VIDEO_ENDINGS)})."
+        )
+    yield from found
+
+
+def _search(root: Path, results: Path | None) -> Iterator[Video]:
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for file in find_photos(root, PHOTO_ENDINGS + VIDEO_ENDINGS):
+        if results and file.parent.resolve().is_relative_to(results):
+            continue
+        if file.suffix.lower() in VIDEO_ENDINGS:
+            yield Video(file.relative_to(root).with_suffix("").as_posix(), file)
+        else:
+            folders[file.parent].append(file)
+    for folder, files in folders.items():
+        name = folder.relative_to(root).as_posix() if folder != root else root.resolve().name or "video"
+        yield Video(name, folder, tuple(sorted(files, key=lambda file: (natural_key(file.name), file.name))))
+
+
+def _keep_endings_apart(videos: Sequence[Video]) -> list[Video]:
+    """``clip.mp4`` and ``clip.mov`` of one folder, or a folder ``clip`` beside them: files keep their endings."""
+    uses = Counter(video.name.casefold() for video in videos)
+    return [
+        replace(video, name=video.name + video.path.suffix)
+        if video.is_file and uses[video.name.casefold()] > 1
+        else video
+        for video in videos
+    ]
+
+
+def _find_one(path: Path) -> Video:
+    videos = find_videos([path])
+    if len(videos) > 1:
+        raise DataError(f"{path} must be one video, but holds {len(videos)}; give one of them: {videos[0].path}.")
+    return videos[0]
+
+
+def _read_first(video: Video, max_side_px: int, every: int, threads: int) -> Iterator[_Frame | Skipped]:
+    if not is_text(str(video.path)):
+        raise DataError(f"{replace_bad_bytes(video.path)}: its name is not UTF-8 text; rename it")
+    if video.is_file:
+        return _read_file_first(video.path, max_side_px, every, threads)
+    read = partial(_read_photo_first, max_side_px=max_side_px)
+    return map_threads(read, video.files[::every], threads)
+
+
+def _read_photo_first(file: Path, max_side_px: int) -> _Frame | Skipped:
+    if not is_text(file.name):
+        return Skipped(replace_bad_bytes(file), "its name is not UTF-8 text; rename it")
+    try:
+        image = read_image(file, MAX_MEGAPIXELS, at_least_px=max_side_px)
+        return _Frame(file.stem, read_size(file), shrink(image, max_side_px), file)
+    except DataError as error:
+        return Skipped(file, str(error).removeprefix(f"{file}: "))
+
+
+def _read_file_first(path: Path, max_side_px: int, every: int, threads: int) -> Iterator[_Frame | Skipped]:
+    def prepare(numbered: tuple[int, Image | Skipped]) -> _Frame | Skipped:
+        number, image = numbered
+        if isinstance(image, Skipped):
+            return image
+        height, width = image.shape[:2]
+        return _Frame(f"{number * every:06d}", (height, width), shrink(image, max_side_px), None)
+
+    return map_threads(prepare, enumerate(decode_until_damage(path, every, MIN_FRAMES)), threads)
+
+
+def _check_size(video: Video, frame: _Frame, before: Sequence[_Frame]) -> None:
+    height, width = frame.size
+    if min(frame.size) < MIN_SIDE_PX:
+        raise DataError(
+            f"{video.path}: its frames have {width} x {height} pixels, but at least {MIN_SIDE_PX} x {MIN_SIDE_PX} are "
+            "needed"
+        )
+    if before and before[0].size != frame.size:
+        first = before[0]
+        raise DataError(
+            f"{video.path}: all frames of a video must have one size, but {first.name} has {first.size[1]} x "
+            f"{first.size[0]} and {frame.name} has {width} x {height} pixels; give every video a folder of its own"
+        )
+
+
+def _check_number(video: Video, usable: int, skipped: Sequence[Skipped]) -> None:
+    if usable < MIN_FRAMES:
+        why = f" ({skipped[0].path.name}: {skipped[0].reason})" if skipped else ""
+        raise DataError(f"{video.path}: {usable} usable frames{why}, a video needs at least {MIN_FRAMES}")
+
+
+def _name_frames(frames: Sequence[_Frame]) -> list[str]:
+    """Distinct names: ``a.jpg`` and ``a.png`` of one folder keep their endings."""
+    if frames[0].file is None:
+        return [frame.name for frame in frames]
+    return name_photos([frame.file.name for frame in frames if frame.file])
