@@ -16,7 +16,7 @@ CONFIG = StudentConfig(
     network=StudentNetworkConfig(width=0.2, input_px=32),
     train=StudentTrainConfig(
         batch=8,
-        epochs=100,
+        epochs=(100,),
         resize_px=36,
         learning_rate=0.01,
         loader_workers=0,
@@ -51,7 +51,7 @@ def changed(epochs: int = 100, **changes: object) -> StudentConfig:
 @pytest.mark.parametrize("selector, enhance", [("evalseg", True), ("mean", False), ("none", True)])
 def test_train_student__two_generations_find_the_squares(places, selector, enhance):
     config = changed(selector=selector, enhance=enhance)
-    student = train_student(places / "frames", places / "masks", places / "s.safetensors", config, [places / "new"])
+    student = train_student([places / "frames"], places / "masks", places / "s.safetensors", config, [places / "new"])
     photo = read_image(places / "new" / "3.png")
     bright = photo.min(axis=2) > 140
     soft = student(photo)
@@ -84,9 +84,9 @@ def test_train_student__again_does_nothing_and_a_change_only_what_depends_on_it(
 
 def test_train_student__another_generation_goes_on_from_the_last(places, capsys):
     once, twice = changed(epochs=2, number=1), changed(epochs=2, number=2)
-    train_student(places / "frames", places / "masks", places / "s.safetensors", once)
+    train_student([places / "frames"], places / "masks", places / "s.safetensors", once)
     time = (places / "s" / "generation-1" / "student.safetensors").stat().st_mtime_ns
-    train_student(places / "frames", places / "masks", places / "s.safetensors", twice, [places / "new"])
+    train_student([places / "frames"], places / "masks", places / "s.safetensors", twice, [places / "new"])
     assert (places / "s" / "generation-1" / "student.safetensors").stat().st_mtime_ns == time
     assert (places / "s" / "generation-2" / "student.safetensors").exists()
     soft = read_soft(places / "s" / "generation-2" / "soft" / "0.png")
@@ -95,19 +95,30 @@ def test_train_student__another_generation_goes_on_from_the_last(places, capsys)
 
 @pytest.mark.parametrize("where", ["masks/selection.csv", "selection.csv"])
 def test_find_kept__as_the_teacher_selected(places, where):
-    assert len(find_kept(places / "frames", places / "masks")) == 12
+    assert len(find_kept([places / "frames"], places / "masks")) == 12
     write_selection(places / where, [2, 11])
-    assert [photo.name for photo in find_kept(places / "frames", places / "masks")] == ["v/11", "v/2"]
+    assert [photo.name for photo in find_kept([places / "frames"], places / "masks")] == ["v/11", "v/2"]
     write_selection(places / where, [])
-    with pytest.raises(DataError, match="must keep at least one frame"):
-        find_kept(places / "frames", places / "masks")
+    with pytest.raises(DataError, match="must keep at least one of the masks"):
+        find_kept([places / "frames"], places / "masks")
+
+
+def test_find_kept__frames_of_kept_masks_only_and_from_several_folders(places):
+    (places / "frames" / "v" / "2.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 12 in .*have none in .*frames; the first is v/2.png"):
+        find_kept([places / "frames"], places / "masks")
+    write_selection(places / "selection.csv", [5, 7])
+    (places / "more" / "v").mkdir(parents=True)
+    (places / "frames" / "v" / "5.png").rename(places / "more" / "v" / "5.jpg")
+    found = find_kept([places / "frames", places / "more"], places / "masks")
+    assert [photo.path.parent.parent.name for photo in found] == ["more", "frames"]
 
 
 def test_train_student__says_what_is_missing(places):
     with pytest.raises(ConfigError, match="must end in .safetensors"):
-        train_student(places / "frames", places / "masks", places / "s.pt", CONFIG)
+        train_student([places / "frames"], places / "masks", places / "s.pt", CONFIG)
     with pytest.raises(ConfigError, match="2 generations need new photos"):
-        train_student(places / "frames", places / "masks", places / "s.safetensors", CONFIG)
-    with pytest.raises(DataError, match="must hold masks as PNG"):
-        train_student(places / "frames", places / "new" / "none", places / "s.safetensors", changed(number=1))
+        train_student([places / "frames"], places / "masks", places / "s.safetensors", CONFIG)
+    with pytest.raises(DataError, match="must hold soft masks as PNG"):
+        train_student([places / "frames"], places / "new" / "none", places / "s.safetensors", changed(number=1))
     assert json.dumps(sorted(path.name for path in places.iterdir())) == '["frames", "masks", "new", "unused"]'

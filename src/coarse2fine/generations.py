@@ -21,7 +21,6 @@ from coarse2fine.data import list_photos, read_image
 from coarse2fine.dependencies import describe_given, describe_photos, epochs_of
 from coarse2fine.enhance.grabcut import grabcut_with_note
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.evaluation import pair_by_name
 from coarse2fine.inference import load_weights, save_weights
 from coarse2fine.masks import resize_soft
 from coarse2fine.networks.student import EvalSegNet, build_student
@@ -38,7 +37,7 @@ SELECTION = "selection.csv"
 
 
 def train_student(
-    frames: Path | str,
+    frames: Sequence[Path | str],
     masks: Path | str,
     out: Path | str,
     config: StudentConfig | None = None,
@@ -48,7 +47,7 @@ def train_student(
     """Train a student on a teacher's soft masks, and further generations on new photos.
 
     Args:
-        frames: Folder of the frames or photos that the teacher saw.
+        frames: Folders of the frames or photos that the teacher saw.
         masks: Folder of their soft masks, grey PNGs of the same names; where it or the folder around it holds the
             teacher's ``selection.csv``, only frames kept there teach.
         out: The student's file, ``.safetensors``; everything else goes to the folder of the same name without ending.
@@ -65,7 +64,7 @@ def train_student(
     """
     config, crew, out = config or StudentConfig(), crew or Crew(), Path(out)
     _check(out, config, photos)
-    first = find_kept(Path(frames), Path(masks))
+    first = find_kept([Path(folder) for folder in frames], Path(masks))
     folder = out.with_suffix("")
     new = _name_photos(photos, folder) if config.generations.number > 1 else []
     with hold_folder(folder):
@@ -75,19 +74,41 @@ def train_student(
     return student
 
 
-def find_kept(frames: Path, masks: Path) -> list[Photo]:
-    """The frames that teach: those with a mask, of which the teacher's selection keeps its best."""
-    pairs = pair_by_name(list_photos([frames]), frames, masks)
-    found = [Photo(frame, mask.relative_to(masks).with_suffix("").as_posix(), 1) for frame, mask in pairs]
+def find_kept(frames: Sequence[Path], masks: Path) -> list[Photo]:
+    """The frames that teach: those with a mask, of which the teacher's selection, if there is one, keeps its best.
+
+    Args:
+        frames: Folders of frames, named like the masks.
+        masks: Folder of soft masks; ``selection.csv`` lies there or in the folder around it.
+
+    Raises:
+        DataError: There are no masks, none is kept, or one that teaches has no frame.
+    """
+    names = sorted(path.relative_to(masks).with_suffix("").as_posix() for path in masks.rglob("*.png"))
+    if not names:
+        raise DataError(f"{masks} must hold soft masks as PNG, but has none.")
     table = next((path for path in (masks / SELECTION, masks.parent / SELECTION) if path.is_file()), None)
-    if table is None:
-        return found
-    with table.open(encoding="utf-8", newline="") as file:
-        kept = {row["frame"] for row in csv.DictReader(file) if row["kept"] == "1"}
-    chosen = [photo for photo in found if photo.name in kept]
-    if not chosen:
-        raise DataError(f"{table} must keep at least one frame of {masks}, but keeps none of its {len(found)} masks.")
-    return chosen
+    if table is not None:
+        kept = _read_kept(table)
+        names = [name for name in names if name in kept]
+        if not names:
+            raise DataError(f"{table} must keep at least one of the masks in {masks}, but keeps none.")
+    paths = {path.relative_to(root).with_suffix("").as_posix(): path for root in frames for path in list_photos([root])}
+    missing = [name for name in names if name not in paths]
+    if missing:
+        raise DataError(
+            f"Every mask that teaches needs a frame of the same name, but {len(missing)} of {len(names)} in {masks} "
+            f"have none in {', '.join(map(str, frames))}; the first is {missing[0]}.png."
+        )
+    return [Photo(paths[name], name, 1) for name in names]
+
+
+def _read_kept(table: Path) -> set[str]:
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            return {row["frame"] for row in csv.DictReader(file) if row["kept"] == "1"}
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{table} must be a table with the columns frame and kept ({error!r}).") from error
 
 
 def _check(out: Path, config: StudentConfig, photos: Sequence[Path | str]) -> None:

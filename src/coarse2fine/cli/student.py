@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def train(
-    frames: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    frames: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")],
     masks: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")],
     photos: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="PHOTOS")] = (),
@@ -48,7 +48,7 @@ def train(
       coarse2fine coarse photos --out masks --method student --student-weights student.safetensors
 
     Args:
-        frames: The frames that the teacher saw.
+        frames: The frames that the teacher saw; may be given again (of video files: the teacher's DIR/frames).
         masks: Their soft masks; frames that selection.csv (here or one folder up) does not keep are left out.
         out: The student, a .safetensors file.
         photos: New photos, without labels, for generations after the first; may be given again.
