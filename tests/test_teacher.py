@@ -83,13 +83,13 @@ def test_teach_folder__goes_on_where_it_stopped(tmp_path, monkeypatch):
     teach_folder([tmp_path / "v"], tmp_path / "whole", HALF, Crew())
     done = []
 
-    def stops_at_second(frames, threads=None):
-        done.append(frames.video.name)
+    def stops_at_second(video, *settings):
+        done.append(video.name)
         if len(done) == 2:
             raise KeyboardInterrupt
-        return videopca(frames, threads)
+        return open_video(video, *settings)
 
-    monkeypatch.setattr(teacher, "videopca", stops_at_second)
+    monkeypatch.setattr(teacher, "open_video", stops_at_second)
     with pytest.raises(KeyboardInterrupt):
         teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
     teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
@@ -99,7 +99,7 @@ def test_teach_folder__goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 def test_teach_folder__does_again_what_changed(tmp_path, monkeypatch):
     done = []
-    monkeypatch.setattr(teacher, "videopca", lambda frames, n: done.append(frames.video.name) or videopca(frames, n))
+    monkeypatch.setattr(teacher, "open_video", lambda video, *more: done.append(video.name) or open_video(video, *more))
     for name in ("a", "b"):
         draw_folder(tmp_path / "v" / name)
     teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
@@ -172,7 +172,7 @@ def test_teacher__on_the_command_line(tmp_path, capsys):
     draw_folder(tmp_path / "v" / "a")
     main(["teacher", str(tmp_path / "v"), "--out", str(tmp_path / "out"), "--keep-share", "0.25"])
     shown = capsys.readouterr().out
-    assert "1 videos, 8 frames; 2 kept" in shown and "selection.csv" in shown and "8/8 frames" in shown
+    assert "1 video, 8 frames; 2 kept" in shown and "selection.csv" in shown and "8/8 frames" in shown
     for arguments, message in (
         ([str(tmp_path / "gone")], "there is no such file or folder"),
         ([], "teacher needs videos"),

@@ -8,7 +8,7 @@ DIR/videos/<video>.json           written last: this video is done
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -40,6 +40,7 @@ from coarse2fine.store import (
 from coarse2fine.types import Image, SoftMask
 
 JPEG_QUALITY = 95
+READINGS = 10  # of a video's frames, as a rule: five to seven for its directions, and three
 
 
 @dataclass(frozen=True)
@@ -142,15 +143,14 @@ def _teach_videos(videos: Sequence[Video], out: Path, config: TeacherConfig, cre
         for video in videos:
             record = before[video.name]
             if record is None:
-                budget = _Budget(advance, frames[video.name])
                 try:
                     footage = open_video(video, config.max_side_px, config.every, config.memory_mb, crew.threads)
                 except DataError as error:
                     reasons.append(str(error))
                     crew.console.warn(f"left out: {error}")
+                    advance(frames[video.name])
                 else:
-                    record = _teach(footage, out, budget, crew)
-                budget.spend_rest()
+                    record = _teach(footage, out, _Watched(footage, advance, frames[video.name]), crew)
             if record is not None:
                 taught.append(record)
     if not taught:
@@ -158,23 +158,29 @@ def _teach_videos(videos: Sequence[Video], out: Path, config: TeacherConfig, cre
     return taught
 
 
-class _Budget:
-    """Progress of a video whose number of frames was an estimate: never more than that, and in the end just that."""
+class _Watched:
+    """Footage whose readings show as progress: never more than the estimated frames, and in the end just these."""
 
-    def __init__(self, advance: Advance, frames: int) -> None:
-        self.advance, self.left = advance, frames
+    def __init__(self, footage: Footage, advance: Advance, frames: int) -> None:
+        self.footage, self.advance, self.frames = footage, advance, frames
+        self.read = self.shown = 0
 
-    def spend(self) -> None:
-        if self.left:
-            self.left -= 1
-            self.advance(1)
+    def __iter__(self) -> Iterator[Image]:
+        for image in self.footage:
+            self.read += 1
+            self._show(min(self.frames, self.read // READINGS))
+            yield image
 
-    def spend_rest(self) -> None:
-        self.advance(self.left)
-        self.left = 0
+    def end(self) -> None:
+        self._show(self.frames)
+
+    def _show(self, frames: int) -> None:
+        if frames > self.shown:
+            self.advance(frames - self.shown)
+            self.shown = frames
 
 
-def _teach(footage: Footage, out: Path, budget: _Budget, crew: Crew) -> Taught:
+def _teach(footage: Footage, out: Path, watched: _Watched, crew: Crew) -> Taught:
     """Write the masks of one video, and then that it is done."""
     for item in footage.skipped:
         crew.console.warn(f"left out: {item.path}: {item.reason}")
@@ -185,11 +191,9 @@ def _teach(footage: Footage, out: Path, budget: _Budget, crew: Crew) -> Taught:
         write_soft(mask_path(folder, name), resize_soft(soft, footage.height, footage.width))
         return score_mask(soft)
 
-    named = zip(footage.names, videopca(footage, crew.threads), strict=True)
-    scores = []
-    for score in map_threads(write, named, crew.threads):
-        scores.append(score)
-        budget.spend()
+    named = zip(footage.names, videopca(watched, crew.threads), strict=True)
+    scores = list(map_threads(write, named, crew.threads))
+    watched.end()
     record = {"files": _describe(footage.video), "frames": footage.names, "scores": scores}
     write_json(_record_path(footage.video, out), record)
     return Taught(footage.video, footage.names, tuple(scores))
@@ -244,13 +248,11 @@ def _save_video(one: Taught, wanted: set[str], folder: Path, config: TeacherConf
 
 
 def _tell(choices: Sequence[Choice], videos: int, out: Path, saved: int, seconds: float, crew: Crew) -> None:
-    kept = sum(one.kept for one in choices)
-    empty = sum(one.score == 0 for one in choices)
+    say, kept, empty = crew.console.say, sum(one.kept for one in choices), sum(one.score == 0 for one in choices)
+    counted = f"{videos} video{'s' * (videos != 1)}, {len(choices)} frames"
     nothing = f", {empty} of them with nothing that moves" if empty else ""
-    crew.console.say(
-        f"{videos} videos, {len(choices)} frames{nothing}; {kept} kept; {format_seconds(seconds)}", style="bold"
-    )
-    crew.console.say(f"masks: {out / 'masks'}", style="green")
-    crew.console.say(f"which are kept: {out / 'selection.csv'}", style="green")
+    say(f"{counted}{nothing}; {kept} kept; {format_seconds(seconds)}", style="bold")
+    say(f"masks: {out / 'masks'}", style="green")
+    say(f"which are kept: {out / 'selection.csv'}", style="green")
     if saved:
-        crew.console.say(f"frames of video files: {out / 'frames'} ({saved})", style="green")
+        say(f"frames of video files: {out / 'frames'} ({saved})", style="green")
