@@ -83,6 +83,30 @@ def test_fit__keeps_the_scores_its_masks_were_made_from(finished):
         assert np.mean((resize_soft(soft, 48, 48) > 0.5) == (read_mask(refined) > 0)) > 0.98
 
 
+def test_fit__starts_from_the_scores_of_coarse_masks(finished, data, tmp_path):
+    run = Run(shutil.copytree(finished.root, tmp_path / "run"))
+    changed = settings('rounds = 1\n[coarse]\nmethod = "saliency"\n[enhance]\ncoarse_start = "scores"')
+    coarse2fine.fit(data / "train", run.root, changed)
+    for mask in run.coarse.rglob("*.png"):
+        soft = read_soft(run.scores(0) / mask.relative_to(run.coarse))
+        assert soft.shape == read_mask(mask).shape and np.ptp(soft) > 0.5
+    done = read_json(run.enhanced(0) / "done.json")
+    assert done["settings"]["enhance.start"] == "scores"
+    assert masks_of(run.enhanced(0)) != masks_of(finished.enhanced(0))
+
+
+def test_fit__masks_without_scores_cannot_start_from_them(data, tmp_path):
+    with pytest.raises(ConfigError, match="box say nothing about how likely a pixel is"):
+        settings('[enhance]\ncoarse_start = "scores"')
+
+
+def test_fit__a_student_that_is_none_is_refused_before_anything_is_written(data, tmp_path):
+    config = settings(f'[coarse]\nmethod = "student"\nstudent_weights = "{tmp_path / "none.safetensors"}"')
+    with pytest.raises(DataError, match=r"There is no student .*none\.safetensors"):
+        coarse2fine.fit(data / "train", tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
+
+
 def test_fit__another_start_redoes_what_depends_on_it(finished, data, tmp_path):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
     shutil.rmtree(run.scores(1))

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig
-from coarse2fine.errors import DataError
+from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.plain_folders import coarse_folder, enhance_folder, lay_over, split_classes, split_scores
 from coarse2fine.stages import Crew
-from coarse2fine.store import read_json, read_mask, write_mask, write_soft
+from coarse2fine.store import read_json, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.types import Enhanced
 
 BOX = CoarseConfig(method="box")
@@ -45,6 +45,22 @@ def test_coarse_folder__never_hands_back_the_mask_of_another_photo(photos, tmp_p
     with pytest.raises(DataError, match="masks made with other settings .photos 1 "):
         coarse_folder([other / "0.jpg"], tmp_path / "m", BOX, Crew())
     assert read_mask(tmp_path / "m" / "0.png").shape == (40, 60)
+
+
+def test_coarse_folder__scores_from_which_enhance_starts(photos, tmp_path):
+    coarse_folder([photos], tmp_path / "m", CoarseConfig(), Crew(), tmp_path / "soft")
+    soft = read_soft(tmp_path / "soft" / "1.png")
+    assert soft.shape == (40, 70) and np.ptp(soft) > 0.5
+    enhance_folder(photos, tmp_path / "soft", tmp_path / "e", EnhanceConfig(start="scores"), 0, Crew())
+    assert read_mask(tmp_path / "e" / "1.png").shape == (40, 70)
+    with pytest.raises(ConfigError, match="have no scores"):
+        coarse_folder([photos], tmp_path / "n", CoarseConfig(method="folder", folder=photos), Crew(), tmp_path / "s")
+
+
+def test_coarse_folder__a_wrong_student_leaves_no_trace(photos, tmp_path):
+    with pytest.raises(DataError, match="There is no student"):
+        coarse_folder([photos], tmp_path / "m", CoarseConfig(method="student", student_weights="no"), Crew())
+    assert not (tmp_path / "m").exists()
 
 
 def test_coarse_folder__its_own_results_are_no_photos(photos):

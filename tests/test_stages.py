@@ -1,12 +1,17 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig
+from coarse2fine.coarse import binarise
+from coarse2fine.coarse.student import Student
+from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig, StudentNetworkConfig
+from coarse2fine.data import read_image
 from coarse2fine.errors import Coarse2FineError, DataError
+from coarse2fine.networks.student import build_student
 from coarse2fine.parallel import World
 from coarse2fine.stages import (
     Crew,
@@ -18,7 +23,7 @@ from coarse2fine.stages import (
     run_stage,
     write_masks,
 )
-from coarse2fine.store import Stage, mask_path, read_json, read_mask, write_mask, write_soft
+from coarse2fine.store import Stage, mask_path, read_json, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.types import Enhanced, Photo
 
 CREW = Crew()
@@ -46,6 +51,39 @@ def test_make_coarse_masks__box_in_the_photos_label(photos, tmp_path):
         mask = read_mask(mask_path(tmp_path / "c", photo.name))
         assert mask[20, 30] == photo.label and mask[0, 0] == 0
         assert int((mask > 0).sum()) == 20 * 30
+
+
+def new_student(path: Path) -> CoarseConfig:
+    torch.manual_seed(0)
+    network = StudentNetworkConfig(width=0.1, input_px=32)
+    untrained = build_student(network)
+    untrained.head.weight.data *= 50  # so that it is sure of itself
+    Student(untrained, network).save(path)
+    return CoarseConfig(method="student", student_weights=path)
+
+
+def test_make_coarse_masks__of_a_student_with_its_scores_and_none_twice(photos, tmp_path):
+    config = new_student(tmp_path / "s.safetensors")
+    make_coarse_masks(photos, tmp_path / "c", config, CREW, tmp_path / "soft")
+    student = Student.load(tmp_path / "s.safetensors")
+    for photo in photos:
+        soft = read_soft(mask_path(tmp_path / "soft", photo.name))
+        assert soft.shape == (16, 16) and np.ptp(soft) > 0
+        mask = read_mask(mask_path(tmp_path / "c", photo.name))
+        wanted = binarise(student(read_image(photo.path)), "otsu") * photo.label
+        assert mask.shape == (40, 60) and np.mean(mask == wanted) > 0.97 and photo.label in mask
+    first = mask_path(tmp_path / "c", photos[0].name)
+    before, time = first.read_bytes(), mask_path(tmp_path / "c", photos[1].name).stat().st_mtime_ns
+    first.unlink()
+    make_coarse_masks(photos, tmp_path / "c", config, CREW, tmp_path / "soft")
+    assert first.read_bytes() == before
+    assert mask_path(tmp_path / "c", photos[1].name).stat().st_mtime_ns == time
+
+
+def test_make_coarse_masks__scores_of_saliency_have_the_photos_size(photos, tmp_path):
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="saliency"), CREW, tmp_path / "soft")
+    soft = read_soft(mask_path(tmp_path / "soft", photos[0].name))
+    assert soft.shape == (40, 60) and soft[20, 30] > 0.9 > 0.1 > soft[0, 0]
 
 
 def test_make_coarse_masks__given_ones_of_any_size_and_value(photos, tmp_path):

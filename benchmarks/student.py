@@ -1,0 +1,149 @@
+"""How good and how fast are students, alone and through GrabCut, beside the methods that learn nothing?
+
+    python benchmarks/student.py --photos DIR --masks DIR --students FILE... [--frames DIR --frame-masks DIR]
+
+Masks are PNGs (0 background, 255 ignored), photos JPEGs of the same name in the same sub-folder. IoU is that of the
+foreground of any class, mean over photos; of frames every ``--every``-th counts, mean over their videos. A photo's time
+is from file to soft mask, on all cores; LowRes-Net at full width has random weights here, its speed is the same.
+"""
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from common import keep
+
+from coarse2fine.coarse import binarise, coarse_from
+from coarse2fine.coarse.student import Student, find_in_files
+from coarse2fine.config import CoarseConfig, EnhanceConfig, StudentNetworkConfig
+from coarse2fine.data import read_image
+from coarse2fine.enhance import enhancer_from
+from coarse2fine.hardware import count_cores
+from coarse2fine.masks import resize_soft
+from coarse2fine.metrics import binary_iou
+from coarse2fine.networks.student import build_student
+from coarse2fine.store import read_mask
+from coarse2fine.types import Image, Mask, SoftMask
+
+Pairs = Sequence[tuple[Path, Path]]
+
+
+def main() -> None:
+    """Measure every contestant on the same photos; print a line for each, then one line of JSON."""
+    options = read_options()
+    pairs = find_pairs(options.photos, options.masks)
+    frames = find_pairs(options.frames, options.frame_masks)[:: options.every] if options.frames else []
+    results: dict[str, dict[str, float]] = {}
+    for name in ("box", "saliency"):
+        method = coarse_from(CoarseConfig(method=name))
+        results[name] = measure(name, [method(read_image(photo)) for photo, _ in pairs], pairs)
+    for file in options.students:
+        student = Student.load(file)
+        results[file.stem] = measure(file.stem, find_all(student, pairs), pairs)
+        results[file.stem] |= {"photos_per_s": measure_rate(student, pairs, options.repeats)}
+        if frames:
+            results[file.stem] |= {"frames_iou": measure_frames(find_all(student, frames), frames)}
+        show(file.stem, results[file.stem])
+    if options.lowres:
+        config = StudentNetworkConfig(shape="lowres")
+        rate = measure_rate(Student(build_student(config), config).ready(), pairs[: options.lowres], 1)
+        results["lowres, full width"] = {"photos_per_s": rate}
+        show("lowres, full width", results["lowres, full width"])
+    keep("student", {"photos": len(pairs), "frames": len(frames), "contestants": results})
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos, .jpg")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of their true masks, .png")
+    parser.add_argument("--students", type=Path, nargs="+", default=[], help="files of students")
+    parser.add_argument("--frames", type=Path, help="folder of videos' frames, .jpg")
+    parser.add_argument("--frame-masks", type=Path, help="folder of their true masks, .png")
+    parser.add_argument("--every", type=int, default=1, help="every how many frames one counts")
+    parser.add_argument("--repeats", type=int, default=3, help="timings, of which the median counts")
+    parser.add_argument("--lowres", type=int, default=0, help="also time LowRes-Net at full width, on so many photos")
+    return parser.parse_args()
+
+
+def find_pairs(photos: Path, masks: Path) -> Pairs:
+    """Photos and their masks."""
+    found = sorted(masks.rglob("*.png"))
+    if not found:
+        raise SystemExit(f"{masks} holds no masks (.png).")
+    return [((photos / mask.relative_to(masks)).with_suffix(".jpg"), mask) for mask in found]
+
+
+def find_all(student: Student, pairs: Pairs) -> list[SoftMask]:
+    """Soft masks of all photos."""
+    return [soft for _, soft in find_in_files(student, [photo for photo, _ in pairs], count_cores())]
+
+
+def measure(name: str, softs: Sequence[SoftMask], pairs: Pairs) -> dict[str, float]:
+    """Mean IoU and its standard error, alone and through GrabCut from the mask's box and from its scores."""
+    images, truths = [read_image(photo) for photo, _ in pairs], [read_mask(mask) for _, mask in pairs]
+    whole = [resize_soft(soft, *image.shape[:2]) for soft, image in zip(softs, images, strict=True)]
+    halves = [(soft > 0.5).astype(np.uint8) for soft in whole]
+    masks = [binarise(soft, "otsu") for soft in whole]
+    ious = [binary_iou(mask, truth) for mask, truth in zip(masks, truths, strict=True)]
+    result = {
+        "iou": statistics.fmean(ious),
+        "iou_standard_error": statistics.stdev(ious) / len(ious) ** 0.5,
+        "iou_at_half": judge(halves, truths),
+        "iou_grabcut_box": judge(enhance_all("box", images, masks, softs), truths),
+    }
+    if name != "box":
+        result["iou_grabcut_scores"] = judge(enhance_all("scores", images, masks, softs), truths)
+    show(name, result)
+    return result
+
+
+def enhance_all(start: Any, images: Sequence[Image], masks: Sequence[Mask], softs: Sequence[SoftMask]) -> list[Mask]:
+    """Masks through GrabCut at its default settings."""
+    enhance = enhancer_from(EnhanceConfig(), start, seed=0)
+    with ThreadPoolExecutor(count_cores()) as pool:
+        return [made.mask for made in pool.map(enhance, images, masks, softs)]
+
+
+def judge(masks: Sequence[Mask], truths: Sequence[Mask]) -> float:
+    """Mean IoU."""
+    return statistics.fmean(binary_iou(mask, truth) for mask, truth in zip(masks, truths, strict=True))
+
+
+def measure_frames(softs: Sequence[SoftMask], pairs: Pairs) -> float:
+    """Mean over videos of the mean IoU at soft > 0.5, as for the teacher."""
+    by_video: dict[str, list[float]] = defaultdict(list)
+    for soft, (_, mask) in zip(softs, pairs, strict=True):
+        truth = (read_mask(mask) > 0).astype(np.uint8)
+        by_video[mask.parent.name].append(binary_iou((resize_soft(soft, *truth.shape) > 0.5).astype(np.uint8), truth))
+    return statistics.fmean(map(statistics.fmean, by_video.values()))
+
+
+def measure_rate(student: Student, pairs: Pairs, repeats: int) -> float:
+    """Photos per second from files to soft masks, after a warm-up; median."""
+    find_all(student, pairs[:64])
+    return statistics.median(len(pairs) / time_call(lambda: find_all(student, pairs)) for _ in range(repeats))
+
+
+def time_call(work: Callable[[], object]) -> float:
+    """Seconds of a call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def show(name: str, result: dict[str, float]) -> None:
+    """One line."""
+    print(f"{name:20}", *(f"{key} {value:.3f}" for key, value in result.items()), sep="  ", flush=True)
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    main()
