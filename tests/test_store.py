@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
 from coarse2fine.masks import colour_table
@@ -17,6 +17,7 @@ from coarse2fine.store import (
     read_json,
     read_mask,
     read_soft,
+    read_soft_or_binary,
     write_atomically,
     write_json,
     write_mask,
@@ -48,16 +49,16 @@ def test_write_mask__comes_back_in_voc_colours(tmp_path):
     path = tmp_path / "a b" / "kätzchen.png"
     write_mask(path, mask)
     assert (read_mask(path) == mask).all()
-    with Image.open(path) as image:
+    with PillowImage.open(path) as image:
         assert image.mode == "P"
         assert (np.asarray(image.convert("RGB")) == colour_table()[mask]).all()
     assert [item.name for item in path.parent.iterdir()] == ["kätzchen.png"]
 
 
 def test_read_mask__refuses_what_is_no_mask(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "colours.png")
+    PillowImage.new("RGB", (4, 4)).save(tmp_path / "colours.png")
     (tmp_path / "text.png").write_text("no image")
-    Image.new("1", (2, 2), 1).save(tmp_path / "bits.png")
+    PillowImage.new("1", (2, 2), 1).save(tmp_path / "bits.png")
     with pytest.raises(DataError, match="one class index per pixel .* not RGB"):
         read_mask(tmp_path / "colours.png")
     with pytest.raises(DataError, match="cannot be read"):
@@ -210,3 +211,14 @@ def test_stage__a_missing_package_has_no_version(tmp_path, monkeypatch):
     stage.begin()
     stage.finish(1.0)
     assert stage.done()["versions"]["no-such-package"] is None and stage.done()["versions"]["numpy"]
+
+
+def test_read_soft_or_binary__grey_is_soft_and_a_palette_holds_indices(tmp_path):
+    soft = np.array([[0.0, 0.2], [0.6, 1.0]], np.float32)
+    write_soft(tmp_path / "soft.png", soft)
+    np.testing.assert_allclose(read_soft_or_binary(tmp_path / "soft.png"), soft, atol=0.002)
+    write_mask(tmp_path / "mask.png", np.array([[0, 3], [255, 1]], np.uint8))
+    assert read_soft_or_binary(tmp_path / "mask.png").tolist() == [[0, 1], [0, 1]]
+    PillowImage.new("RGB", (2, 2)).save(tmp_path / "colours.png")
+    with pytest.raises(DataError, match="its mode is RGB"):
+        read_soft_or_binary(tmp_path / "colours.png")

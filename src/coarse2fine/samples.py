@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from coarse2fine.config import StudentTrainConfig, TrainConfig
 from coarse2fine.data.photos import read_image
 from coarse2fine.seeds import seed_of
-from coarse2fine.store import mask_path, read_mask, read_soft
+from coarse2fine.store import mask_path, read_mask, read_soft_or_binary
 from coarse2fine.types import IGNORE, Photo
 
 GREY = (124, 116, 104)
@@ -133,7 +133,7 @@ class SoftSamples(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
         photo = self.photos[draw.photo]
         image = read_image(photo.path, at_least_px=2 * self.reach_px).astype(np.float32) / np.float32(255)
-        soft = read_soft(mask_path(self.folder, photo.name))
+        soft = read_soft_or_binary(mask_path(self.folder, photo.name))
         layers = np.dstack([_squash(image, self.reach_px), _squash(soft, self.reach_px)])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, *draw))

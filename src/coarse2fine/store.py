@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks import colour_table
+from coarse2fine.masks import binarize, colour_table
 from coarse2fine.pixel_limit import lift_pixel_limit
 from coarse2fine.types import Mask, SoftMask
 
@@ -107,6 +107,17 @@ def read_soft(path: Path) -> SoftMask:
             )
         soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)
         return soft
+
+
+def read_soft_or_binary(path: Path) -> SoftMask:
+    """Read a soft mask from a grey PNG, or a mask of class indices (palette or 1-bit PNG) as 0 and 1, shape (H, W).
+
+    Raises:
+        DataError: The file is missing, damaged, or has colours.
+    """
+    with _opened(path, "mask") as image:
+        of_indices = image.mode in ("P", "1")
+    return binarize(read_mask(path)).astype(np.float32) if of_indices else read_soft(path)
 
 
 @contextmanager

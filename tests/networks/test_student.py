@@ -15,6 +15,7 @@ from coarse2fine.networks.student import (
     find_gradients,
     find_hsv,
     find_hue,
+    find_positions,
 )
 
 SMALL = {
@@ -121,6 +122,11 @@ def test_gradients__half_where_flat_and_signed_along_each_axis():
     assert torch.allclose(along_y, torch.tensor(0.5))
     assert torch.allclose(along_x[:, 1:3], torch.tensor(1.0)) and torch.allclose(along_x[:, 0], torch.tensor(0.5))
     assert torch.allclose(find_gradients(1 - step)[0, 1][:, 1:3], torch.tensor(0.0))
+
+
+def test_positions__from_the_top_left_to_the_bottom_right():
+    down, right = find_positions(torch.zeros(2, 3, 3, 5))[1]
+    assert down[:, 0].tolist() == [0, 0.5, 1] and right[2].tolist() == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_evalseg__one_score_each_that_depends_on_photo_and_mask():
