@@ -70,9 +70,9 @@ def test_read_mask__refuses_what_is_no_mask(tmp_path):
 
 def test_read_mask__as_large_as_the_largest_photo(tmp_path, monkeypatch):
     write_mask(tmp_path / "a.png", np.ones((20, 20), np.uint8))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", 10)
     assert read_mask(tmp_path / "a.png").sum() == 400
-    assert Image.MAX_IMAGE_PIXELS == 10
+    assert PillowImage.MAX_IMAGE_PIXELS == 10
 
 
 def test_write_atomically__a_failure_leaves_the_old_file(tmp_path):
