@@ -9,7 +9,7 @@ from coarse2fine.coarse.student import Student
 from coarse2fine.config import GenerationsConfig, StudentConfig, StudentNetworkConfig, StudentTrainConfig
 from coarse2fine.data import read_image
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.generations import find_kept, train_student
+from coarse2fine.generations import find_kept, train_student, weigh
 from coarse2fine.store import read_json, read_soft
 
 CONFIG = StudentConfig(
@@ -83,7 +83,7 @@ def test_train_student__again_does_nothing_and_a_change_only_what_depends_on_it(
 
 
 def test_train_student__another_generation_goes_on_from_the_last(places, capsys):
-    once, twice = changed(epochs=2, number=1), changed(epochs=2, number=2)
+    once, twice = changed(epochs=40, number=1), changed(epochs=40, number=2)
     train_student([places / "frames"], places / "masks", places / "s.safetensors", once)
     time = (places / "s" / "generation-1" / "student.safetensors").stat().st_mtime_ns
     train_student([places / "frames"], places / "masks", places / "s.safetensors", twice, [places / "new"])
@@ -112,6 +112,15 @@ def test_find_kept__frames_of_kept_masks_only_and_from_several_folders(places):
     (places / "frames" / "v" / "5.png").rename(places / "more" / "v" / "5.jpg")
     found = find_kept([places / "frames", places / "more"], places / "masks")
     assert [photo.path.parent.parent.name for photo in found] == ["more", "frames"]
+
+
+def test_weigh__draws_masks_to_the_middle():
+    flat = np.full((9, 5), 0.2, np.float32)
+    assert (weigh(flat, 0) == flat).all()
+    weighed = weigh(flat, 0.25)
+    assert weighed[4, 2] == 1 and weighed[4, 0] == pytest.approx(np.exp(-(0.4**2) / (2 * 0.25**2)))
+    np.testing.assert_allclose(weighed, weighed[::-1, ::-1], rtol=1e-5)
+    assert (weigh(np.zeros((4, 4), np.float32), 0.3) == 0).all()
 
 
 def test_train_student__says_what_is_missing(places):

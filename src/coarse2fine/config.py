@@ -330,7 +330,19 @@ class GenerationsConfig(Settings):
         description="which masks teach: evalseg: a network that has learnt to tell good ones; mean: of a mask's "
         "non-zero pixels, as for the teacher's; none: all",
     )
-    keep_share: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="this best share of the masks teaches")
+    prior_sigma: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (0.0,),
+        min_length=1,
+        description="generations 2, 3, ...: sigma, as a share of each side, of the centred Gaussian by which masks are "
+        "multiplied, then divided by their maximum, as the teacher's are; 0: as they are; the last number holds for "
+        "all further ones",
+    )
+    evalseg_epochs: PositiveInt = Field(
+        8, description="evalseg: passes over what the generation before learnt from (the paper is silent)"
+    )
+    keep_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="evalseg, mean: this best share of the masks teaches"
+    )
     enhance: bool = Field(True, description="GrabCut snaps the masks to their photos before they teach")
 
 

@@ -3,13 +3,15 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, RefineConfig, Settings, Start
 from coarse2fine.store import hash_of, mask_path
 from coarse2fine.types import Photo
 
 _FEATURES = ("features_model", "features_weights", "features_side_px", "features_pieces")
+Value = TypeVar("Value", int, float)
+
 _COARSE = {
     "saliency": ("threshold", "max_side_px"),
     "box": ("box_share",),
@@ -50,7 +52,7 @@ def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
     network = _pick(config.network, "network", list(type(config.network).model_fields))
     network["network.encoder_weights"] = _describe_weights(config.network.encoder_weights)
     limits = _pick(config.refine, "refine", ("min_share", "max_share")) if number > 1 else {}
-    return {**train, **network, **limits, "train.epochs": epochs_of(config.train.epochs, number), "seed": config.seed}
+    return {**train, **network, **limits, "train.epochs": value_of(config.train.epochs, number), "seed": config.seed}
 
 
 def refine_settings(config: RefineConfig, size_px: int, keeps_scores: bool) -> dict[str, Any]:
@@ -59,9 +61,9 @@ def refine_settings(config: RefineConfig, size_px: int, keeps_scores: bool) -> d
     return _pick(config, "refine", names) | {"size_px": size_px} | ({"scores": "kept"} if keeps_scores else {})
 
 
-def epochs_of(epochs: Sequence[int], number: int) -> int:
-    """Epochs of a round or generation, counted from 1; the last number holds for all further ones."""
-    return epochs[min(number, len(epochs)) - 1]
+def value_of(values: Sequence[Value], number: int) -> Value:
+    """A setting's value in a round or generation, counted from 1; the last value holds for all further ones."""
+    return values[min(number, len(values)) - 1]
 
 
 def describe_photos(photos: Sequence[Photo]) -> str:

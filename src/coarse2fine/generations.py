@@ -18,7 +18,7 @@ from coarse2fine.coarse.selection import score_mask, select
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import EnhanceConfig, StudentConfig
 from coarse2fine.data import list_photos, read_image
-from coarse2fine.dependencies import describe_given, describe_photos, epochs_of
+from coarse2fine.dependencies import describe_given, describe_photos, value_of
 from coarse2fine.enhance.grabcut import grabcut_with_note
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference import load_weights, save_weights
@@ -150,7 +150,7 @@ class _Generations:
     def plan(self, number: int, photos: Sequence[Photo], masks: Path) -> Lesson:
         config, title = self.config, f"generation {number}: training"
         seed, folder = seed_of(config.seed, number), self.place(number) / "training"
-        epochs = epochs_of(config.train.epochs, number)
+        epochs = value_of(config.train.epochs, number)
         return Lesson(photos, masks, config.train, epochs, config.network.input_px, seed, folder, title)
 
     def train(self, number: int, lesson: Lesson, key: str) -> tuple[Student, str]:
@@ -182,12 +182,9 @@ class _Generations:
         return self.plan(number, photos, masks.folder), stage.key
 
     def find_masks(self, number: int, student: Student, key: str) -> Stage:
-        stage = Stage(
-            self.place(number) / "soft",
-            f"generation {number}: soft masks",
-            {"photos": describe_photos(self.photos)},
-            (key,),
-        )
+        sigma = value_of(self.config.generations.prior_sigma, number - 1)
+        settings = {"photos": describe_photos(self.photos), "generations.prior_sigma": sigma}
+        stage = Stage(self.place(number) / "soft", f"generation {number}: soft masks", settings, (key,))
 
         def work() -> None:
             missing = {photo.name for photo in self.photos if not mask_path(stage.folder, photo.name).exists()}
@@ -200,7 +197,7 @@ class _Generations:
                 lambda index: self.photos[index].name in missing,
             )
             for index, soft in self.crew.console.track(found, len(paths), stage.title, len(paths) - len(missing)):
-                write_soft(mask_path(stage.folder, self.photos[index].name), soft)
+                write_soft(mask_path(stage.folder, self.photos[index].name), weigh(soft, sigma))
 
         run_stage(stage, self.crew, work)
         return stage
@@ -209,7 +206,9 @@ class _Generations:
         """How good each soft mask is, by its photo's name; 0 where nothing of it is likelier than not."""
         selector = self.config.generations.selector
         folder = self.place(number) / "judge"
-        stage = Stage(folder, f"generation {number}: selection", {"selector": selector}, (soft.key,))
+        names = {"evalseg": ["selector", "evalseg_epochs"]}.get(selector, ["selector"])
+        settings = self.config.generations.model_dump(mode="json", include=set(names))
+        stage = Stage(folder, f"generation {number}: selection", settings, (soft.key,))
 
         def work() -> dict[str, object]:
             scores = self.score(student, before, soft, folder, number) if selector == "evalseg" else self.average(soft)
@@ -228,9 +227,9 @@ class _Generations:
         torch.manual_seed(seed_of(self.config.seed, number, 1))
         judge = EvalSegNet()
         title = f"generation {number}: training of EvalSeg-Net"
-        teach_judge(
-            judge, student.network, replace(before, folder=folder, title=title), self.crew.world, self.crew.console
-        )
+        epochs = self.config.generations.evalseg_epochs
+        lesson = replace(before, epochs=epochs, folder=folder, title=title)
+        teach_judge(judge, student.network, lesson, self.crew.world, self.crew.console)
         save_weights(judge, folder / "evalseg.safetensors")
         load_weights(judge, folder / "evalseg.safetensors")
         return score_photos(judge, student, self.photos, soft.folder, self.crew)
@@ -255,6 +254,28 @@ class _Generations:
         plain = self.config.model_dump(mode="json", include=set(parts))
         chosen = {f"{part}.{name}": value for part in parts for name, value in plain[part].items()}
         return chosen | {"seed": self.config.seed}
+
+
+def weigh(soft: SoftMask, sigma_share: float) -> SoftMask:
+    """Multiply a soft mask by a centred Gaussian and divide it by its maximum, as VideoPCA does with its own.
+
+    Args:
+        soft: Shape (h, w), 0 to 1.
+        sigma_share: Sigma of the Gaussian, as a share of each side; 0: the mask comes back as it is.
+
+    Returns:
+        Shape (h, w), 0 to 1; nothing where the mask is nothing.
+
+    Source: method of the teacher (Stretcu and Leordeanu, BMVC 2015), steps 5 and 7.
+    """
+    if sigma_share == 0:
+        return soft
+    down, across = (
+        np.exp(-(((np.arange(side) + 0.5) / side - 0.5) ** 2) / (2 * sigma_share**2)) for side in soft.shape
+    )
+    weighed = soft * np.outer(down, across).astype(np.float32)
+    divided: SoftMask = weighed / max(float(weighed.max()), 1e-6)
+    return divided
 
 
 def is_seen(soft: SoftMask) -> bool:

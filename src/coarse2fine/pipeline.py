@@ -14,9 +14,9 @@ from coarse2fine.dependencies import (
     describe_given,
     describe_photos,
     enhance_settings,
-    epochs_of,
     refine_settings,
     training_settings,
+    value_of,
 )
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import Truth, measure
@@ -146,7 +146,7 @@ class _Fit:
             photos,
             masks.folder,
             config.train,
-            epochs_of(config.train.epochs, number),
+            value_of(config.train.epochs, number),
             seed_of(config.seed, number),
             folder,
             stage.title,
