@@ -162,10 +162,10 @@ def test_fit__killed_at_any_write_goes_on_to_the_same_masks(finished, data, tmp_
             raise RuntimeError("killed")
         return replace(self, target)
 
-    monkeypatch.setattr(store.Path, "replace", die_sometimes)
+    monkeypatch.setattr(Path, "replace", die_sometimes)
     with pytest.raises(RuntimeError, match="killed"):
         coarse2fine.fit(data / "train", tmp_path / "run", settings())
-    monkeypatch.setattr(store.Path, "replace", replace)
+    monkeypatch.setattr(Path, "replace", replace)
     run = coarse2fine.fit(data / "train", tmp_path / "run", settings())
     assert masks_of(run.root) == masks_of(finished.root)
     assert not list(run.root.rglob("*.tmp"))

@@ -131,7 +131,7 @@ def test_stage__a_kill_while_throwing_away_does_not_stop_the_next_run(tmp_path, 
     old.finish(1.0)
     new = Stage(tmp_path / "s", "test", {"x": 2})
     with monkeypatch.context() as patched:
-        patched.setattr("coarse2fine.store.shutil.rmtree", lambda path, **options: 1 / 0 if not options else None)
+        patched.setattr("coarse2fine.store.run.shutil.rmtree", lambda path, **options: 1 / 0 if not options else None)
         with pytest.raises(ZeroDivisionError):
             new.begin()
     assert new.begin() is None
@@ -206,7 +206,7 @@ def test_write_atomically__long_names_share_no_temporary_file(tmp_path):
 
 
 def test_stage__a_missing_package_has_no_version(tmp_path, monkeypatch):
-    monkeypatch.setattr("coarse2fine.store.VERSIONED", ("numpy", "no-such-package"))
+    monkeypatch.setattr("coarse2fine.store.run.VERSIONED", ("numpy", "no-such-package"))
     stage = Stage(tmp_path / "s", "test", {})
     stage.begin()
     stage.finish(1.0)

@@ -21,6 +21,9 @@ Count = Annotated[int, Field(ge=0)]
 Start = Literal["box", "mask", "scores"]
 """Where GrabCut starts: the mask's box, a band along its contour, or the scores it was made from."""
 
+EMBEDDED_STUDENT = "student.safetensors"
+"""The student that comes with coarse2fine; docs/student.md is its model card."""
+
 RECIPES = ("paper", "small", "demo")
 
 _NOT_DINO = ("dinov2", "dinov3", "clip", "siglip")  # in names of architectures
@@ -44,7 +47,7 @@ class CoarseConfig(Settings):
         0.8, description="box: share of the photo's width and of its height that the centred box spans"
     )
     student_weights: Path | None = Field(
-        None, description="student: the file of a student, from 'coarse2fine student train'"
+        None, description="student: a file from 'coarse2fine student train'; none: the one that comes with coarse2fine"
     )
     folder: Path | None = Field(
         None, description="folder: where your masks lie, named like the photos; above 0 = object"
@@ -74,13 +77,10 @@ class CoarseConfig(Settings):
             raise ConfigError("coarse.method = folder needs coarse.folder, the folder that holds your masks.")
         return self
 
-    @model_validator(mode="after")
-    def _student_is_named(self) -> Self:
-        if self.method == "student" and self.student_weights is None:
-            raise ConfigError(
-                "coarse.method = student needs coarse.student_weights, a file made by 'coarse2fine student train'."
-            )
-        return self
+    @property
+    def student_file(self) -> Path:
+        """The file of the student that ``method = student`` asks."""
+        return self.student_weights or Path(str(resources.files("coarse2fine") / "coarse" / EMBEDDED_STUDENT))
 
     @model_validator(mode="after")
     def _features_are_of_dino(self) -> Self:

@@ -27,7 +27,7 @@ def coarse_settings(config: CoarseConfig, keeps_scores: bool = False) -> dict[st
     """Settings that decide the coarse masks."""
     chosen = _pick(config, "coarse", ("method", *_COARSE[config.method]))
     if config.method == "student":
-        chosen["coarse.student_weights"] = _describe_weights(str(config.student_weights))
+        chosen["coarse.student_weights"] = _describe_weights(str(config.student_file))
     if config.method == "features":
         chosen["coarse.features_weights"] = _describe_weights(config.features_weights)
     return chosen | ({"scores": "kept"} if keeps_scores else {})

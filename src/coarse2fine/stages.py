@@ -140,8 +140,7 @@ def _find_one_by_one(
 def _ask_student(
     photos: Sequence[Photo], folder: Path, config: CoarseConfig, crew: Crew, scores_folder: Path | None
 ) -> None:
-    assert config.student_weights is not None
-    student = Student.load(config.student_weights)
+    student = Student.load(config.student_file)
 
     def finish(found: tuple[int, SoftMask]) -> None:
         photo, soft = photos[found[0]], found[1]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from coarse2fine.coarse import coarse_from
 from coarse2fine.coarse.student import SETTINGS_KEY, Student, find_in_files
 from coarse2fine.config import CoarseConfig, StudentNetworkConfig
-from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.errors import DataError
 from coarse2fine.networks.student import build_student
 from coarse2fine.parallel import World
 
@@ -95,8 +95,3 @@ def test_student__refuses_what_is_none(tmp_path, make, said):
     make(path)
     with pytest.raises(DataError, match=said):
         coarse_from(CoarseConfig(method="student", student_weights=path))
-
-
-def test_student__must_be_named():
-    with pytest.raises(ConfigError, match="needs coarse.student_weights"):
-        CoarseConfig(method="student")

@@ -79,8 +79,7 @@ def _saliency_from(config: CoarseConfig) -> CoarseMethod:
 def _student_from(config: CoarseConfig) -> CoarseMethod:
     from coarse2fine.coarse.student import Student
 
-    assert config.student_weights is not None
-    return Student.load(config.student_weights)
+    return Student.load(config.student_file)
 
 
 METHODS: dict[str, Callable[[CoarseConfig], CoarseMethod]] = {

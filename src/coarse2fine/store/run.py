@@ -1,164 +1,25 @@
-"""The run folder: where everything lies, atomic writes, and what is done.
+"""The run folder: where everything lies, and what is done.
 
-Every file is written to a temporary name and renamed. A stage's ``done.json`` is written last: its presence means done.
-``stage.json`` is written first and says which settings the half-finished files belong to.
+A stage's ``done.json`` is written last: its presence means done. ``stage.json`` is written first and says which
+settings the half-finished files belong to.
 """
 
-import hashlib
-import json
-import os
 import shutil
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
-from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks import binarize, colour_table
-from coarse2fine.pixel_limit import lift_pixel_limit
-from coarse2fine.types import Mask, SoftMask
+from coarse2fine.store.files import hash_of, read_json, write_json
 
 SECONDS_TO_DIE = 15  # of the loader processes of a killed run, which hold its lock for as long as they live
 VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "timm", "opencv-python-headless", "numba", "numpy")
-
-
-@contextmanager
-def write_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """Open ``path`` for writing so that it is there whole or not at all; folders are made.
-
-    Raises:
-        DataError: The disk is full or the folder cannot be written; the old file, if any, is untouched.
-    """
-    # Short, whatever the name, and another one for every thread, so that no two files can share it.
-    temporary = path.with_name(f".{hash_of(path.name)}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        _unlink(temporary)
-        raise DataError(
-            f"{path} could not be written ({error.strerror or error}); nothing finished is lost: "
-            "make room or choose another folder, and run the same command again."
-        ) from error
-    except BaseException:
-        _unlink(temporary)
-        raise
-
-
-def _unlink(path: Path) -> None:
-    with suppress(OSError):  # the error that led here says more
-        path.unlink()
-
-
-def write_mask(path: Path, mask: Mask) -> None:
-    """Write a mask as a palette PNG in the PASCAL VOC colours."""
-    image = PillowImage.fromarray(np.ascontiguousarray(mask))
-    image.putpalette(colour_table().tobytes())
-    with write_atomically(path) as file:
-        image.save(file, format="PNG")
-
-
-def read_mask(path: Path) -> Mask:
-    """Read a mask: class index per pixel, shape (H, W).
-
-    Palette and 8-bit grey PNGs give their indices; 1-bit images give 0 and 1.
-
-    Raises:
-        DataError: The file is missing, damaged, or has colours instead of class indices.
-    """
-    with _opened(path, "mask") as image:
-        if image.mode == "1":
-            return np.asarray(image, dtype=np.uint8)
-        if image.mode not in ("P", "L"):
-            raise DataError(
-                f"{path} must hold one class index per pixel (palette or 8-bit grey PNG), not {image.mode} colours."
-            )
-        return np.asarray(image, dtype=np.uint8).copy()
-
-
-def write_soft(path: Path, soft: SoftMask) -> None:
-    """Write a soft mask as a grey PNG, 0 to 255."""
-    image = PillowImage.fromarray(np.rint(255 * soft).astype(np.uint8))
-    with write_atomically(path) as file:
-        image.save(file, format="PNG")
-
-
-def read_soft(path: Path) -> SoftMask:
-    """Read a soft mask from a grey PNG: 0 to 255 becomes 0 to 1, shape (H, W).
-
-    Raises:
-        DataError: The file is missing, damaged, or no 8-bit grey image.
-    """
-    with _opened(path, "soft mask") as image:
-        if image.mode != "L":
-            raise DataError(
-                f"{path} must say how likely each pixel is foreground (8-bit grey PNG, 0 to 255), but its mode is "
-                f"{image.mode}; to start from masks of class indices, choose the start 'mask' or 'box'."
-            )
-        soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)
-        return soft
-
-
-def read_soft_or_binary(path: Path) -> SoftMask:
-    """Read a soft mask from a grey PNG, or a mask of class indices (palette or 1-bit PNG) as 0 and 1, shape (H, W).
-
-    Raises:
-        DataError: The file is missing, damaged, or has colours.
-    """
-    with _opened(path, "mask") as image:
-        of_indices = image.mode in ("P", "1")
-    return binarize(read_mask(path)).astype(np.float32) if of_indices else read_soft(path)
-
-
-@contextmanager
-def _opened(path: Path, what: str) -> Iterator[PillowImage.Image]:
-    """A decoded image file; what is wrong with it becomes a sentence."""
-    try:
-        with lift_pixel_limit(), PillowImage.open(path) as image:
-            image.load()
-            yield image
-    except FileNotFoundError as error:
-        raise DataError(f"There is no {what} {path}.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"The {what} {path} cannot be read ({error}).") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write readable, sorted JSON."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        DataError: The file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error}).") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text."""
-    with write_atomically(path) as file:
-        file.write(text.encode("utf-8"))
-
-
-def hash_of(value: Any) -> str:
-    """Short, stable fingerprint of plain values."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -223,11 +84,6 @@ class Run:
     def enhanced(self, number: int) -> Path:
         """Enhanced masks after a round; round 0 is before the first."""
         return self.round(number) / "enhanced" if number else self.root / "enhanced"
-
-
-def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of the photo called ``name`` lies."""
-    return folder / f"{name}.png"
 
 
 @dataclass(frozen=True)

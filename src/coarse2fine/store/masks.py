@@ -1,0 +1,92 @@
+"""Masks and soft masks as PNG files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from coarse2fine.errors import DataError
+from coarse2fine.masks import binarize, colour_table
+from coarse2fine.pixel_limit import lift_pixel_limit
+from coarse2fine.store.files import write_atomically
+from coarse2fine.types import Mask, SoftMask
+
+
+def mask_path(folder: Path, name: str) -> Path:
+    """Where the mask of the photo called ``name`` lies."""
+    return folder / f"{name}.png"
+
+
+def write_mask(path: Path, mask: Mask) -> None:
+    """Write a mask as a palette PNG in the PASCAL VOC colours."""
+    image = PillowImage.fromarray(np.ascontiguousarray(mask))
+    image.putpalette(colour_table().tobytes())
+    with write_atomically(path) as file:
+        image.save(file, format="PNG")
+
+
+def read_mask(path: Path) -> Mask:
+    """Read a mask: class index per pixel, shape (H, W).
+
+    Palette and 8-bit grey PNGs give their indices; 1-bit images give 0 and 1.
+
+    Raises:
+        DataError: The file is missing, damaged, or has colours instead of class indices.
+    """
+    with _opened(path, "mask") as image:
+        if image.mode == "1":
+            return np.asarray(image, dtype=np.uint8)
+        if image.mode not in ("P", "L"):
+            raise DataError(
+                f"{path} must hold one class index per pixel (palette or 8-bit grey PNG), not {image.mode} colours."
+            )
+        return np.asarray(image, dtype=np.uint8).copy()
+
+
+def write_soft(path: Path, soft: SoftMask) -> None:
+    """Write a soft mask as a grey PNG, 0 to 255."""
+    image = PillowImage.fromarray(np.rint(255 * soft).astype(np.uint8))
+    with write_atomically(path) as file:
+        image.save(file, format="PNG")
+
+
+def read_soft(path: Path) -> SoftMask:
+    """Read a soft mask from a grey PNG: 0 to 255 becomes 0 to 1, shape (H, W).
+
+    Raises:
+        DataError: The file is missing, damaged, or no 8-bit grey image.
+    """
+    with _opened(path, "soft mask") as image:
+        if image.mode != "L":
+            raise DataError(
+                f"{path} must say how likely each pixel is foreground (8-bit grey PNG, 0 to 255), but its mode is "
+                f"{image.mode}; to start from masks of class indices, choose the start 'mask' or 'box'."
+            )
+        soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)
+        return soft
+
+
+def read_soft_or_binary(path: Path) -> SoftMask:
+    """Read a soft mask from a grey PNG, or a mask of class indices (palette or 1-bit PNG) as 0 and 1, shape (H, W).
+
+    Raises:
+        DataError: The file is missing, damaged, or has colours.
+    """
+    with _opened(path, "mask") as image:
+        of_indices = image.mode in ("P", "1")
+    return binarize(read_mask(path)).astype(np.float32) if of_indices else read_soft(path)
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[PillowImage.Image]:
+    """A decoded image file; what is wrong with it becomes a sentence."""
+    try:
+        with lift_pixel_limit(), PillowImage.open(path) as image:
+            image.load()
+            yield image
+    except FileNotFoundError as error:
+        raise DataError(f"There is no {what} {path}.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"The {what} {path} cannot be read ({error}).") from error
