@@ -1,22 +1,13 @@
-"""Every setting of every stage: frozen, checked at birth, in TOML and out, with its own help.
+"""Settings of the stages of `fit`."""
 
-The command line, ``config.toml`` of a run and the reference in the docs are all made from these classes.
-"""
-
-import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share
 from coarse2fine.errors import ConfigError
-
-Share = Annotated[float, Field(ge=0, le=1)]
-PositiveInt = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
 
 Start = Literal["box", "mask", "scores"]
 """Where GrabCut starts: the mask's box, a band along its contour, or the scores it was made from."""
@@ -24,15 +15,7 @@ Start = Literal["box", "mask", "scores"]
 EMBEDDED_STUDENT = "student.safetensors"
 """The student that comes with coarse2fine; docs/student.md is its model card."""
 
-RECIPES = ("paper", "small", "demo")
-
 _NOT_DINO = ("dinov2", "dinov3", "clip", "siglip")  # in names of architectures
-
-
-class Settings(BaseModel):
-    """Frozen settings that refuse unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CoarseConfig(Settings):
@@ -259,209 +242,9 @@ class PredictConfig(Settings):
     batch: PositiveInt = Field(8, description="photos per step")
 
 
-class TeacherConfig(Settings):
-    """The unsupervised teacher: videos become soft masks of what moves in them, and the best of them are selected."""
-
-    max_side_px: Annotated[int, Field(ge=32)] = Field(
-        480, description="longer side at which frames are computed; masks come in the frames' own size"
-    )
-    every: PositiveInt = Field(1, description="take one of so many frames")
-    keep_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.15, description="share of the frames whose masks are kept, by the mean of their non-zero pixels"
-    )
-    collection: Literal["all", "video"] = Field(
-        "all", description="the best share of all videos together, or of each video"
-    )
-    save_frames: Literal["kept", "all", "none"] = Field(
-        "kept", description="which frames of video files are written as pictures; folders of frames stay where they are"
-    )
-    memory_mb: PositiveInt = Field(
-        512, description="frames of one video that are held in memory; those of a longer one are decoded ten times over"
-    )
-
-
-class StudentNetworkConfig(Settings):
-    """A student: the small network that finds foreground without having seen a label."""
-
-    shape: Literal["lowres", "unet", "dilated"] = Field(
-        "dilated", description="lowres: LowRes-Net (ICCV 2017); unet: plain U-Net; dilated: with a dilated bottleneck"
-    )
-    width: PositiveFloat = Field(1.0, description="multiplies the channels; lowres: 1 has 78.1 million parameters")
-    input_px: PositiveInt = Field(
-        128, multiple_of=8, description="photos are squashed to this side; lowres: 128 only (the paper)"
-    )
-
-    @model_validator(mode="after")
-    def _lowres_has_one_size(self) -> Self:
-        if self.shape == "lowres" and self.input_px != 128:
-            raise ConfigError(f"network.shape = lowres needs network.input_px = 128, found {self.input_px}.")
-        return self
-
-
-class StudentTrainConfig(StreamConfig):
-    """How a student learns from soft masks: mean squared error, Adam."""
-
-    batch: PositiveInt = Field(32, description="photos per step")
-    epochs: tuple[PositiveInt, ...] = Field(
-        (30,),
-        min_length=1,
-        description="passes over the photos in generations 1, 2, ...; the last number holds for all further ones (the "
-        "paper is silent)",
-    )
-    resize_px: PositiveInt = Field(160, description="photos are squashed to this side, then cropped to the input's")
-    scale_jitter: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1.0), description="random zoom before the crop")
-    flip: bool = Field(True, description="mirror every second photo")
-    colour_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="strength of random brightness, contrast and saturation"
-    )
-    learning_rate: PositiveFloat = Field(0.001, description="of Adam, at the start")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="of Adam, decoupled")
-    poly_power: Annotated[float, Field(ge=0)] = Field(
-        0.9, description="the rate falls as (1 - step / steps) ** this; 0: it stays (the paper is silent)"
-    )
-
-
-class GenerationsConfig(Settings):
-    """How the masks of one generation of students teach the next, on new photos."""
-
-    number: PositiveInt = Field(1, description="generations; each after the first learns from new, unlabelled photos")
-    selector: Literal["evalseg", "mean", "none"] = Field(
-        "evalseg",
-        description="which masks teach: evalseg: a network that has learnt to tell good ones; mean: of a mask's "
-        "non-zero pixels, as for the teacher's; none: all",
-    )
-    prior_sigma: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        (0.0,),
-        min_length=1,
-        description="generations 2, 3, ...: sigma, as a share of each side, of the centred Gaussian by which masks are "
-        "multiplied, then divided by their maximum, as the teacher's are; 0: as they are; the last number holds for "
-        "all further ones",
-    )
-    evalseg_epochs: PositiveInt = Field(
-        8, description="evalseg: passes over what the generation before learnt from (the paper is silent)"
-    )
-    keep_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="evalseg, mean: this best share of the masks teaches"
-    )
-    enhance: bool = Field(True, description="GrabCut snaps the masks to their photos before they teach")
-
-
-class StudentConfig(Settings):
-    """Everything that decides a student."""
-
-    seed: Count = Field(0, description="same settings, seed and machine kind: same student")
-    network: StudentNetworkConfig = StudentNetworkConfig()
-    train: StudentTrainConfig = StudentTrainConfig()
-    generations: GenerationsConfig = GenerationsConfig()
-
-
-class FitConfig(Settings):
-    """Everything that decides the masks of a run."""
-
-    rounds: PositiveInt = Field(5, description="how often the network trains on its own refined masks")
-    seed: Count = Field(0, description="same settings, seed and machine kind: same masks")
-    max_megapixels: PositiveFloat = Field(200.0, description="larger photos are left out, with their reason")
-    coarse: CoarseConfig = CoarseConfig()
-    enhance: EnhanceConfig = EnhanceConfig()
-    refine: RefineConfig = RefineConfig()
-    network: NetworkConfig = NetworkConfig()
-    train: TrainConfig = TrainConfig()
-    predict: PredictConfig = PredictConfig()
-
-    @model_validator(mode="after")
-    def _coarse_scores_exist(self) -> Self:
-        if self.enhance.starts_from_coarse_scores and self.coarse.method in ("box", "folder"):
-            raise ConfigError(
-                f"The masks of coarse.method = {self.coarse.method} say nothing about how likely a pixel is: with them "
-                "set enhance.coarse_start to box or mask."
-            )
-        return self
-
-    @property
-    def view_px(self) -> int:
-        """Longer side at which the network sees a photo after training."""
-        return self.predict.size_px or self.train.resize_px
-
-
-def load_recipe(name: str) -> FitConfig:
-    """Settings of a named recipe.
-
-    Raises:
-        ConfigError: There is no recipe of this name.
-    """
-    if name not in RECIPES:
-        raise ConfigError(f"There is no recipe '{name}'; choose one of {', '.join(RECIPES)}.")
-    text = (resources.files("coarse2fine") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-    return parse_config(text, where=f"recipe {name}")
-
-
-def load_config(path: Path, base: FitConfig | None = None) -> FitConfig:
-    """Settings from a TOML file, laid over ``base`` (default: the classes' own defaults).
-
-    Raises:
-        ConfigError: The file is missing, is no TOML, or holds an unknown key or a bad value.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"The settings file {path} cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"The settings file {path} must be UTF-8 text: {error}.") from error
-    return parse_config(text, where=str(path), base=base)
-
-
-def parse_config(text: str, where: str, base: FitConfig | None = None) -> FitConfig:
-    """Settings from TOML text laid over ``base``; ``where`` names the text in errors."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} must be TOML: {error}.") from error
-    merged = _merge(base.model_dump() if base else {}, values)
-    try:
-        return FitConfig.model_validate(merged)
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {explain(error)}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
-def explain(error: ValidationError) -> str:
-    """One sentence from a pydantic error: which settings, what must hold, what was found."""
-    return "; ".join(_explain_one(dict(detail)) for detail in error.errors()) + "."
-
-
-def dump_config(config: Settings) -> str:
-    """TOML text from which :func:`parse_config` makes the same settings again; settings that are none are left out."""
-    return tomli_w.dumps(_without_none(config.model_dump(mode="json")))
-
-
 def _is_dino(model: str, weights: str) -> bool:
     """Whether timm's name says that a network was trained by DINO (v1), or leaves it to the file of its weights."""
     architecture, _, tag = model.partition(".")
     if any(other in architecture for other in _NOT_DINO):
         return False
     return tag == "dino" or (not tag and weights != "pretrained")
-
-
-def _explain_one(detail: dict[str, Any]) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return f"there is no setting '{key}'"
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{key}: {message} (found {detail['input']!r})" if key else message
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in values.items()
-        if value is not None
-    }

@@ -1,0 +1,52 @@
+"""Every setting of every stage: frozen, checked at birth, in TOML and out, with its own help.
+
+The command line, ``config.toml`` of a run and the reference in the docs are all made from these classes.
+"""
+
+from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share, explain
+from coarse2fine.config.fit import RECIPES, FitConfig, dump_config, load_config, load_recipe, parse_config
+from coarse2fine.config.stages import (
+    CoarseConfig,
+    EnhanceConfig,
+    NetworkConfig,
+    PredictConfig,
+    RefineConfig,
+    Start,
+    StreamConfig,
+    TrainConfig,
+)
+from coarse2fine.config.teaching import (
+    GenerationsConfig,
+    StudentConfig,
+    StudentNetworkConfig,
+    StudentTrainConfig,
+    TeacherConfig,
+)
+
+__all__ = [
+    "RECIPES",
+    "CoarseConfig",
+    "Count",
+    "EnhanceConfig",
+    "FitConfig",
+    "GenerationsConfig",
+    "NetworkConfig",
+    "PositiveFloat",
+    "PositiveInt",
+    "PredictConfig",
+    "RefineConfig",
+    "Settings",
+    "Share",
+    "Start",
+    "StreamConfig",
+    "StudentConfig",
+    "StudentNetworkConfig",
+    "StudentTrainConfig",
+    "TeacherConfig",
+    "TrainConfig",
+    "dump_config",
+    "explain",
+    "load_config",
+    "load_recipe",
+    "parse_config",
+]
