@@ -114,6 +114,13 @@ def test_find_kept__frames_of_kept_masks_only_and_from_several_folders(places):
     assert [photo.path.parent.parent.name for photo in found] == ["more", "frames"]
 
 
+def test_main__student_must_be_followed_by_train(capsys):
+    for arguments, found in ((["student"], "found nothing"), (["student", "tarin"], "found 'tarin'")):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2 and found in capsys.readouterr().err
+
+
 def test_weigh__draws_masks_to_the_middle():
     flat = np.full((9, 5), 0.2, np.float32)
     assert (weigh(flat, 0) == flat).all()

@@ -10,21 +10,14 @@ from coarse2fine.cli.settings import parse_settings
 from coarse2fine.config import StudentConfig
 from coarse2fine.errors import ConfigError
 
-USAGE = """usage: coarse2fine student train --frames DIR --masks DIR --out FILE ...
-
-  train     learn from a teacher's soft masks, and further generations from new photos
-
-coarse2fine student train --help tells all."""
-
 
 def run(arguments: Sequence[str]) -> None:
     """Parse, train, tell."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)  # noqa: T201
-        return
-    if arguments[0] != "train":
-        raise ConfigError(f"coarse2fine student can 'train' and nothing else, found '{arguments[0]}'.")
-    parse_settings(train, arguments[1:], "student train")
+    given = ["train", *arguments] if list(arguments[:1]) in (["-h"], ["--help"]) else list(arguments)
+    if given[:1] != ["train"]:
+        found = f"found '{given[0]}'" if given else "found nothing"
+        raise ConfigError(f"coarse2fine student must be followed by train, {found}: coarse2fine student train --help.")
+    parse_settings(train, given[1:], "student train")
 
 
 def train(
