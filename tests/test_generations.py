@@ -135,6 +135,8 @@ def test_train_student__says_what_is_missing(places):
         train_student([places / "frames"], places / "masks", places / "s.pt", CONFIG)
     with pytest.raises(ConfigError, match="2 generations need new photos"):
         train_student([places / "frames"], places / "masks", places / "s.safetensors", CONFIG)
+    with pytest.raises(ConfigError, match="add --frames"):
+        train_student([], places / "masks", places / "s.safetensors", changed(number=1))
     with pytest.raises(DataError, match="must hold soft masks as PNG"):
         train_student([places / "frames"], places / "new" / "none", places / "s.safetensors", changed(number=1))
     assert json.dumps(sorted(path.name for path in places.iterdir())) == '["frames", "masks", "new", "unused"]'

@@ -5,7 +5,8 @@
     run = coarse2fine.fit("photos", out="runs/pets")
     mask = coarse2fine.Segmenter.load("runs/pets")(coarse2fine.read_image("holiday.jpg"))
 
-Every stage is a function or a class of its own: `saliency`, `centred_box`, `grabcut`, `constrain`, `evaluate_masks`.
+Every stage is a function or a class of its own: `saliency`, `centred_box`, `Student`, `grabcut`, `constrain`,
+`evaluate_masks`; `videopca` and `train_student` make a student of your own.
 """
 
 from importlib import import_module
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coarse2fine.coarse import binarise, saliency
     from coarse2fine.coarse.box import centred_box
+    from coarse2fine.coarse.student import Student
     from coarse2fine.coarse.videopca import videopca
     from coarse2fine.config import FitConfig, load_config, load_recipe
     from coarse2fine.data import open_dataset, read_image
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from coarse2fine.enhance.grabcut import grabcut
     from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
     from coarse2fine.evaluation import evaluate_masks, evaluate_network
+    from coarse2fine.generations import train_student
     from coarse2fine.inference import Segmenter
     from coarse2fine.masks import constrain, overlay
     from coarse2fine.pipeline import fit
@@ -34,6 +37,7 @@ _HOMES = {
     "FitConfig": "config",
     "Run": "store",
     "Segmenter": "inference",
+    "Student": "coarse.student",
     "binarise": "coarse",
     "centred_box": "coarse.box",
     "constrain": "masks",
@@ -50,6 +54,7 @@ _HOMES = {
     "read_image": "data",
     "read_mask": "store",
     "saliency": "coarse.saliency",
+    "train_student": "generations",
     "videopca": "coarse.videopca",
     "write_mask": "store",
 }
@@ -62,6 +67,7 @@ __all__ = [
     "FitConfig",
     "Run",
     "Segmenter",
+    "Student",
     "binarise",
     "centred_box",
     "constrain",
@@ -78,6 +84,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "saliency",
+    "train_student",
     "videopca",
     "write_mask",
 ]

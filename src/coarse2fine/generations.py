@@ -59,11 +59,11 @@ def train_student(
         The student of the last generation.
 
     Raises:
-        ConfigError: Further generations have no photos.
+        ConfigError: There are no frames, or no photos for further generations.
         DataError: Frames, masks or photos cannot be used, or the folder holds something else.
     """
     config, crew, out = config or StudentConfig(), crew or Crew(), Path(out)
-    _check(out, config, photos)
+    _check(frames, out, config, photos)
     first = find_kept([Path(folder) for folder in frames], Path(masks))
     folder = out.with_suffix("")
     new = _name_photos(photos, folder) if config.generations.number > 1 else []
@@ -111,7 +111,9 @@ def _read_kept(table: Path) -> set[str]:
         raise DataError(f"{table} must be a table with the columns frame and kept ({error!r}).") from error
 
 
-def _check(out: Path, config: StudentConfig, photos: Sequence[Path | str]) -> None:
+def _check(frames: Sequence[Path | str], out: Path, config: StudentConfig, photos: Sequence[Path | str]) -> None:
+    if not frames:
+        raise ConfigError("A student learns from frames and their masks: add --frames, the folder of the frames.")
     if out.suffix != ".safetensors":
         raise ConfigError(f"The student's file must end in .safetensors, found {out}.")
     if config.generations.number > 1 and not photos:
