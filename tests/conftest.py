@@ -18,6 +18,12 @@ def one_torch_thread():
 
 
 @pytest.fixture
+def cpu_as_gpu():
+    """What finds the CPU where settings ask for a GPU: the same tensors, another place."""
+    return lambda config: torch.device("cpu") if config.works_in_batches else None
+
+
+@pytest.fixture
 def draw_squares():
     """Draws photos ``<folder>/<n>.png`` of bright squares on noise, and soft masks of them below ``masks``."""
 

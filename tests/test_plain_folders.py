@@ -110,7 +110,8 @@ def test_enhance_folder__from_scores(photos, tmp_path):
 
 def test_enhance_folder__in_batches_like_one_by_one(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "coarse2fine.stages.find_gpu", lambda config: torch.device("cpu") if config.works_in_batches else None
+        "coarse2fine.stages.enhancement.find_gpu",
+        lambda config: torch.device("cpu") if config.works_in_batches else None,
     )
     for index in range(3):
         image = np.full((40, 60 + 10 * index, 3), (60, 90, 160), np.uint8)
@@ -131,7 +132,8 @@ def test_enhance_folder__in_batches_like_one_by_one(photos, tmp_path, monkeypatc
 
 def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "coarse2fine.stages.find_gpu", lambda config: torch.device("cpu") if config.works_in_batches else None
+        "coarse2fine.stages.enhancement.find_gpu",
+        lambda config: torch.device("cpu") if config.works_in_batches else None,
     )
     for index in range(3):
         write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60), np.uint8))

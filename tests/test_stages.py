@@ -130,9 +130,10 @@ def test_enhance_masks__from_scores_at_another_size(photos, tmp_path):
 
 def test_enhance_masks__in_batches_like_one_by_one(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "coarse2fine.stages.find_gpu", lambda config: torch.device("cpu") if config.works_in_batches else None
+        "coarse2fine.stages.enhancement.find_gpu",
+        lambda config: torch.device("cpu") if config.works_in_batches else None,
     )
-    monkeypatch.setattr("coarse2fine.stages.GPU_BATCH", 3)
+    monkeypatch.setattr("coarse2fine.stages.enhancement.GPU_BATCH", 3)
     make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
     write_mask(mask_path(tmp_path / "c", photos[1].name), np.zeros((40, 60), np.uint8))
     enhance_masks(photos, tmp_path / "c", tmp_path / "g", EnhanceConfig(device="gpu"), "box", 0, CREW)
@@ -147,7 +148,8 @@ def test_enhance_masks__a_gpu_that_is_too_small_is_one_sentence(photos, tmp_path
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
     monkeypatch.setattr(
-        "coarse2fine.stages.find_gpu", lambda config: torch.device("cpu") if config.works_in_batches else None
+        "coarse2fine.stages.enhancement.find_gpu",
+        lambda config: torch.device("cpu") if config.works_in_batches else None,
     )
     monkeypatch.setattr("coarse2fine.enhance.batched.cut_batch", cut)
     make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
@@ -162,7 +164,7 @@ def test_write_masks__leaves_finished_ones_alone(photos, tmp_path):
 
 
 def test_write_masks__processes_share_the_photos(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("coarse2fine.stages.barrier", lambda world: None)
+    monkeypatch.setattr("coarse2fine.stages.crew.barrier", lambda world: None)
     made = {0: [], 1: []}
     for rank in (1, 0):
         crew = Crew(World(rank, 2, 2))

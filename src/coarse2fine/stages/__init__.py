@@ -1,0 +1,22 @@
+"""The mask stages: one photo's step, for all photos, on all cores, shared among processes, resumable."""
+
+from coarse2fine.stages.coarse import make_coarse_masks
+from coarse2fine.stages.crew import Crew, run_stage
+from coarse2fine.stages.enhancement import GPU_BATCH, enhance_masks, start_enhancing
+from coarse2fine.stages.refinement import filter_masks, find_empty, refine_masks
+from coarse2fine.stages.writing import read_notes, write_batches, write_masks
+
+__all__ = [
+    "GPU_BATCH",
+    "Crew",
+    "enhance_masks",
+    "filter_masks",
+    "find_empty",
+    "make_coarse_masks",
+    "read_notes",
+    "refine_masks",
+    "run_stage",
+    "start_enhancing",
+    "write_batches",
+    "write_masks",
+]

@@ -1,0 +1,84 @@
+"""What a network makes of all photos: their next masks, and which of them go on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from coarse2fine.config import RefineConfig
+from coarse2fine.data.photos import read_size
+from coarse2fine.inference import Segmenter, score_files
+from coarse2fine.masks import binarize, keep_reason, likelihood, resize_soft
+from coarse2fine.parallel import map_threads
+from coarse2fine.stages.crew import Crew
+from coarse2fine.stages.writing import list_missing
+from coarse2fine.store import (
+    mask_path,
+    read_mask,
+    write_mask,
+    write_soft,
+)
+from coarse2fine.types import Photo, Scores
+
+REFINE_BATCH = 8
+
+
+def refine_masks(
+    photos: Sequence[Photo],
+    segmenter: Segmenter,
+    folder: Path,
+    config: RefineConfig,
+    crew: Crew,
+    title: str = "refined masks",
+    scores_folder: Path | None = None,
+) -> None:
+    """Write for every photo the mask that the network gives it, constrained to its label.
+
+    Where there is a ``scores_folder``, it receives how likely each pixel is the label's, at the network's working size.
+
+    Source: the paper, section IV-D2, strategy b.
+    """
+
+    def finish(scored: tuple[int, Scores]) -> None:
+        photo, scores = photos[scored[0]], scored[1]
+        soft = likelihood(scores, photo.label, config.constrain, config.threshold)
+        if scores_folder:
+            write_soft(mask_path(scores_folder, photo.name), soft)
+        own = resize_soft(soft, *read_size(photo.path)) > 0.5
+        write_mask(mask_path(folder, photo.name), own.astype(np.uint8) * np.uint8(photo.label))
+
+    missing = {photo.name for photo in list_missing(photos, folder)}
+    paths = [photo.path for photo in photos]
+    scored = score_files(
+        segmenter, paths, REFINE_BATCH, crew.threads, crew.world, lambda index: photos[index].name in missing
+    )
+    mine = len(photos) // crew.world.size
+    done = map_threads(finish, scored, crew.threads)
+    for _ in crew.console.track(done, mine, title, mine - len(missing) // crew.world.size):
+        pass
+
+
+def filter_masks(photos: Sequence[Photo], folder: Path, config: RefineConfig, crew: Crew) -> dict[str, str | None]:
+    """Judge by its mask whether a photo goes on to the next round.
+
+    Returns:
+        For each photo's name: none if it stays, else why it leaves.
+
+    Source: the paper, section IV-D2 (1 % and 80 %).
+    """
+
+    def judge(photo: Photo) -> str | None:
+        return keep_reason(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
+
+    reasons = map_threads(judge, photos, crew.threads)
+    return {photo.name: reason for photo, reason in zip(photos, reasons, strict=True)}
+
+
+def find_empty(photos: Sequence[Photo], folder: Path, crew: Crew) -> set[str]:
+    """Names of photos whose mask has no foreground: they would teach that their object is background."""
+
+    def is_empty(photo: Photo) -> bool:
+        return not binarize(read_mask(mask_path(folder, photo.name))).any()
+
+    empty = map_threads(is_empty, photos, crew.threads)
+    return {photo.name for photo, nothing in zip(photos, empty, strict=True) if nothing}
