@@ -48,7 +48,7 @@ def test_coarse_folder__never_hands_back_the_mask_of_another_photo(photos, tmp_p
 
 
 def test_coarse_folder__scores_from_which_enhance_starts(photos, tmp_path):
-    coarse_folder([photos], tmp_path / "m", CoarseConfig(), Crew(), tmp_path / "soft")
+    coarse_folder([photos], tmp_path / "m", CoarseConfig(method="saliency"), Crew(), tmp_path / "soft")
     soft = read_soft(tmp_path / "soft" / "1.png")
     assert soft.shape == (40, 70) and np.ptp(soft) > 0.5
     enhance_folder(photos, tmp_path / "soft", tmp_path / "e", EnhanceConfig(start="scores"), 0, Crew())
