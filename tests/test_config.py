@@ -88,3 +88,12 @@ def test_view_px__is_that_of_training_unless_set():
 def test_parse_config__an_empty_list_is_refused(text):
     with pytest.raises(ConfigError, match="at least 1"):
         parse_config(text, "test")
+
+
+@pytest.mark.parametrize(
+    "method, engine, start", [("saliency", "fast", "scores"), ("box", "fast", "box"), ("saliency", "opencv", "box")]
+)
+def test_coarse_start__auto_is_what_method_and_engine_can(method, engine, start):
+    text = f'[coarse]\nmethod = "{method}"\n[enhance]\nengine = "{engine}"\ncoarse_start = "auto"'
+    config = parse_config(text, "test")
+    assert config.coarse_start == start and config.starts_from_coarse_scores == (start == "scores")

@@ -13,7 +13,7 @@ from coarse2fine.generations import find_kept, train_student, weigh
 from coarse2fine.store import read_json, read_soft
 
 CONFIG = StudentConfig(
-    network=StudentNetworkConfig(width=0.2, input_px=32),
+    network=StudentNetworkConfig(width=0.2, input_px=32, view_px=32),
     train=StudentTrainConfig(
         batch=8,
         epochs=(100,),
@@ -67,7 +67,16 @@ def test_train_student__again_does_nothing_and_a_change_only_what_depends_on_it(
     def train(share: float) -> str:
         main_arguments = ["student", "train", "--frames", str(places / "frames"), "--masks", str(places / "masks")]
         main_arguments += ["--photos", str(places / "new"), "--out", str(places / "s.safetensors"), "--seed", "0"]
-        main_arguments += ["--network.width", "0.25", "--network.input-px", "32", "--train.batch", "8"]
+        main_arguments += [
+            "--network.width",
+            "0.25",
+            "--network.input-px",
+            "32",
+            "--network.view-px",
+            "32",
+            "--train.batch",
+            "8",
+        ]
         main_arguments += ["--train.resize-px", "36", "--train.loader-workers", "0", "--train.epochs", "2"]
         main([*main_arguments, "--generations.number", "2", "--generations.keep-share", str(share)])
         return capsys.readouterr().out
@@ -89,6 +98,9 @@ def test_train_student__another_generation_goes_on_from_the_last(places, capsys)
     train_student([places / "frames"], places / "masks", places / "s.safetensors", twice, [places / "new"])
     assert (places / "s" / "generation-1" / "student.safetensors").stat().st_mtime_ns == time
     assert (places / "s" / "generation-2" / "student.safetensors").exists()
+    whole = (places / "s.safetensors").stat().st_size
+    train_student([places / "frames"], places / "masks", places / "s.safetensors", twice, [places / "new"], half=True)
+    assert (places / "s.safetensors").stat().st_size < 0.6 * whole
     soft = read_soft(places / "s" / "generation-2" / "soft" / "0.png")
     assert soft.shape == (16, 16) and np.ptp(soft) > 0
 

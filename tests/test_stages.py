@@ -55,7 +55,7 @@ def test_make_coarse_masks__box_in_the_photos_label(photos, tmp_path):
 
 def new_student(path: Path) -> CoarseConfig:
     torch.manual_seed(0)
-    network = StudentNetworkConfig(width=0.1, input_px=32)
+    network = StudentNetworkConfig(width=0.1, input_px=32, view_px=32)
     untrained = build_student(network)
     untrained.head.weight.data *= 50  # so that it is sure of itself
     Student(untrained, network).save(path)

@@ -43,6 +43,7 @@ def train_student(
     config: StudentConfig | None = None,
     photos: Sequence[Path | str] = (),
     crew: Crew | None = None,
+    half: bool = False,
 ) -> Student:
     """Train a student on a teacher's soft masks, and further generations on new photos.
 
@@ -54,6 +55,7 @@ def train_student(
         config: Every setting.
         photos: Files, folders, glob patterns: new photos without labels, needed for more than one generation.
         crew: Who works.
+        half: Store numbers of 16 bits: half the size.
 
     Returns:
         The student of the last generation.
@@ -69,7 +71,7 @@ def train_student(
     new = _name_photos(photos, folder) if config.generations.number > 1 else []
     with hold_folder(folder):
         student = _Generations(folder, config, crew, new).go(first, Path(masks))
-        student.save(out, {"generations": config.generations.number, "settings": config.model_dump(mode="json")})
+        student.save(out, {"settings": config.model_dump(mode="json")}, half)
     crew.console.say(f"student: {out}", style="green")
     return student
 
@@ -157,6 +159,7 @@ class _Generations:
 
     def train(self, number: int, lesson: Lesson, key: str) -> tuple[Student, str]:
         settings = self.settings("network", "train") | {"train.epochs": lesson.epochs}
+        del settings["network.view_px"]
         stage = Stage(lesson.folder, lesson.title, settings, (key,))
         torch.manual_seed(seed_of(self.config.seed, number, 0))
         network, path = build_student(self.config.network), self.place(number) / "student.safetensors"
@@ -167,7 +170,7 @@ class _Generations:
             return {"loss": round(loss, 6), "photos": len(lesson.photos)}
 
         run_stage(stage, self.crew, work)
-        return Student.load(path), stage.key
+        return replace(Student.load(path), config=self.config.network), stage.key
 
     def prepare(self, number: int, student: Student, before: Lesson, key: str) -> tuple[Lesson, str]:
         """What generation ``number`` learns from: the masks of ``student`` on the new photos, the best of them."""
@@ -185,7 +188,11 @@ class _Generations:
 
     def find_masks(self, number: int, student: Student, key: str) -> Stage:
         sigma = value_of(self.config.generations.prior_sigma, number - 1)
-        settings = {"photos": describe_photos(self.photos), "generations.prior_sigma": sigma}
+        settings = {
+            "photos": describe_photos(self.photos),
+            "generations.prior_sigma": sigma,
+            "seen_px": student.config.seen_px,
+        }
         stage = Stage(self.place(number) / "soft", f"generation {number}: soft masks", settings, (key,))
 
         def work() -> None:
@@ -302,7 +309,7 @@ def score_photos(
     judge.to(device)
 
     def load(photo: Photo) -> tuple[Photo, torch.Tensor, torch.Tensor]:
-        view = student.view(read_image(photo.path, at_least_px=2 * student.config.input_px))
+        view = student.view(read_image(photo.path, at_least_px=2 * student.config.seen_px))
         soft = read_soft(mask_path(masks, photo.name))
         return photo, torch.from_numpy(view).permute(2, 0, 1).float()[None] / 255, torch.from_numpy(soft)[None]
 

@@ -102,7 +102,7 @@ class _Fit:
 
     def make_coarse(self) -> Stage:
         config, photos = self.config.coarse, self.dataset.photos
-        scores = self.run.scores(0) if self.config.enhance.starts_from_coarse_scores else None
+        scores = self.run.scores(0) if self.config.starts_from_coarse_scores else None
         settings = coarse_settings(config, scores is not None) | {"photos": describe_photos(photos)}
         if config.folder and config.method == "folder":
             settings["given masks"] = describe_given(photos, config.folder)
@@ -114,10 +114,10 @@ class _Fit:
         config, photos = self.config.enhance, self.dataset.photos
         if number and not config.between_rounds:
             config = config.model_copy(update={"method": "none"})
-        start = config.start if number else config.coarse_start
+        start = config.start if number else self.config.coarse_start
         settings = enhance_settings(config, start, self.config.seed)
         stage = Stage(self.run.enhanced(number), _title(number, "enhancement"), settings, (rough.key,))
-        from_scores = config.starts_from_scores if number else config.starts_from_coarse_scores
+        from_scores = config.starts_from_scores if number else self.config.starts_from_coarse_scores
         scores = self.run.scores(number) if from_scores else None
         run_stage(
             stage,

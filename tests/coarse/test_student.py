@@ -12,7 +12,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.networks.student import build_student
 from coarse2fine.parallel import World
 
-CONFIG = StudentNetworkConfig(width=0.1, input_px=32)
+CONFIG = StudentNetworkConfig(width=0.1, input_px=32, view_px=32)
 
 
 def new_student() -> Student:
@@ -95,3 +95,18 @@ def test_student__refuses_what_is_none(tmp_path, make, said):
     make(path)
     with pytest.raises(DataError, match=said):
         coarse_from(CoarseConfig(method="student", student_weights=path))
+
+
+def test_embedded_student__is_small_and_at_work():
+    file = CoarseConfig(method="student").student_file
+    assert file.stat().st_size < 8e6
+    soft = coarse_from(CoarseConfig(method="student"))(image(60, 80))
+    assert soft.shape == (60, 80) and soft.min() >= 0 and soft.max() <= 1
+
+
+def test_view__a_lowres_net_sees_what_it_learnt_from_and_a_unet_its_own_size():
+    for shape, wanted in (("lowres", 128), ("dilated", 160)):
+        config = StudentNetworkConfig(shape=shape, width=0.02)
+        student = Student(build_student(config), config).ready()
+        assert student.view(image(40, 300)).shape == (wanted, wanted, 3)
+        assert student(image(40, 300)).shape == (40, 300)

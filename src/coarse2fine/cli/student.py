@@ -26,6 +26,7 @@ def train(
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")],
     photos: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="PHOTOS")] = (),
     settings: Annotated[StudentConfig, tyro.conf.arg(name="")] = StudentConfig(),  # noqa: B008 - frozen
+    half: bool = False,
     quiet: bool = False,
 ) -> None:
     """Train a student: a small network that finds the foreground of any photo, without a label or a true mask.
@@ -46,10 +47,11 @@ def train(
         out: The student, a .safetensors file.
         photos: New photos, without labels, for generations after the first; may be given again.
         settings: Network, training, generations.
+        half: Store numbers of 16 bits: half the size.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
     from coarse2fine.generations import train_student
     from coarse2fine.stages import Crew
 
-    train_student(frames, masks, out, settings, photos, Crew(console=Console(quiet)))
+    train_student(frames, masks, out, settings, photos, Crew(console=Console(quiet)), half)

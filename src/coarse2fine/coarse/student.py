@@ -85,7 +85,7 @@ class Student:
 
     def view(self, image: Image) -> Image:
         """A photo as the student sees it: squashed to a square."""
-        side = self.config.input_px
+        side = self.config.seen_px
         shrinks = min(image.shape[:2]) > side
         squashed: Image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return squashed
@@ -137,7 +137,7 @@ def find_in_files(
     Raises:
         DataError: A photo cannot be read.
     """
-    reach_px = 2 * student.config.input_px
+    reach_px = 2 * student.config.seen_px
     plan = [range(first, min(first + batch, len(paths))) for first in range(0, len(paths), batch)]
     todo = [indices for indices in world.share(plan) if any(map(wanted, indices))]
 

@@ -15,6 +15,7 @@ from coarse2fine.config.stages import (
     NetworkConfig,
     PredictConfig,
     RefineConfig,
+    Start,
     TrainConfig,
 )
 from coarse2fine.errors import ConfigError
@@ -37,12 +38,25 @@ class FitConfig(Settings):
 
     @model_validator(mode="after")
     def _coarse_scores_exist(self) -> Self:
-        if self.enhance.starts_from_coarse_scores and self.coarse.method in ("box", "folder"):
+        if self.starts_from_coarse_scores and not self.coarse.gives_scores:
             raise ConfigError(
                 f"The masks of coarse.method = {self.coarse.method} say nothing about how likely a pixel is: with them "
-                "set enhance.coarse_start to box or mask."
+                "set enhance.coarse_start to auto, box or mask."
             )
         return self
+
+    @property
+    def coarse_start(self) -> Start:
+        """Where GrabCut starts on the coarse masks."""
+        chosen = self.enhance.coarse_start
+        if chosen != "auto":
+            return chosen
+        return "scores" if self.coarse.gives_scores and self.enhance.can_weigh_scores else "box"
+
+    @property
+    def starts_from_coarse_scores(self) -> bool:
+        """Whether the coarse masks are enhanced from the soft masks they were made from."""
+        return self.enhance.method == "grabcut" and self.coarse_start == "scores"
 
     @property
     def view_px(self) -> int:

@@ -22,9 +22,9 @@ class CoarseConfig(Settings):
     """Stage 1: where the foreground of a photo probably is, without labels."""
 
     method: Literal["saliency", "box", "student", "features", "folder"] = Field(
-        "saliency",
-        description="saliency: robust background detection; box: centred prior; student: a network that learnt without "
-        "labels; features: spectral cut of DINO's features (never measured here); folder: masks you have",
+        "student",
+        description="student: a network that learnt without labels; saliency: robust background detection; box: "
+        "centred prior; features: spectral cut of DINO's features (never measured here); folder: masks you have",
     )
     box_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8, description="box: share of the photo's width and of its height that the centred box spans"
@@ -59,6 +59,11 @@ class CoarseConfig(Settings):
         if self.method == "folder" and self.folder is None:
             raise ConfigError("coarse.method = folder needs coarse.folder, the folder that holds your masks.")
         return self
+
+    @property
+    def gives_scores(self) -> bool:
+        """Whether the method says how likely each pixel is foreground."""
+        return self.method not in ("box", "folder")
 
     @property
     def student_file(self) -> Path:
@@ -99,7 +104,11 @@ class EnhanceConfig(Settings):
         description="between rounds, grabcut starts from the mask's box (the paper), from a band along the mask's "
         "contour, or from the network's scores",
     )
-    coarse_start: Start = Field("box", description="the same choice for the coarse masks")
+    coarse_start: Start | Literal["auto"] = Field(
+        "box",
+        description="the same choice for the coarse masks; auto: scores if the coarse method gives some and the engine "
+        "can weigh them, else box",
+    )
     box: Literal["all", "largest"] = Field(
         "all", description="the box spans all foreground, or its largest component (the paper is silent)"
     )
@@ -124,9 +133,9 @@ class EnhanceConfig(Settings):
         return self.method == "grabcut" and self.start == "scores" and self.between_rounds
 
     @property
-    def starts_from_coarse_scores(self) -> bool:
-        """Whether the coarse masks are enhanced from the soft masks they were made from."""
-        return self.method == "grabcut" and self.coarse_start == "scores"
+    def can_weigh_scores(self) -> bool:
+        """Whether a start from scores is possible."""
+        return self.engine == "fast" or self.score_weight == 0
 
     @property
     def works_in_batches(self) -> bool:
@@ -143,7 +152,7 @@ class EnhanceConfig(Settings):
 
     @model_validator(mode="after")
     def _opencv_has_no_prior(self) -> Self:
-        if self.engine == "opencv" and "scores" in (self.start, self.coarse_start) and self.score_weight > 0:
+        if not self.can_weigh_scores and "scores" in (self.start, self.coarse_start):
             raise ConfigError(
                 "OpenCV's GrabCut cannot weigh scores against colours: with enhance.start or coarse_start = scores set "
                 f"enhance.score_weight to 0 (found {self.score_weight:g}) or enhance.engine to fast."

@@ -38,8 +38,19 @@ class StudentNetworkConfig(Settings):
     )
     width: PositiveFloat = Field(1.0, description="multiplies the channels; lowres: 1 has 78.1 million parameters")
     input_px: PositiveInt = Field(
-        128, multiple_of=8, description="photos are squashed to this side; lowres: 128 only (the paper)"
+        128, multiple_of=8, description="side of the crops that it learns from; lowres: 128 only (the paper)"
     )
+    view_px: PositiveInt = Field(
+        160,
+        multiple_of=8,
+        description="U-Nets: side to which photos are squashed at work; as in train.resize_px, so that objects are as "
+        "large as they were in the crops; lowres: 128 (the paper)",
+    )
+
+    @property
+    def seen_px(self) -> int:
+        """Side to which photos are squashed at work."""
+        return self.input_px if self.shape == "lowres" else self.view_px
 
     @model_validator(mode="after")
     def _lowres_has_one_size(self) -> Self:
