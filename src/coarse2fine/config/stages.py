@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share
+from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share, Weight
 from coarse2fine.errors import ConfigError
 
 Start = Literal["box", "mask", "scores"]
@@ -75,6 +75,28 @@ class CoarseConfig(Settings):
                 "that you trained by DINO."
             )
         return self
+
+
+class CrfConfig(Settings):
+    """A fully connected CRF; the defaults are DeepLab v2's for photos of VOC."""
+
+    steps: PositiveInt = Field(10, description="mean-field steps")
+    position_weight: Weight = Field(3.0, description="how much pixels close to each other agree")
+    position_sigma_px: PositiveFloat = Field(1.0, description="how close, in pixels of the photo as it is seen")
+    bilateral_weight: Weight = Field(4.0, description="how much pixels of one colour, not far away, agree")
+    bilateral_sigma_px: PositiveFloat = Field(67.0, description="how far, in pixels of the photo as it is seen")
+    colour_sigma: Annotated[float, Field(ge=0.5)] = Field(
+        3.0, description="how much colours may differ, of 255, in each of red, green and blue"
+    )
+    max_side_px: PositiveInt = Field(
+        500, description="larger photos are seen reduced to this longer side (VOC's), then brought back"
+    )
+
+
+class PredictCrfConfig(CrfConfig):
+    """A fully connected CRF after the network: masks follow the photo's edges."""
+
+    on: bool = Field(False, description="whether masks come from it, or straight from the network's scores")
 
 
 class EnhanceConfig(Settings):
