@@ -15,6 +15,7 @@ from coarse2fine.config.stages import (
     NetworkConfig,
     PredictConfig,
     RefineConfig,
+    Start,
     TrainConfig,
 )
 from coarse2fine.errors import ConfigError
@@ -37,12 +38,23 @@ class FitConfig(Settings):
 
     @model_validator(mode="after")
     def _coarse_scores_exist(self) -> Self:
-        if self.enhance.starts_from_coarse_scores and self.coarse.method in ("box", "folder"):
+        if self.keeps_scores(0) and not self.coarse.has_scores:
             raise ConfigError(
                 f"The masks of coarse.method = {self.coarse.method} say nothing about how likely a pixel is: with them "
                 "set enhance.coarse_start to box or mask."
             )
         return self
+
+    def start_of(self, number: int) -> Start:
+        """From where the masks of a round are enhanced; round 0 is that of the coarse masks."""
+        if self.enhance.method == "crf":
+            return "scores" if number or self.coarse.has_scores else "mask"
+        return self.enhance.start if number else self.enhance.coarse_start
+
+    def keeps_scores(self, number: int) -> bool:
+        """Whether the masks of a round are enhanced from the scores they were made from."""
+        enhances = self.enhance.method in ("grabcut", "crf") and (number == 0 or self.enhance.between_rounds)
+        return enhances and self.start_of(number) == "scores"
 
     @property
     def view_px(self) -> int:

@@ -61,6 +61,11 @@ class CoarseConfig(Settings):
         return self
 
     @property
+    def has_scores(self) -> bool:
+        """Whether the masks are made from soft ones, which say how likely each pixel is foreground."""
+        return self.method not in ("box", "folder")
+
+    @property
     def student_file(self) -> Path:
         """The file of the student that ``method = student`` asks."""
         return self.student_weights or Path(str(resources.files("coarse2fine") / "coarse" / EMBEDDED_STUDENT))
@@ -98,12 +103,18 @@ class PredictCrfConfig(CrfConfig):
 
     on: bool = Field(False, description="whether masks come from it, or straight from the network's scores")
 
+    def turned(self, on: bool | None) -> Self:
+        """The same settings, on or off; none: as they are."""
+        return self if on is None else self.model_copy(update={"on": on})
+
 
 class EnhanceConfig(Settings):
     """Stage 2: how a rough mask becomes a sharp one."""
 
-    method: Literal["grabcut", "box", "none"] = Field(
-        "grabcut", description="grabcut: Rother et al. 2004; box: the mask's bounding box, filled; none: as it is"
+    method: Literal["grabcut", "crf", "box", "none"] = Field(
+        "grabcut",
+        description="grabcut: Rother et al. 2004; crf: a fully connected CRF, from scores wherever fit has some, else "
+        "from the mask; box: the mask's bounding box, filled; none: as it is",
     )
     engine: Literal["fast", "opencv"] = Field(
         "fast", description="grabcut: fast: coarse to fine, exact cuts; opencv: the reference, 10 to 40 times slower"
@@ -111,7 +122,7 @@ class EnhanceConfig(Settings):
     device: Literal["cpu", "gpu"] = Field(
         "cpu",
         description="engine=fast: cpu: exact cuts on all cores; gpu: many photos at once on the CUDA GPU, nearly "
-        "exact (never timed on one yet)",
+        "exact (never timed on one yet); crf: where it is computed",
     )
     gpu_megapixels: PositiveFloat = Field(
         16.0, description="device=gpu: so many are cut at the same time; each takes 150 to 400 MB of its memory"
@@ -138,17 +149,16 @@ class EnhanceConfig(Settings):
     max_side_px: PositiveInt = Field(
         1000, description="grabcut: larger photos are cut reduced to this longer side, then brought back"
     )
+    mask_certainty: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        0.7, description="crf: how likely a pixel is what a mask without scores says"
+    )
+    crf: CrfConfig = CrfConfig()
     between_rounds: bool = Field(True, description="enhance the refined masks before they train the next round")
 
     @property
-    def starts_from_scores(self) -> bool:
-        """Whether the masks between rounds are enhanced from the network's scores."""
-        return self.method == "grabcut" and self.start == "scores" and self.between_rounds
-
-    @property
-    def starts_from_coarse_scores(self) -> bool:
-        """Whether the coarse masks are enhanced from the soft masks they were made from."""
-        return self.method == "grabcut" and self.coarse_start == "scores"
+    def works_on_gpu(self) -> bool:
+        """Whether masks are enhanced on the GPU."""
+        return self.device == "gpu" and (self.method == "crf" or self.works_in_batches)
 
     @property
     def works_in_batches(self) -> bool:
@@ -262,6 +272,7 @@ class PredictConfig(Settings):
     flip: bool = Field(True, description="average the scores with those of the mirrored photo")
     scales: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1, description="average the scores over these scales")
     batch: PositiveInt = Field(8, description="photos per step")
+    crf: PredictCrfConfig = PredictCrfConfig()
 
 
 def _is_dino(model: str, weights: str) -> bool:

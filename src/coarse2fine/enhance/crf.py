@@ -22,11 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coarse2fine.config import CrfConfig
+from coarse2fine.config import CrfConfig, EnhanceConfig, Start
+from coarse2fine.enhance.grabcut import check_input, judge
 from coarse2fine.enhance.lattice import blur_points, build_lattice
+from coarse2fine.enhance.trimap import LEAST_ODDS
 from coarse2fine.errors import DataError
-from coarse2fine.masks import resize_soft, shrink
-from coarse2fine.types import Image, Scores
+from coarse2fine.masks import binarize, resize_soft, shrink
+from coarse2fine.types import Enhanced, Image, Mask, Scores, SoftMask
 
 LEAST_PROBABILITY = 1e-5
 """Classes are taken to be at least this likely everywhere, or no neighbour could persuade a pixel."""
@@ -78,6 +80,47 @@ def dense_crf(scores: Scores, image: Image, config: CrfConfig, device: torch.dev
         left = sized[chosen].sum(axis=0)
         sized[chosen] = infer(sized[chosen], image, config, device or torch.device("cpu")) * left
     return sized
+
+
+def crf_with_note(
+    image: Image,
+    mask: Mask,
+    config: EnhanceConfig,
+    start: Start,
+    soft: SoftMask | None = None,
+    device: torch.device | None = None,
+) -> Enhanced:
+    """Draw a rough mask to the edges of its image, and say so where that was not possible.
+
+    ``start="scores"``: ``soft`` says how likely each pixel is foreground, but is never surer than `LEAST_ODDS`. Any
+    other start: the mask does, as sure as ``config.mask_certainty`` everywhere.
+
+    Args:
+        image: Shape (H, W, 3).
+        mask: Shape (H, W); ignored pixels are background.
+        config: Its ``crf`` and ``mask_certainty`` count.
+        start: Where the probabilities come from.
+        soft: How likely each pixel is foreground, 0 to 1, of any height and width; for ``start="scores"``.
+        device: Where it is computed; default: the CPU.
+
+    Returns:
+        Where foreground is likelier than not, with no note. The binary input mask, with a note, where it is empty or
+        where :func:`~coarse2fine.enhance.grabcut.judge` finds that the object was lost.
+
+    Raises:
+        DataError: Image and mask differ in height or width, the image is not 8-bit RGB, or scores are missing.
+    """
+    check_input(image, mask, start, soft, "The CRF")
+    rough = binarize(mask)
+    if not rough.any():
+        return Enhanced(rough, "empty")
+    if start == "scores" and soft is not None:
+        likely = soft.clip(LEAST_ODDS, 1 - LEAST_ODDS)
+    else:
+        likely = np.where(rough, config.mask_certainty, 1 - config.mask_certainty).astype(np.float32)
+    marginals = dense_crf(np.stack([1 - likely, likely]), image, config.crf, device)
+    found = resize_soft(marginals[1], *rough.shape) > 0.5
+    return judge(found.astype(np.uint8), rough, "the CRF")
 
 
 def infer(scores: Scores, image: Image, config: CrfConfig, device: torch.device) -> Scores:
@@ -140,6 +183,6 @@ def _blur_places(values: Tensor, shape: tuple[int, int], sigma_px: float) -> Ten
 
 def _check(scores: Scores, image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f"A CRF needs an 8-bit RGB image, shape (H, W, 3), found {image.dtype} {image.shape}.")
+        raise DataError(f"The CRF needs an 8-bit RGB image, shape (H, W, 3), found {image.dtype} {image.shape}.")
     if scores.ndim != 3 or not scores.size:
-        raise DataError(f"A CRF needs class probabilities, shape (C, H, W), found {scores.shape}.")
+        raise DataError(f"The CRF needs class probabilities, shape (C, H, W), found {scores.shape}.")

@@ -5,7 +5,7 @@ along its axes; every point reads its corners. Corners are numbered by sorting, 
 the same tensor operations run on any device, and add in the same order every time.
 
 Source: Adams, Baek, Davis, "Fast high-dimensional filtering using the permutohedral lattice" (Eurographics 2010), as in
-the code of Krähenbühl, Koltun (NIPS 2011): only corners of points take part, and the blur is [1/2, 1, 1/2] on each axis.
+the code of Krähenbühl, Koltun (NIPS 2011): only corners of points take part, and each axis is blurred by [1/2, 1, 1/2].
 """
 
 import math
@@ -55,7 +55,7 @@ def build_lattice(features: Tensor) -> Lattice:
     elevated = _elevate(features)
     origin, rank = _find_simplex(elevated)
     shares = _weigh_corners(elevated, origin, rank)
-    keys, numbers, counts = _name_corners(origin, rank).unique(return_inverse=True, return_counts=True)
+    keys, numbers, counts = torch.unique(_name_corners(origin, rank), return_inverse=True, return_counts=True)
     order = numbers.reshape(-1).argsort(stable=True)
     starts = pad(counts.cumsum(0), (1, 0))
     sides = features.shape[1] + 1
@@ -74,7 +74,7 @@ def blur_points(lattice: Lattice, values: Tensor) -> Tensor:
     Returns:
         Shape (N, C). Neither the lattice's factor nor that of a density is taken out: divide by the blur of ones.
     """
-    return torch.cat([_blur(lattice, part.contiguous()) for part in values.split(CHANNELS_AT_ONCE, 1)], 1)
+    return torch.cat([_blur(lattice, part.contiguous()) for part in torch.split(values, CHANNELS_AT_ONCE, 1)], 1)
 
 
 def _blur(lattice: Lattice, values: Tensor) -> Tensor:
