@@ -1,5 +1,7 @@
 """The CRF against mean field with whole matrices, and on photos whose answer is plain."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from coarse2fine.config import CrfConfig, EnhanceConfig
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.enhance.crf import LEAST_PROBABILITY, crf_with_note, dense_crf
-from coarse2fine.errors import DataError
+from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.types import Image, Scores
 
 TRIAL = CrfConfig(steps=4, position_weight=0.75, bilateral_weight=1, bilateral_sigma_px=8, colour_sigma=25)
@@ -122,7 +124,7 @@ def test_dense_crf__without_weights_gives_back_the_scores():
 def test_dense_crf__more_steps_converge():
     scores, image = draw(0)
     at = [dense_crf(scores, image, TRIAL.model_copy(update={"steps": steps})) for steps in (1, 2, 5, 20, 40)]
-    moves = [gap(after, before) for before, after in zip(at, at[1:], strict=False)]
+    moves = [gap(after, before) for before, after in pairwise(at)]
     assert moves[0] > 1e-3 > 1e-5 > moves[-1]
 
 
@@ -200,6 +202,17 @@ def test_dense_crf__refuses_what_is_no_photo_or_no_scores():
         dense_crf(scores, image[..., :1], CrfConfig())
     with pytest.raises(DataError, match="class probabilities"):
         dense_crf(scores[0], image, CrfConfig())
+
+
+def test_dense_crf__a_gpu_that_is_too_small_is_one_sentence(monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr("coarse2fine.enhance.crf.build_lattice", fail)
+    with pytest.raises(
+        Coarse2FineError, match=r"too little memory for a CRF of 4 classes .* 20 x 16 px; lower crf\.max"
+    ):
+        dense_crf(*draw(0), TRIAL)
 
 
 def block() -> tuple[Image, NDArray[np.uint8]]:

@@ -167,7 +167,7 @@ class EnhanceConfig(Settings):
 
     @model_validator(mode="after")
     def _opencv_has_no_gpu(self) -> Self:
-        if self.engine == "opencv" and self.device == "gpu":
+        if self.method == "grabcut" and self.engine == "opencv" and self.device == "gpu":
             raise ConfigError(
                 "OpenCV's GrabCut runs on the CPU only: with enhance.device = gpu set enhance.engine to fast."
             )
@@ -175,7 +175,8 @@ class EnhanceConfig(Settings):
 
     @model_validator(mode="after")
     def _opencv_has_no_prior(self) -> Self:
-        if self.engine == "opencv" and "scores" in (self.start, self.coarse_start) and self.score_weight > 0:
+        from_scores = self.method == "grabcut" and "scores" in (self.start, self.coarse_start)
+        if self.engine == "opencv" and from_scores and self.score_weight > 0:
             raise ConfigError(
                 "OpenCV's GrabCut cannot weigh scores against colours: with enhance.start or coarse_start = scores set "
                 f"enhance.score_weight to 0 (found {self.score_weight:g}) or enhance.engine to fast."
