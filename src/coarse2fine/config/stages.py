@@ -152,8 +152,8 @@ class EnhanceConfig(Settings):
     mask_certainty: Annotated[float, Field(gt=0.5, lt=1)] = Field(
         0.7, description="crf: how likely a pixel is what a mask without scores says"
     )
-    crf: CrfConfig = CrfConfig()
     between_rounds: bool = Field(True, description="enhance the refined masks before they train the next round")
+    crf: CrfConfig = CrfConfig()
 
     @property
     def works_on_gpu(self) -> bool:
