@@ -172,7 +172,9 @@ def test_dense_crf__many_classes_of_which_few_have_a_chance():
 def test_dense_crf__the_same_again_and_sums_to_one():
     scores, image = draw(1, 30, 41, 5)
     kept = scores.copy()
-    first, second = (dense_crf(scores, image, CrfConfig()) for _ in range(2))
+    first, second = (dense_crf(scores, image) for _ in range(2))
+    mirrored = dense_crf(scores[..., ::-1], image[:, ::-1]).argmax(axis=0)[:, ::-1]
+    assert np.mean(mirrored == first.argmax(axis=0)) > 0.95
     assert (first == second).all() and (scores == kept).all()
     assert np.allclose(first.sum(axis=0), 1, atol=1e-5) and first.min() >= 0
     assert first.dtype == np.float32
@@ -259,6 +261,13 @@ def test_crf_with_note__needs_scores_where_it_starts_from_them():
     image, truth = block()
     with pytest.raises(DataError, match="The CRF can start from scores only where there are some"):
         crf_with_note(image, truth, EnhanceConfig(method="crf"), "scores")
+
+
+def test_crf_with_note__of_a_large_photo_is_seen_small():
+    image, truth = (np.kron(array, np.ones((3, 3, 1)[: array.ndim], np.uint8)) for array in block())
+    config = EnhanceConfig(method="crf", crf=CrfConfig(max_side_px=60))
+    made = crf_with_note(image, np.roll(truth, 9, axis=1), config, "mask")
+    assert made.mask.shape == (120, 180) and np.mean(made.mask == truth) > 0.99
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -54,7 +54,12 @@ class _Kernel(NamedTuple):
         return self.blur(values * self.scale).mul_(self.weight * self.scale)
 
 
-def dense_crf(scores: Scores, image: Image, config: CrfConfig, device: torch.device | None = None) -> Scores:
+def dense_crf(
+    scores: Scores,
+    image: Image,
+    config: CrfConfig = CrfConfig(),  # noqa: B008 - frozen
+    device: torch.device | None = None,
+) -> Scores:
     """Draw class probabilities to the edges of their photo.
 
     A photo larger than ``config.max_side_px`` is reduced to it; sigmas are pixels of the photo as it is then.
@@ -74,7 +79,7 @@ def dense_crf(scores: Scores, image: Image, config: CrfConfig, device: torch.dev
     """
     _check(scores, image)
     image = shrink(image, config.max_side_px)
-    sized = np.stack([resize_soft(channel, *image.shape[:2]) for channel in scores])
+    sized = np.stack([resize_soft(channel, *image.shape[:2]) for channel in np.asarray(scores, np.float32)])
     chosen = (sized >= LEAST_CHANCE * sized.max(axis=0)).any(axis=(1, 2))
     if chosen.sum() > 1:
         left = sized[chosen].sum(axis=0)
@@ -128,6 +133,8 @@ def crf_with_note(
         likely = soft.clip(LEAST_ODDS, 1 - LEAST_ODDS)
     else:
         likely = np.where(rough, config.mask_certainty, 1 - config.mask_certainty).astype(np.float32)
+    image = shrink(image, config.crf.max_side_px)
+    likely = resize_soft(likely, *image.shape[:2])  # the photo may be huge: two classes only where it is small
     marginals = dense_crf(np.stack([1 - likely, likely]), image, config.crf, device)
     found = resize_soft(marginals[1], *rough.shape) > 0.5
     return judge(found.astype(np.uint8), rough, "the CRF")
@@ -141,7 +148,7 @@ def infer(scores: Scores, image: Image, config: CrfConfig, device: torch.device)
     """
     places = _GPU_PLACES if device.type == "cuda" else _CPU_PLACES
     with places, torch.inference_mode():
-        pixels = torch.from_numpy(image).to(device, torch.float32)
+        pixels = torch.from_numpy(image.astype(np.float32, order="C")).to(device)
         unary = torch.from_numpy(scores.reshape(len(scores), -1).T.copy()).to(device)
         unary = unary.clamp_(min=LEAST_PROBABILITY).log_()
         kernels = _make_kernels(pixels, config)
