@@ -12,7 +12,7 @@ from PIL import Image
 from coarse2fine.cli import VERBS, main
 from coarse2fine.cli.fit import take_option
 from coarse2fine.data.shapes import draw_dataset
-from coarse2fine.store import read_json, read_mask, write_mask
+from coarse2fine.store import read_json, read_mask, write_mask, write_soft
 
 
 def call(*arguments: str | Path) -> int:
@@ -88,6 +88,7 @@ def test_main__settings_are_flags_with_help(capsys):
         (["fit", "PHOTOS", "--out", "OUT", "--truth", "PHOTOS"], "one class index per pixel"),
         (["predict", "PHOTOS", "PHOTOS", "--out", "OUT"], "holds no finished network"),
         (["evaluate", "PHOTOS", "PHOTOS"], "photos"),
+        (["evaluate", "PHOTOS", "PHOTOS", "--crf", "True"], "A CRF needs a network's scores"),
         (["coarse", "GONE", "--out", "OUT"], "there is no such file or folder"),
         (["enhance", "PHOTOS", "GONE", "--out", "OUT"], "must hold masks as PNG"),
     ],
@@ -126,6 +127,23 @@ def test_enhance__every_class_on_its_own(photos, tmp_path):
     main(["enhance", str(photos / "class ü"), str(tmp_path / "rough"), "--out", str(tmp_path / "e"), "--quiet"])
     assert set(np.unique(read_mask(tmp_path / "e" / "a.png"))) == {0, 3, 5}
     assert read_json(tmp_path / "e" / "notes.json")["b c"] == "empty"
+
+
+@pytest.mark.parametrize("start", ["scores", "mask"])
+def test_enhance__by_a_crf(start, photos, tmp_path):
+    for name in ("a", "b c"):
+        soft = np.full((40, 60), 0.2, np.float32)
+        soft[8:28, 17:47] = 0.8
+        path = tmp_path / "rough" / f"{name}.png"
+        if start == "scores":
+            write_soft(path, soft)
+        else:
+            write_mask(path, (soft > 0.5).astype(np.uint8))
+    arguments = ["enhance", photos / "class ü", tmp_path / "rough", "--out", tmp_path / "e", "--method", "crf"]
+    main([*map(str, arguments), "--start", start, "--crf.steps", "5", "--quiet"])
+    mask = read_mask(tmp_path / "e" / "a.png")
+    assert (mask[10:30, 15:45] == 1).all() and int(mask.sum()) == 600
+    assert call(*arguments, "--start", start, "--crf.steps", "6") == 2
 
 
 def test_evaluate__masks_against_masks(tmp_path, capsys):

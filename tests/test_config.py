@@ -48,7 +48,7 @@ def test_parse_config__lies_over_its_base():
         ("[train]\nlearning_speed = 1", "there is no setting 'train.learning_speed'"),
         ("rounds = 0", "rounds: Input should be greater than 0 .found 0."),
         ("rounds = ", "must be TOML"),
-        ('[enhance]\nmethod = "magic"', "enhance.method: Input should be 'grabcut', 'box' or 'none'"),
+        ('[enhance]\nmethod = "magic"', "enhance.method: Input should be 'grabcut', 'crf', 'box' or 'none'"),
         ('[coarse]\nmethod = "folder"', "coarse.method = folder needs coarse.folder"),
         ("[refine]\nmin_share = 0.9", "refine.min_share must be below refine.max_share"),
         ('[enhance]\nengine = "opencv"\ndevice = "gpu"', "OpenCV's GrabCut runs on the CPU only"),
@@ -66,11 +66,22 @@ def test_load_config__missing_file(tmp_path):
         load_config(tmp_path / "gone.toml")
 
 
-def test_starts_from_scores__only_where_grabcut_asks_for_them():
-    asked = EnhanceConfig(start="scores")
-    assert asked.starts_from_scores
-    for change in ({"start": "mask"}, {"method": "none"}, {"between_rounds": False}):
-        assert not asked.model_copy(update=change).starts_from_scores
+def test_keeps_scores__only_where_the_method_asks_for_them():
+    def keeps(**changes) -> tuple[bool, bool]:
+        config = FitConfig(enhance=EnhanceConfig(**{"start": "scores"} | changes))
+        return config.keeps_scores(0), config.keeps_scores(2)
+
+    assert keeps() == (False, True)
+    assert keeps(coarse_start="scores", start="mask") == (True, False)
+    assert keeps(method="none") == keeps(between_rounds=False) == keeps(start="mask") == (False, False)
+    assert keeps(method="crf", start="box") == (True, True)
+    assert keeps(method="crf", between_rounds=False) == (True, False)
+
+
+def test_start_of__a_crf_takes_scores_wherever_there_are_some():
+    config = parse_config('[enhance]\nmethod = "crf"\n[coarse]\nmethod = "box"', "test")
+    assert (config.start_of(0), config.start_of(1), config.keeps_scores(0)) == ("mask", "scores", False)
+    assert FitConfig().start_of(1) == FitConfig().enhance.start == "box"
 
 
 def test_settings__are_frozen():
@@ -96,4 +107,4 @@ def test_parse_config__an_empty_list_is_refused(text):
 def test_coarse_start__auto_is_what_method_and_engine_can(method, engine, start):
     text = f'[coarse]\nmethod = "{method}"\n[enhance]\nengine = "{engine}"\ncoarse_start = "auto"'
     config = parse_config(text, "test")
-    assert config.coarse_start == start and config.starts_from_coarse_scores == (start == "scores")
+    assert config.start_of(0) == start and config.keeps_scores(0) == (start == "scores")

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from coarse2fine.config import NetworkConfig, PredictConfig
+from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
 from coarse2fine.inference import (
     Segmenter,
@@ -77,13 +77,24 @@ def test_segmenter__mirrored_photo_gives_mirrored_scores():
 
 def test_segmenter__save_and_load_give_the_same_scores(tmp_path):
     torch.manual_seed(0)
-    made = Segmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, False, (0.5, 1.0), "fp32").ready()
+    crf = PredictCrfConfig(on=True, steps=3)
+    made = Segmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, False, (0.5, 1.0), "fp32", crf).ready()
     made.save(tmp_path / "run" / "model")
     for place in (tmp_path / "run", tmp_path / "run" / "model"):
         assert is_run(tmp_path / "run" / "model")
         loaded = Segmenter.load(place)
         assert (loaded.classes, loaded.size_px, loaded.flip, loaded.scales) == (CLASSES, 64, False, (0.5, 1.0))
+        assert loaded.crf == crf
         assert (loaded.scores(two_halves()) == made.scores(two_halves())).all()
+
+
+def test_segmenter__a_model_of_before_the_crf_has_none(tmp_path):
+    crf = PredictCrfConfig(on=True)
+    Segmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, crf=crf).save(tmp_path)
+    settings = (tmp_path / "model.toml").read_text()
+    assert "[predict.crf]" in settings
+    (tmp_path / "model.toml").write_text(settings.partition("[predict.crf]")[0])
+    assert Segmenter.load(tmp_path).crf == PredictCrfConfig(on=False)
 
 
 def test_segmenter__load_without_a_finished_network(tmp_path):

@@ -100,6 +100,24 @@ def test_fit__masks_without_scores_cannot_start_from_them(data, tmp_path):
         settings('[enhance]\ncoarse_start = "scores"')
 
 
+def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(finished, data, tmp_path, capsys):
+    run = Run(shutil.copytree(finished.root, tmp_path / "run"))
+    text = 'rounds = 1\n[enhance]\nmethod = "crf"\n[predict.crf]\non = true'
+    coarse2fine.fit(data / "train", run.root, settings(text), [data / "val"])
+    assert masks_of(run.coarse) == masks_of(finished.coarse)
+    assert masks_of(run.enhanced(0)) not in (masks_of(run.coarse), masks_of(finished.enhanced(0)))
+    assert [read_json(run.enhanced(number) / "done.json")["settings"]["enhance.start"] for number in (0, 1)] == [
+        "mask",
+        "scores",
+    ]
+    assert run.scores(1).exists() and not run.scores(0).exists()
+    assert coarse2fine.Segmenter.load(run.root).crf.on
+    capsys.readouterr()
+    coarse2fine.fit(data / "train", run.root, settings(text + "\n[enhance.crf]\nsteps = 3"), quiet=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "coarse masks: done before" in said and "because enhance.crf.steps 10 -> 3" in said
+
+
 def test_fit__a_student_that_is_none_is_refused_before_anything_is_written(data, tmp_path):
     config = settings(f'[coarse]\nmethod = "student"\nstudent_weights = "{tmp_path / "none.safetensors"}"')
     with pytest.raises(DataError, match=r"There is no student .*none\.safetensors"):

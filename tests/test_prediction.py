@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,12 +7,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from coarse2fine.config import NetworkConfig
+from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
+from coarse2fine.data import read_image
 from coarse2fine.errors import DataError
+from coarse2fine.evaluation import evaluate_network
 from coarse2fine.inference import Segmenter
 from coarse2fine.prediction import name_below_common_folder, predict_photos
 from coarse2fine.stages import Crew
-from coarse2fine.store import read_json, read_mask
+from coarse2fine.store import read_json, read_mask, write_mask
 
 
 class RedIsOne(nn.Module):
@@ -70,6 +73,43 @@ def test_predict_photos__only_bad_photos_is_an_error(segmenter, tmp_path):
     (tmp_path / "bad.jpg").write_text("text")
     with pytest.raises(DataError, match="None of the 1 photos can be read"):
         predict_photos(segmenter, [tmp_path / "bad.jpg"], tmp_path / "out", 8, Crew())
+
+
+@pytest.fixture
+def colour_edge(tmp_path):
+    """A photo whose red ends at 50 of 128 pixels, where the network's 8 px are too coarse to tell."""
+    red = np.zeros((96, 128, 3), np.uint8)
+    red[:, :50] = (250, 0, 0)
+    path = tmp_path / "in" / "edge.png"
+    path.parent.mkdir()
+    Image.fromarray(red).save(path)
+    return path
+
+
+def test_predict_photos__a_crf_draws_masks_to_the_photos_edges(segmenter, colour_edge, tmp_path):
+    coarse = replace(segmenter, size_px=32)
+    sharp = coarse.seen_with(PredictConfig(crf=PredictCrfConfig(on=True)))
+    for name, one in (("c", coarse), ("s", sharp)):
+        predict_photos(one, [colour_edge], tmp_path / name, 1, Crew(), scores=True)
+    truth = np.broadcast_to(np.arange(128) < 50, (96, 128))
+    assert (read_mask(tmp_path / "s" / "masks" / "edge.png") == truth).all()
+    assert (read_mask(tmp_path / "c" / "masks" / "edge.png") != truth).any()
+    kept = [np.load(tmp_path / name / "scores" / "edge.npz")["scores"] for name in "cs"]
+    assert (kept[0] == kept[1]).all() and kept[0].shape == (2, 32, 32)
+    assert (sharp(read_image(colour_edge)) == truth).all()
+    assert sharp.scores(read_image(colour_edge)).shape == (2, 96, 128)
+
+
+def test_evaluate_network__with_and_without_a_crf(segmenter, colour_edge, tmp_path):
+    truth = np.zeros((96, 128), np.uint8)
+    truth[:, :50] = 1
+    write_mask(tmp_path / "truth" / "edge.png", truth)
+    coarse = replace(segmenter, size_px=32)
+    without, by_crf = (
+        evaluate_network(replace(coarse, crf=coarse.crf.turned(on)), colour_edge.parent, tmp_path / "truth", 1)
+        for on in (False, True)
+    )
+    assert without.mean_iou < by_crf.mean_iou == 1
 
 
 def test_name_below_common_folder__distinct_and_short(tmp_path):

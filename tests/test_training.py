@@ -99,7 +99,7 @@ def test_train_round__killed_and_resumed_gives_the_same_weights(tmp_path, monkey
 
 def test_train_round__says_when_the_loss_is_no_number(tmp_path):
     photos = draw_photos(tmp_path, 4)
-    with pytest.raises(Coarse2FineError, match="no longer a number at step .* lower train.learning_rate"):
+    with pytest.raises(Coarse2FineError, match="no longer a number at step .* lower the learning rate"):
         train_round(new_network(), make_round(tmp_path, photos, epochs=20, learning_rate=1e12), World(), QUIET)
 
 

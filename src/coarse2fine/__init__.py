@@ -5,8 +5,8 @@
     run = coarse2fine.fit("photos", out="runs/pets")
     mask = coarse2fine.Segmenter.load("runs/pets")(coarse2fine.read_image("holiday.jpg"))
 
-Every stage is a function or a class of its own: `saliency`, `centred_box`, `Student`, `grabcut`, `constrain`,
-`evaluate_masks`; `videopca` and `train_student` make a student of your own.
+Every stage is a function or a class of its own: `saliency`, `centred_box`, `Student`, `grabcut`, `dense_crf`,
+`constrain`, `evaluate_masks`; `videopca` and `train_student` make a student of your own.
 """
 
 from importlib import import_module
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from coarse2fine.config import FitConfig, load_config, load_recipe
     from coarse2fine.data import open_dataset, read_image
     from coarse2fine.data.frames import open_video
+    from coarse2fine.enhance.crf import dense_crf
     from coarse2fine.enhance.grabcut import grabcut
     from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
     from coarse2fine.evaluation import evaluate_masks, evaluate_network
@@ -41,6 +42,7 @@ _HOMES = {
     "binarise": "coarse",
     "centred_box": "coarse.box",
     "constrain": "masks",
+    "dense_crf": "enhance.crf",
     "evaluate_masks": "evaluation",
     "evaluate_network": "evaluation",
     "fit": "pipeline",
@@ -71,6 +73,7 @@ __all__ = [
     "binarise",
     "centred_box",
     "constrain",
+    "dense_crf",
     "evaluate_masks",
     "evaluate_network",
     "fit",

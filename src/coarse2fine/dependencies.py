@@ -39,9 +39,18 @@ def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str
         return {"enhance.method": "none"}
     if config.method == "box":
         return _pick(config, "enhance", ("method", "box"))
+    if config.method == "crf":
+        return _crf_settings(config, start)
     chosen = _pick(config, "enhance", ("method", "engine", "iterations", "max_side_px", *_GRABCUT[start]))
     chosen |= {"enhance.start": start} | ({"seed": seed} if config.engine == "opencv" else {})
     return chosen | ({"enhance.device": "gpu"} if config.works_in_batches else {})
+
+
+def _crf_settings(config: EnhanceConfig, start: Start) -> dict[str, Any]:
+    from_scores = start == "scores"
+    chosen = _pick(config, "enhance", ["method", "device"] + ["mask_certainty"] * (not from_scores))
+    names = list(type(config.crf).model_fields)
+    return chosen | _pick(config.crf, "enhance.crf", names) | {"enhance.start": "scores" if from_scores else "mask"}
 
 
 def training_settings(config: FitConfig, number: int) -> dict[str, Any]:

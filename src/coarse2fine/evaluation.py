@@ -5,6 +5,7 @@ One confusion matrix over the whole split, pixels marked 255 ignored, as PASCAL 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from coarse2fine.data.photos import find_unreadable, list_photos
+from coarse2fine.data.photos import find_unreadable, list_photos, read_image
 from coarse2fine.errors import DataError
 from coarse2fine.hardware import count_cores
-from coarse2fine.inference import Segmenter, likeliest, score_files
+from coarse2fine.inference import Segmenter, score_files
 from coarse2fine.masks import classes_in, resize_mask
 from coarse2fine.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
 from coarse2fine.parallel import map_threads
@@ -253,9 +254,10 @@ def evaluate_network(
     pairs = pair_by_name(list_photos([photos]), photos, truth)
 
     def count(scored: tuple[int, NDArray[np.float32]]) -> NDArray[np.int64]:
-        path = pairs[scored[0]][1]
+        photo, path = pairs[scored[0]]
         true = read_mask(path)
-        return _count(likeliest(scored[1], *true.shape), path, len(segmenter.classes), true)
+        read = partial(read_image, photo, at_least_px=segmenter.crf.max_side_px)
+        return _count(segmenter.label(scored[1], true.shape, read), path, len(segmenter.classes), true)
 
     scored = score_files(segmenter, [photo for photo, _ in pairs], EVALUATION_BATCH, threads)
     counted = watch(map_threads(count, scored, threads), len(pairs))

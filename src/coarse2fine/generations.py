@@ -18,7 +18,7 @@ from coarse2fine.coarse.selection import score_mask, select
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import EnhanceConfig, StudentConfig
 from coarse2fine.data import list_photos, read_image
-from coarse2fine.dependencies import describe_given, describe_photos, value_of
+from coarse2fine.dependencies import describe_given, describe_photos, enhance_settings, value_of
 from coarse2fine.enhance.grabcut import grabcut_with_note
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference import load_weights, save_weights
@@ -245,7 +245,7 @@ class _Generations:
 
     def enhance(self, number: int, soft: Stage) -> Stage:
         folder, title = self.place(number) / "enhanced", f"generation {number}: GrabCut"
-        stage = Stage(folder, title, {"enhance": EnhanceConfig().model_dump(mode="json")}, (soft.key,))
+        stage = Stage(folder, title, enhance_settings(EnhanceConfig(), "scores", 0), (soft.key,))
 
         def make(photo: Photo) -> None:
             if not mask_path(folder, photo.name).exists():

@@ -8,7 +8,7 @@ no photo's scores depend on its neighbours.
 import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from coarse2fine.config import NetworkConfig, PredictConfig
+from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.hardware import pick_device, pick_dtype
@@ -50,6 +50,7 @@ class Segmenter:
         flip: Average the scores with those of the mirrored photo.
         scales: Average the scores over these multiples of ``size_px``.
         precision: Number format, as in training.
+        crf: Whether and how a fully connected CRF draws the scores to the photo's edges.
     """
 
     network: nn.Module
@@ -59,6 +60,7 @@ class Segmenter:
     flip: bool = True
     scales: tuple[float, ...] = (1.0,)
     precision: str = "auto"
+    crf: PredictCrfConfig = field(default_factory=PredictCrfConfig)
 
     @classmethod
     def load(cls, path: Path | str) -> "Segmenter":
@@ -78,7 +80,8 @@ class Segmenter:
         load_weights(network, folder / "weights.safetensors")
         names = ("size_px", "flip", "precision")
         predict = {name: settings["predict"][name] for name in names} | {"scales": tuple(settings["predict"]["scales"])}
-        return cls(network, tuple(settings["classes"]), config, **predict).ready()
+        crf = PredictCrfConfig(**settings["predict"].get("crf", {}))  # older runs have none
+        return cls(network, tuple(settings["classes"]), config, crf=crf, **predict).ready()
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``model.toml``, all that :meth:`load` needs."""
@@ -91,13 +94,15 @@ class Segmenter:
                 "flip": self.flip,
                 "scales": list(self.scales),
                 "precision": self.precision,
+                "crf": self.crf.model_dump(mode="json"),
             },
         }
         write_text(folder / "model.toml", tomli_w.dumps(settings))
 
     def seen_with(self, config: PredictConfig) -> "Segmenter":
         """The same network with other views of a photo; a size of none leaves the size as it is."""
-        return replace(self, size_px=config.size_px or self.size_px, flip=config.flip, scales=config.scales)
+        size_px = config.size_px or self.size_px
+        return replace(self, size_px=size_px, flip=config.flip, scales=config.scales, crf=config.crf)
 
     def ready(self, device: torch.device | None = None) -> "Segmenter":
         """The same segmenter on ``device`` (default: the GPU if there is one), in evaluation mode."""
@@ -106,13 +111,31 @@ class Segmenter:
 
     def __call__(self, image: Image) -> Mask:
         """The likeliest class of every pixel, shape (H, W)."""
-        return likeliest(self.score([image])[0], *image.shape[:2])
+        return self.label(self.score([image])[0], image.shape, lambda: image)
 
     def scores(self, image: Image) -> Scores:
         """Class probabilities at the photo's size, shape (C, H, W)."""
         height, width = image.shape[:2]
-        scores = self.score([image])[0]
+        scores = self.snap(self.score([image])[0], lambda: image)
         return np.stack([resize(channel, height, width) for channel in scores])
+
+    def label(self, scores: Scores, shape: Sequence[int], read: Callable[[], Image]) -> Mask:
+        """The likeliest class of every pixel.
+
+        Args:
+            scores: What :meth:`score` made of a photo.
+            shape: Height and width of the mask, first.
+            read: Gives the photo, at ``crf.max_side_px`` or more; called only where a CRF needs it.
+        """
+        return likeliest(self.snap(scores, read), *shape[:2])
+
+    def snap(self, scores: Scores, read: Callable[[], Image]) -> Scores:
+        """Scores of a photo, shape (C, h, w), after the CRF, at its own size; as they are where there is none."""
+        if not self.crf.on:
+            return scores
+        from coarse2fine.enhance.crf import dense_crf
+
+        return dense_crf(scores, read(), self.crf, next(self.network.parameters()).device)
 
     def score(self, images: Sequence[Image]) -> list[Scores]:
         """Class probabilities at the working size, shape (C, h, w) each.

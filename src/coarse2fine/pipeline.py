@@ -102,7 +102,7 @@ class _Fit:
 
     def make_coarse(self) -> Stage:
         config, photos = self.config.coarse, self.dataset.photos
-        scores = self.run.scores(0) if self.config.starts_from_coarse_scores else None
+        scores = self.run.scores(0) if self.config.keeps_scores(0) else None
         settings = coarse_settings(config, scores is not None) | {"photos": describe_photos(photos)}
         if config.folder and config.method == "folder":
             settings["given masks"] = describe_given(photos, config.folder)
@@ -114,11 +114,10 @@ class _Fit:
         config, photos = self.config.enhance, self.dataset.photos
         if number and not config.between_rounds:
             config = config.model_copy(update={"method": "none"})
-        start = config.start if number else self.config.coarse_start
+        start = self.config.start_of(number)
         settings = enhance_settings(config, start, self.config.seed)
         stage = Stage(self.run.enhanced(number), _title(number, "enhancement"), settings, (rough.key,))
-        from_scores = config.starts_from_scores if number else self.config.starts_from_coarse_scores
-        scores = self.run.scores(number) if from_scores else None
+        scores = self.run.scores(number) if self.config.keeps_scores(number) else None
         run_stage(
             stage,
             self.crew,
@@ -165,7 +164,7 @@ class _Fit:
 
     def refine(self, number: int, trained: Stage, segmenter: Segmenter) -> Stage:
         config, photos = self.config.refine, self.dataset.photos
-        scores = self.run.scores(number) if self.config.enhance.starts_from_scores else None
+        scores = self.run.scores(number) if self.config.keeps_scores(number) else None
         settings = refine_settings(config, segmenter.size_px, keeps_scores=scores is not None)
         stage = Stage(self.run.refined(number), _title(number, "refined masks"), settings, (trained.key,))
         run_stage(

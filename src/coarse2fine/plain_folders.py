@@ -95,7 +95,7 @@ def _enhance_photos(
     photos: Sequence[Photo], masks: Path, out: Path, config: EnhanceConfig, seed: int, crew: Crew
 ) -> dict[str, str]:
     enhance, gpu = start_enhancing(config, config.start, seed, crew)
-    from_scores = config.method == "grabcut" and config.start == "scores"
+    from_scores = config.method in ("grabcut", "crf") and config.start == "scores"
 
     def each_object(photo: Photo, work: Callable[[Image, Mask, SoftMask | None], Made]) -> dict[int, Made]:
         image, path = read_image(photo.path), mask_path(masks, photo.name)

@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image as PillowImage
 from coarse2fine.data import list_photos, name_photos, read_image
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
-from coarse2fine.inference import Segmenter, likeliest, resize, score_files
+from coarse2fine.inference import Segmenter, resize, score_files
 from coarse2fine.masks import overlay, resize_mask
 from coarse2fine.parallel import map_threads
 from coarse2fine.stages import Crew
@@ -56,7 +57,7 @@ def predict_photos(
         crew: Who works.
         overlays: Also lay the masks over the photos.
         scores: Also write the class probabilities, ``scores/<photo>.npz`` with ``scores``, float16 (C, h, w), at
-            the working size.
+            the working size, before any CRF.
         max_megapixels: Larger photos are left out, with their reason.
 
     Returns:
@@ -74,7 +75,8 @@ def predict_photos(
 
     def write(scored: tuple[int, Scores]) -> Found:
         index, probabilities = scored
-        mask = likeliest(probabilities, *read_size(paths[index]))
+        read = partial(read_image, paths[index], at_least_px=segmenter.crf.max_side_px)
+        mask = segmenter.label(probabilities, read_size(paths[index]), read)
         write_mask(mask_path(out / "masks", names[index]), mask)
         if scores:
             _write_scores(out / "scores" / f"{names[index]}.npz", probabilities)

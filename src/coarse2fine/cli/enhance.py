@@ -26,13 +26,15 @@ def enhance(
     """Snap rough masks to the edges of their photos (stage 2 alone).
 
     Every class in a mask is enhanced on its own and keeps its index. With --start scores, MASKS holds grey PNGs that
-    say how likely each pixel is the object's (0 to 255), and the masks are 0 and 1.
+    say how likely each pixel is the object's (0 to 255), and the masks are 0 and 1. A CRF starts from them as well; any
+    other start has it take each mask for as likely as --mask-certainty says.
 
     Writes DIR/PHOTO.png, and notes.json with the masks that were kept as they were, and why. The same command goes on
     where it was stopped.
 
     Like this:
       coarse2fine enhance photos coarse --out sharp --method grabcut --start mask
+      coarse2fine enhance photos scores --out sharp --method crf --start scores
 
     Args:
         photos: Folder of photos.

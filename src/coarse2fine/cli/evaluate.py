@@ -1,6 +1,7 @@
 """``coarse2fine evaluate``: a network or masks against true masks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ def evaluate(
     truth: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TRUTH")],
     photos: Path | None = None,
     classes: Path | None = None,
+    crf: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None,
     out: Path | None = None,
     quiet: bool = False,
 ) -> None:
@@ -36,10 +38,12 @@ def evaluate(
         truth: A folder of true masks of the same names, or one with images and masks in it.
         photos: The photos of the true masks, where truth has no folder images.
         classes: For a folder of masks: class names in the order of their index, one per line, or a classes.json.
+        crf: For a run: draw its masks to the photos' edges with a fully connected CRF; default: as the run was set.
         out: Where metrics.json goes; default: into the folder evaluation of the run, or the folder of masks.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
+    from coarse2fine.errors import ConfigError
     from coarse2fine.evaluation import evaluate_masks, evaluate_network, read_classes
     from coarse2fine.hardware import count_cores
     from coarse2fine.inference import Segmenter, is_run
@@ -49,10 +53,13 @@ def evaluate(
     true_masks = truth / "masks" if (truth / "masks").is_dir() else truth
     if is_run(what):
         segmenter = Segmenter.load(what)
+        segmenter = replace(segmenter, crf=segmenter.crf.turned(crf))
         where = photos or truth / "images"
         result = evaluate_network(
             segmenter, where, true_masks, threads, lambda items, total: console.track(items, total, "evaluating")
         )
+    elif crf:
+        raise ConfigError(f"A CRF needs a network's scores, but {what} is a folder of masks; leave out --crf.")
     else:
         names = read_classes(classes, what, true_masks)
         result = evaluate_masks(what, true_masks, names, threads)

@@ -21,6 +21,7 @@ def predict(
     size_px: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     flip: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None,
     scales: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="FLOAT...")] = None,
+    crf: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None,
     batch: int = 8,
     overlays: bool = True,
     scores: bool = False,
@@ -43,9 +44,11 @@ def predict(
         size_px: Longer side at which the network sees a photo; default: as in training, which is best.
         flip: Average with the mirrored photo; default: as the run was set.
         scales: Average over these multiples of the size; default: as the run was set.
+        crf: Draw the masks to the photos' edges with a fully connected CRF; default: as the run was set. Its steps and
+            sigmas are those of the run, predict.crf in RUN/model/model.toml.
         batch: Photos per step.
         overlays: Also write the masks laid over the photos.
-        scores: Also write class probabilities, DIR/scores/PHOTO.npz.
+        scores: Also write the network's class probabilities, DIR/scores/PHOTO.npz.
         max_megapixels: Larger photos are left out, with their reason.
         quiet: Print only warnings and errors.
     """
@@ -64,6 +67,7 @@ def predict(
         flip=segmenter.flip if flip is None else flip,
         scales=scales or segmenter.scales,
         batch=batch,
+        crf=segmenter.crf.turned(crf),
     )
     crew = Crew(console=Console(quiet))
     skipped = predict_photos(

@@ -38,25 +38,26 @@ class FitConfig(Settings):
 
     @model_validator(mode="after")
     def _coarse_scores_exist(self) -> Self:
-        if self.starts_from_coarse_scores and not self.coarse.gives_scores:
+        if self.keeps_scores(0) and not self.coarse.has_scores:
             raise ConfigError(
                 f"The masks of coarse.method = {self.coarse.method} say nothing about how likely a pixel is: with them "
                 "set enhance.coarse_start to auto, box or mask."
             )
         return self
 
-    @property
-    def coarse_start(self) -> Start:
-        """Where GrabCut starts on the coarse masks."""
-        chosen = self.enhance.coarse_start
+    def start_of(self, number: int) -> Start:
+        """From where the masks of a round are enhanced; round 0 is that of the coarse masks."""
+        if self.enhance.method == "crf":
+            return "scores" if number or self.coarse.has_scores else "mask"
+        chosen = self.enhance.start if number else self.enhance.coarse_start
         if chosen != "auto":
             return chosen
-        return "scores" if self.coarse.gives_scores and self.enhance.can_weigh_scores else "box"
+        return "scores" if self.coarse.has_scores and self.enhance.can_weigh_scores else "box"
 
-    @property
-    def starts_from_coarse_scores(self) -> bool:
-        """Whether the coarse masks are enhanced from the soft masks they were made from."""
-        return self.enhance.method == "grabcut" and self.coarse_start == "scores"
+    def keeps_scores(self, number: int) -> bool:
+        """Whether the masks of a round are enhanced from the scores they were made from."""
+        enhances = self.enhance.method in ("grabcut", "crf") and (number == 0 or self.enhance.between_rounds)
+        return enhances and self.start_of(number) == "scores"
 
     @property
     def view_px(self) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share
+from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share, Weight
 from coarse2fine.errors import ConfigError
 
 Start = Literal["box", "mask", "scores"]
@@ -61,8 +61,8 @@ class CoarseConfig(Settings):
         return self
 
     @property
-    def gives_scores(self) -> bool:
-        """Whether the method says how likely each pixel is foreground."""
+    def has_scores(self) -> bool:
+        """Whether the masks are made from soft ones, which say how likely each pixel is foreground."""
         return self.method not in ("box", "folder")
 
     @property
@@ -82,11 +82,39 @@ class CoarseConfig(Settings):
         return self
 
 
+class CrfConfig(Settings):
+    """A fully connected CRF; the defaults are DeepLab v2's for photos of VOC."""
+
+    steps: PositiveInt = Field(10, description="mean-field steps")
+    position_weight: Weight = Field(3.0, description="how much pixels close to each other agree")
+    position_sigma_px: PositiveFloat = Field(1.0, description="how close, in pixels of the photo as it is seen")
+    bilateral_weight: Weight = Field(4.0, description="how much pixels of one colour, not far away, agree")
+    bilateral_sigma_px: PositiveFloat = Field(67.0, description="how far, in pixels of the photo as it is seen")
+    colour_sigma: Annotated[float, Field(ge=0.5)] = Field(
+        3.0, description="how much colours may differ, of 255, in each of red, green and blue"
+    )
+    max_side_px: PositiveInt = Field(
+        500, description="larger photos are seen reduced to this longer side (VOC's), then brought back"
+    )
+
+
+class PredictCrfConfig(CrfConfig):
+    """A fully connected CRF after the network: masks follow the photo's edges."""
+
+    on: bool = Field(False, description="whether masks come from it, or straight from the network's scores")
+
+    def turned(self, on: bool | None) -> Self:
+        """The same settings, on or off; none: as they are."""
+        return self if on is None else self.model_copy(update={"on": on})
+
+
 class EnhanceConfig(Settings):
     """Stage 2: how a rough mask becomes a sharp one."""
 
-    method: Literal["grabcut", "box", "none"] = Field(
-        "grabcut", description="grabcut: Rother et al. 2004; box: the mask's bounding box, filled; none: as it is"
+    method: Literal["grabcut", "crf", "box", "none"] = Field(
+        "grabcut",
+        description="grabcut: Rother et al. 2004; crf: a fully connected CRF, from scores wherever fit has some, else "
+        "from the mask; box: the mask's bounding box, filled; none: as it is",
     )
     engine: Literal["fast", "opencv"] = Field(
         "fast", description="grabcut: fast: coarse to fine, exact cuts; opencv: the reference, 10 to 40 times slower"
@@ -94,7 +122,7 @@ class EnhanceConfig(Settings):
     device: Literal["cpu", "gpu"] = Field(
         "cpu",
         description="engine=fast: cpu: exact cuts on all cores; gpu: many photos at once on the CUDA GPU, nearly "
-        "exact (never timed on one yet)",
+        "exact (never timed on one yet); crf: where it is computed",
     )
     gpu_megapixels: PositiveFloat = Field(
         16.0, description="device=gpu: so many are cut at the same time; each takes 150 to 400 MB of its memory"
@@ -125,17 +153,21 @@ class EnhanceConfig(Settings):
     max_side_px: PositiveInt = Field(
         1000, description="grabcut: larger photos are cut reduced to this longer side, then brought back"
     )
+    mask_certainty: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        0.7, description="crf: how likely a pixel is what a mask without scores says"
+    )
     between_rounds: bool = Field(True, description="enhance the refined masks before they train the next round")
-
-    @property
-    def starts_from_scores(self) -> bool:
-        """Whether the masks between rounds are enhanced from the network's scores."""
-        return self.method == "grabcut" and self.start == "scores" and self.between_rounds
+    crf: CrfConfig = CrfConfig()
 
     @property
     def can_weigh_scores(self) -> bool:
-        """Whether a start from scores is possible."""
+        """Whether grabcut can start from scores."""
         return self.engine == "fast" or self.score_weight == 0
+
+    @property
+    def works_on_gpu(self) -> bool:
+        """Whether masks are enhanced on the GPU."""
+        return self.device == "gpu" and (self.method == "crf" or self.works_in_batches)
 
     @property
     def works_in_batches(self) -> bool:
@@ -144,7 +176,7 @@ class EnhanceConfig(Settings):
 
     @model_validator(mode="after")
     def _opencv_has_no_gpu(self) -> Self:
-        if self.engine == "opencv" and self.device == "gpu":
+        if self.method == "grabcut" and self.engine == "opencv" and self.device == "gpu":
             raise ConfigError(
                 "OpenCV's GrabCut runs on the CPU only: with enhance.device = gpu set enhance.engine to fast."
             )
@@ -152,7 +184,8 @@ class EnhanceConfig(Settings):
 
     @model_validator(mode="after")
     def _opencv_has_no_prior(self) -> Self:
-        if not self.can_weigh_scores and "scores" in (self.start, self.coarse_start):
+        from_scores = self.method == "grabcut" and "scores" in (self.start, self.coarse_start)
+        if from_scores and not self.can_weigh_scores:
             raise ConfigError(
                 "OpenCV's GrabCut cannot weigh scores against colours: with enhance.start or coarse_start = scores set "
                 f"enhance.score_weight to 0 (found {self.score_weight:g}) or enhance.engine to fast."
@@ -249,6 +282,7 @@ class PredictConfig(Settings):
     flip: bool = Field(True, description="average the scores with those of the mirrored photo")
     scales: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1, description="average the scores over these scales")
     batch: PositiveInt = Field(8, description="photos per step")
+    crf: PredictCrfConfig = PredictCrfConfig()
 
 
 def _is_dino(model: str, weights: str) -> bool:

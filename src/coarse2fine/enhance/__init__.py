@@ -29,7 +29,7 @@ def enhancer_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
 
     Args:
         config: Its ``method`` chooses from `ENHANCERS`.
-        start: What grabcut starts from: ``config.coarse_start`` for coarse masks, ``config.start`` between rounds.
+        start: What the method starts from: the mask's box, the mask, or the scores that made it.
         seed: Makes grabcut repeatable.
 
     Returns:
@@ -81,24 +81,36 @@ def enhance_many(
 
 
 def find_gpu(config: EnhanceConfig) -> "torch.device | None":
-    """The CUDA GPU that enhances many photos at once; none where the settings do not ask for it.
+    """The CUDA GPU that enhances many photos at once; none where they go one by one.
 
     Raises:
-        ConfigError: They do, and there is none.
+        ConfigError: The settings ask for a GPU, and there is none.
     """
-    if not config.works_in_batches:
+    if not config.works_on_gpu:
         return None
     device = pick_device()
     if device.type != "cuda":
         raise ConfigError(
             "enhance.device = gpu needs a CUDA GPU, but torch finds none here; leave enhance.device at cpu."
         )
-    return device
+    return device if config.works_in_batches else None
 
 
 def _grabcut_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
     def enhance(image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
         return grabcut_with_note(image, mask, config, start, seed, soft)
+
+    return enhance
+
+
+def _crf_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
+    def enhance(image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
+        from torch import device
+
+        from coarse2fine.enhance.crf import crf_with_note
+
+        where = pick_device() if config.works_on_gpu else device("cpu")
+        return crf_with_note(image, mask, config, start, soft, where)
 
     return enhance
 
@@ -125,6 +137,7 @@ def _note_empty(mask: Mask) -> Enhanced:
 
 ENHANCERS: dict[str, Callable[[EnhanceConfig, Start, int], Enhancer]] = {
     "grabcut": _grabcut_from,
+    "crf": _crf_from,
     "box": _box_from,
     "none": _none_from,
 }

@@ -84,7 +84,7 @@ def pose(
     Returns:
         The binary rough mask, and the question, or the note that says why there is none.
     """
-    _check(image, mask, start, soft)
+    check_input(image, mask, start, soft)
     rough = binarize(mask)
     if not rough.any():
         return rough, "empty"
@@ -97,27 +97,32 @@ def pose(
     return rough, Question(small_image, trimap, prior, max(trimap.shape) / max(rough.shape))
 
 
-def judge(cut: Mask, rough: Mask) -> Enhanced:
+def judge(cut: Mask, rough: Mask, method: str = "GrabCut") -> Enhanced:
     """Bring a cut to the size of the mask it began with; keep that mask, with a note, where the cut lost the object."""
     cut = _resize_binary(cut, *rough.shape)
     if not cut.any():
-        return Enhanced(rough, "kept: GrabCut found no foreground")
+        return Enhanced(rough, f"kept: {method} found no foreground")
     if cut.sum() < LEAST_KEPT_SHARE * rough.sum():
-        return Enhanced(rough, f"kept: GrabCut left less than {100 * LEAST_KEPT_SHARE:g} % of the mask")
+        return Enhanced(rough, f"kept: {method} left less than {100 * LEAST_KEPT_SHARE:g} % of the mask")
     if cut.sum() > MOST_GROWN * rough.sum():
-        return Enhanced(rough, f"kept: GrabCut grew the mask to more than {MOST_GROWN:g} times its size")
+        return Enhanced(rough, f"kept: {method} grew the mask to more than {MOST_GROWN:g} times its size")
     return Enhanced(cut, None)
 
 
-def _check(image: Image, mask: Mask, start: Start, soft: SoftMask | None) -> None:
+def check_input(image: Image, mask: Mask, start: Start, soft: SoftMask | None, method: str = "GrabCut") -> None:
+    """See that image, mask and scores fit together and that there is what the start needs.
+
+    Raises:
+        DataError: They do not.
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f"GrabCut needs an 8-bit RGB image, shape (H, W, 3), found {image.dtype} {image.shape}.")
+        raise DataError(f"{method} needs an 8-bit RGB image, shape (H, W, 3), found {image.dtype} {image.shape}.")
     if image.shape[:2] != mask.shape:
         raise DataError(
             f"A mask must be as high and wide as its image, found {mask.shape} on {image.shape[:2]}; resize the mask."
         )
     if start == "scores" and soft is None:
-        raise DataError("GrabCut can start from scores only where there are some; give soft, or start from the mask.")
+        raise DataError(f"{method} can start from scores only where there are some; give soft, or start from the mask.")
 
 
 def _prepare(

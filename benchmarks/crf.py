@@ -1,0 +1,107 @@
+"""What does a CRF after the network add, and what does it cost?
+
+    python benchmarks/crf.py --run RUN --photos val/images --masks val/masks
+
+RUN is a finished run of ``coarse2fine fit``; masks are true ones in its class indices (PNG, 0 background, 255 ignored),
+named like the photos. Every contestant gets the same scores of the network. ``ms`` is wall clock per photo of the CRF
+alone on scores and photo in memory, one photo at a time, median and quartiles, at the longer side ``--side-px``, to
+which larger photos are reduced.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from common import keep
+from numpy.typing import NDArray
+
+from coarse2fine.config import CrfConfig
+from coarse2fine.data import list_photos, read_image
+from coarse2fine.enhance.crf import dense_crf
+from coarse2fine.evaluation import pair_by_name
+from coarse2fine.hardware import count_cores, pick_device
+from coarse2fine.inference import Segmenter, likeliest, score_files
+from coarse2fine.metrics import confusion_matrix, mean_iou
+from coarse2fine.store import read_mask
+from coarse2fine.types import Image, Mask, Scores
+
+CONTESTANTS: dict[str, dict[str, Any] | None] = {
+    "network alone": None,
+    "published": {},
+    "5 steps": {"steps": 5},
+    "sigma rgb 5": {"colour_sigma": 5.0},
+    "sigma rgb 10": {"colour_sigma": 10.0},
+    "sigma xy 40": {"bilateral_sigma_px": 40.0},
+    "bilateral weight 2": {"bilateral_weight": 2.0},
+    "position kernel alone": {"bilateral_weight": 0.0},
+}
+
+
+class Case(NamedTuple):
+    """One photo, its truth, and the network's scores."""
+
+    image: Image
+    truth: Mask
+    scores: Scores
+
+
+def main() -> None:
+    """Measure every contestant on the same photos; print a line for each, then one line of JSON."""
+    options = read_options()
+    segmenter = Segmenter.load(options.run)
+    cases = load_cases(options, segmenter)
+    device = pick_device()
+    results: dict[str, Any] = {}
+    for name, changes in CONTESTANTS.items():
+        config = None if changes is None else CrfConfig(max_side_px=options.side_px, **changes)
+        results[name] = measure(cases, config, len(segmenter.classes), device)
+        print(f"{name:24}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
+    keep(options.name, {"photos": len(cases), "device": device.type, "contestants": results})
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--run", type=Path, required=True, help="run folder of fit, or its model folder")
+    parser.add_argument("--photos", type=Path, required=True, help="photos with true masks")
+    parser.add_argument("--masks", type=Path, required=True, help="their true masks")
+    parser.add_argument("--sample", type=int, default=100, help="evenly spaced photos that are used")
+    parser.add_argument("--side-px", type=int, default=500, help="longer side at which the CRF sees a photo, at most")
+    parser.add_argument("--name", default="crf", help="of the result")
+    return parser.parse_args()
+
+
+def load_cases(options: argparse.Namespace, segmenter: Segmenter) -> list[Case]:
+    """Score evenly spaced photos."""
+    pairs = pair_by_name(list_photos([options.photos]), options.photos, options.masks)
+    sample = min(options.sample, len(pairs))
+    pairs = [pairs[index * len(pairs) // sample] for index in range(sample)]
+    scored = score_files(segmenter, [photo for photo, _ in pairs], batch=8, threads=count_cores())
+    return [Case(read_image(pairs[index][0]), read_mask(pairs[index][1]), scores) for index, scores in scored]
+
+
+def measure(cases: Sequence[Case], config: CrfConfig | None, classes: int, device: torch.device) -> dict[str, Any]:
+    """Quality and cost of one contestant; without settings, of the network's own masks."""
+    total: NDArray[np.int64] = np.zeros((classes, classes), np.int64)
+    spent: list[float] = []
+    if config:
+        dense_crf(cases[0].scores, cases[0].image, config, device)
+    for case in cases:
+        began = time.perf_counter()
+        scores = dense_crf(case.scores, case.image, config, device) if config else case.scores
+        spent.append(1e3 * (time.perf_counter() - began))
+        total += confusion_matrix(likeliest(scores, *case.truth.shape), case.truth, classes)
+    figures: dict[str, Any] = {"mean_iou": round(mean_iou(total), 4)}
+    if config:
+        low, middle, high = (round(value, 1) for value in statistics.quantiles(spent, n=4))
+        figures |= {"ms": middle, "ms_quartiles": [low, high]}
+    return figures
+
+
+if __name__ == "__main__":
+    main()
