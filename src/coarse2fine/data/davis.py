@@ -1,0 +1,81 @@
+"""DAVIS: frames of videos and masks of what moves in them.
+
+A tree as the archives unpack it, of 2016 or 2017::
+
+    DAVIS/
+      JPEGImages/480p/<video>/<frame>.jpg
+      Annotations/480p/<video>/<frame>.png    the object is not 0; in 2017 each object has its own index
+      ImageSets/480p/val.txt                  2016: /JPEGImages/480p/<video>/<frame>.jpg /Annotations/...png
+      ImageSets/2017/val.txt                  2017: <video>
+
+Source: Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation" (CVPR 2016);
+Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation".
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from coarse2fine.data.pairs import FOREGROUND_CLASSES, Pairs, read_lines
+from coarse2fine.data.photos import natural_key
+from coarse2fine.errors import DataError
+
+ADDRESS = "https://davischallenge.org"
+_VAL_LISTS = ("480p/val.txt", "2016/val.txt", "2017/val.txt")
+
+
+def is_davis(path: Path) -> bool:
+    """Whether ``path`` is the folder DAVIS."""
+    return all((path / name).is_dir() for name in ("JPEGImages", "Annotations", "ImageSets"))
+
+
+def find_val(davis: Path) -> Path:
+    """The list of the validation videos: of 2016 where there is one, else of 2017.
+
+    Raises:
+        DataError: There is none.
+    """
+    for name in _VAL_LISTS:
+        if (davis / "ImageSets" / name).is_file():
+            return davis / "ImageSets" / name
+    places = ", ".join(str(davis / "ImageSets" / name) for name in _VAL_LISTS)
+    raise DataError(f"DAVIS must have a list of its validation videos, but none of {places} is there; see {ADDRESS}.")
+
+
+def read_davis_pairs(davis: Path, file: Path, resolution: str = "480p") -> Pairs:
+    """Frames of the videos of a list, with their true masks.
+
+    Args:
+        davis: The folder DAVIS.
+        file: A list of videos, or of pairs of files, as above.
+        resolution: Folder below JPEGImages and Annotations.
+
+    Returns:
+        Frames called ``<video>/<frame>``, in the order of the list.
+
+    Raises:
+        DataError: The list, a video, or the mask of a frame is not there.
+    """
+    videos = list(dict.fromkeys(_video_of(line) for line in read_lines(file)))
+    frames = [frame for video in videos for frame in _find_frames(davis, video, resolution)]
+    names = tuple(f"{frame.parent.name}/{frame.stem}" for frame in frames)
+    masks = tuple(davis / "Annotations" / resolution / f"{name}.png" for name in names)
+    missing = [mask for mask in masks if not mask.is_file()]
+    if missing:
+        raise DataError(
+            f"Every frame of {file} must have a mask, but {len(missing)} of {len(masks)} have none, the first is "
+            f"{missing[0]}; the masks of the test videos are not public ({ADDRESS})."
+        )
+    return Pairs(f"DAVIS, {file.parent.name}/{file.stem}", names, tuple(frames), masks, FOREGROUND_CLASSES)
+
+
+def _video_of(line: str) -> str:
+    first = line.split(maxsplit=1)[0]
+    return Path(first).parent.name if "/" in first else first
+
+
+def _find_frames(davis: Path, video: str, resolution: str) -> Iterator[Path]:
+    folder = davis / "JPEGImages" / resolution / video
+    frames = sorted(folder.glob("*.jpg"), key=lambda path: natural_key(path.name)) if folder.is_dir() else []
+    if not frames:
+        raise DataError(f"There must be a folder {folder} of frames (.jpg), but there is none; see {ADDRESS}.")
+    yield from frames
