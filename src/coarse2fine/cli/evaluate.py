@@ -48,6 +48,7 @@ def evaluate(
     """
     from coarse2fine.console import Console
     from coarse2fine.data.public_sets import open_pairs
+    from coarse2fine.errors import ConfigError
     from coarse2fine.evaluation import (
         evaluate_mask_pairs,
         evaluate_masks,
@@ -63,6 +64,8 @@ def evaluate(
     console, threads = Console(quiet), count_cores()
     true_masks = truth / "masks" if (truth / "masks").is_dir() else truth
     public = open_pairs(truth)
+    if public and photos:
+        raise ConfigError(f"{public.title} brings its own photos; leave --photos out.")
     if is_run(what):
         segmenter = Segmenter.load(what)
         names = segmenter.classes
