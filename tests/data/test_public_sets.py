@@ -126,6 +126,19 @@ def test_davis__what_is_missing_is_named(davis):
         open_pairs(davis)
 
 
+def test_frames_and_masks__of_any_videos(tmp_path):
+    for name in ("a/10", "a/2", "b/1"):
+        save(tmp_path / "frames" / f"{name}.jpg", np.full((10, 12, 3), 90, np.uint8))
+    for name in ("a/10", "a/2"):
+        save(tmp_path / "masks" / f"{name}.png", OBJECT)
+    pairs = open_pairs(tmp_path)
+    assert pairs.names == ("a/2", "a/10") and pairs.photos[0] == tmp_path / "frames/a/2.jpg"
+    assert pairs.knows_foreground_only
+    (tmp_path / "frames/a/2.jpg").unlink()
+    with pytest.raises(DataError, match=r"masks/a/2\.png has none in .*frames"):
+        open_pairs(tmp_path)
+
+
 def test_open_pairs__voc_by_folder_or_list(voc_tree):
     assert open_pairs(voc_tree).title == "PASCAL VOC 2012, val"
     assert open_pairs(voc_tree / "ImageSets/Segmentation/train.txt").title == "PASCAL VOC 2012, train"

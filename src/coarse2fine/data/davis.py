@@ -8,6 +8,8 @@ A tree as the archives unpack it, of 2016 or 2017::
       ImageSets/480p/val.txt                  2016: /JPEGImages/480p/<video>/<frame>.jpg /Annotations/...png
       ImageSets/2017/val.txt                  2017: <video>
 
+Or the part of it that counts here, of any videos: ``frames/<video>/<frame>.jpg`` and ``masks/<video>/<frame>.png``.
+
 Source: Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation" (CVPR 2016);
 Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation".
 """
@@ -16,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from coarse2fine.data.pairs import FOREGROUND_CLASSES, Pairs, read_lines
-from coarse2fine.data.photos import natural_key
+from coarse2fine.data.photos import find_photos, natural_key
 from coarse2fine.errors import DataError
 
 ADDRESS = "https://davischallenge.org"
@@ -66,6 +68,38 @@ def read_davis_pairs(davis: Path, file: Path, resolution: str = "480p") -> Pairs
             f"{missing[0]}; the masks of the test videos are not public ({ADDRESS})."
         )
     return Pairs(f"DAVIS, {file.parent.name}/{file.stem}", names, tuple(frames), masks, FOREGROUND_CLASSES)
+
+
+def is_frames_and_masks(path: Path) -> bool:
+    """Whether ``path`` holds the folders ``frames`` and ``masks``."""
+    return (path / "frames").is_dir() and (path / "masks").is_dir()
+
+
+def read_frame_pairs(root: Path) -> Pairs:
+    """Frames of any videos, with masks of what moves in them.
+
+    Args:
+        root: Holds ``frames`` and ``masks`` with the same names in them, at any depth; frames without a mask do not
+            count.
+
+    Raises:
+        DataError: There are no masks, or one has no frame.
+    """
+    frames = {_name_below(root / "frames", path): path for path in find_photos(root / "frames")}
+    masks = sorted((root / "masks").rglob("*.png"), key=lambda path: [natural_key(part) for part in path.parts])
+    names = tuple(_name_below(root / "masks", path) for path in masks)
+    if not names:
+        raise DataError(f"{root / 'masks'} must hold true masks of the frames (.png), but has none.")
+    alone = [name for name in names if name not in frames]
+    if alone:
+        raise DataError(
+            f"Every mask needs its frame, but {root / 'masks' / alone[0]}.png has none in {root / 'frames'}."
+        )
+    return Pairs(f"frames of {root}", names, tuple(frames[name] for name in names), tuple(masks), FOREGROUND_CLASSES)
+
+
+def _name_below(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def _video_of(line: str) -> str:

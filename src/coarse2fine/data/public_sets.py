@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coarse2fine.data.davis import find_val, is_davis, read_davis_pairs
+from coarse2fine.data.davis import find_val, is_davis, is_frames_and_masks, read_davis_pairs, read_frame_pairs
 from coarse2fine.data.object_discovery import is_object_discovery, read_object_discovery
 from coarse2fine.data.pairs import Pairs
 from coarse2fine.data.voc import find_voc, read_voc_pairs
@@ -14,8 +14,8 @@ def open_pairs(path: Path) -> Pairs | None:
 
     Args:
         path: ``VOCdevkit/VOC2012`` (val) or one of its lists, such as ``VOC2012/ImageSets/Segmentation/trainaug.txt``;
-            ``DAVIS`` (val) or a list such as ``DAVIS/ImageSets/2017/train.txt``; ``Data/Airplane100`` and its like of
-            MIT Object Discovery.
+            ``DAVIS`` (val) or a list such as ``DAVIS/ImageSets/2017/train.txt``; a folder with ``frames`` and ``masks``
+            of videos; ``Data/Airplane100`` and its like of MIT Object Discovery.
 
     Returns:
         None where it is none of these.
@@ -29,6 +29,8 @@ def open_pairs(path: Path) -> Pairs | None:
         return read_voc_pairs(voc)
     if is_davis(path):
         return read_davis_pairs(path, find_val(path))
+    if is_frames_and_masks(path):
+        return read_frame_pairs(path)
     return read_object_discovery(path) if is_object_discovery(path) else None
 
 

@@ -60,7 +60,7 @@ _OTHER_SPELLINGS = {
     "television": "tvmonitor",
 }
 
-TRAIN_TAR = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
+TRAIN_TAR = "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
 SERVER = "http://host.robots.ox.ac.uk:8080"
 _AUGMENTED = "http://home.bharathh.info/pubs/codes/SBD/download.html"
 _LISTS = Path("ImageSets", "Segmentation")
