@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from coarse2fine.store import mask_path, write_soft
+from coarse2fine.data.voc import VOC_CLASSES
+from coarse2fine.store import mask_path, write_mask, write_soft
 from coarse2fine.types import Photo
 
 
@@ -40,6 +41,39 @@ def draw_squares():
         return photos
 
     return draw
+
+
+VOC_OBJECTS = {  # id: class and side of each object
+    "2007_000001": [("dog", 6), ("cat", 12)],
+    "2007_000002": [("cat", 8), ("cat", 4)],
+    "2007_000003": [("tvmonitor", 10)],
+}
+VOC_LISTS = {"train": ["2007_000001", "2007_000002"], "val": ["2007_000003"], "test": ["2008_000009"]}
+
+
+@pytest.fixture
+def voc_tree(tmp_path) -> Path:
+    """``VOCdevkit/VOC2012`` with two photos of train, one of val and one of test, 40 x 30 pixels each."""
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    for name, ids in VOC_LISTS.items():
+        path = root / "ImageSets" / "Segmentation" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(ids) + "\n")
+        for one in ids:
+            write_image(root / "JPEGImages" / f"{one}.jpg", np.full((30, 40, 3), 99, np.uint8))
+    for one, objects in VOC_OBJECTS.items():
+        mask, text = np.zeros((30, 40), np.uint8), ""
+        for index, (name, side) in enumerate(objects):
+            left = 1 + 20 * index
+            mask[1 : 1 + side, left : left + side] = VOC_CLASSES.index(name)
+            box = f"<xmin>{left}</xmin><ymin>1</ymin><xmax>{left + side}</xmax><ymax>{1 + side}</ymax>"
+            part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
+            text += f"<object><name>{name}</name><bndbox>{box}</bndbox>{part}</object>"
+        mask[0] = 255
+        write_mask(root / "SegmentationClass" / f"{one}.png", mask)
+        (root / "Annotations").mkdir(exist_ok=True)
+        (root / "Annotations" / f"{one}.xml").write_text(f"<annotation>{text}</annotation>")
+    return root
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -8,15 +8,13 @@ from rich.console import Console as RichConsole
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import (
     Result,
-    Truth,
     evaluate_masks,
     measure,
     measure_training_masks,
-    open_truth,
-    pair_by_name,
     read_classes,
 )
 from coarse2fine.store import mask_path, write_json, write_mask
+from coarse2fine.truths import Truth, open_truth, pair_by_name, pair_folders
 from coarse2fine.types import IGNORE, Dataset, Photo
 
 CLASSES = ("background", "cat", "dog")
@@ -98,8 +96,9 @@ def test_open_truth__recognises_both_kinds(tmp_path):
     (tmp_path / "val" / "images").mkdir()
     Image.new("RGB", (1, 1)).save(tmp_path / "val" / "images" / "v.jpg")
     truth = open_truth([tmp_path / "own", tmp_path / "val"], dataset)
-    assert truth == Truth(tmp_path / "own", tmp_path / "val" / "images", tmp_path / "val" / "masks")
-    assert truth.key != Truth().key
+    assert truth == Truth(tmp_path / "own", pair_folders(tmp_path / "val" / "images", tmp_path / "val" / "masks"))
+    assert truth.pairs.names == ("v",)
+    assert truth.key != Truth(tmp_path / "own").key != Truth().key
     with pytest.raises(DataError, match="must hold 'images' and 'masks', or true masks named like the photos"):
         open_truth([tmp_path], dataset)
 

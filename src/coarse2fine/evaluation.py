@@ -1,10 +1,10 @@
-"""Predictions and truth in, figures out. The only room that ever reads true masks.
+"""Predictions and truth in, figures out. With ``truths`` the only room that ever reads true masks.
 
 One confusion matrix over the whole split, pixels marked 255 ignored, as PASCAL VOC does it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from coarse2fine.data.photos import find_unreadable, list_photos, read_image
+from coarse2fine.data.pairs import FOREGROUND_CLASSES, Pairs
+from coarse2fine.data.photos import read_image
 from coarse2fine.errors import DataError
-from coarse2fine.hardware import count_cores
 from coarse2fine.inference import Segmenter, score_files
-from coarse2fine.masks import classes_in, resize_mask
+from coarse2fine.masks import binarize, classes_in, resize_mask
 from coarse2fine.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
 from coarse2fine.parallel import map_threads
-from coarse2fine.store import hash_of, mask_path, read_json, read_mask
-from coarse2fine.types import IGNORE, Dataset, Mask, Photo
+from coarse2fine.store import mask_path, read_json, read_mask
+from coarse2fine.truths import Truth, measured_classes, pair_by_name, pair_folders, truth_reader
+from coarse2fine.types import IGNORE, Mask, Photo
 
 EVALUATION_BATCH = 8
 
@@ -35,11 +36,13 @@ class Result:
         classes: Names by index.
         matrix: Pixels by true class (rows) and predicted class (columns), shape (C, C).
         photos: Number of photos.
+        photo_iou: IoU of the foreground, mean over photos, 0 to 1; None where there are several classes to find.
     """
 
     classes: tuple[str, ...]
     matrix: NDArray[np.int64]
     photos: int
+    photo_iou: float | None = None
 
     @property
     def mean_iou(self) -> float:
@@ -49,7 +52,8 @@ class Result:
     def as_plain(self) -> dict[str, Any]:
         """Everything, ready for JSON; a class that does not occur has none."""
         ious = iou_per_class(self.matrix)
-        return {
+        of_photos = {} if self.photo_iou is None else {"foreground_iou_mean_over_photos": _plain(self.photo_iou)}
+        return of_photos | {
             "mean_iou": _plain(self.mean_iou),
             "pixel_accuracy": _plain(pixel_accuracy(self.matrix)),
             "iou": {name: _plain(iou) for name, iou in zip(self.classes, ious, strict=True)},
@@ -69,77 +73,10 @@ class Result:
             )
         table.add_section()
         table.add_row("mean", f"{self.mean_iou:.3f}")
+        if self.photo_iou is not None:
+            table.add_row("foreground, mean over photos", f"{self.photo_iou:.3f}")
         table.add_row("pixel accuracy", f"{pixel_accuracy(self.matrix):.3f}")
         return table
-
-
-@dataclass(frozen=True)
-class Truth:
-    """True masks to measure a run with.
-
-    Attributes:
-        masks: Folder of true masks named like the training photos' masks; none if not given.
-        photos: Folder of photos that the run does not train on; none if not given.
-        photo_masks: Folder of their true masks.
-    """
-
-    masks: Path | None = None
-    photos: Path | None = None
-    photo_masks: Path | None = None
-
-    @property
-    def key(self) -> str:
-        """Fingerprint of where the truth lies."""
-        return hash_of([str(path) for path in (self.masks, self.photos, self.photo_masks)])
-
-
-def open_truth(folders: Sequence[Path], dataset: Dataset) -> Truth:
-    """Recognise folders of truth and check that they fit the data set, before anything is computed.
-
-    Args:
-        folders: Each holds ``images`` and ``masks`` of other photos, or true masks named like the data set's photos.
-        dataset: The run's photos.
-
-    Raises:
-        DataError: A folder is neither, or its masks and photos do not fit together.
-    """
-    truth = Truth()
-    for folder in folders:
-        if (folder / "images").is_dir() and (folder / "masks").is_dir():
-            pairs = pair_by_name(list_photos([folder / "images"]), folder / "images", folder / "masks")
-            _check_readable([path for path, _ in pairs])
-            _check_classes([path for _, path in pairs], dataset)
-            truth = replace(truth, photos=folder / "images", photo_masks=folder / "masks")
-        elif known := [path for photo in dataset.photos if (path := mask_path(folder, photo.name)).exists()]:
-            _check_classes(known, dataset)
-            truth = replace(truth, masks=folder)
-        else:
-            raise DataError(
-                f"A folder of truth must hold 'images' and 'masks', or true masks named like the photos, such as "
-                f"{mask_path(folder, dataset.photos[0].name)}; {folder} has neither."
-            )
-    return truth
-
-
-def _check_readable(paths: Sequence[Path]) -> None:
-    if unreadable := find_unreadable(paths):
-        first = unreadable[0]
-        raise DataError(
-            f"Every photo to measure with must be readable, but {first.path} is not ({first.reason}); mend it, or "
-            "remove it and its mask."
-        )
-
-
-def _check_classes(paths: Sequence[Path], dataset: Dataset) -> None:
-    highest = len(dataset.classes) - 1
-    for path, found in zip(
-        paths, map_threads(lambda path: classes_in(read_mask(path)), paths, count_cores()), strict=True
-    ):
-        if found and found[-1] > highest:
-            raise DataError(
-                f"The true mask {path} holds class index {found[-1]}, but the data set has the classes 0 to {highest} "
-                f"({', '.join(dataset.classes)}); use 255 for what does not count."
-            )
 
 
 def measure(
@@ -161,38 +98,9 @@ def measure(
         }
         figures["training_masks_iou"] = {name: _plain(iou) for name, (iou, _) in measured.items()}
         figures["training_masks_measured"] = max(count for _, count in measured.values())
-    if truth.photos and truth.photo_masks and segmenter:
-        figures["photos"] = evaluate_network(segmenter, truth.photos, truth.photo_masks, threads).as_plain()
+    if truth.pairs and segmenter:
+        figures["photos"] = evaluate_pairs(segmenter, truth.pairs, threads).as_plain()
     return figures
-
-
-def pair_by_name(paths: Sequence[Path], root: Path, masks: Path) -> list[tuple[Path, Path]]:
-    """Find for every mask the photo or prediction of the same relative name, with its ending or without.
-
-    Args:
-        paths: Photos or predicted masks below ``root``.
-        root: Their folder.
-        masks: Folder of masks, PNG.
-
-    Returns:
-        Pairs (photo or prediction, mask), sorted.
-
-    Raises:
-        DataError: There are no masks, or one has no partner: leaving it out would flatter figures.
-    """
-    relative = {path: path.relative_to(root) for path in paths}
-    by_name = {name.with_suffix("").as_posix(): path for path, name in relative.items()}
-    by_name |= {name.as_posix(): path for path, name in relative.items()}  # masks of a.jpg beside a.png
-    named = {path.relative_to(masks).with_suffix("").as_posix(): path for path in sorted(masks.rglob("*.png"))}
-    if not named:
-        raise DataError(f"{masks} must hold masks as PNG, but has none.")
-    missing = [name for name in named if name not in by_name]
-    if missing:
-        raise DataError(
-            f"Every mask needs a partner of the same name, but {len(missing)} of {len(named)} in {masks} have "
-            f"none in {root}; the first is {missing[0]}.png."
-        )
-    return [(by_name[name], path) for name, path in named.items()]
 
 
 def read_classes(file: Path | None, masks: Path, truth: Path) -> tuple[str, ...]:
@@ -202,6 +110,19 @@ def read_classes(file: Path | None, masks: Path, truth: Path) -> tuple[str, ...]
         file: One name per line, or a JSON list; none: look for ``classes.json`` beside or in ``masks``.
         masks: Folder of predicted masks.
         truth: Folder of true masks.
+    """
+    if named := named_classes(file, masks):
+        return named
+    paths = [path for folder in (masks, truth) for path in folder.rglob("*.png")]
+    highest = max((index for path in paths for index in classes_in(read_mask(path))), default=1)
+    return ("background", *(str(index) for index in range(1, highest + 1)))
+
+
+def named_classes(file: Path | None, masks: Path) -> tuple[str, ...] | None:
+    """Class names by index, where they are written down: in ``file``, or in ``classes.json`` beside or in ``masks``.
+
+    Raises:
+        DataError: ``file`` cannot be read.
     """
     places = [file] if file else [masks / "classes.json", masks.parent / "classes.json"]
     for place in places:
@@ -213,9 +134,7 @@ def read_classes(file: Path | None, masks: Path, truth: Path) -> tuple[str, ...]
             except OSError as error:
                 raise DataError(f"The class names {place} cannot be read ({error.strerror}).") from error
             return tuple(line.strip() for line in lines if line.strip())
-    paths = [path for folder in (masks, truth) for path in folder.rglob("*.png")]
-    highest = max((index for path in paths for index in classes_in(read_mask(path))), default=1)
-    return ("background", *(str(index) for index in range(1, highest + 1)))
+    return None
 
 
 def evaluate_masks(folder: Path, truth: Path, classes: tuple[str, ...], threads: int) -> Result:
@@ -229,7 +148,7 @@ def evaluate_masks(folder: Path, truth: Path, classes: tuple[str, ...], threads:
     def count(pair: tuple[Path, Path]) -> NDArray[np.int64]:
         return _count(read_mask(pair[0]), pair[1], len(classes))
 
-    return _sum(map_threads(count, pairs, threads), classes, len(pairs))
+    return _sum(map_threads(count, pairs, threads), classes)
 
 
 def evaluate_network(
@@ -251,17 +170,69 @@ def evaluate_network(
     Raises:
         DataError: Names, sizes or class indices do not fit together.
     """
-    pairs = pair_by_name(list_photos([photos]), photos, truth)
+    return evaluate_pairs(segmenter, pair_folders(photos, truth), threads, watch)
+
+
+def evaluate_pairs(
+    segmenter: Segmenter,
+    pairs: Pairs,
+    threads: int,
+    watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _total: items,
+) -> Result:
+    """Compare what a network finds in photos with their true masks.
+
+    Args:
+        segmenter: The network.
+        pairs: Photos and masks. Where these know only foreground, whatever the network finds is foreground.
+        threads: For decoding and comparing.
+        watch: Wraps the photos, given their number, to show progress.
+
+    Raises:
+        DataError: Sizes or classes do not fit together.
+    """
+    read = truth_reader(pairs, segmenter.classes)
+    classes = measured_classes(pairs, segmenter.classes)
 
     def count(scored: tuple[int, NDArray[np.float32]]) -> NDArray[np.int64]:
-        photo, path = pairs[scored[0]]
-        true = read_mask(path)
-        read = partial(read_image, photo, at_least_px=segmenter.crf.max_side_px)
-        return _count(segmenter.label(scored[1], true.shape, read), path, len(segmenter.classes), true)
+        photo, path = pairs.photos[scored[0]], pairs.masks[scored[0]]
+        true = read(path)
+        load = partial(read_image, photo, at_least_px=segmenter.crf.max_side_px)
+        found = segmenter.label(scored[1], true.shape, load)
+        return _count(binarize(found) if pairs.knows_foreground_only else found, path, len(classes), true)
 
-    scored = score_files(segmenter, [photo for photo, _ in pairs], EVALUATION_BATCH, threads)
-    counted = watch(map_threads(count, scored, threads), len(pairs))
-    return _sum(counted, segmenter.classes, len(pairs))
+    scored = score_files(segmenter, pairs.photos, EVALUATION_BATCH, threads)
+    return _sum(watch(map_threads(count, scored, threads), len(pairs.photos)), classes)
+
+
+def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], threads: int) -> Result:
+    """Compare predicted masks with the true masks of a public data set.
+
+    Args:
+        folder: Holds ``<name>.png`` for every name of ``pairs``, with the indices of ``classes``. Where the true masks
+            know only foreground, whatever is neither 0 nor 255 is foreground.
+        pairs: Photos and masks.
+        classes: Names by index.
+        threads: For reading and comparing.
+
+    Raises:
+        DataError: A mask is missing, or sizes or classes do not fit together.
+    """
+    predicted = [mask_path(folder, name) for name in pairs.names]
+    missing = [path for path in predicted if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"Every photo of {pairs.title} needs a mask, but {len(missing)} of {len(predicted)} have none; the first "
+            f"is {missing[0]}."
+        )
+    read = truth_reader(pairs, classes)
+    counted = measured_classes(pairs, classes)
+
+    def count(files: tuple[Path, Path]) -> NDArray[np.int64]:
+        found = read_mask(files[0])
+        found = binarize(found) if pairs.knows_foreground_only else found
+        return _count(found, files[1], len(counted), read(files[1]))
+
+    return _sum(map_threads(count, zip(predicted, pairs.masks, strict=True), threads), counted)
 
 
 def measure_training_masks(photos: Sequence[Photo], folder: Path, truth: Path, threads: int) -> tuple[float, int]:
@@ -295,11 +266,13 @@ def _count(prediction: Mask, path: Path, classes: int, true: Mask | None = None)
         raise DataError(f"{path}: {error}") from error
 
 
-def _sum(matrices: Iterable[NDArray[np.int64]], classes: tuple[str, ...], photos: int) -> Result:
-    total = np.zeros((len(classes), len(classes)), dtype=np.int64)
+def _sum(matrices: Iterable[NDArray[np.int64]], classes: tuple[str, ...]) -> Result:
+    total, ious, photos = np.zeros((len(classes), len(classes)), dtype=np.int64), 0.0, 0
     for matrix in matrices:
         total += matrix
-    return Result(classes, total, photos)
+        photos += 1
+        ious += float(np.nan_to_num(iou_per_class(matrix)[-1], nan=1.0))
+    return Result(classes, total, photos, ious / photos if classes == FOREGROUND_CLASSES else None)
 
 
 def _plain(value: float) -> float | None:

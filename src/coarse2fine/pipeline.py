@@ -19,7 +19,7 @@ from coarse2fine.dependencies import (
     value_of,
 )
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation import Truth, measure
+from coarse2fine.evaluation import measure
 from coarse2fine.hardware import be_deterministic, pick_device
 from coarse2fine.inference import Segmenter, load_weights, save_weights
 from coarse2fine.networks.deeplab import build_network
@@ -38,6 +38,7 @@ from coarse2fine.stages import (
 from coarse2fine.store import Run, Stage, hash_of, hold_folder, read_json, write_json
 from coarse2fine.summary import show_end, show_round
 from coarse2fine.training import Round, train_round
+from coarse2fine.truths import Truth
 from coarse2fine.types import Dataset
 
 
@@ -54,7 +55,8 @@ def fit(
         data: Class folders, or a CSV or Parquet manifest with the columns path and label.
         out: The run folder.
         settings: Every setting; default: the recipe ``small``.
-        truth: For measuring only: folders with ``images`` and ``masks``, or with true masks named like the photos.
+        truth: For measuring only: folders with ``images`` and ``masks``, or with true masks named like the photos; or a
+            public data set, such as ``VOCdevkit/VOC2012`` (docs/datasets.md).
         quiet: Print nothing but warnings.
 
     Returns:

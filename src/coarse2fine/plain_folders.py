@@ -16,12 +16,12 @@ from coarse2fine.dependencies import coarse_settings, describe_given, describe_p
 from coarse2fine.enhance import enhance_many
 from coarse2fine.enhance.grabcut import pose
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.evaluation import pair_by_name
 from coarse2fine.masks import foreground_values, resize_soft
 from coarse2fine.parallel import map_threads
 from coarse2fine.prediction import name_below_common_folder
 from coarse2fine.stages import GPU_BATCH, Crew, make_coarse_masks, start_enhancing, write_batches, write_masks
 from coarse2fine.store import claim_folder, mask_path, read_mask, read_soft
+from coarse2fine.truths import pair_by_name
 from coarse2fine.types import Enhanced, Image, Mask, Photo, SoftMask
 
 if TYPE_CHECKING:

@@ -15,6 +15,9 @@ VERBS = {
     "teacher": "videos -> soft masks of what moves in them, and the best of these",
     "student": "a teacher's soft masks -> a small network for stage 1",
     "enhance": "stage 2 alone: photos and rough masks -> sharp masks",
+    "imagenet-subset": "ImageNet -> photos with one label each, of the classes of VOC",
+    "voc-labels": "PASCAL VOC -> photos with one label each",
+    "voc-submission": "a network or masks -> the archive for the evaluation server of VOC",
 }
 
 USAGE = "\n".join(
@@ -23,7 +26,7 @@ USAGE = "\n".join(
         "",
         "Pixel masks and a segmentation network from photos with one class label each.",
         "",
-        *(f"  {verb:<10}{what}" for verb, what in VERBS.items()),
+        *(f"  {verb:<17}{what}" for verb, what in VERBS.items()),
         "",
         "coarse2fine VERB --help tells all about a verb; coarse2fine --version which one this is.",
         "Start with: coarse2fine demo",
@@ -50,4 +53,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         hint = f" Did you mean '{near[0]}'?" if near else f" The verbs are: {', '.join(VERBS)}."
         print(f"coarse2fine: there is no verb '{verb}'.{hint}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    run_safely(import_module(f"coarse2fine.cli.{verb}").run, given[1:])
+    run_safely(import_module(f"coarse2fine.cli.{verb.replace('-', '_')}").run, given[1:])

@@ -28,14 +28,21 @@ def evaluate(
 
     One confusion matrix over all photos, as PASCAL VOC does it; pixels of value 255 in the truth do not count.
 
+    TRUTH may be a public data set (docs/datasets.md): VOCdevkit/VOC2012 (its val) or one of its lists, DAVIS or one of
+    its lists, a folder such as Airplane100 of MIT Object Discovery. Classes are matched by name with those of VOC.
+    Where the true masks know only foreground, every class found counts as foreground.
+
     Like this:
       coarse2fine evaluate runs/pets val                   (val/images and val/masks)
       coarse2fine evaluate runs/pets true_masks --photos photos
       coarse2fine evaluate predicted_masks true_masks --classes classes.txt
+      coarse2fine evaluate runs/voc VOCdevkit/VOC2012
+      coarse2fine evaluate runs/voc VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt
+      coarse2fine evaluate masks ObjectDiscovery-data/Data/Airplane100
 
     Args:
         what: A run folder of fit, or a folder of predicted masks (PNG, pixel = class index).
-        truth: A folder of true masks of the same names, or one with images and masks in it.
+        truth: A folder of true masks of the same names, or one with images and masks in it, or a public data set.
         photos: The photos of the true masks, where truth has no folder images.
         classes: For a folder of masks: class names in the order of their index, one per line, or a classes.json.
         crf: For a run: draw its masks to the photos' edges with a fully connected CRF; default: as the run was set.
@@ -43,28 +50,44 @@ def evaluate(
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
+    from coarse2fine.data.public_sets import open_pairs
     from coarse2fine.errors import ConfigError
-    from coarse2fine.evaluation import evaluate_masks, evaluate_network, read_classes
+    from coarse2fine.evaluation import (
+        evaluate_mask_pairs,
+        evaluate_masks,
+        evaluate_pairs,
+        named_classes,
+        read_classes,
+    )
     from coarse2fine.hardware import count_cores
     from coarse2fine.inference import Segmenter, is_run
     from coarse2fine.store import write_json
+    from coarse2fine.truths import explain_unknown, pair_folders
 
     console, threads = Console(quiet), count_cores()
     true_masks = truth / "masks" if (truth / "masks").is_dir() else truth
+    public = open_pairs(truth)
+    if public and photos:
+        raise ConfigError(f"{public.title} brings its own photos; leave --photos out.")
     if is_run(what):
         segmenter = Segmenter.load(what)
         segmenter = replace(segmenter, crf=segmenter.crf.turned(crf))
-        where = photos or truth / "images"
-        result = evaluate_network(
-            segmenter, where, true_masks, threads, lambda items, total: console.track(items, total, "evaluating")
+        names = segmenter.classes
+        pairs = public or pair_folders(photos or truth / "images", true_masks)
+        result = evaluate_pairs(
+            segmenter, pairs, threads, lambda items, total: console.track(items, total, "evaluating")
         )
     elif crf:
         raise ConfigError(f"A CRF needs a network's scores, but {what} is a folder of masks; leave out --crf.")
+    elif public:
+        names = named_classes(classes, what) or public.classes or ()
+        result = evaluate_mask_pairs(what, public, names, threads)
     else:
-        names = read_classes(classes, what, true_masks)
-        result = evaluate_masks(what, true_masks, names, threads)
+        result = evaluate_masks(what, true_masks, read_classes(classes, what, true_masks), threads)
     target = out or (what / "evaluation" if is_run(what) else what)
     path = target if target.suffix == ".json" else target / "metrics.json"
     write_json(path, result.as_plain())
     console.show(result.as_table())
+    if public and (remark := explain_unknown(public, names)):
+        console.say(remark)
     console.say(f"written: {path}", style="green")

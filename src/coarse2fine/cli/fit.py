@@ -26,7 +26,7 @@ def run(arguments: Sequence[str]) -> None:
         settings: Annotated[FitConfig, tyro.conf.arg(name="")] = base,
         recipe: str = recipe or RECIPE,
         config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
-        truth: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")] = (),
+        truth: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="TRUTH")] = (),
         quiet: bool = False,
     ) -> None:
         """Turn photos with one class label each into pixel masks and a network that finds all classes.
@@ -45,7 +45,8 @@ def run(arguments: Sequence[str]) -> None:
             settings: Every setting of every stage.
             recipe: Settings to begin with: paper (DeepLab v2, ResNet-101), small (two CPU cores will do) or demo.
             config: A TOML file with settings, laid over the recipe; config.toml of a run fits.
-            truth: Measures, never trains: a folder with images and masks, or with true masks named like your photos.
+            truth: Measures, never trains: a folder with images and masks, or with true masks named like your photos, or
+                a public data set such as VOCdevkit/VOC2012 (see evaluate --help).
             quiet: Print only warnings and errors.
         """
         from coarse2fine.pipeline import fit as run_fit

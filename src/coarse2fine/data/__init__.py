@@ -5,6 +5,12 @@ folder.py      one sub-folder of photos per class
 manifest.py    a CSV or Parquet table of paths and labels
 frames.py      videos, for the teacher: folders of frames and video files
 video_files.py decoding of video files by PyAV, an optional library
+pairs.py       photos and their true masks
+public_sets.py recognise the trees of the data sets that follow
+voc.py         PASCAL VOC 2012
+davis.py       DAVIS
+object_discovery.py  MIT Object Discovery
+imagenet.py    synsets of ImageNet for the classes of VOC, by the table voc_synsets.csv
 """
 
 from pathlib import Path
@@ -20,6 +26,7 @@ from coarse2fine.data.photos import (
     read_image,
     read_size,
 )
+from coarse2fine.data.voc import find_voc
 from coarse2fine.errors import DataError
 from coarse2fine.types import Dataset
 
@@ -50,6 +57,11 @@ def open_dataset(path: Path) -> Dataset:
         ConfigError: A Parquet manifest without pyarrow.
     """
     if path.is_dir():
+        if voc := find_voc(path):
+            raise DataError(
+                f"{path} is PASCAL VOC, whose photos have no single label; give them one first: coarse2fine voc-labels "
+                f"--voc {voc} --out {voc / 'train.csv'}."
+            )
         return read_folder(path)
     if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
         return read_manifest(path)

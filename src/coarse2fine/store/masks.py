@@ -1,5 +1,6 @@
 """Masks and soft masks as PNG files."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,16 @@ def mask_path(folder: Path, name: str) -> Path:
 
 def write_mask(path: Path, mask: Mask) -> None:
     """Write a mask as a palette PNG in the PASCAL VOC colours."""
-    image = PillowImage.fromarray(np.ascontiguousarray(mask))
-    image.putpalette(colour_table().tobytes())
     with write_atomically(path) as file:
-        image.save(file, format="PNG")
+        file.write(encode_mask(mask))
+
+
+def encode_mask(mask: Mask) -> bytes:
+    """A mask as a palette PNG in the PASCAL VOC colours."""
+    image, encoded = PillowImage.fromarray(np.ascontiguousarray(mask)), io.BytesIO()
+    image.putpalette(colour_table().tobytes())
+    image.save(encoded, format="PNG")
+    return encoded.getvalue()
 
 
 def read_mask(path: Path) -> Mask:

@@ -1,0 +1,56 @@
+"""``coarse2fine voc-submission``: the archive for the evaluation server of PASCAL VOC."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from coarse2fine.cli.settings import parse_settings
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, predict, pack, tell."""
+    parse_settings(voc_submission, arguments, "voc-submission")
+
+
+def voc_submission(
+    what: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MASKS")],
+    voc: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.tgz")],
+    classes: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    quiet: bool = False,
+) -> None:
+    """Write the archive that the evaluation server of PASCAL VOC 2012 takes: a mask for every photo of the test list.
+
+    In it: results/VOC2012/Segmentation/comp6_test_cls/ID.png, with VOC's class indices. Classes are matched by name, in
+    VOC's spelling or a usual one (airplane, dining table, tv).
+
+    Like this:
+      coarse2fine voc-submission runs/voc --voc VOCdevkit/VOC2012 --out results.tgz
+      coarse2fine voc-submission predicted/masks --voc VOCdevkit/VOC2012 --out results.tgz
+
+    Args:
+        what: A run folder of fit, or a folder of masks ID.png (pixel = class index).
+        voc: The folder VOC2012 of VOCdevkit, with the photos and the list of test.
+        out: The archive to upload.
+        classes: For a folder of masks: class names by index, one per line, or a classes.json; default: the classes.json
+            in or beside the folder, else the indices are VOC's.
+        quiet: Print only warnings and errors.
+    """
+    from coarse2fine.console import Console
+    from coarse2fine.data.voc import need_voc
+    from coarse2fine.evaluation import named_classes
+    from coarse2fine.hardware import count_cores
+    from coarse2fine.inference import Segmenter, is_run
+    from coarse2fine.voc_submission import submit_masks, submit_network
+
+    console, threads, folder = Console(quiet), count_cores(), need_voc(voc)
+    if is_run(what):
+        count = submit_network(
+            Segmenter.load(what), folder, out, threads, lambda items, total: console.track(items, total, "predicting")
+        )
+    else:
+        count = submit_masks(what, named_classes(classes, what), folder, out, threads)
+    console.say(f"{count} masks: {out}", style="green")
+    console.say("upload it, after registration: http://host.robots.ox.ac.uk:8080 (VOC2012, comp6)", style="green")

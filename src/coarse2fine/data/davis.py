@@ -1,0 +1,115 @@
+"""DAVIS: frames of videos and masks of what moves in them.
+
+A tree as the archives unpack it, of 2016 or 2017::
+
+    DAVIS/
+      JPEGImages/480p/<video>/<frame>.jpg
+      Annotations/480p/<video>/<frame>.png    the object is not 0; in 2017 each object has its own index
+      ImageSets/480p/val.txt                  2016: /JPEGImages/480p/<video>/<frame>.jpg /Annotations/...png
+      ImageSets/2017/val.txt                  2017: <video>
+
+Or the part of it that counts here, of any videos: ``frames/<video>/<frame>.jpg`` and ``masks/<video>/<frame>.png``.
+
+Source: Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation" (CVPR 2016);
+Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation".
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from coarse2fine.data.pairs import FOREGROUND_CLASSES, Pairs, read_lines
+from coarse2fine.data.photos import find_photos, natural_key
+from coarse2fine.errors import DataError
+
+ADDRESS = "https://davischallenge.org"
+_VAL_LISTS = ("480p/val.txt", "2016/val.txt", "2017/val.txt")
+
+
+def is_davis(path: Path) -> bool:
+    """Whether ``path`` is the folder DAVIS."""
+    return all((path / name).is_dir() for name in ("JPEGImages", "Annotations", "ImageSets"))
+
+
+def find_val(davis: Path) -> Path:
+    """The list of the validation videos: of 2016 where there is one, else of 2017.
+
+    Raises:
+        DataError: There is none.
+    """
+    for name in _VAL_LISTS:
+        if (davis / "ImageSets" / name).is_file():
+            return davis / "ImageSets" / name
+    places = ", ".join(str(davis / "ImageSets" / name) for name in _VAL_LISTS)
+    raise DataError(f"DAVIS must have a list of its validation videos, but none of {places} is there; see {ADDRESS}.")
+
+
+def read_davis_pairs(davis: Path, file: Path, resolution: str = "480p") -> Pairs:
+    """Frames of the videos of a list, with their true masks.
+
+    Args:
+        davis: The folder DAVIS.
+        file: A list of videos, or of pairs of files, as above.
+        resolution: Folder below JPEGImages and Annotations.
+
+    Returns:
+        Frames called ``<video>/<frame>``, in the order of the list.
+
+    Raises:
+        DataError: The list, a video, or the mask of a frame is not there.
+    """
+    videos = list(dict.fromkeys(_video_of(line) for line in read_lines(file)))
+    frames = [frame for video in videos for frame in _find_frames(davis, video, resolution)]
+    names = tuple(f"{frame.parent.name}/{frame.stem}" for frame in frames)
+    masks = tuple(davis / "Annotations" / resolution / f"{name}.png" for name in names)
+    missing = [mask for mask in masks if not mask.is_file()]
+    if missing:
+        raise DataError(
+            f"Every frame of {file} must have a mask, but {len(missing)} of {len(masks)} have none, the first is "
+            f"{missing[0]}; the masks of the test videos are not public ({ADDRESS})."
+        )
+    return Pairs(f"DAVIS, {file.parent.name}/{file.stem}", names, tuple(frames), masks, FOREGROUND_CLASSES)
+
+
+def is_frames_and_masks(path: Path) -> bool:
+    """Whether ``path`` holds the folders ``frames`` and ``masks``."""
+    return (path / "frames").is_dir() and (path / "masks").is_dir()
+
+
+def read_frame_pairs(root: Path) -> Pairs:
+    """Frames of any videos, with masks of what moves in them.
+
+    Args:
+        root: Holds ``frames`` and ``masks`` with the same names in them, at any depth; frames without a mask do not
+            count.
+
+    Raises:
+        DataError: There are no masks, or one has no frame.
+    """
+    frames = {_name_below(root / "frames", path): path for path in find_photos(root / "frames")}
+    masks = sorted((root / "masks").rglob("*.png"), key=lambda path: [natural_key(part) for part in path.parts])
+    names = tuple(_name_below(root / "masks", path) for path in masks)
+    if not names:
+        raise DataError(f"{root / 'masks'} must hold true masks of the frames (.png), but has none.")
+    alone = [name for name in names if name not in frames]
+    if alone:
+        raise DataError(
+            f"Every mask needs its frame, but {root / 'masks' / alone[0]}.png has none in {root / 'frames'}."
+        )
+    return Pairs(f"frames of {root}", names, tuple(frames[name] for name in names), tuple(masks), FOREGROUND_CLASSES)
+
+
+def _name_below(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def _video_of(line: str) -> str:
+    first = line.split(maxsplit=1)[0]
+    return Path(first).parent.name if "/" in first else first
+
+
+def _find_frames(davis: Path, video: str, resolution: str) -> Iterator[Path]:
+    folder = davis / "JPEGImages" / resolution / video
+    frames = sorted(folder.glob("*.jpg"), key=lambda path: natural_key(path.name)) if folder.is_dir() else []
+    if not frames:
+        raise DataError(f"There must be a folder {folder} of frames (.jpg), but there is none; see {ADDRESS}.")
+    yield from frames
