@@ -272,7 +272,7 @@ def test_features__too_many_patches_are_refused(config):
 def test_config__networks_not_trained_by_dino_are_refused(model, weights):
     with pytest.raises(ConfigError, match=rf"trained by DINO.*found '{model}'.*Choose vit_small_patch16_224\.dino"):
         CoarseConfig(method="features", features_model=model, features_weights=weights)
-    assert CoarseConfig(features_model=model, features_weights=weights).method == "saliency"
+    assert CoarseConfig(method="box", features_model=model, features_weights=weights).features_model == model
 
 
 @pytest.mark.parametrize("size", ["small", "base"])
