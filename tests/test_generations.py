@@ -134,10 +134,10 @@ def test_main__student_must_be_followed_by_train(capsys):
 
 
 def test_weigh__draws_masks_to_the_middle():
-    flat = np.full((9, 5), 0.2, np.float32)
+    flat = np.full((9, 9), 0.2, np.float32)
     assert (weigh(flat, 0) == flat).all()
     weighed = weigh(flat, 0.25)
-    assert weighed[4, 2] == 1 and weighed[4, 0] == pytest.approx(np.exp(-(0.4**2) / (2 * 0.25**2)))
+    assert weighed[4, 4] == 1 and weighed[4, 0] == pytest.approx(np.exp(-((4 / 9) ** 2) / (2 * 0.25**2)))
     np.testing.assert_allclose(weighed, weighed[::-1, ::-1], rtol=1e-5)
     assert (weigh(np.zeros((4, 4), np.float32), 0.3) == 0).all()
 

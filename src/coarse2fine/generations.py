@@ -16,19 +16,20 @@ import torch
 
 from coarse2fine.coarse.selection import score_mask, select
 from coarse2fine.coarse.student import Student, find_in_files
+from coarse2fine.coarse.videopca import centred_gaussian
 from coarse2fine.config import EnhanceConfig, StudentConfig
 from coarse2fine.data import list_photos, read_image
 from coarse2fine.dependencies import describe_given, describe_photos, enhance_settings, value_of
 from coarse2fine.enhance.grabcut import grabcut_with_note
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.inference import load_weights, save_weights
+from coarse2fine.inference import save_weights
 from coarse2fine.masks import resize_soft
 from coarse2fine.networks.student import EvalSegNet, build_student
 from coarse2fine.parallel import map_threads
 from coarse2fine.prediction import name_below_common_folder
 from coarse2fine.seeds import seed_of
 from coarse2fine.stages import Crew, run_stage
-from coarse2fine.store import Stage, hold_folder, mask_path, read_json, read_soft, write_json, write_soft
+from coarse2fine.store import Stage, hash_of, hold_folder, mask_path, read_json, read_soft, write_json, write_soft
 from coarse2fine.teaching import Lesson, teach, teach_judge
 from coarse2fine.types import Photo, SoftMask
 
@@ -182,9 +183,7 @@ class _Generations:
         if not photos:
             raise DataError(f"Generation {number} has nothing to learn from: all masks of the one before are empty.")
         masks = self.enhance(number, soft) if self.config.generations.enhance else soft
-        choice = self.settings("generations") | {"generations.number": None}
-        stage = Stage(self.place(number), "", choice, (masks.key,))
-        return self.plan(number, photos, masks.folder), stage.key
+        return self.plan(number, photos, masks.folder), hash_of([masks.key, [photo.name for photo in photos]])
 
     def find_masks(self, number: int, student: Student, key: str) -> Stage:
         sigma = value_of(self.config.generations.prior_sigma, number - 1)
@@ -240,7 +239,6 @@ class _Generations:
         lesson = replace(before, epochs=epochs, folder=folder, title=title)
         teach_judge(judge, student.network, lesson, self.crew.world, self.crew.console)
         save_weights(judge, folder / "evalseg.safetensors")
-        load_weights(judge, folder / "evalseg.safetensors")
         return score_photos(judge, student, self.photos, soft.folder, self.crew)
 
     def enhance(self, number: int, soft: Stage) -> Stage:
@@ -270,7 +268,7 @@ def weigh(soft: SoftMask, sigma_share: float) -> SoftMask:
 
     Args:
         soft: Shape (h, w), 0 to 1.
-        sigma_share: Sigma of the Gaussian, as a share of each side; 0: the mask comes back as it is.
+        sigma_share: Sigma of the Gaussian, as a share of the shorter side; 0: the mask comes back as it is.
 
     Returns:
         Shape (h, w), 0 to 1; nothing where the mask is nothing.
@@ -279,10 +277,7 @@ def weigh(soft: SoftMask, sigma_share: float) -> SoftMask:
     """
     if sigma_share == 0:
         return soft
-    down, across = (
-        np.exp(-(((np.arange(side) + 0.5) / side - 0.5) ** 2) / (2 * sigma_share**2)) for side in soft.shape
-    )
-    weighed = soft * np.outer(down, across).astype(np.float32)
+    weighed = soft * centred_gaussian(*soft.shape, sigma_share)
     divided: SoftMask = weighed / max(float(weighed.max()), 1e-6)
     return divided
 

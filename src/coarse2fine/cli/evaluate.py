@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from coarse2fine.cli.settings import parse_settings
+
+if TYPE_CHECKING:
+    from coarse2fine.console import Console
+    from coarse2fine.evaluation import Result
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -50,6 +54,24 @@ def evaluate(
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
+    from coarse2fine.inference import is_run
+    from coarse2fine.store import write_json
+
+    console = Console(quiet)
+    result, remark = _compare(what, truth, photos, classes, crf, console)
+    target = out or (what / "evaluation" if is_run(what) else what)
+    path = target if target.suffix == ".json" else target / "metrics.json"
+    write_json(path, result.as_plain())
+    console.show(result.as_table())
+    if remark:
+        console.say(remark)
+    console.say(f"written: {path}", style="green")
+
+
+def _compare(
+    what: Path, truth: Path, photos: Path | None, classes: Path | None, crf: bool | None, console: "Console"
+) -> "tuple[Result, str | None]":
+    """The figures, and what their reader should know."""
     from coarse2fine.data.public_sets import open_pairs
     from coarse2fine.errors import ConfigError
     from coarse2fine.evaluation import (
@@ -61,10 +83,9 @@ def evaluate(
     )
     from coarse2fine.hardware import count_cores
     from coarse2fine.inference import Segmenter, is_run
-    from coarse2fine.store import write_json
     from coarse2fine.truths import explain_unknown, pair_folders
 
-    console, threads = Console(quiet), count_cores()
+    threads = count_cores()
     true_masks = truth / "masks" if (truth / "masks").is_dir() else truth
     public = open_pairs(truth)
     if public and photos:
@@ -84,10 +105,4 @@ def evaluate(
         result = evaluate_mask_pairs(what, public, names, threads)
     else:
         result = evaluate_masks(what, true_masks, read_classes(classes, what, true_masks), threads)
-    target = out or (what / "evaluation" if is_run(what) else what)
-    path = target if target.suffix == ".json" else target / "metrics.json"
-    write_json(path, result.as_plain())
-    console.show(result.as_table())
-    if public and (remark := explain_unknown(public, names)):
-        console.say(remark)
-    console.say(f"written: {path}", style="green")
+    return result, explain_unknown(public, names) if public else None

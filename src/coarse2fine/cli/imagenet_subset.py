@@ -3,11 +3,16 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from coarse2fine.cli.settings import parse_settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from coarse2fine.data.imagenet import Synset
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -48,8 +53,6 @@ def imagenet_subset(
         table: Synsets of your own: a CSV with the columns class, synset, and sub1 or sub2 (1: take it).
         quiet: Print only warnings and errors.
     """
-    from rich.table import Table
-
     from coarse2fine.console import Console
     from coarse2fine.data.imagenet import (
         FEWEST_PHOTOS,
@@ -64,7 +67,7 @@ def imagenet_subset(
 
     if total is not None and per_class is not None:
         raise ConfigError("Give --total or --per-class, not both.")
-    if min(total or 1, per_class or 1) < 1 or 0 in (total, per_class):
+    if any(number is not None and number < 1 for number in (total, per_class)):
         raise ConfigError("--total and --per-class must be at least 1.")
     console = Console(quiet)
     found = list_synset_photos(imagenet, read_synsets(which, table or TABLE))
@@ -77,13 +80,19 @@ def imagenet_subset(
     wanted = PAPER_TOTALS[which] if total is None and per_class is None else total
     photos = choose_photos(found, wanted, per_class, seed)
     write_labels(photos, out)
-    shown = Table("class", "synsets", "photos", "of", box=None, padding=(0, 2, 0, 0))
     chosen = Counter(label for label, _ in photos)
-    for label in sorted(chosen):
-        piles = [files for one, files in found.items() if one.label == label]
-        shown.add_row(label, str(len(piles)), str(chosen[label]), str(sum(map(len, piles))))
-    console.show(shown)
+    console.show(_tabulate(chosen, found))
     if wanted and len(photos) < wanted:
         console.warn(f"there are only {len(photos)} photos, not {wanted}")
     console.say(f"{len(photos)} photos of {len(chosen)} classes: {out}", style="green")
     console.say(f"use them: coarse2fine fit {out} --out RUN --truth VOCdevkit/VOC2012", style="green")
+
+
+def _tabulate(chosen: "Counter[str]", found: "dict[Synset, list[Path]]") -> "Table":
+    from rich.table import Table
+
+    shown = Table("class", "synsets", "photos", "of", box=None, padding=(0, 2, 0, 0))
+    for label in sorted(chosen):
+        piles = [files for one, files in found.items() if one.label == label]
+        shown.add_row(label, str(len(piles)), str(chosen[label]), str(sum(map(len, piles))))
+    return shown

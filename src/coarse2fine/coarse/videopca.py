@@ -217,12 +217,12 @@ def hysteresis(values: Floats, low: float, high: float) -> NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=4)
-def centred_gaussian(height: int, width: int) -> Floats:
-    """The prior that objects lie in the middle: 1 in the centre, sigma a third of the shorter side; read-only (H, W).
+def centred_gaussian(height: int, width: int, sigma_share: float = PRIOR_SIGMA_SHARE) -> Floats:
+    """The prior that objects lie in the middle: 1 in the centre, sigma a share of the shorter side; read-only (H, W).
 
     Source: steps 5 and 7.
     """
-    sigma = PRIOR_SIGMA_SHARE * min(height, width)
+    sigma = sigma_share * min(height, width)
     down, across = (
         np.exp(-(((np.arange(side) - (side - 1) / 2) / sigma) ** 2) / 2).astype(np.float32) for side in (height, width)
     )

@@ -94,7 +94,7 @@ class GenerationsConfig(Settings):
     prior_sigma: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (0.0,),
         min_length=1,
-        description="generations 2, 3, ...: sigma, as a share of each side, of the centred Gaussian by which masks are "
+        description="generations 2, 3, ...: sigma, as a share of the side, of the centred Gaussian by which masks are "
         "multiplied, then divided by their maximum, as the teacher's are; 0: as they are; the last number holds for "
         "all further ones",
     )

@@ -66,13 +66,7 @@ def read_soft(path: Path) -> SoftMask:
         DataError: The file is missing, damaged, or no 8-bit grey image.
     """
     with _opened(path, "soft mask") as image:
-        if image.mode != "L":
-            raise DataError(
-                f"{path} must say how likely each pixel is foreground (8-bit grey PNG, 0 to 255), but its mode is "
-                f"{image.mode}; to start from masks of class indices, choose the start 'mask' or 'box'."
-            )
-        soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)
-        return soft
+        return _as_soft(image, path)
 
 
 def read_soft_or_binary(path: Path) -> SoftMask:
@@ -82,8 +76,19 @@ def read_soft_or_binary(path: Path) -> SoftMask:
         DataError: The file is missing, damaged, or has colours.
     """
     with _opened(path, "mask") as image:
-        of_indices = image.mode in ("P", "1")
-    return binarize(read_mask(path)).astype(np.float32) if of_indices else read_soft(path)
+        if image.mode in ("P", "1"):
+            return binarize(np.asarray(image, dtype=np.uint8)).astype(np.float32)
+        return _as_soft(image, path)
+
+
+def _as_soft(image: PillowImage.Image, path: Path) -> SoftMask:
+    if image.mode != "L":
+        raise DataError(
+            f"{path} must say how likely each pixel is foreground (8-bit grey PNG, 0 to 255), but its mode is "
+            f"{image.mode}; to start from masks of class indices, choose the start 'mask' or 'box'."
+        )
+    soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)
+    return soft
 
 
 @contextmanager
