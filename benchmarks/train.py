@@ -22,7 +22,7 @@ from coarse2fine.config import FitConfig, TrainConfig, load_recipe
 from coarse2fine.data import open_dataset
 from coarse2fine.data.shapes import draw_dataset
 from coarse2fine.hardware import count_cores, pick_device, pick_dtype
-from coarse2fine.networks.deeplab import build_network, parameter_groups
+from coarse2fine.networks.building import build_network, parameter_groups
 from coarse2fine.networks.normalise import normalise
 from coarse2fine.parallel import World
 from coarse2fine.samples import StreamSampler, TrainingSamples

@@ -18,7 +18,7 @@ from coarse2fine.inference import (
     score_files,
     working_shape,
 )
-from coarse2fine.networks.deeplab import build_network
+from coarse2fine.networks.building import build_network
 from coarse2fine.parallel import World
 
 CONFIG = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)

@@ -8,11 +8,13 @@ from torch import nn
 
 from coarse2fine.config import NetworkConfig, TrainConfig
 from coarse2fine.console import Console
+from coarse2fine.data import read_image
 from coarse2fine.errors import Coarse2FineError, ConfigError
-from coarse2fine.networks.deeplab import build_network
+from coarse2fine.networks.building import build_network
+from coarse2fine.networks.normalise import normalise
 from coarse2fine.parallel import World
-from coarse2fine.store import mask_path, write_mask
-from coarse2fine.training import Round, count_loader_workers, pixel_loss, rate_factor, train_round
+from coarse2fine.store import mask_path, read_mask, write_mask
+from coarse2fine.training import Round, RoundModule, count_loader_workers, pixel_loss, rate_factor, train_round
 from coarse2fine.types import IGNORE, Photo
 
 NETWORK = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
@@ -149,3 +151,16 @@ def test_train_round__averaged_weights_survive_a_kill_after_the_last_step(tmp_pa
     train_round(third, make_round(tmp_path, photos, "b", checkpoint_photos=4), World(), QUIET)
     weights = [torch.cat([part.flatten() for part in network.parameters()]) for network in (first, second, third)]
     assert torch.equal(weights[0], weights[1]) and not torch.allclose(weights[0], weights[2])
+
+
+def test_find_loss__has_a_part_for_each_scale_and_one_for_their_maximum(tmp_path):
+    photos = draw_photos(tmp_path, 2)
+    network = build_network(NETWORK.model_copy(update={"scales": (0.5, 1.0)}), 3).eval()
+    module = RoundModule(network, make_round(tmp_path, photos), World())
+    images = torch.stack([torch.from_numpy(read_image(photo.path)).permute(2, 0, 1) for photo in photos])
+    masks = torch.stack([torch.from_numpy(read_mask(mask_path(tmp_path / "masks", p.name))).long() for p in photos])
+    small, large = network.score_scales(normalise(images, NETWORK.encoder))
+    parts = [pixel_loss(logits, masks) for logits in (small, large, torch.maximum(small, large))]
+    assert module.find_loss((images, masks, torch.zeros(2))).item() == pytest.approx(sum(parts).item())
+    network.scales = (1.0,)
+    assert module.find_loss((images, masks, torch.zeros(2))).item() == pytest.approx(parts[1].item())

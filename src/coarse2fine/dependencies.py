@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, RefineConfig, Settings, Start
+from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, NetworkConfig, RefineConfig, Settings, Start
 from coarse2fine.store import hash_of, mask_path
 from coarse2fine.types import Photo
 
@@ -58,10 +58,16 @@ def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
     train = _pick(
         config.train, "train", [name for name in type(config.train).model_fields if name not in _TRAINING_APART]
     )
-    network = _pick(config.network, "network", list(type(config.network).model_fields))
-    network["network.encoder_weights"] = _describe_weights(config.network.encoder_weights)
+    network = _network_settings(config.network)
     limits = _pick(config.refine, "refine", ("min_share", "max_share")) if number > 1 else {}
     return {**train, **network, **limits, "train.epochs": value_of(config.train.epochs, number), "seed": config.seed}
+
+
+def _network_settings(config: NetworkConfig) -> dict[str, Any]:
+    apart = {"rates"} if config.name != "dfpn" else set()
+    apart |= {"scales"} if config.scales == (1.0,) else set()
+    chosen = _pick(config, "network", [name for name in type(config).model_fields if name not in apart])
+    return chosen | {"network.encoder_weights": _describe_weights(config.encoder_weights)}
 
 
 def refine_settings(config: RefineConfig, size_px: int, keeps_scores: bool) -> dict[str, Any]:

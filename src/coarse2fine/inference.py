@@ -26,7 +26,7 @@ from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.hardware import pick_device, pick_dtype
-from coarse2fine.networks.deeplab import build_network
+from coarse2fine.networks.building import build_network
 from coarse2fine.networks.normalise import normalise
 from coarse2fine.parallel import World, map_threads
 from coarse2fine.store import Run, write_atomically, write_text

@@ -22,7 +22,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation import measure
 from coarse2fine.hardware import be_deterministic, pick_device
 from coarse2fine.inference import Segmenter, load_weights, save_weights
-from coarse2fine.networks.deeplab import build_network
+from coarse2fine.networks.building import build_network
 from coarse2fine.parallel import find_world, joined
 from coarse2fine.preparation import check, claim
 from coarse2fine.seeds import seed_of

@@ -27,8 +27,8 @@ from coarse2fine.config import StreamConfig, TrainConfig
 from coarse2fine.console import Advance, Console
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.hardware import count_cores, pick_device, pick_dtype
-from coarse2fine.networks.deeplab import SegmentationNetwork, parameter_groups
 from coarse2fine.networks.normalise import normalise
+from coarse2fine.networks.segmentation import SegmentationNetwork, parameter_groups
 from coarse2fine.parallel import World
 from coarse2fine.samples import StreamSampler, TrainingSamples, count_steps
 from coarse2fine.seeds import seed_of
@@ -205,9 +205,18 @@ class RoundModule(StreamModule):
         self.work = work
 
     def find_loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Cross-entropy of a batch; pixels marked IGNORE do not count."""
+        """Cross-entropy of a batch; pixels marked IGNORE do not count.
+
+        A network of several scales has one for each scale and one for their highest scores, summed.
+
+        Source: Chen et al., "DeepLab", TPAMI 2018, section 4.1.1, and the authors' Caffe models (one loss per scale).
+        """
         images, masks, _labels = batch
-        return pixel_loss(self.network(normalise(images, self.work.encoder)), masks)
+        parts = cast(SegmentationNetwork, self.network).score_scales(normalise(images, self.work.encoder))
+        losses = [pixel_loss(logits, masks) for logits in parts]
+        if len(parts) > 1:
+            losses.append(pixel_loss(torch.stack(parts).amax(dim=0), masks))
+        return torch.stack(losses).sum()
 
     def make_samples(self) -> Dataset[Any]:
         """Photos and masks of the round."""

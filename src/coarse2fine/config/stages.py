@@ -221,15 +221,37 @@ class RefineConfig(Settings):
 class NetworkConfig(Settings):
     """The segmentation network."""
 
-    name: Literal["deeplabv2", "deeplabv3plus"] = Field("deeplabv3plus", description="decoder on top of the encoder")
+    name: Literal["deeplabv2", "deeplabv3plus", "fpn", "dfpn"] = Field(
+        "deeplabv3plus",
+        description="decoder on top of the encoder; fpn and dfpn are those of the paper's foreground task",
+    )
     encoder: str = Field("resnet101", description="any encoder of segmentation-models-pytorch or timm")
     encoder_weights: str = Field(
         "imagenet", description="imagenet (fetched from the hub), none, or a safetensors file in the encoder's names"
     )
-    output_stride: Literal[8, 16] = Field(16, description="how much smaller the deepest features are than the photo")
-    decoder_channels: PositiveInt = Field(256, description="deeplabv3plus: width of ASPP and decoder")
+    output_stride: Literal[8, 16, 32] = Field(
+        16, description="how much smaller the deepest features are than the photo; deeplabv2: 8 (the paper)"
+    )
+    decoder_channels: PositiveInt = Field(
+        256, description="deeplabv3plus: width of ASPP and decoder; fpn, dfpn: of the pyramid"
+    )
+    rates: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        (2, 4, 8), description="dfpn: dilations of the three convolutions of a branch (the paper is silent)"
+    )
+    scales: tuple[PositiveFloat, ...] = Field(
+        (1.0,),
+        min_length=1,
+        description="the network sees a photo at these scales and keeps each pixel's highest scores, with a loss on "
+        "each scale beside theirs; DeepLab v2: 0.5 0.75 1",
+    )
     freeze_batch_norm: bool = Field(False, description="keep the encoder's batch norm statistics and weights fixed")
     frozen_stages: Count = Field(0, description="this many first stages of the encoder do not train")
+
+    @model_validator(mode="after")
+    def _deeplabv2_has_one_stride(self) -> Self:
+        if self.name == "deeplabv2" and self.output_stride != 8:
+            raise ConfigError(f"deeplabv2 needs network.output_stride = 8, found {self.output_stride}.")
+        return self
 
 
 class StreamConfig(Settings):

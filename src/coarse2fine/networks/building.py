@@ -1,0 +1,55 @@
+"""From settings to a network, with its encoder's weights loaded and frozen as set."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from coarse2fine.config import NetworkConfig
+from coarse2fine.errors import ConfigError
+from coarse2fine.networks.backbone import build_encoder
+from coarse2fine.networks.deeplab import DeepLabV2, DeepLabV3Plus
+from coarse2fine.networks.fpn import DFPN, FPN
+from coarse2fine.networks.segmentation import SegmentationNetwork, freeze
+
+
+def _deeplabv2(encoder: nn.Module, classes: int, _config: NetworkConfig) -> SegmentationNetwork:
+    return DeepLabV2(encoder, classes)
+
+
+def _deeplabv3plus(encoder: nn.Module, classes: int, config: NetworkConfig) -> SegmentationNetwork:
+    return DeepLabV3Plus(encoder, classes, config.decoder_channels)
+
+
+def _fpn(encoder: nn.Module, classes: int, config: NetworkConfig) -> SegmentationNetwork:
+    return FPN(encoder, classes, config.decoder_channels)
+
+
+def _dfpn(encoder: nn.Module, classes: int, config: NetworkConfig) -> SegmentationNetwork:
+    return DFPN(encoder, classes, config.decoder_channels, config.rates)
+
+
+NETWORKS: dict[str, Callable[[nn.Module, int, NetworkConfig], SegmentationNetwork]] = {
+    "deeplabv2": _deeplabv2,
+    "deeplabv3plus": _deeplabv3plus,
+    "fpn": _fpn,
+    "dfpn": _dfpn,
+}
+
+
+def build_network(config: NetworkConfig, classes: int) -> SegmentationNetwork:
+    """The segmentation network that the settings describe, with its encoder's weights loaded and frozen as set.
+
+    Args:
+        config: Which network on which encoder.
+        classes: How many, background included; 2 or more.
+
+    Raises:
+        ConfigError: The encoder, its output stride or its weights cannot be had, or there are too few classes.
+    """
+    if classes < 2:
+        raise ConfigError(f"A network needs the background and at least one class, found {classes} in all.")
+    encoder = build_encoder(config.encoder, config.output_stride, config.encoder_weights)
+    network = NETWORKS[config.name](encoder, classes, config)
+    network.scales = config.scales
+    freeze(network, config)
+    return network
