@@ -16,6 +16,15 @@ what differs from the defaults; `config.toml` in the run folder holds what a run
 |---|---|---|---|
 """
 
+FOREGROUND = """
+## --task foreground
+
+What the recipes set beside, where photos have no label (`coarse2fine fit photos --task foreground`):
+
+| setting | recipes |
+|---|---|
+"""
+
 TEACHER = """
 ## coarse2fine teacher
 
@@ -69,6 +78,29 @@ def differing(path: tuple[str, ...], default: object) -> str:
     return ", ".join(f"{recipe} {show(value)}" for recipe, value in values.items() if value != default)
 
 
+def foreground_rows() -> list[str]:
+    """One row for every setting that a recipe changes for the foreground task."""
+    paths = [path for path in leaves(FitConfig) if path != ("task",)]
+    pairs = {recipe: (load_recipe(recipe), load_recipe(recipe, "foreground")) for recipe in RECIPES}
+    lines = []
+    for path in paths:
+        changed = {name: find(new, path) for name, (old, new) in pairs.items() if find(old, path) != find(new, path)}
+        if changed:
+            shown = ", ".join(f"{recipe} {show(value)}" for recipe, value in changed.items())
+            lines.append(f"| `{'.'.join(path)}` | {shown} |")
+    return lines
+
+
+def leaves(settings: type[BaseModel], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Paths of all settings, in the order of the classes."""
+    found: list[tuple[str, ...]] = []
+    for name, field in settings.model_fields.items():
+        kind = field.annotation
+        nested = isinstance(kind, type) and issubclass(kind, BaseModel)
+        found += leaves(kind, (*path, name)) if nested else [(*path, name)]
+    return found
+
+
 def find(settings: object, path: tuple[str, ...]) -> object:
     """The value at a path."""
     for name in path:
@@ -87,7 +119,8 @@ def show(value: object) -> str:
 
 def page() -> str:
     """The whole page."""
-    parts = [HEAD, *rows(FitConfig), TEACHER, *plain_rows(TeacherConfig), STUDENT, *plain_rows(StudentConfig)]
+    parts = [HEAD, *rows(FitConfig), FOREGROUND, *foreground_rows()]
+    parts += [TEACHER, *plain_rows(TeacherConfig), STUDENT, *plain_rows(StudentConfig)]
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
 
 

@@ -11,6 +11,7 @@ from coarse2fine.config import (
     load_config,
     load_recipe,
     parse_config,
+    read_task,
 )
 from coarse2fine.errors import ConfigError
 
@@ -29,6 +30,24 @@ def test_load_recipe__paper_has_the_published_settings():
     assert (config.train.resize_px, config.train.crop_px, config.train.weight_decay) == (321, 256, 0.0005)
     assert (config.refine.constrain, config.refine.min_share, config.refine.max_share) == ("label", 0.01, 0.8)
     assert (config.enhance.start, config.enhance.method, config.enhance.engine) == ("box", "grabcut", "opencv")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_load_recipe__foreground_lies_over_the_same_recipe(name):
+    config, plain = load_recipe(name, "foreground"), load_recipe(name)
+    assert (config.task, config.network.name) == ("foreground", "dfpn")
+    assert parse_config(dump_config(config), "test") == config
+    assert (config.network.encoder, config.train, config.refine) == (plain.network.encoder, plain.train, plain.refine)
+
+
+@pytest.mark.parametrize(
+    "text, task", [('task = "foreground"', "foreground"), ("rounds = 2", None), ('task = "x"', None), ("][", None)]
+)
+def test_read_task__is_what_the_file_names(tmp_path, text, task):
+    file = tmp_path / "my.toml"
+    file.write_text(text, encoding="utf-8")
+    assert read_task(file) == task
+    assert read_task(tmp_path / "gone.toml") is None
 
 
 def test_load_recipe__unknown_name_lists_the_known():

@@ -15,7 +15,7 @@ from coarse2fine.evaluation import (
 )
 from coarse2fine.store import mask_path, write_json, write_mask
 from coarse2fine.truths import Truth, open_truth, pair_by_name, pair_folders
-from coarse2fine.types import IGNORE, Dataset, Photo
+from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset, Photo
 
 CLASSES = ("background", "cat", "dog")
 
@@ -145,3 +145,20 @@ def test_open_truth__an_unreadable_photo_stops_it_before_hours_are_spent(tmp_pat
     dataset = Dataset(("background", "cat"), (Photo(tmp_path / "b.jpg", "cat/b", 1),), ())
     with pytest.raises(DataError, match=r"must be readable, but .*a\.jpg is not .not an image"):
         open_truth([tmp_path / "val"], dataset)
+
+
+@pytest.mark.parametrize(("true", "expected"), [([[0, 2], [3, IGNORE]], 0.5), ([[0, IGNORE], [IGNORE, 0]], 1.0)])
+def test_measure_training_masks__any_object_is_foreground(tmp_path, true, expected):
+    photos = [Photo(tmp_path / "a.jpg", "a", 1)]
+    write_mask(tmp_path / "out" / "a.png", mask_of([[0, 1], [expected != 0.5, 0]]))
+    write_mask(tmp_path / "truth" / "a.png", mask_of(true))
+    iou, count = measure_training_masks(photos, tmp_path / "out", tmp_path / "truth", 1, foreground=True)
+    assert (iou, count) == (expected, 1)
+
+
+def test_evaluate_masks__foreground_against_any_classes(tmp_path):
+    write_mask(tmp_path / "out" / "a.png", mask_of([[0, 1], [1, 1]]))
+    write_mask(tmp_path / "truth" / "a.png", mask_of([[0, 5], [IGNORE, 0]]))
+    result = evaluate_masks(tmp_path / "out", tmp_path / "truth", FOREGROUND_CLASSES, 1)
+    assert result.matrix.tolist() == [[1, 1], [0, 1]]
+    assert result.photo_iou == 0.5

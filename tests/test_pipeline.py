@@ -285,3 +285,25 @@ def test_fit__another_process_works_on_it(finished, data):
         patched.setattr("coarse2fine.pipeline.hold_folder", partial(store.hold_folder, patience=0))
         with pytest.raises(DataError, match="Only one process at a time"):
             coarse2fine.fit(data / "train", finished.root, settings())
+
+
+def test_fit__foreground_needs_no_label_and_is_measured_with_any_class(data, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in sorted((data / "train").rglob("*.jpg")):
+        shutil.copy(path, photos / f"{path.parent.name}-{path.name}")
+    network = '[network]\nname = "dfpn"\noutput_stride = 32\nrates = [1, 2, 3]\nscales = [0.5, 1.0]'
+    run = coarse2fine.fit(
+        photos, tmp_path / "run", settings(f'task = "foreground"\nrounds = 1\n{network}'), [data / "val"]
+    )
+    assert read_json(run.classes) == ["background", "foreground"]
+    assert len(list(run.enhanced(1).glob("*.png"))) == 12
+    figures = read_json(run.metrics(1))["photos"]
+    assert list(figures["iou"]) == ["background", "foreground"] and "foreground_iou_mean_over_photos" in figures
+
+    segmenter = coarse2fine.Segmenter.load(run.root)
+    assert segmenter.network.scales == (0.5, 1.0) and segmenter.network_config.rates == (1, 2, 3)
+    result = coarse2fine.evaluate_network(segmenter, data / "val" / "images", data / "val" / "masks", 1)
+    assert result.as_plain()["iou"] == figures["iou"]
+    with pytest.raises(DataError, match="belongs to another data set"):
+        coarse2fine.fit(data / "train", run.root, settings())

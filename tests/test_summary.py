@@ -3,7 +3,7 @@ from pathlib import Path
 from coarse2fine.config import FitConfig
 from coarse2fine.console import Console
 from coarse2fine.store import Run, Stage, write_json
-from coarse2fine.summary import show_end, show_round, show_start
+from coarse2fine.summary import headline, show_end, show_round, show_start
 from coarse2fine.types import Dataset, Photo, Skipped
 
 
@@ -26,7 +26,7 @@ def test_show_round__figures_reasons_and_times(tmp_path, capsys):
     figures = {
         "training_masks_iou": {"enhanced": 0.6, "refined": 0.5},
         "training_masks_measured": 3,
-        "photos": {"mean_iou": 0.4321, "photos": 7},
+        "photos": {"mean_iou": 0.4321, "iou": {"background": 0.4, "cat": 0.46}, "photos": 7},
     }
     left_out = {"x": "foreground 0.4 % is below 1 %", "y": "foreground 0.1 % is below 1 %"}
     show_round(Console(), 1, figures, [stage], 10, left_out)
@@ -36,12 +36,23 @@ def test_show_round__figures_reasons_and_times(tmp_path, capsys):
     assert shown.index("refined masks") < shown.index("enhanced masks")
 
 
+def test_headline__of_the_foreground_task_is_its_iou():
+    of_classes = {"mean_iou": 0.6, "iou": {"background": 0.7, "cat": 0.5}}
+    of_foreground = {"mean_iou": 0.6, "iou": {"background": 0.7, "foreground": 0.5}}
+    assert headline(of_classes) == ("mIoU", 0.6)
+    assert headline(of_foreground) == ("foreground IoU", 0.5)
+
+
 def test_show_end__how_the_figures_went(tmp_path, capsys):
     run = Run(tmp_path)
     write_json(run.metrics(0), {"training_masks_iou": {"coarse": 0.3, "enhanced": 0.45}, "left_out": 0})
     write_json(
         run.metrics(1),
-        {"training_masks_iou": {"refined": 0.5, "enhanced": 0.6}, "photos": {"mean_iou": 0.55}, "left_out": 4},
+        {
+            "training_masks_iou": {"refined": 0.5, "enhanced": 0.6},
+            "photos": {"mean_iou": 0.55, "iou": {"background": 0.5, "cat": 0.6}},
+            "left_out": 4,
+        },
     )
     show_end(Console(), run, 1)
     shown = capsys.readouterr().out

@@ -1,15 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from coarse2fine.data.pairs import FOREGROUND_CLASSES, Pairs
+from coarse2fine.data.pairs import Pairs
 from coarse2fine.data.public_sets import open_pairs
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import evaluate_mask_pairs
 from coarse2fine.store import read_mask, write_mask
-from coarse2fine.truths import explain_unknown, open_truth, truth_reader
-from coarse2fine.types import IGNORE, Dataset, Photo
+from coarse2fine.truths import explain_unknown, object_reader, open_truth, truth_reader
+from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset, Photo
 
 
 def voc_pairs(tmp_path, *masks) -> Pairs:
@@ -49,6 +51,28 @@ def test_truth_reader__a_value_that_is_no_class(tmp_path):
     pairs = voc_pairs(tmp_path, [[21]])
     with pytest.raises(DataError, match=r"0\.png must hold 0 to 20 or 255, but holds 21"):
         truth_reader(pairs, VOC_CLASSES)(pairs.masks[0])
+
+
+def test_truth_reader__of_a_run_that_knows_foreground_only(tmp_path):
+    pairs = voc_pairs(tmp_path, [[0, 8, 20, IGNORE]], [[0, IGNORE, IGNORE, IGNORE]])
+    read = truth_reader(pairs, FOREGROUND_CLASSES)
+    assert read(pairs.masks[0]).tolist() == [[0, 1, 1, IGNORE]]
+    assert read(pairs.masks[1]).tolist() == [[0, IGNORE, IGNORE, IGNORE]]
+    assert explain_unknown(pairs, FOREGROUND_CLASSES) is None
+
+
+def test_object_reader__masks_of_nothing_but_black_and_white(tmp_path):
+    pairs = voc_pairs(tmp_path, [[0, IGNORE]], [[0, 0]])
+    read = object_reader(pairs.masks)
+    assert [read(path).tolist() for path in pairs.masks] == [[[0, 1]], [[0, 0]]]
+
+
+def test_open_truth__of_the_foreground_task_takes_any_class(voc_tree, tmp_path):
+    write_mask(tmp_path / "masks" / "a.png", np.full((2, 2), 7, np.uint8))
+    dataset = Dataset(FOREGROUND_CLASSES, (Photo(tmp_path / "a.jpg", "a", 1),))
+    truth = open_truth([voc_tree, tmp_path / "masks"], dataset)
+    assert truth.foreground and truth.masks == tmp_path / "masks"
+    assert truth.key != replace(truth, foreground=False).key
 
 
 def test_open_truth__a_public_data_set_and_only_one(voc_tree, tmp_path):

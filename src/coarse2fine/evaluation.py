@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from coarse2fine.data.pairs import FOREGROUND_CLASSES, Pairs
+from coarse2fine.data.pairs import Pairs
 from coarse2fine.data.photos import read_image
 from coarse2fine.errors import DataError
 from coarse2fine.inference import Segmenter, score_files
@@ -22,8 +22,8 @@ from coarse2fine.masks import binarize, classes_in, resize_mask
 from coarse2fine.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
 from coarse2fine.parallel import map_threads
 from coarse2fine.store import mask_path, read_json, read_mask
-from coarse2fine.truths import Truth, measured_classes, pair_by_name, pair_folders, truth_reader
-from coarse2fine.types import IGNORE, Mask, Photo
+from coarse2fine.truths import Truth, measured_classes, object_reader, pair_by_name, pair_folders, truth_reader
+from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Mask, Photo
 
 EVALUATION_BATCH = 8
 
@@ -94,7 +94,8 @@ def measure(
     figures: dict[str, Any] = {}
     if truth.masks:
         measured = {
-            name: measure_training_masks(photos, folder, truth.masks, threads) for name, folder in masks.items()
+            name: measure_training_masks(photos, folder, truth.masks, threads, truth.foreground)
+            for name, folder in masks.items()
         }
         figures["training_masks_iou"] = {name: _plain(iou) for name, (iou, _) in measured.items()}
         figures["training_masks_measured"] = max(count for _, count in measured.values())
@@ -144,9 +145,10 @@ def evaluate_masks(folder: Path, truth: Path, classes: tuple[str, ...], threads:
         DataError: Names, sizes or class indices do not fit together.
     """
     pairs = pair_by_name(sorted(folder.rglob("*.png")), folder, truth)
+    read = object_reader([true for _, true in pairs]) if classes == FOREGROUND_CLASSES else read_mask
 
     def count(pair: tuple[Path, Path]) -> NDArray[np.int64]:
-        return _count(read_mask(pair[0]), pair[1], len(classes))
+        return _count(read_mask(pair[0]), read(pair[1]), len(classes), pair[1])
 
     return _sum(map_threads(count, pairs, threads), classes)
 
@@ -198,7 +200,7 @@ def evaluate_pairs(
         true = read(path)
         load = partial(read_image, photo, at_least_px=segmenter.crf.max_side_px)
         found = segmenter.label(scored[1], true.shape, load)
-        return _count(binarize(found) if pairs.knows_foreground_only else found, path, len(classes), true)
+        return _count(binarize(found) if pairs.knows_foreground_only else found, true, len(classes), path)
 
     scored = score_files(segmenter, pairs.photos, EVALUATION_BATCH, threads)
     return _sum(watch(map_threads(count, scored, threads), len(pairs.photos)), classes)
@@ -230,12 +232,14 @@ def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], th
     def count(files: tuple[Path, Path]) -> NDArray[np.int64]:
         found = read_mask(files[0])
         found = binarize(found) if pairs.knows_foreground_only else found
-        return _count(found, files[1], len(counted), read(files[1]))
+        return _count(found, read(files[1]), len(counted), files[1])
 
     return _sum(map_threads(count, zip(predicted, pairs.masks, strict=True), threads), counted)
 
 
-def measure_training_masks(photos: Sequence[Photo], folder: Path, truth: Path, threads: int) -> tuple[float, int]:
+def measure_training_masks(
+    photos: Sequence[Photo], folder: Path, truth: Path, threads: int, foreground: bool = False
+) -> tuple[float, int]:
     """Mean IoU of the labelled object's mask with its true mask, photo by photo.
 
     Args:
@@ -243,14 +247,16 @@ def measure_training_masks(photos: Sequence[Photo], folder: Path, truth: Path, t
         folder: Their masks.
         truth: True masks of the same names, class indices as labels; photos without one do not count.
         threads: For reading and comparing.
+        foreground: Objects of any class are the labelled object.
 
     Returns:
         Mean over photos (nan without any) and the number of photos.
     """
     known = [photo for photo in photos if mask_path(truth, photo.name).exists()]
+    read = object_reader([mask_path(truth, photo.name) for photo in known]) if foreground else read_mask
 
     def measure(photo: Photo) -> float:
-        true = read_mask(mask_path(truth, photo.name))
+        true = read(mask_path(truth, photo.name))
         mask = resize_mask(read_mask(mask_path(folder, photo.name)), *true.shape)
         own = np.where(true == IGNORE, IGNORE, true == photo.label).astype(np.uint8)
         return binary_iou(mask, own)
@@ -259,9 +265,9 @@ def measure_training_masks(photos: Sequence[Photo], folder: Path, truth: Path, t
     return (float(np.mean(ious)) if ious else float("nan")), len(ious)
 
 
-def _count(prediction: Mask, path: Path, classes: int, true: Mask | None = None) -> NDArray[np.int64]:
+def _count(prediction: Mask, true: Mask, classes: int, path: Path) -> NDArray[np.int64]:
     try:
-        return confusion_matrix(prediction, read_mask(path) if true is None else true, classes)
+        return confusion_matrix(prediction, true, classes)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 

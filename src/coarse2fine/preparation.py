@@ -32,7 +32,7 @@ def check(data: Path, run: Run, config: FitConfig, truth: Sequence[Path]) -> tup
             f"The run folder must lie outside the photos, or its masks would count as photos, but {run.root} lies in "
             f"{data}; choose another --out."
         )
-    listed = open_dataset(data)
+    listed = open_dataset(data, labelled=config.task == "classes")
     _check_run_folder(run, data, listed)
     truths = open_truth(truth, listed)
     build_network(config.network, len(listed.classes))

@@ -12,7 +12,7 @@ from coarse2fine.console import Console, format_seconds
 from coarse2fine.hardware import count_cores, pick_device
 from coarse2fine.stages import read_notes
 from coarse2fine.store import Run, Stage, read_json
-from coarse2fine.types import Dataset
+from coarse2fine.types import FOREGROUND_CLASSES, Dataset
 
 SKIPPED_SHOWN = 20
 MASKS = ("coarse", "refined", "enhanced")
@@ -21,9 +21,10 @@ MASKS = ("coarse", "refined", "enhanced")
 def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path, run: Run) -> None:
     """Say what is about to be done with what, and name every photo that cannot be used."""
     counts = Counter(photo.label for photo in dataset.photos)
+    what = "without labels" if config.task == "foreground" else f"of {len(dataset.classes) - 1} classes"
     device = pick_device()
     console.say(
-        f"{len(dataset.photos)} photos of {len(dataset.classes) - 1} classes in {data} -> {run.root}, "
+        f"{len(dataset.photos)} photos {what} in {data} -> {run.root}, "
         f"{config.rounds} rounds, on {device.type} with {count_cores()} cores",
         style="bold",
     )
@@ -51,7 +52,8 @@ def show_round(
     for name, iou in sorted(figures.get("training_masks_iou", {}).items(), key=lambda item: MASKS.index(item[0])):
         table.add_row(f"{name} masks, IoU", f"{iou:.3f}", f"{figures['training_masks_measured']} true masks")
     if "photos" in figures:
-        table.add_row("mIoU", f"[bold]{figures['photos']['mean_iou']:.3f}[/]", f"{figures['photos']['photos']} photos")
+        name, value = headline(figures["photos"])
+        table.add_row(name, f"[bold]{value:.3f}[/]", f"{figures['photos']['photos']} photos")
     table.add_row("photos kept", f"{photos - len(left_out)} of {photos}", _reasons(left_out))
     for stage in stages:
         done = stage.done()
@@ -67,6 +69,13 @@ def show_round(
     console.show(table)
 
 
+def headline(figures: Mapping[str, Any]) -> tuple[str, float]:
+    """The one figure of a network that papers compare, and its name: mIoU, or the IoU of the foreground alone."""
+    if tuple(figures["iou"]) == FOREGROUND_CLASSES:
+        return "foreground IoU", figures["iou"][FOREGROUND_CLASSES[1]] or 0.0
+    return "mIoU", figures["mean_iou"]
+
+
 def show_end(console: Console, run: Run, rounds: int) -> None:
     """Say how the figures went from round to round, and where the result lies."""
     rows = [(number, read_json(run.metrics(number))) for number in range(rounds + 1)]
@@ -80,14 +89,15 @@ def show_end(console: Console, run: Run, rounds: int) -> None:
 
 def _rounds_table(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Table:
     table = Table(title="by round", title_justify="left")
-    for column in ("round", "mIoU", "masks of the network, IoU", "enhanced, IoU", "left out"):
+    names = {headline(row["photos"])[0] for _, row in rows if "photos" in row}
+    for column in ("round", names.pop() if names else "mIoU", "masks of the network, IoU", "enhanced, IoU", "left out"):
         table.add_column(column, justify="right")
     for number, row in rows:
         masks = row.get("training_masks_iou", {})
         rough = masks.get("refined", masks.get("coarse"))
         table.add_row(
             str(number) if number else "coarse",
-            _figure(row.get("photos", {}).get("mean_iou")),
+            _figure(headline(row["photos"])[1] if "photos" in row else None),
             _figure(rough),
             _figure(masks.get("enhanced")),
             str(row["left_out"]),

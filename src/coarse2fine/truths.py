@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.data.pairs import FOREGROUND_CLASSES, Pairs, read_foreground
+from coarse2fine.data.pairs import Pairs, read_foreground
 from coarse2fine.data.photos import find_unreadable, list_photos
 from coarse2fine.data.public_sets import open_pairs
 from coarse2fine.data.voc import spell
 from coarse2fine.errors import DataError
 from coarse2fine.hardware import count_cores
-from coarse2fine.masks import classes_in
+from coarse2fine.masks import binarize, classes_in
 from coarse2fine.parallel import map_threads
 from coarse2fine.store import hash_of, mask_path, read_mask
-from coarse2fine.types import IGNORE, Dataset, Mask
+from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset, Mask
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,18 @@ class Truth:
     Attributes:
         masks: Folder of true masks named like the training photos' masks; none if not given.
         pairs: Photos that the run need not have seen, with their true masks; none if not given.
+        foreground: Whether objects of any class are the photo's own, as in the foreground task.
     """
 
     masks: Path | None = None
     pairs: Pairs | None = None
+    foreground: bool = False
 
     @property
     def key(self) -> str:
         """Fingerprint of where the truth lies."""
-        return hash_of([str(self.masks), self.pairs and [self.pairs.title, *map(str, self.pairs.masks[:1])]])
+        places = [str(self.masks), self.pairs and [self.pairs.title, *map(str, self.pairs.masks[:1])]]
+        return hash_of(places + ["foreground"] * self.foreground)
 
 
 def open_truth(paths: Sequence[Path], dataset: Dataset) -> Truth:
@@ -50,7 +53,7 @@ def open_truth(paths: Sequence[Path], dataset: Dataset) -> Truth:
     Raises:
         DataError: A path is none of these, its masks and photos do not fit together, or there are other photos twice.
     """
-    truth = Truth()
+    truth = Truth(foreground=dataset.classes == FOREGROUND_CLASSES)
     for path in paths:
         if pairs := open_pairs(path) or _open_images_and_masks(path):
             if truth.pairs:
@@ -128,7 +131,7 @@ def truth_reader(pairs: Pairs, classes: tuple[str, ...]) -> Callable[[Path], Mas
 
     Returns:
         A function from a file to a mask. Classes of the truth that the run does not know are background in it; 255
-        stays. Where the masks know only foreground, it is 1.
+        stays. Where the masks know only foreground, or the run does, it is 1.
 
     Raises:
         DataError: A class of the run is none of the data set's, or two are the same; of the function: a mask has a
@@ -136,6 +139,8 @@ def truth_reader(pairs: Pairs, classes: tuple[str, ...]) -> Callable[[Path], Mas
     """
     if pairs.knows_foreground_only:
         return read_foreground
+    if classes == FOREGROUND_CLASSES:
+        return object_reader(pairs.masks)
     if pairs.classes is None:
         return read_mask
     table, own = _translate(pairs.title, pairs.classes, classes), pairs.classes
@@ -149,9 +154,25 @@ def truth_reader(pairs: Pairs, classes: tuple[str, ...]) -> Callable[[Path], Mas
     return read
 
 
+def object_reader(masks: Sequence[Path]) -> Callable[[Path], Mask]:
+    """What reads true masks of any classes as object, 1, and background, 0; 255 stays.
+
+    Args:
+        masks: Files of one origin. Where none of them holds a class, only 0 and 255, white is the object in all.
+    """
+    if masks and not any(classes_in(read_mask(path)) for path in masks):
+        return read_foreground
+
+    def read(path: Path) -> Mask:
+        mask = read_mask(path)
+        return np.where(mask == IGNORE, np.uint8(IGNORE), binarize(mask))
+
+    return read
+
+
 def explain_unknown(pairs: Pairs, classes: tuple[str, ...]) -> str | None:
     """A sentence about what the reader should know of the figures; None where there is nothing."""
-    if pairs.classes is None or pairs.knows_foreground_only:
+    if pairs.classes is None or FOREGROUND_CLASSES in (pairs.classes, classes):
         return pairs.remark
     known = {spell(name) for name in classes}
     unknown = [name for name in pairs.classes[1:] if spell(name) not in known]
@@ -203,6 +224,8 @@ def _check_classes(pairs: Pairs, dataset: Dataset) -> None:
 
 
 def _check_indices(paths: Sequence[Path], dataset: Dataset) -> None:
+    if dataset.classes == FOREGROUND_CLASSES:
+        return
     highest = len(dataset.classes) - 1
     for path, found in zip(
         paths, map_threads(lambda path: classes_in(read_mask(path)), paths, count_cores()), strict=True

@@ -25,6 +25,9 @@ BACKGROUND = 0
 IGNORE = 255
 """Mask value that neither trains nor counts."""
 
+FOREGROUND_CLASSES = ("background", "foreground")
+"""Classes where object is told from background and nothing else: of the foreground task, and of some true masks."""
+
 MAX_CLASSES = 254
 """Foreground classes that fit between `BACKGROUND` and `IGNORE` in an 8-bit mask."""
 

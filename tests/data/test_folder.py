@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coarse2fine.data import open_dataset, read_folder
-from coarse2fine.data.folder import name_photos
+from coarse2fine.data.folder import name_photos, read_unlabelled
 from coarse2fine.errors import DataError
 from coarse2fine.types import Photo, Skipped
 
@@ -110,6 +110,22 @@ def test_name_photos__distinct_where_the_disk_ignores_case(files):
     names = name_photos(files)
     assert len({name.replace("e\u0301", "\u00e9").lower() for name in names}) == len(files)
     assert name_photos(files[::-1]) == names[::-1]
+
+
+def test_read_unlabelled__photos_at_any_depth_are_foreground(tmp_path):
+    touch(tmp_path, "1.jpg", "cat/1.jpg", "cat/deep/2.png", ".hidden/3.jpg", "notes.txt")
+    data = read_unlabelled(tmp_path)
+    assert data.classes == ("background", "foreground")
+    assert [(photo.name, photo.label) for photo in data.photos] == [("1", 1), ("cat/1", 1), ("cat/deep/2", 1)]
+    assert data.skipped == ()
+
+
+def test_read_unlabelled__needs_photos(tmp_path):
+    touch(tmp_path, "notes.txt")
+    with pytest.raises(DataError, match="must hold photos .* at any depth, but has none"):
+        read_unlabelled(tmp_path)
+    with pytest.raises(DataError, match="must be a folder of photos, .* with the column path; there is no such file"):
+        open_dataset(tmp_path / "gone", labelled=False)
 
 
 def test_open_dataset__takes_folders_and_tables(tmp_path):

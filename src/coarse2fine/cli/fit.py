@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from coarse2fine.cli.settings import parse_settings
-from coarse2fine.config import FitConfig, load_config, load_recipe
+from coarse2fine.config import FitConfig, find_task, load_config, load_recipe, read_task
 
 RECIPE = "small"
 
@@ -16,7 +16,8 @@ def run(arguments: Sequence[str]) -> None:
     """Parse, fit."""
     recipe, rest = take_option(arguments, "--recipe")
     file, rest = take_option(rest, "--config")
-    base = load_recipe(recipe or RECIPE)
+    task = find_task(take_option(rest, "--task")[0]) or (read_task(Path(file)) if file else None)
+    base = load_recipe(recipe or RECIPE, task or "classes")
     if file:
         base = load_config(Path(file), base)
 
@@ -32,12 +33,14 @@ def run(arguments: Sequence[str]) -> None:
         """Turn photos with one class label each into pixel masks and a network that finds all classes.
 
         DATA holds one sub-folder of photos per class, or is a CSV or Parquet table with the columns path and label.
+        With --task foreground photos need no label: DATA is any folder of photos, or a table with the column path.
         The same command on the same RUN goes on where it stopped; a changed setting redoes only what depends on it.
 
         Like this:
           coarse2fine fit photos --out runs/pets
           coarse2fine fit photos --out runs/pets --rounds 4 --coarse.method box --train.epochs 3 4 6
           coarse2fine fit photos.csv --out runs/pets --recipe paper --truth val
+          coarse2fine fit photos --out runs/objects --task foreground
 
         Args:
             data: Class folders (DATA/CLASS/**/photo.jpg), or a .csv or .parquet table.

@@ -4,7 +4,17 @@ The command line, ``config.toml`` of a run and the reference in the docs are all
 """
 
 from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share, explain
-from coarse2fine.config.fit import RECIPES, FitConfig, dump_config, load_config, load_recipe, parse_config
+from coarse2fine.config.fit import (
+    RECIPES,
+    FitConfig,
+    Task,
+    dump_config,
+    find_task,
+    load_config,
+    load_recipe,
+    parse_config,
+    read_task,
+)
 from coarse2fine.config.stages import (
     CoarseConfig,
     CrfConfig,
@@ -46,11 +56,14 @@ __all__ = [
     "StudentConfig",
     "StudentNetworkConfig",
     "StudentTrainConfig",
+    "Task",
     "TeacherConfig",
     "TrainConfig",
     "dump_config",
     "explain",
+    "find_task",
     "load_config",
     "load_recipe",
     "parse_config",
+    "read_task",
 ]

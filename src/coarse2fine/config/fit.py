@@ -3,7 +3,7 @@
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
@@ -20,12 +20,19 @@ from coarse2fine.config.stages import (
 )
 from coarse2fine.errors import ConfigError
 
+Task = Literal["classes", "foreground"]
+
 RECIPES = ("paper", "small", "demo")
 
 
 class FitConfig(Settings):
     """Everything that decides the masks of a run."""
 
+    task: Task = Field(
+        "classes",
+        description="classes: photos have one label each, the network finds all classes; foreground: photos need no "
+        "label, the network tells object from background",
+    )
     rounds: PositiveInt = Field(5, description="how often the network trains on its own refined masks")
     seed: Count = Field(0, description="same settings, seed and machine kind: same masks")
     max_megapixels: PositiveFloat = Field(200.0, description="larger photos are left out, with their reason")
@@ -65,16 +72,29 @@ class FitConfig(Settings):
         return self.predict.size_px or self.train.resize_px
 
 
-def load_recipe(name: str) -> FitConfig:
-    """Settings of a named recipe.
+def load_recipe(name: str, task: Task = "classes") -> FitConfig:
+    """Settings of a named recipe; those of the foreground task are laid over it.
 
     Raises:
         ConfigError: There is no recipe of this name.
     """
     if name not in RECIPES:
         raise ConfigError(f"There is no recipe '{name}'; choose one of {', '.join(RECIPES)}.")
-    text = (resources.files("coarse2fine") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-    return parse_config(text, where=f"recipe {name}")
+    config = _parse_recipe(name, None)
+    return config if task == "classes" else _parse_recipe(f"{name}-{task}", config)
+
+
+def read_task(path: Path) -> Task | None:
+    """The task that a TOML file names, if it does; what else is wrong with it, :func:`load_config` tells."""
+    try:
+        return find_task(tomllib.loads(path.read_text(encoding="utf-8")).get("task"))
+    except (OSError, ValueError):
+        return None
+
+
+def find_task(name: str | None) -> Task | None:
+    """The task of a name; none if there is none."""
+    return next((task for task in get_args(Task) if task == name), None)
 
 
 def load_config(path: Path, base: FitConfig | None = None) -> FitConfig:
@@ -110,6 +130,11 @@ def parse_config(text: str, where: str, base: FitConfig | None = None) -> FitCon
 def dump_config(config: Settings) -> str:
     """TOML text from which :func:`parse_config` makes the same settings again; settings that are none are left out."""
     return tomli_w.dumps(_without_none(config.model_dump(mode="json")))
+
+
+def _parse_recipe(name: str, base: FitConfig | None) -> FitConfig:
+    text = (resources.files("coarse2fine") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    return parse_config(text, where=f"recipe {name}", base=base)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

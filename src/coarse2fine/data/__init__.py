@@ -15,7 +15,7 @@ imagenet.py    synsets of ImageNet for the classes of VOC, by the table voc_syns
 
 from pathlib import Path
 
-from coarse2fine.data.folder import name_photos, read_folder
+from coarse2fine.data.folder import name_photos, read_folder, read_unlabelled
 from coarse2fine.data.manifest import read_manifest, safe_name
 from coarse2fine.data.photos import (
     MIN_SIDE_PX,
@@ -46,27 +46,32 @@ __all__ = [
 ]
 
 
-def open_dataset(path: Path) -> Dataset:
+def open_dataset(path: Path, labelled: bool = True) -> Dataset:
     """List a data set without decoding a photo.
 
     Args:
         path: A folder with one sub-folder per class, or a ``.csv`` or ``.parquet`` manifest.
+        labelled: Whether photos have labels; otherwise ``path`` may be any folder of photos, and what they show is
+            foreground (`FOREGROUND_CLASSES`).
 
     Raises:
         DataError: ``path`` does not exist, is of another kind, or holds nothing usable.
         ConfigError: A Parquet manifest without pyarrow.
     """
     if path.is_dir():
-        if voc := find_voc(path):
+        voc = find_voc(path)
+        if voc and not labelled:
+            raise DataError(f"{path} is PASCAL VOC, which holds masks beside its photos; name {voc / 'JPEGImages'}.")
+        if voc:
             raise DataError(
                 f"{path} is PASCAL VOC, whose photos have no single label; give them one first: coarse2fine voc-labels "
                 f"--voc {voc} --out {voc / 'train.csv'}."
             )
-        return read_folder(path)
+        return read_folder(path) if labelled else read_unlabelled(path)
     if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
-        return read_manifest(path)
+        return read_manifest(path, labelled)
     found = "it is another kind of file" if path.exists() else "there is no such file or folder"
-    raise DataError(
-        f"{path} must be a folder with one sub-folder of photos per class, "
-        f"or a .csv or .parquet file with the columns path and label; {found}."
-    )
+    folder, columns = ("with one sub-folder of photos per class", "columns path and label")
+    if not labelled:
+        folder, columns = ("of photos", "column path")
+    raise DataError(f"{path} must be a folder {folder}, or a .csv or .parquet file with the {columns}; {found}.")

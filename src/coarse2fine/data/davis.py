@@ -17,9 +17,10 @@ Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation".
 from collections.abc import Iterator
 from pathlib import Path
 
-from coarse2fine.data.pairs import FOREGROUND_CLASSES, Pairs, read_lines
+from coarse2fine.data.pairs import Pairs, read_lines
 from coarse2fine.data.photos import find_photos, natural_key
 from coarse2fine.errors import DataError
+from coarse2fine.types import FOREGROUND_CLASSES
 
 ADDRESS = "https://davischallenge.org"
 _VAL_LISTS = ("480p/val.txt", "2016/val.txt", "2017/val.txt")

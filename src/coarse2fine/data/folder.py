@@ -5,11 +5,12 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from pathlib import Path, PurePosixPath
 
 from coarse2fine.data.photos import PHOTO_ENDINGS, find_photos, is_hidden
 from coarse2fine.errors import DataError
-from coarse2fine.types import MAX_CLASSES, Dataset, Photo, Skipped
+from coarse2fine.types import FOREGROUND_CLASSES, MAX_CLASSES, Dataset, Photo, Skipped
 
 _ENDINGS = " ".join(PHOTO_ENDINGS)
 
@@ -42,6 +43,27 @@ def read_folder(root: Path) -> Dataset:
     classes = index_classes(labels, root)
     names = name_photos([file.relative_to(root).as_posix() for file in files])
     return make_dataset(classes, zip(files, names, labels, strict=True), skipped)
+
+
+def read_unlabelled(root: Path) -> Dataset:
+    """List the photos at any depth below ``root`` without decoding one; what they show is foreground.
+
+    Args:
+        root: Folder of photos, in class folders or not; hidden ones are passed over.
+
+    Returns:
+        One class; names that are not UTF-8 are among the skipped.
+
+    Raises:
+        DataError: ``root`` is no folder, or has no photos.
+    """
+    _list_class_folders(root)
+    files, skipped = _split_readable(root)
+    if not files:
+        raise DataError(f"{root} must hold photos ({_ENDINGS}), at any depth, but has none.")
+    names = name_photos([file.relative_to(root).as_posix() for file in files])
+    photos = zip(files, names, repeat(FOREGROUND_CLASSES[1]))
+    return make_dataset(FOREGROUND_CLASSES, photos, skipped)
 
 
 def make_dataset(
@@ -132,14 +154,19 @@ def _list_class_folders(root: Path) -> list[str]:
 
 
 def _split_usable(root: Path) -> tuple[list[Path], list[Skipped]]:
+    readable, skipped = _split_readable(root)
+    loose = [file for file in readable if file.parent == root]
+    skipped += [Skipped(file, "lies outside the class folders; move it into one") for file in loose]
+    return [file for file in readable if file.parent != root], skipped
+
+
+def _split_readable(root: Path) -> tuple[list[Path], list[Skipped]]:
     usable, skipped = [], []
     for file in find_photos(root):
-        if not is_text(str(file.relative_to(root))):
-            skipped.append(Skipped(replace_bad_bytes(file), "its name is not UTF-8 text; rename it"))
-        elif file.parent == root:
-            skipped.append(Skipped(file, "lies outside the class folders; move it into one"))
-        else:
+        if is_text(str(file.relative_to(root))):
             usable.append(file)
+        else:
+            skipped.append(Skipped(replace_bad_bytes(file), "its name is not UTF-8 text; rename it"))
     return usable, skipped
 
 

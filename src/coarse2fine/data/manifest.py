@@ -11,7 +11,7 @@ from typing import Any
 
 from coarse2fine.data.folder import hash_text, index_classes, make_dataset, name_photos
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.types import Dataset, Skipped
+from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Skipped
 
 _MAX_NAME_BYTES = 120
 _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
@@ -23,15 +23,16 @@ _HASHED = re.compile(r".*-[0-9a-f]{8}", re.DOTALL)
 class _Row:
     where: str
     path: str
-    label: str
+    label: str = FOREGROUND_CLASSES[1]
 
 
-def read_manifest(file: Path) -> Dataset:
+def read_manifest(file: Path, labelled: bool = True) -> Dataset:
     """List the photos of a table without decoding one.
 
     Args:
         file: ``.csv`` (UTF-8; comma, semicolon or tab) or ``.parquet``, with the columns ``path`` and ``label`` in any
             case and order; others are ignored. Paths count from the folder of ``file`` and may not leave it.
+        labelled: Whether photos have labels; otherwise ``label`` may be missing, and what they show is foreground.
 
     Returns:
         Classes are the labels, sorted as text. Rows that cannot be used are among the skipped, with their line.
@@ -40,7 +41,8 @@ def read_manifest(file: Path) -> Dataset:
         DataError: ``file`` cannot be read, lacks a column or a usable row, has a label background or too many labels.
         ConfigError: Parquet without pyarrow.
     """
-    rows = _read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
+    wanted = ("path", "label") if labelled else ("path",)
+    rows = _read_parquet(file, wanted) if file.suffix.lower() == ".parquet" else _read_csv(file, wanted)
     folder, real_folder = str(file.parent.absolute()), os.path.realpath(file.parent)
     located = [(row, _locate(row, folder, real_folder)) for row in rows]
     skipped = [
@@ -52,7 +54,8 @@ def read_manifest(file: Path) -> Dataset:
         first = f"; the first was left out because of {skipped[0].reason}" if skipped else ""
         raise DataError(f"{file} must hold at least one row with a photo and a label, found {len(rows)} rows{first}.")
     labels = [row.label for row, _ in usable]
-    names = name_photos([f"{safe_name(row.label)}/{path.as_posix()}" for row, path in usable])
+    folders = [f"{safe_name(label)}/" if labelled else "" for label in labels]
+    names = name_photos([f"{folder}{path.as_posix()}" for folder, (_, path) in zip(folders, usable, strict=True)])
     photos = zip((file.parent / path for _, path in usable), names, labels, strict=True)
     return make_dataset(index_classes(labels, file), photos, skipped)
 
@@ -76,32 +79,30 @@ def safe_name(text: str) -> str:
     return f"{start}-{hash_text(text)}"
 
 
-def _read_csv(file: Path) -> list[_Row]:
+def _read_csv(file: Path, wanted: Sequence[str]) -> list[_Row]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             header = lines.readline()
             delimiter = max(",;\t", key=header.count)
             reader = csv.reader(chain([header], lines), delimiter=delimiter)
-            path_at, label_at = _find_columns(next(reader, []), file)
-            return _collect_rows(reader, path_at, label_at)
+            return _collect_rows(reader, _find_columns(next(reader, []), wanted, file))
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file} must be a table in UTF-8 text: {error}.") from error
 
 
-def _collect_rows(reader: Any, path_at: int, label_at: int) -> list[_Row]:
+def _collect_rows(reader: Any, columns: Sequence[int]) -> list[_Row]:
     rows = []
     line = reader.line_num + 1
     for cells in reader:
         if cells:
-            path, label = (cells[at].strip() if at < len(cells) else "" for at in (path_at, label_at))
-            rows.append(_Row(f"line {line}", path, label))
+            rows.append(_Row(f"line {line}", *(cells[at].strip() if at < len(cells) else "" for at in columns)))
         line = reader.line_num + 1
     return rows
 
 
-def _read_parquet(file: Path) -> list[_Row]:
+def _read_parquet(file: Path, wanted: Sequence[str]) -> list[_Row]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -110,20 +111,21 @@ def _read_parquet(file: Path) -> list[_Row]:
     try:
         with parquet.ParquetFile(file) as table:
             columns = table.schema_arrow.names
-            wanted = [columns[at] for at in _find_columns(columns, file)]
-            cells = [table.read(columns=[name]).column(0).to_pylist() for name in wanted]
+            found = [columns[at] for at in _find_columns(columns, wanted, file)]
+            cells = [table.read(columns=[name]).column(0).to_pylist() for name in found]
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
     texts = [["" if cell is None else str(cell).strip() for cell in column] for column in cells]
     return [_Row(f"row {at}", path, label) for at, (path, label) in enumerate(zip(*texts, strict=True), start=1)]
 
 
-def _find_columns(header: Sequence[str], file: Path) -> tuple[int, int]:
+def _find_columns(header: Sequence[str], wanted: Sequence[str], file: Path) -> list[int]:
     names = [name.strip().casefold() for name in header]
-    if names.count("path") == 1 and names.count("label") == 1:
-        return names.index("path"), names.index("label")
+    if all(names.count(one) == 1 for one in wanted):
+        return [names.index(one) for one in wanted]
     found = ", ".join(header) or "none"
-    raise DataError(f"{file} must have one column called path and one called label; its columns are: {found}.")
+    asked = " and one called ".join(wanted)
+    raise DataError(f"{file} must have one column called {asked}; its columns are: {found}.")
 
 
 def _locate(row: _Row, folder: str, real_folder: str) -> Path | str:

@@ -17,11 +17,12 @@ Source: Rubinstein, Joulin, Kopf, Liu, "Unsupervised Joint Object Discovery and 
 
 from pathlib import Path
 
-from coarse2fine.data.pairs import FOREGROUND_CLASSES, Pairs, read_foreground
+from coarse2fine.data.pairs import Pairs, read_foreground
 from coarse2fine.data.photos import PHOTO_ENDINGS, is_hidden, natural_key
 from coarse2fine.errors import DataError
 from coarse2fine.hardware import count_cores
 from coarse2fine.parallel import map_threads
+from coarse2fine.types import FOREGROUND_CLASSES
 
 OBJECT_DISCOVERY_PHOTOS = {"Airplane100": 82, "Car100": 89, "Horse100": 93, "Airplane": 470, "Car": 1208, "Horse": 810}
 """Photos that show the object, as the paper counts them, by folder."""

@@ -8,10 +8,7 @@ import PIL.Image
 
 from coarse2fine.errors import DataError
 from coarse2fine.pixel_limit import lift_pixel_limit
-from coarse2fine.types import Mask
-
-FOREGROUND_CLASSES = ("background", "foreground")
-"""Classes of masks that know only object and background."""
+from coarse2fine.types import FOREGROUND_CLASSES, Mask
 
 
 @dataclass(frozen=True)
