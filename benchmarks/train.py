@@ -22,8 +22,9 @@ from coarse2fine.config import FitConfig, TrainConfig, load_recipe
 from coarse2fine.data import open_dataset
 from coarse2fine.data.shapes import draw_dataset
 from coarse2fine.hardware import count_cores, pick_device, pick_dtype
-from coarse2fine.networks.building import build_network, parameter_groups
+from coarse2fine.networks.building import build_network
 from coarse2fine.networks.normalise import normalise
+from coarse2fine.networks.segmentation import parameter_groups
 from coarse2fine.parallel import World
 from coarse2fine.samples import StreamSampler, TrainingSamples
 from coarse2fine.training import count_loader_workers, pixel_loss

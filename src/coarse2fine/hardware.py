@@ -1,15 +1,47 @@
-"""What this machine can do: cores, device, number format."""
+"""What this machine is and can do: processor, cores, device, number format."""
 
 import os
-from typing import TYPE_CHECKING, Literal
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
+
+VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "timm", "opencv-python-headless", "numba", "numpy")
+"""Packages on which figures depend."""
 
 
 def count_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, GPU and versions, as they stand beside every figure that was measured."""
+    import torch
+
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    versions = {name: find_version(name) for name in VERSIONED}
+    python = platform.python_version()
+    return gpu | {
+        "processor": model or platform.processor(),
+        "cores": count_cores(),
+        "python": python,
+        "versions": versions,
+    }
+
+
+def find_version(package: str) -> str | None:
+    """Version of an installed package; none where it is not, or goes by another name, as OpenCV does."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def pick_device() -> "torch.device":

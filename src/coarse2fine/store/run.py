@@ -9,17 +9,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from coarse2fine.errors import DataError
+from coarse2fine.hardware import VERSIONED, find_version
 from coarse2fine.store.files import hash_of, read_json, write_json
 
 SECONDS_TO_DIE = 15  # of the loader processes of a killed run, which hold its lock for as long as they live
-VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "timm", "opencv-python-headless", "numba", "numpy")
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class Stage:
 
     def finish(self, seconds: float, **counts: Any) -> None:
         """Say that all files are there; ``seconds`` are those of the last process that worked on it."""
-        versions = {name: _find_version(name) for name in VERSIONED}
+        versions = {name: find_version(name) for name in VERSIONED}
         record = self._record() | {"versions": versions, "seconds": round(seconds, 1), **counts}
         write_json(self.folder / "done.json", record)
         (self.folder / "stage.json").unlink(missing_ok=True)
@@ -159,13 +158,6 @@ class Stage:
     def _recorded(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         return dict(read_json(path)) if path.exists() else {}
-
-
-def _find_version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # OpenCV goes by several names
-        return None
 
 
 @contextmanager

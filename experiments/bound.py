@@ -1,0 +1,157 @@
+"""The bound: how good is the same network when it trains on true masks, and what share of that do labels alone reach?
+
+Weakly supervised networks are judged by the ratio weak / full: the paper's is 61.9 / 77.7 = 0.797 on VOC val.
+
+The same network trains once, from the encoder's weights, on true masks with all classes in them: in the small version
+those of voc-animals/train_masks (1,305 of the 1,855 photos have one), else the list trainaug of VOC, or train where
+there is no such list. It sees a quarter as many photos as the weak run saw in all its rounds, then twice as many, and
+so on, until it has seen as many and doubling brings less than STILL_RISING. Each length is a training of its own, since
+the learning rate falls to zero at its end. The weak run is that of table2.py.
+
+True masks train here and nowhere else; the weak run never sees them.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from common import Experiment, figures_of, open_experiment
+
+from coarse2fine import Run, Segmenter
+from coarse2fine.cli.failing import run_safely
+from coarse2fine.console import Console
+from coarse2fine.data import open_dataset
+from coarse2fine.data.pairs import Pairs
+from coarse2fine.data.voc import VOC_CLASSES, read_voc_pairs
+from coarse2fine.dependencies import describe_photos, training_settings
+from coarse2fine.evaluation import evaluate_pairs
+from coarse2fine.hardware import count_cores
+from coarse2fine.inference import load_weights, save_weights
+from coarse2fine.networks.building import build_network
+from coarse2fine.seeds import seed_of
+from coarse2fine.stages import Crew, run_stage
+from coarse2fine.store import Stage, mask_path, read_json
+from coarse2fine.training import Round, train_round
+from coarse2fine.truths import open_truth
+from coarse2fine.types import Dataset, Photo
+
+STILL_RISING = 0.005
+FIRST_SHARE = 0.25
+PAPER = 0.797
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Photos with true masks.
+
+    Attributes:
+        classes: Names by index.
+        photos: Each with a mask; their labels are not used.
+        masks: Folder of the masks.
+    """
+
+    classes: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    masks: Path
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train on true masks, longer and longer; compare."""
+    experiment = open_experiment("bound", __doc__, arguments)
+    weak = experiment.fit("main", {})
+    rounds = experiment.rounds_of(weak)
+    seen = photos_seen(weak, rounds)
+    lesson = find_lesson(experiment)
+    weak_miou = figures_of(weak, rounds)["mean_iou"]
+    full = train_longer_and_longer(experiment, lesson, seen)
+    ratios = {epochs: weak_miou / iou if iou else None for epochs, iou in full.items()}
+    best = max(full, key=lambda epochs: full[epochs])
+    ratio = ratios[best]
+    experiment.keep(
+        "Bound: labels alone against true masks",
+        ["training", "photos seen", "mIoU", "labels alone / this"],
+        [
+            ["labels alone, all rounds", seen, weak_miou, None],
+            *([f"true masks, {n} epochs", n * len(lesson.photos), iou, ratios[n]] for n, iou in full.items()),
+        ],
+        [
+            f"Ratio weak / full: {'none' if ratio is None else f'{ratio:.3f}'} (paper: {PAPER}); "
+            f"{len(lesson.photos)} photos have true masks."
+        ],
+        {"weak": weak_miou, "full": {str(epochs): iou for epochs, iou in full.items()}, "ratio": ratio},
+    )
+
+
+def photos_seen(run: Run, rounds: int) -> int:
+    """Photos that the weak run trained on, every time counted."""
+    done = [read_json(run.training(number) / "done.json") for number in range(1, rounds + 1)]
+    return sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
+
+
+def find_lesson(experiment: Experiment) -> Lesson:
+    """The photos that have true masks."""
+    if experiment.small:
+        dataset, masks = open_dataset(experiment.photos), experiment.data / "train_masks"
+        photos = [photo for photo in dataset.photos if mask_path(masks, photo.name).exists()]
+        return Lesson(dataset.classes, tuple(photos), masks)
+    longest = experiment.val / "ImageSets/Segmentation/trainaug.txt"
+    pairs = read_voc_pairs(experiment.val, "trainaug" if longest.exists() else "train")
+    photos = [Photo(path, name, 1) for path, name in zip(pairs.photos, pairs.names, strict=True)]
+    masks = experiment.runs / "bound-masks"  # of VOC and of SBD, which lie in two folders
+    masks.mkdir(parents=True, exist_ok=True)
+    for name, mask in zip(pairs.names, pairs.masks, strict=True):
+        link = mask_path(masks, name)
+        if not link.exists():
+            link.symlink_to(mask.absolute())
+    return Lesson(VOC_CLASSES, tuple(photos), masks)
+
+
+def train_longer_and_longer(experiment: Experiment, lesson: Lesson, seen: int) -> dict[int, float]:
+    """MIoU by epochs."""
+    dataset = Dataset(lesson.classes, lesson.photos, ())
+    val = open_truth([experiment.val], dataset).pairs
+    assert val is not None
+    found: dict[int, float] = {}
+    epochs = max(1, round(FIRST_SHARE * seen / len(lesson.photos)))
+    while True:
+        found[epochs] = train(experiment, lesson, epochs, val)
+        values = list(found.values())
+        if epochs * len(lesson.photos) >= 0.95 * seen and len(values) > 1 and values[-1] - values[-2] < STILL_RISING:
+            return found
+        epochs *= 2
+
+
+def train(experiment: Experiment, lesson: Lesson, epochs: int, val: Pairs) -> float:
+    """MIoU of one training; a finished one is not repeated."""
+    config, folder, crew = experiment.base, experiment.runs / f"bound-{epochs}-epochs", Crew(console=Console())
+    settings = training_settings(config, 1) | {"train.epochs": epochs, "photos": describe_photos(lesson.photos)}
+    stage = Stage(folder / "training", f"true masks, {epochs} epochs", settings)
+    torch.manual_seed(seed_of(config.seed, 1, 0))
+    network = build_network(config.network, len(lesson.classes))
+    work = Round(
+        config.network.encoder,
+        lesson.photos,
+        lesson.masks,
+        config.train,
+        epochs,
+        seed_of(config.seed, 1),
+        stage.folder,
+        stage.title,
+    )
+
+    def learn() -> dict[str, object]:
+        loss = train_round(network, work, crew.world, crew.console)
+        save_weights(network, folder / "weights.safetensors")
+        return {"loss": loss}
+
+    run_stage(stage, crew, learn)
+    load_weights(network, folder / "weights.safetensors")
+    view = (config.predict.flip, config.predict.scales, config.train.precision)
+    segmenter = Segmenter(network, lesson.classes, config.network, config.view_px, *view).ready()
+    return evaluate_pairs(segmenter, val, count_cores()).mean_iou
+
+
+if __name__ == "__main__":
+    run_safely(main, sys.argv[1:])

@@ -1,0 +1,229 @@
+"""The experiments on drawn photos: what they write must be what their runs measured."""
+
+import importlib
+import shutil
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarse2fine.data.object_discovery import OBJECT_DISCOVERY_PHOTOS
+from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.data.voc import VOC_CLASSES
+from coarse2fine.errors import DataError
+from coarse2fine.store import Run, mask_path, read_json, read_mask, write_mask
+
+TINY = """
+rounds = 2
+[enhance]
+iterations = 1
+[refine]
+constrain = "foreground"
+min_share = 0.0
+max_share = 1.0
+[network]
+encoder = "mobilenetv2_050"
+encoder_weights = "none"
+decoder_channels = 16
+freeze_batch_norm = false
+frozen_stages = 0
+[train]
+epochs = [2]
+batch = 6
+resize_px = 48
+crop_px = 32
+learning_rate = 0.003
+head_learning_rate_factor = 1.0
+loader_workers = 0
+precision = "fp32"
+"""
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "experiments"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """``data``, ``tiny.toml``, and room for runs and results."""
+    folder = tmp_path_factory.mktemp("experiments")
+    draw_dataset(folder / "data", train_per_class=2, val_photos=3, size_px=48)
+    (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
+    return folder
+
+
+def call(name: str, place: Path, *arguments: str, data: str = "data") -> Path:
+    given = [
+        "--data",
+        place / data,
+        "--config",
+        place / "tiny.toml",
+        "--runs",
+        place / "runs",
+        "--results",
+        place / "out",
+    ]
+    importlib.import_module(name).main([*map(str, given), *arguments])
+    return place / "out"
+
+
+def test_table1__compares_kinds_of_masks(place):
+    found = read_json(call("table1", place, "--small") / "table1-small.json")
+    runs = place / "runs"
+    kinds = {
+        "coarse": ("table1-coarse", 1),
+        "boxes": ("table1-boxes", 1),
+        "enhanced": ("recursion", 1),
+        "refined": ("recursion-without-grabcut", 2),
+        "refined, then GrabCut": ("recursion", 2),
+    }
+    measured = {kind: read_json(Run(runs / run).metrics(number)) for kind, (run, number) in kinds.items()}
+    assert found["mean_iou"] == {kind: figures["photos"]["mean_iou"] for kind, figures in measured.items()}
+    ious = list(found["mean_iou"].values())[:4]
+    assert found["order_holds"] == (ious == sorted(ious))
+    first = next(Run(runs / "table1-boxes").enhanced(0).rglob("*.png"))
+    mask = read_mask(first) > 0
+    rows, columns = mask.any(axis=1), mask.any(axis=0)
+    assert mask.sum() == rows.sum() * columns.sum() > 0, "a filled box"
+    text = (place / "out" / "table1-small.md").read_text(encoding="utf-8")
+    assert "| boxes | 0.352 |" in text and str(place) not in text
+    assert "`python experiments/table1.py --small --data data --config tiny.toml`" in text
+
+
+def test_fig6__goes_on_with_the_runs_of_table1(place):
+    call("table1", place, "--small")
+    first = (place / "runs/recursion/round-1/weights.safetensors").stat().st_mtime_ns
+    out = call("fig6", place, "--small")
+    assert (place / "runs/recursion/round-1/weights.safetensors").stat().st_mtime_ns == first
+    found = read_json(out / "fig6-small.json")["by_round"]
+    for name, folder in (("with GrabCut", "recursion"), ("without", "recursion-without-grabcut")):
+        run = Run(place / "runs" / folder)
+        figures = [read_json(run.metrics(number)) for number in range(1, 7)]
+        assert found[name]["mean_iou"] == [figure["photos"]["mean_iou"] for figure in figures]
+        assert found[name]["masks"] == [figure["training_masks_iou"]["enhanced"] for figure in figures]
+    assert found["with GrabCut"]["mean_iou"][0] == found["without"]["mean_iou"][0]
+    assert np.asarray(Image.open(out / "fig6-small.png").convert("L")).std() > 10
+    call("table1", place, "--small")
+    assert (place / "runs/recursion/round-6").is_dir() and "rounds = 6" in Run(
+        place / "runs/recursion"
+    ).config.read_text()
+
+
+def test_tables_2_and_3_and_figure_7__of_one_run(place):
+    out = call("table2", place, "--small")
+    call("table3", place, "--small")
+    call("fig7", place, "--small")
+    figures = read_json(Run(place / "runs/main").metrics(2))["photos"]
+    table2, table3 = read_json(out / "table2-small.json"), read_json(out / "table3-small.json")
+    assert table2["mean_iou_by_round"][-1] == table3["mean_iou"] == figures["mean_iou"]
+    assert table2["training_photos_per_s"] > 0
+    assert table3["iou"] == figures["iou"]
+    fig7 = read_json(out / "fig7-small.json")
+    matrix = np.array(fig7["confusion_matrix"])
+    wrong = ~np.eye(len(matrix), dtype=bool)
+    between = (matrix[0, 1:].sum() + matrix[1:, 0].sum()) / matrix[wrong].sum()
+    assert fig7["wrong_with_background"] == pytest.approx(between)
+
+
+def test_fig5__is_a_picture(place):
+    out = call("fig5", place, "--small")
+    assert Image.open(out / "fig5-small.png").size[1] > 160 * 10
+
+
+def test_bound__goes_on_until_it_rises_no_more(place):
+    found = read_json(call("bound", place, "--small") / "bound-small.json")
+    epochs = [int(number) for number in found["full"]]
+    assert epochs == [epochs[0] * 2**power for power in range(len(epochs))] and epochs[0] == 1
+    values = [found["full"][str(number)] for number in epochs]
+    assert epochs[-1] >= 4, "as many photos as two rounds of two epochs"
+    assert values[-1] - values[-2] < 0.005
+    assert found["ratio"] == pytest.approx(found["weak"] / max(values)) if max(values) else found["ratio"] is None
+    weights = sorted((place / "runs").glob("bound-*/weights.safetensors"))
+    before = [path.stat().st_mtime_ns for path in weights]
+    call("bound", place, "--small")
+    assert [path.stat().st_mtime_ns for path in weights] == before
+
+
+def test_table4__three_seeds_of_two_networks(place):
+    found = read_json(call("table4", place, "--small") / "table4-small.json")["iou"]
+    for name in ("fpn", "dfpn"):
+        runs = [Run(place / "runs" / f"table4-{name}-{seed}") for seed in range(3)]
+        assert found[name] == [read_json(run.metrics(2))["photos"]["iou"]["foreground"] for run in runs]
+        assert all(f'name = "{name}"' in run.config.read_text() for run in runs)
+
+
+@pytest.fixture
+def real(place, voc_tree) -> Path:
+    """The data of the paper, tiny: ``VOCdevkit``, class folders of VOC's classes, ``ObjectDiscovery-data``."""
+    data = voc_tree.parents[1]
+    for name, drawn in zip(("cat", "dog"), sorted((place / "data/train").iterdir()), strict=False):
+        shutil.copytree(drawn, data / "train" / name)
+    for name, (photo, *_) in zip(OBJECT_DISCOVERY_PHOTOS, repeat(sorted((data / "train").rglob("*.jpg")))):
+        folder = data / "ObjectDiscovery-data/Data" / name
+        (folder / "GroundTruth").mkdir(parents=True)
+        shutil.copy(photo, folder / "a.jpg")
+        write_mask(folder / "GroundTruth/a.png", np.eye(48, dtype=np.uint8))
+    return data
+
+
+def test_experiments__on_the_data_of_the_paper(place, real, tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    shutil.copy(place / "tiny.toml", here)
+    out = call("table2", here, data=str(real))
+    run = Run(here / "runs/main")
+    figures = read_json(run.metrics(2))["photos"]
+    assert read_json(out / "table2.json")["mean_iou_by_round"][-1] == figures["mean_iou"]
+    assert list(figures["iou"]) == ["background", "cat", "dog"] and figures["photos"] == 1
+    assert 'name = "deeplabv2"' in run.config.read_text(encoding="utf-8")
+    assert (run.root / "voc-test.tgz").exists()
+
+    found = read_json(call("bound", here, data=str(real)) / "bound.json")
+    assert found["weak"] == figures["mean_iou"]
+    links = here / "runs/bound-masks"
+    assert {path.stem for path in links.iterdir()} == {"2007_000001", "2007_000002"}
+
+    found = read_json(call("table4", here, data=str(real)) / "table4.json")["figures"]
+    assert set(found["dfpn"]) == set(OBJECT_DISCOVERY_PHOTOS)
+    assert all(0 <= found["fpn"]["Car"][key] <= 1 for key in ("mean_iou", "foreground_iou_mean_over_photos"))
+
+
+def test_open_experiment__says_what_is_missing(place, tmp_path):
+    with pytest.raises(DataError, match="must hold the folder train, but it is missing"):
+        call("table1", place, "--small", data=str(tmp_path))
+
+
+def test_voc_animals__builds_the_benchmark(voc_tree, tmp_path):
+    lists = voc_tree / "ImageSets/Segmentation"
+    shutil.copy(lists / "train.txt", lists / "trainaug.txt")
+    Image.fromarray(np.arange(640 * 400 * 3, dtype=np.uint32).astype(np.uint8).reshape(400, 640, 3)).save(
+        voc_tree / "JPEGImages/2007_000001.jpg"
+    )
+    mask = np.zeros((400, 640), np.uint8)
+    mask[100:300, 200:400], mask[300:, :] = VOC_CLASSES.index("cow"), VOC_CLASSES.index("person")
+    write_mask(voc_tree / "SegmentationClass/2007_000001.png", mask)
+    chosen = tmp_path / "list.csv"
+    chosen.write_text("split,class,id\ntrain,cow,2007_000001\nval,,2007_000003\n", encoding="utf-8")
+    animals = importlib.import_module("voc_animals")
+    animals.main(["--voc", str(voc_tree), "--out", str(tmp_path / "out"), "--list", str(chosen)])
+
+    small = read_mask(mask_path(tmp_path / "out/train_masks", "cow/2007_000001"))
+    assert small.shape == (200, 320)
+    assert small[50:150, 100:200].tolist() == np.full((100, 100), 2).tolist() and set(small[150:].flat) == {255}
+    assert Image.open(tmp_path / "out/train/cow/2007_000001.jpg").size == (320, 200)
+    assert Image.open(tmp_path / "out/val/images/2007_000003.jpg").size == (40, 30), "never enlarged"
+    assert set(read_mask(tmp_path / "out/val/masks/2007_000003.png").flat) == {0, 255}, "a television does not count"
+    with pytest.raises(DataError, match="must be a new or empty folder"):
+        animals.main(["--voc", str(voc_tree), "--out", str(tmp_path / "out"), "--list", str(chosen)])
+    chosen.write_text("split,class,id\nval,,2007_000001\n", encoding="utf-8")
+    with pytest.raises(DataError, match="2007_000001 must be in the list val"):
+        animals.main(["--voc", str(voc_tree), "--out", str(tmp_path / "new"), "--list", str(chosen)])
+
+
+def test_voc_animals__its_list_is_whole():
+    lines = importlib.import_module("voc_animals").LIST.read_text(encoding="utf-8").split()
+    splits = [line.split(",")[0] for line in lines[1:]]
+    assert (splits.count("train"), splits.count("val")) == (1305, 235) and len(set(lines)) == len(lines)
