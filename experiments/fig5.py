@@ -7,7 +7,7 @@ The run is that of fig6.py with GrabCut, as far as it has come.
 import sys
 from collections.abc import Sequence
 
-from common import open_experiment
+from common import EQUAL_ROUNDS, open_experiment
 
 from coarse2fine.cli.failing import run_safely
 from coarse2fine.data import open_dataset
@@ -19,7 +19,7 @@ ROUNDS = 3
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """One picture."""
-    experiment = open_experiment("fig5", __doc__, arguments)
+    experiment = open_experiment("fig5", __doc__, arguments, small=EQUAL_ROUNDS)
     run = experiment.recursion(ROUNDS)
     rows = pick_rows(open_dataset(experiment.photos).photos, ROWS)
     picture = experiment.path("png")

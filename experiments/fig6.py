@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import figures_of, load_pyplot, mask_iou, open_experiment
+from common import EQUAL_ROUNDS, figures_of, load_pyplot, mask_iou, open_experiment
 
 from coarse2fine import Run
 from coarse2fine.cli.failing import run_safely
@@ -23,7 +23,7 @@ REFINEMENTS = 5
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Both recursions, side by side."""
-    experiment = open_experiment("fig6", __doc__, arguments)
+    experiment = open_experiment("fig6", __doc__, arguments, small=EQUAL_ROUNDS)
     load_pyplot()
     arms = {
         "with GrabCut": experiment.recursion(REFINEMENTS + 1),

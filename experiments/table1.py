@@ -11,7 +11,7 @@ train equally long, each from the encoder's weights.
 import sys
 from collections.abc import Sequence
 
-from common import Experiment, figures_of, mask_iou, open_experiment
+from common import EQUAL_ROUNDS, Experiment, figures_of, mask_iou, open_experiment
 
 from coarse2fine import Run
 from coarse2fine.cli.failing import run_safely
@@ -21,7 +21,7 @@ PAPER = {"coarse": 32.5, "boxes": 35.2, "enhanced": 47.7, "refined": 50.4}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train on each kind, compare."""
-    experiment = open_experiment("table1", __doc__, arguments)
+    experiment = open_experiment("table1", __doc__, arguments, small=EQUAL_ROUNDS)
     found = {kind: measured for kind, *measured in make_runs(experiment)}
     rows = [[kind, _share(PAPER.get(kind)), *measured] for kind, measured in found.items()]
     ours = [found[kind][0] for kind in PAPER]
@@ -41,10 +41,9 @@ def make_runs(experiment: Experiment) -> list[tuple[str, float, float | None]]:
     """Kind of mask, mIoU of the network trained on it, IoU of the masks."""
     with_grabcut = experiment.recursion(2)
     without = experiment.recursion(2, grabcut=False)
-    equal = experiment.equal_rounds
     enhanced = {"method": "folder", "folder": with_grabcut.enhanced(0).absolute().as_posix()}
-    coarse = experiment.fit("table1-coarse", {**equal, "enhance": {"method": "none"}}, 1)
-    boxes = experiment.fit("table1-boxes", {**equal, "coarse": enhanced, "enhance": {"method": "box"}}, 1)
+    coarse = experiment.fit("table1-coarse", {"enhance": {"method": "none"}}, 1)
+    boxes = experiment.fit("table1-boxes", {"coarse": enhanced, "enhance": {"method": "box"}}, 1)
     return [
         ("coarse", _miou(coarse, 1), mask_iou(coarse, 0, "coarse")),
         ("boxes", _miou(boxes, 1), mask_iou(boxes, 0, "enhanced")),

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from common import Changes, Experiment, figures_of, open_experiment
+from common import EQUAL_ROUNDS, Experiment, figures_of, open_experiment
 
 from coarse2fine import Segmenter
 from coarse2fine.cli.failing import run_safely
@@ -29,18 +29,13 @@ PAPER = {  # FPN, DFPN
 }  # fmt: skip
 NETWORKS = ("fpn", "dfpn")
 SEEDS = (0, 1, 2)
-SMALL: Changes = {
-    "train": {"epochs": [3], "resize_px": 256, "crop_px": 192},
-    "refine": {"scales": [1.0]},
-    "predict": {"scales": [1.0]},
-}
 ROUNDS = 2
 IOU = "foreground_iou_mean_over_photos"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Both networks, on the same photos, equally long."""
-    experiment = open_experiment("table4", __doc__, arguments, "foreground", SMALL)
+    experiment = open_experiment("table4", __doc__, arguments, "foreground", EQUAL_ROUNDS)
     if experiment.small:
         compare_seeds(experiment)
     else:
