@@ -23,9 +23,10 @@ def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path
     counts = Counter(photo.label for photo in dataset.photos)
     what = "without labels" if config.task == "foreground" else f"of {len(dataset.classes) - 1} classes"
     device = pick_device()
+    rounds = "rounds" if config.rounds > 1 else "round"
     console.say(
         f"{len(dataset.photos)} photos {what} in {data} -> {run.root}, "
-        f"{config.rounds} rounds, on {device.type} with {count_cores()} cores",
+        f"{config.rounds} {rounds}, on {device.type} with {count_cores()} cores",
         style="bold",
     )
     few = [f"{name} ({counts[index]})" for index, name in enumerate(dataset.classes) if index and counts[index] < 5]
