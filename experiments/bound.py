@@ -26,7 +26,7 @@ from coarse2fine.data import open_dataset
 from coarse2fine.data.pairs import Pairs
 from coarse2fine.data.voc import VOC_CLASSES, read_voc_pairs
 from coarse2fine.dependencies import describe_photos, training_settings
-from coarse2fine.evaluation import evaluate_pairs
+from coarse2fine.evaluation import Result, evaluate_pairs
 from coarse2fine.hardware import count_cores
 from coarse2fine.inference import load_weights, save_weights
 from coarse2fine.networks.building import build_network
@@ -116,16 +116,16 @@ def train_longer_and_longer(experiment: Experiment, lesson: Lesson, seen: int) -
     found: dict[int, float] = {}
     epochs = max(1, round(FIRST_SHARE * seen / len(lesson.photos)))
     while True:
-        found[epochs] = train(experiment, lesson, epochs, val)
+        found[epochs] = train(experiment, f"bound-{epochs}-epochs", lesson, epochs, val).mean_iou
         values = list(found.values())
         if epochs * len(lesson.photos) >= 0.95 * seen and len(values) > 1 and values[-1] - values[-2] < STILL_RISING:
             return found
         epochs *= 2
 
 
-def train(experiment: Experiment, lesson: Lesson, epochs: int, val: Pairs) -> float:
-    """MIoU of one training; a finished one is not repeated."""
-    config, folder, crew = experiment.base, experiment.runs / f"bound-{epochs}-epochs", Crew(console=Console())
+def train(experiment: Experiment, name: str, lesson: Lesson, epochs: int, val: Pairs) -> Result:
+    """Figures of one training, which is kept in the folder ``name`` of ``runs`` and not repeated."""
+    config, folder, crew = experiment.base, experiment.runs / name, Crew(console=Console())
     settings = training_settings(config, 1) | {"train.epochs": epochs, "photos": describe_photos(lesson.photos)}
     stage = Stage(folder / "training", f"true masks, {epochs} epochs", settings)
     torch.manual_seed(seed_of(config.seed, 1, 0))
@@ -150,7 +150,7 @@ def train(experiment: Experiment, lesson: Lesson, epochs: int, val: Pairs) -> fl
     load_weights(network, folder / "weights.safetensors")
     view = (config.predict.flip, config.predict.scales, config.train.precision)
     segmenter = Segmenter(network, lesson.classes, config.network, config.view_px, *view).ready()
-    return evaluate_pairs(segmenter, val, count_cores()).mean_iou
+    return evaluate_pairs(segmenter, val, count_cores())
 
 
 if __name__ == "__main__":

@@ -148,10 +148,14 @@ def test_bound__goes_on_until_it_rises_no_more(place):
 
 
 def test_table4__three_seeds_of_two_networks(place):
-    found = read_json(call("table4", place, "--small") / "table4-small.json")["iou"]
+    whole = read_json(call("table4", place, "--small") / "table4-small.json")
+    found = whole["iou"]
+    assert set(whole["iou_on_true_masks"]) == {"fpn", "dfpn"}
+    true = {value for path in (place / "runs/table4-true-masks").rglob("*.png") for value in read_mask(path).flat}
+    assert true <= {0, 1, 255} and 1 in true
     for name in ("fpn", "dfpn"):
         runs = [Run(place / "runs" / f"table4-{name}-{seed}") for seed in range(3)]
-        assert found[name] == [read_json(run.metrics(2))["photos"]["iou"]["foreground"] for run in runs]
+        assert found[name] == [read_json(run.metrics(1))["photos"]["iou"]["foreground"] for run in runs]
         assert all(f'name = "{name}"' in run.config.read_text() for run in runs)
 
 
