@@ -236,7 +236,7 @@ class NetworkConfig(Settings):
         256, description="deeplabv3plus: width of ASPP and decoder; fpn, dfpn: of the pyramid"
     )
     rates: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
-        (2, 4, 8), description="dfpn: dilations of the three convolutions of a branch (the paper is silent)"
+        (6, 12, 18), description="dfpn: dilations of the three convolutions of a branch (the paper is silent)"
     )
     scales: tuple[PositiveFloat, ...] = Field(
         (1.0,),
