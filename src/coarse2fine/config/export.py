@@ -25,8 +25,8 @@ class MaskExportConfig(Settings):
     min_quality: Share | None = Field(None, description="only photos whose score in quality.csv is at least this")
     instances: Literal["class", "part"] = Field(
         "class",
-        description="coco, coco-panoptic, labelstudio, cvat: one annotation per class of a photo, or per connected part "
-        "of it; yolo always has one per part",
+        description="coco, coco-panoptic, labelstudio, cvat: one annotation per class of a photo, or per connected "
+        "part of it; yolo always has one per part",
     )
     polygons: bool = Field(False, description="coco: polygons instead of run lengths")
     image_prefix: str | None = Field(

@@ -4,6 +4,7 @@ Source: https://cocodataset.org/#format-data.
 """
 
 import io
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,10 @@ def write_coco(job: Job) -> None:
 
     values = {"info": _describe(job), "licenses": [], "categories": _list_categories(job)}
     with JsonLists(job.folder / "annotations.json", values, ("annotations", "images")) as file:
-        number = 0
+        numbers = count(1)
         for image_id, (photo, annotations) in enumerate(job.each(annotate), start=1):
-            for number, annotation in enumerate(annotations, start=number + 1):
-                file.add("annotations", {"id": number, "image_id": image_id} | annotation)
+            for annotation in annotations:
+                file.add("annotations", {"id": next(numbers), "image_id": image_id} | annotation)
             file.add("images", _describe_image(image_id, photo))
             job.lose("ignored pixels became background", photo.loses_ignored)
 

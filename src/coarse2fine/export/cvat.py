@@ -7,7 +7,8 @@ import json
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from coarse2fine.export.job import Job, Object, Opened, plain_text, write_lines
+from coarse2fine.corrections.names import plain_text
+from coarse2fine.export.job import Job, Object, Opened, write_lines
 from coarse2fine.rle import encode_counts
 from coarse2fine.types import BACKGROUND, IGNORE
 

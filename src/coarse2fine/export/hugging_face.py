@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
-from coarse2fine.export.job import Job, Opened, encode_upright, plain_text, write_lines
+from coarse2fine.corrections.names import plain_text
+from coarse2fine.export.job import Job, Opened, encode_upright, write_lines
 from coarse2fine.masks import classes_in
 from coarse2fine.store import encode_mask
 

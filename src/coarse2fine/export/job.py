@@ -1,7 +1,6 @@
 """What every format needs: where to write, the photos that go along, masks that fit them, objects in masks."""
 
 import io
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from coarse2fine.config import MaskExportConfig
-from coarse2fine.data.folder import hash_text
+from coarse2fine.corrections.names import name_ignored, plain_path
 from coarse2fine.data.photos import PHOTO_ENDINGS, Header, read_header, read_image
 from coarse2fine.errors import DataError
 from coarse2fine.export.sources import Sample
@@ -24,7 +23,6 @@ from coarse2fine.types import IGNORE, Mask
 Made = TypeVar("Made")
 
 JPEG_QUALITY = 95
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Job:
         unknown = [label for label in classes_in(mask) if label >= len(self.classes)]
         if unknown:
             raise DataError(
-                f"The mask of {sample.photo} must hold the classes 0 to {len(self.classes) - 1}, but holds {unknown[0]}."
+                f"The mask of {sample.photo} must hold classes 0 to {len(self.classes) - 1}, but holds {unknown[0]}."
             )
         return Opened(self, sample, header, mask)
 
@@ -176,21 +174,6 @@ def _whole(label: int, binary: Mask) -> Object:
     box = bounding_box(binary)
     assert box is not None
     return Object(label, box, binary[box.y0 : box.y1, box.x0 : box.x1])
-
-
-def name_ignored(classes: tuple[str, ...]) -> str:
-    """A label for ignored pixels that is no class's name."""
-    return "ignore" if "ignore" not in classes else "ignore (255)"
-
-
-def plain_text(text: str) -> str:
-    """Text as every format can hold it: control characters replaced, and told apart by a hash."""
-    return f"{_UNPRINTABLE.sub('_', text)}-{hash_text(text)}" if _UNPRINTABLE.search(text) else text
-
-
-def plain_path(name: str) -> str:
-    """A relative path of :func:`plain_text`."""
-    return "/".join(map(plain_text, name.split("/")))
 
 
 def ending_of(photo: Path, header: Header) -> str:

@@ -7,16 +7,14 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from coarse2fine.export.job import Job, Opened, plain_text, write_lines
+from coarse2fine.corrections.names import PHOTO_KEY, plain_text
+from coarse2fine.export.job import Job, Opened, write_lines
 from coarse2fine.export.tables import JsonFiles
 from coarse2fine.rle import encode_brush
 from coarse2fine.types import BACKGROUND, IGNORE
 
 TASKS_IN_A_FILE = 1000
 """Label Studio reads a file of tasks as a whole."""
-
-PHOTO_KEY = "photo"
-"""Where a task keeps the photo's name, by which its mask finds home."""
 
 
 def write_label_studio(job: Job) -> None:

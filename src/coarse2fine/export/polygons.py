@@ -46,22 +46,23 @@ def trace_edges(binary: Mask) -> list[Ring]:
 def _trace(binary: Mask) -> Iterator[Ring]:
     """Outlines pixel by pixel, each with its holes.
 
-    A bridge goes from a hole's leftmost pixel to the left, to the next outline. All pixels on the way are the part's, so
-    that the bridge, walked there and back, fills nothing new. Where another hole comes first, it lies further to the
-    left and is joined already.
+    A bridge goes from a hole's leftmost pixel to the left, to the next outline. All pixels on the way are the part's,
+    so that the bridge, walked there and back, fills nothing new. Where another hole comes first, it lies further to
+    the left and is joined already.
     """
     contours, tree = cv2.findContours(binary, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if not contours:
         return
     rings = [contour[:, 0] for contour in contours]
     parents = tree[0, :, 3]
-    holes = sorted(np.flatnonzero(parents >= 0), key=lambda hole: int(rings[hole][:, 0].min()))
+    outlines = np.flatnonzero(parents < 0).tolist()
+    holes = sorted(np.flatnonzero(parents >= 0).tolist(), key=lambda hole: int(rings[hole][:, 0].min()))
     chain = _Chain(rings, binary.shape, spare=2 * len(holes))
-    for outline in np.flatnonzero(parents < 0):
+    for outline in outlines:
         chain.paint(outline)
     for hole in holes:
         chain.join(hole)
-    for outline in np.flatnonzero(parents < 0):
+    for outline in outlines:
         yield chain.follow(outline)
 
 
@@ -96,7 +97,8 @@ class _Chain:
         self.paint(hole)
 
     def follow(self, outline: int) -> Ring:
-        following, order = self.following, []
+        following = self.following
+        order: list[int] = []
         corner = first = int(self.starts[outline])
         while not order or corner != first:
             order.append(corner)
@@ -112,4 +114,5 @@ def _simplify(ring: Ring) -> Ring:
     came, goes = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     turns = came[:, 0] * goes[:, 1] - came[:, 1] * goes[:, 0]
     straight = (turns == 0) & ((came * goes).sum(axis=1) > 0)
-    return ring[~straight]
+    simple: Ring = ring[~straight]
+    return simple

@@ -143,7 +143,7 @@ def _open_run(run: Run, config: MaskExportConfig, kind: str, out: Path) -> Sourc
             f"(why: {run.round(number) / 'kept.json'}); --left-out True exports them, too"
         )
     scored = _score(kept, run.root / "quality.csv", config.min_quality, remarks)
-    return Source(str(folder), dataset.classes, iter(scored), len(scored), remarks, any(one.quality is not None for one in scored))
+    return _gather(str(folder), dataset.classes, scored, remarks)
 
 
 def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:
@@ -152,7 +152,9 @@ def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:
     if config.masks == "coarse":
         folder, number = run.coarse, 0
     elif config.masks == "refined" and not number:
-        raise ConfigError("Before the first round no masks are refined: with --round 0 take --masks enhanced or coarse.")
+        raise ConfigError(
+            "Before the first round no masks are refined: with --round 0 take --masks enhanced or coarse."
+        )
     else:
         folder = run.enhanced(number) if config.masks == "enhanced" else run.refined(number)
     if number > rounds:
@@ -174,9 +176,14 @@ def _open_predictions(folder: Path, config: MaskExportConfig) -> Source:
     ]
     remarks: list[str] = []
     if len(samples) < len(listed):
-        remarks.append(f"{len(listed) - len(samples)} of {len(listed)} photos have no mask: predict could not read them")
+        remarks.append(f"{len(listed) - len(samples)} of {len(listed)} photos have no mask: predict left them out")
     scored = _score(samples, folder / "quality.csv", config.min_quality, remarks)
-    return Source(str(masks), classes, iter(scored), len(scored), remarks, any(one.quality is not None for one in scored))
+    return _gather(str(masks), classes, scored, remarks)
+
+
+def _gather(title: str, classes: tuple[str, ...], samples: Sequence[Sample], remarks: list[str]) -> Source:
+    has_quality = any(sample.quality is not None for sample in samples)
+    return Source(title, classes, iter(samples), len(samples), remarks, has_quality)
 
 
 def _score(samples: Sequence[Sample], path: Path, least: float | None, remarks: list[str]) -> list[Sample]:

@@ -3,7 +3,8 @@
 Source: VOC 2012 development kit; labelmap.txt as CVAT and Datumaro write it.
 """
 
-from coarse2fine.export.job import Job, Opened, carry_file, plain_text, write_bytes, write_lines
+from coarse2fine.corrections.names import plain_text
+from coarse2fine.export.job import Job, Opened, carry_file, write_bytes, write_lines
 from coarse2fine.export.tables import QualityTable
 from coarse2fine.masks import colour_table
 from coarse2fine.store import encode_mask, write_json

@@ -31,12 +31,12 @@ def make_coarse_masks(
     Where there is a ``scores_folder``, it receives the soft masks.
 
     Raises:
-        DataError: ``method`` is ``folder``, and a photo has no mask there.
+        DataError: ``method`` is ``folder``, and a photo without a mask has none there either.
     """
     if config.method == "folder":
         assert config.folder is not None
         given = config.folder
-        _check_given(photos, given)
+        _check_given(list_missing(photos, folder), given)
         write_masks(photos, folder, lambda photo: in_label(_read_given(photo, given), photo), "coarse masks", crew)
     elif config.method == "student":
         _ask_student(photos, folder, config, crew, scores_folder)
