@@ -74,7 +74,8 @@ def _ask_student(
     paths = [photo.path for photo in photos]
     found = find_in_files(student, paths, crew.threads, crew.world, lambda index: photos[index].name in missing)
     mine = len(photos) // crew.world.size
-    done = map_threads(finish, found, crew.threads)
+    wanted = (one for one in found if photos[one[0]].name in missing)  # a batch is asked as a whole
+    done = map_threads(finish, wanted, crew.threads)
     for _ in crew.console.track(done, mine, "coarse masks", mine - len(missing) // crew.world.size):
         pass
 
