@@ -51,7 +51,9 @@ def test_decode_brush__runs_of_single_values_and_half_opaque_edges():
     assert decode_brush(data, 1, 3).tolist() == [[0, 1, 0]]
 
 
-@pytest.mark.parametrize("spoil", [lambda rle: rle[:-3], lambda rle: [255, *rle[1:]], lambda rle: [], lambda rle: [300]])
+@pytest.mark.parametrize(
+    "spoil", [lambda rle: rle[:-3], lambda rle: [255, *rle[1:]], lambda rle: [], lambda rle: [300]]
+)
 def test_decode_brush__damaged(spoil):
     rle = encode_brush(np.eye(5, dtype=np.uint8))
     with pytest.raises(DataError, match="5 x 5 pixels in four channels"):

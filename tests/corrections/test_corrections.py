@@ -97,7 +97,7 @@ def test_bring_home__voc_folder_with_other_indices(dataset, tmp_path):
 def test_bring_home__a_folder_painted_white(dataset, tmp_path):
     mask = np.zeros((12, 17), np.uint8)
     mask[3:5] = 255
-    Image.fromarray(mask).save((tmp_path / "white.png"))
+    Image.fromarray(mask).save(tmp_path / "white.png")
     (tmp_path / "home" / "ünder").mkdir(parents=True)
     (tmp_path / "white.png").rename(tmp_path / "home" / "ünder" / "c.png")
     bring_home(tmp_path / "home", dataset, tmp_path / "corrected", Console(quiet=True))

@@ -1,7 +1,7 @@
 """Each format read back by its own ecosystem's reader: the mask that went in, pixel for pixel."""
 
 import json
-import os
+from pathlib import Path
 from xml.etree import ElementTree
 
 import datasets
@@ -121,7 +121,7 @@ def test_yolo__read_by_supervision(predicted, masks, tmp_path, folder):
     )
     count = 0
     for path, _, found in read:
-        expected = without_ignored(masks[f"{folder}/{os.path.basename(path).removesuffix('.jpg')}"])
+        expected = without_ignored(masks[f"{folder}/{Path(path).stem}"])
         seen = np.zeros_like(expected)
         for label, mask in zip(found.class_id, found.mask if found.mask is not None else [], strict=True):
             seen[mask] = label + 1
@@ -132,9 +132,7 @@ def test_yolo__read_by_supervision(predicted, masks, tmp_path, folder):
 
 def test_yolo__every_line_has_corners_enough_to_be_no_box(predicted, tmp_path):
     export_masks(predicted, tmp_path / "out", "yolo")
-    lines = [
-        line for file in (tmp_path / "out" / "labels").rglob("*.txt") for line in file.read_text().splitlines()
-    ]
+    lines = [line for file in (tmp_path / "out" / "labels").rglob("*.txt") for line in file.read_text().splitlines()]
     assert lines and all(len(line.split()) >= 7 for line in lines)
     assert all(0 <= float(share) < 1 for line in lines for share in line.split()[1:])
 

@@ -78,9 +78,8 @@ def test_export_masks__control_characters_in_names(predicted, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["yolo", "coco"])
 def test_export_masks__tells_that_ignored_pixels_are_lost(predicted, tmp_path, kind, capsys):
     from coarse2fine.console import Console
-    from coarse2fine.stages import Crew
 
-    export_masks(predicted, tmp_path / "out", kind, crew=Crew(console=Console(quiet=True)))
+    export_masks(predicted, tmp_path / "out", kind, console=Console(quiet=True))
     assert "ignored pixels became background in 3 photos" in capsys.readouterr().err
 
 

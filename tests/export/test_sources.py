@@ -43,7 +43,7 @@ def rows_of(out: Path) -> dict[str, int]:
 def test_export_masks__last_round_without_what_the_filter_left_out(finished, tmp_path, capsys):
     from coarse2fine.console import Console
 
-    assert export_masks(finished.root, tmp_path / "out", "voc", crew=Crew(console=Console())) == 3
+    assert export_masks(finished.root, tmp_path / "out", "voc", console=Console()) == 3
     assert rows_of(tmp_path / "out") == {"cat/a": 4, "cat/b": 5, "dog/a": 6}
     assert "1 of 4 photos are not exported, because the filter left them out" in capsys.readouterr().err
 
@@ -103,7 +103,9 @@ def test_export_masks__without_scores_no_table_and_no_choice(finished, tmp_path)
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("text", ["photo,class\na,b\n", "photo,score\na,much\n", "photo,score\na,1.5\n", "photo,score\na\n"])
+@pytest.mark.parametrize(
+    "text", ["photo,class\na,b\n", "photo,score\na,much\n", "photo,score\na,1.5\n", "photo,score\na\n"]
+)
 def test_read_quality__a_table_that_is_none(tmp_path, text):
     (tmp_path / "quality.csv").write_text(text)
     with pytest.raises(DataError, match="columns photo and score, from 0 to 1"):

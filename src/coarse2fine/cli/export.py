@@ -42,8 +42,7 @@ def export(
     """
     from coarse2fine.console import Console
     from coarse2fine.export import export_masks
-    from coarse2fine.stages import Crew
 
-    crew = Crew(console=Console(quiet))
-    count = export_masks(run, out, format, settings, photos, crew)
-    crew.console.say(f"{count} photos: {out}", style="green")
+    console = Console(quiet)
+    count = export_masks(run, out, format, settings, photos, console)
+    console.say(f"{count} photos: {out}", style="green")

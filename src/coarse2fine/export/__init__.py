@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from coarse2fine.config import MaskExportConfig
+from coarse2fine.console import Console
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export.coco import write_coco, write_panoptic
 from coarse2fine.export.cvat import write_cvat
@@ -22,7 +23,7 @@ from coarse2fine.export.label_studio import write_label_studio
 from coarse2fine.export.sources import Sample, open_source
 from coarse2fine.export.voc import write_voc
 from coarse2fine.export.yolo import write_yolo
-from coarse2fine.stages import Crew
+from coarse2fine.hardware import count_cores
 
 
 def _write_hugging_face(job: Job) -> None:
@@ -50,7 +51,7 @@ def export_masks(
     kind: str,
     config: MaskExportConfig | None = None,
     photos: Sequence[Path | str] = (),
-    crew: Crew | None = None,
+    console: Console | None = None,
 ) -> int:
     """Write masks, and the photos they belong to, for another tool; memory does not grow with their number.
 
@@ -60,7 +61,7 @@ def export_masks(
         kind: One of `MASK_FORMATS`.
         config: Which masks, and how.
         photos: Files, folders, glob patterns to predict on instead.
-        crew: Who works, and who talks.
+        console: Shows progress, and tells what was left out; none: tells only that.
 
     Returns:
         How many photos were exported.
@@ -69,21 +70,22 @@ def export_masks(
         ConfigError: Settings cannot work, or a library of the extra ``export`` is missing.
         DataError: There are no masks, a mask does not fit its photo, or the folder cannot be written.
     """
-    config, crew, out = config or MaskExportConfig(), crew or Crew(), Path(out)
+    config, console, out = config or MaskExportConfig(), console or Console(quiet=True), Path(out)
+    threads = count_cores()
     _check(kind, config, out)
-    source = open_source(Path(what), photos, config, kind, crew, out)
+    source = open_source(Path(what), photos, config, kind, threads, out)
     prefix = config.image_prefix
     if prefix is None:
         prefix = f"/data/local-files/?d={out.absolute().name}/images/"
     count = _Count()
     with _written_as_a_whole(out) as folder:
-        samples = crew.console.track(count.watch(source.samples), source.total, f"export to {kind}")
-        job = Job(folder, samples, source.classes, config, source.title, prefix, crew.threads, source.has_quality)
+        samples = console.track(count.watch(source.samples), source.total, f"export to {kind}")
+        job = Job(folder, samples, source.classes, config, source.title, prefix, threads, source.has_quality)
         MASK_FORMATS[kind](job)
     for remark in source.remarks:
-        crew.console.warn(remark)
+        console.warn(remark)
     for what_is_lost, times in job.losses.items():
-        crew.console.warn(f"{what_is_lost} in {times} photos: {kind} has no place for them")
+        console.warn(f"{what_is_lost} in {times} photos: {kind} has no place for them")
     return count.value
 
 
@@ -99,6 +101,8 @@ class _Count:
 
 
 def _check(kind: str, config: MaskExportConfig, out: Path) -> None:
+    if kind not in MASK_FORMATS:
+        raise ConfigError(f"The format must be one of {', '.join(MASK_FORMATS)}, found '{kind}'.")
     missing = [library for library in _NEEDS.get(kind, ()) if find_spec(library) is None]
     if missing:
         raise ConfigError(f"--format {kind} needs {' and '.join(missing)}: pip install 'coarse2fine[export]'.")

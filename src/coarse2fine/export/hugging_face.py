@@ -119,7 +119,7 @@ def _write_card(job: Job) -> None:
     lines = [
         f"---\n{text}---",
         "",
-        f"Masks by coarse2fine from {job.title}. Pixels of `mask` are class indices, 255 is ignored:",
+        f"Masks by coarse2fine ({job.title}). Pixels of `mask` are class indices; 255 is ignored.",
         "",
         *(f"    {label} {plain_text(name)}" for label, name in enumerate(job.classes)),
     ]

@@ -9,10 +9,7 @@ from pathlib import Path
 from coarse2fine.config import MaskExportConfig, load_config
 from coarse2fine.data import list_photos, read_image, read_size
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.inference import Segmenter, is_run, score_files
-from coarse2fine.prediction import name_below_common_folder
 from coarse2fine.run_photos import read_photos
-from coarse2fine.stages import Crew
 from coarse2fine.store import Run, mask_path, read_json, read_mask
 from coarse2fine.types import Mask
 
@@ -60,7 +57,7 @@ class Source:
 
 
 def open_source(
-    what: Path, photos: Sequence[Path | str], config: MaskExportConfig, kind: str, crew: Crew, apart_from: Path
+    what: Path, photos: Sequence[Path | str], config: MaskExportConfig, kind: str, threads: int, out: Path
 ) -> Source:
     """Find what is to be exported.
 
@@ -69,8 +66,8 @@ def open_source(
         photos: To predict on; none: the masks that are there.
         config: Which masks.
         kind: The format.
-        crew: Who predicts.
-        apart_from: The folder of the results, in case it lies among the photos.
+        threads: Photos decoded at the same time.
+        out: The folder of the results, in case it lies among the photos.
 
     Raises:
         DataError: There are no such masks.
@@ -79,11 +76,11 @@ def open_source(
     if photos:
         if config.min_quality is not None:
             raise ConfigError("Predictions on photos have no score yet: leave out --min-quality, or --photos.")
-        return _predict(what, photos, config.batch, crew, apart_from)
+        return _predict(what, photos, config.batch, threads, out)
     if (what / "masks").is_dir() and (what / "found.csv").exists():
         source = _open_predictions(what, config)
-    elif is_run(what) and (what / "config.toml").exists():
-        source = _open_run(Run(what), config, kind, apart_from)
+    elif Run(what).config.exists():
+        source = _open_run(Run(what), config, kind, out)
     else:
         raise DataError(
             f"{what} must be a run folder of fit or a folder that predict wrote; to predict with a model folder, add "
@@ -143,7 +140,8 @@ def _open_run(run: Run, config: MaskExportConfig, kind: str, out: Path) -> Sourc
             f"(why: {run.round(number) / 'kept.json'}); --left-out True exports them, too"
         )
     scored = _score(kept, run.root / "quality.csv", config.min_quality, remarks)
-    return _gather(str(folder), dataset.classes, scored, remarks)
+    title = f"{run.root.resolve().name}, {folder.relative_to(run.root).as_posix()}"
+    return _gather(title, dataset.classes, scored, remarks)
 
 
 def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:
@@ -178,7 +176,7 @@ def _open_predictions(folder: Path, config: MaskExportConfig) -> Source:
     if len(samples) < len(listed):
         remarks.append(f"{len(listed) - len(samples)} of {len(listed)} photos have no mask: predict left them out")
     scored = _score(samples, folder / "quality.csv", config.min_quality, remarks)
-    return _gather(str(masks), classes, scored, remarks)
+    return _gather(f"{folder.resolve().name}, masks", classes, scored, remarks)
 
 
 def _gather(title: str, classes: tuple[str, ...], samples: Sequence[Sample], remarks: list[str]) -> Source:
@@ -199,9 +197,12 @@ def _score(samples: Sequence[Sample], path: Path, least: float | None, remarks: 
     return good
 
 
-def _predict(what: Path, photos: Sequence[Path | str], batch: int, crew: Crew, apart_from: Path) -> Source:
+def _predict(what: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> Source:
+    from coarse2fine.inference import Segmenter, score_files  # torch: masks that are there do without it
+    from coarse2fine.prediction import name_below_common_folder
+
     segmenter = Segmenter.load(what)
-    paths = list_photos(photos, apart_from=apart_from)
+    paths = list_photos(photos, apart_from=out)
     names = name_below_common_folder(paths)
     remarks: list[str] = []
 
@@ -209,11 +210,11 @@ def _predict(what: Path, photos: Sequence[Path | str], batch: int, crew: Crew, a
         remarks.append(f"left out: {paths[index]}: {reason}")
 
     def samples() -> Iterator[Sample]:
-        for index, scores in score_files(segmenter, paths, batch, crew.threads, leave_out=leave_out):
+        for index, scores in score_files(segmenter, paths, batch, threads, leave_out=leave_out):
             read = partial(read_image, paths[index], at_least_px=segmenter.crf.max_side_px)
             label = partial(segmenter.label, scores, read_size(paths[index]), read)
             yield Sample(names[index], paths[index], label)
         if len(remarks) == len(paths):
             raise DataError(f"None of the {len(paths)} photos can be read; the first {remarks[0]}.")
 
-    return Source(f"{what}, predictions", segmenter.classes, samples(), len(paths), remarks)
+    return Source(f"{what.resolve().name}, predictions", segmenter.classes, samples(), len(paths), remarks)

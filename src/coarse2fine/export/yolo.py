@@ -40,7 +40,9 @@ def write_yolo(job: Job) -> None:
 
     described = {"train": "images/train", "val": "images/train", "names": dict(enumerate(job.classes[1:]))}
     text = yaml.safe_dump(described, allow_unicode=True, sort_keys=False)
-    write_lines(job.folder / "data.yaml", ["# val: choose your own photos; these are the training photos", text])
+    write_lines(
+        job.folder / "data.yaml", ["# val: choose your own photos; these are the training photos", text.rstrip()]
+    )
     write_json(job.folder / "classes.json", list(job.classes))
 
 
