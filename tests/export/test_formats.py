@@ -49,7 +49,7 @@ def test_voc__read_by_torchvision(predicted, masks, tmp_path):
 def test_coco__read_by_pycocotools(predicted, masks, tmp_path, polygons, instances):
     config = MaskExportConfig(polygons=polygons, instances=instances)
     export_masks(predicted, tmp_path / "out", "coco", config)
-    coco = COCO(str(tmp_path / "out" / "annotations.json"))
+    coco = COCO(str(tmp_path / "out" / "annotations" / "instances_train.json"))
     assert {image["file_name"] for image in coco.dataset["images"]} == {f"{name}.jpg" for name in masks}
     for image in coco.dataset["images"]:
         expected = without_ignored(masks[image["file_name"].removesuffix(".jpg")])
@@ -65,7 +65,7 @@ def test_coco__read_by_pycocotools(predicted, masks, tmp_path, polygons, instanc
         assert np.array_equal(found, expected) and times.max(initial=0) <= 1
         if instances == "class":
             assert len(annotations) == len(set(np.unique(expected)) - {0})
-        assert (tmp_path / "out" / "images" / image["file_name"]).stat().st_size > 0
+        assert (tmp_path / "out" / "images" / "train" / image["file_name"]).stat().st_size > 0
     names = [one["name"] for one in coco.loadCats(coco.getCatIds())]
     assert names[:2] == CLASSES[1:] and coco.dataset["categories"][1]["color"] == [0, 128, 0]
 
@@ -73,7 +73,9 @@ def test_coco__read_by_pycocotools(predicted, masks, tmp_path, polygons, instanc
 def test_coco__a_reader_of_detections_finds_the_masks(predicted, masks, tmp_path):
     export_masks(predicted, tmp_path / "out", "coco")
     read = supervision.DetectionDataset.from_coco(
-        str(tmp_path / "out" / "images"), str(tmp_path / "out" / "annotations.json"), force_masks=True
+        str(tmp_path / "out" / "images" / "train"),
+        str(tmp_path / "out" / "annotations" / "instances_train.json"),
+        force_masks=True,
     )
     shown = {path: found for path, _, found in read}
     ring = next(found for path, found in shown.items() if "ring" in path)
@@ -85,11 +87,11 @@ def test_coco__a_reader_of_detections_finds_the_masks(predicted, masks, tmp_path
 
 def test_panoptic__read_as_the_format_is_documented(predicted, masks, tmp_path):
     export_masks(predicted, tmp_path / "out", "coco-panoptic", MaskExportConfig(instances="part"))
-    file = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    file = json.loads((tmp_path / "out" / "annotations" / "panoptic_train.json").read_text())
     images = {image["id"]: image for image in file["images"]}
     assert len(file["annotations"]) == len(masks) and file["categories"][0]["isthing"] == 0
     for one in file["annotations"]:
-        with Image.open(tmp_path / "out" / "panoptic" / one["file_name"]) as picture:
+        with Image.open(tmp_path / "out" / "annotations" / "panoptic_train" / one["file_name"]) as picture:
             red, green, blue = np.moveaxis(np.asarray(picture).astype(int), -1, 0)
         ids = red + 256 * green + 256 * 256 * blue  # panopticapi.utils.rgb2id
         found = np.full(ids.shape, 255, np.uint8)
@@ -102,7 +104,7 @@ def test_panoptic__read_as_the_format_is_documented(predicted, masks, tmp_path):
 
 def test_panoptic__more_parts_than_a_byte_counts(tmp_path, predicted, masks):
     export_masks(predicted, tmp_path / "out", "coco-panoptic", MaskExportConfig(instances="part"))
-    file = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    file = json.loads((tmp_path / "out" / "annotations" / "panoptic_train.json").read_text())
     assert max(segment["id"] for one in file["annotations"] for segment in one["segments_info"]) > 256
 
 

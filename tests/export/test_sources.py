@@ -72,10 +72,10 @@ def test_export_masks__scores_where_a_format_has_a_place(finished, tmp_path):
     (finished.root / "quality.csv").write_text(QUALITY, encoding="utf-8")
     for kind in ("coco", "coco-panoptic", "labelstudio", "cvat", "voc", "yolo"):
         assert export_masks(finished.root, tmp_path / kind, kind, MaskExportConfig(min_quality=0.5)) in (2, 3)
-    coco = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    coco = json.loads((tmp_path / "coco" / "annotations" / "instances_train.json").read_text())
     assert [(one["file_name"], one["quality"]) for one in coco["images"]] == [("cat/a.png", 0.9), ("dog/a.png", 0.5)]
     assert [one["score"] for one in coco["annotations"]] == [0.9, 0.5]
-    panoptic = json.loads((tmp_path / "coco-panoptic" / "panoptic.json").read_text())
+    panoptic = json.loads((tmp_path / "coco-panoptic" / "annotations" / "panoptic_train.json").read_text())
     assert panoptic["annotations"][0]["segments_info"][0]["score"] == 0.9
     tasks = json.loads((tmp_path / "labelstudio" / "tasks-1.json").read_text())
     assert [task["predictions"][0]["score"] for task in tasks] == [0.9, 0.5, 1.0]
@@ -155,7 +155,7 @@ def test_export_masks__what_predict_wrote_and_predictions_alike(tmp_path):
     assert export_masks(tmp_path / "found", tmp_path / "coco", "coco") == 2
     assert export_masks(tmp_path / "found", tmp_path / "voc", "voc") == 2
     assert (read_mask(tmp_path / "voc" / "SegmentationClass" / "x" / "a.png") == 1)[:, :60].all()
-    coco = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    coco = json.loads((tmp_path / "coco" / "annotations" / "instances_train.json").read_text())
     assert [one["name"] for one in coco["categories"]] == ["Röte"]
     (tmp_path / "found" / "photos.json").unlink()
     with pytest.raises(DataError, match="run predict again"):

@@ -18,35 +18,41 @@ from coarse2fine.types import BACKGROUND
 
 Annotation = dict[str, Any]
 
+IMAGES = "images/train"
+INSTANCES = "annotations/instances_train.json"
+PANOPTIC = "annotations/panoptic_train"
+
 
 def write_coco(job: Job) -> None:
-    """Write ``annotations.json`` and ``images``; scores stand with each annotation and each image.
+    """Write ``annotations/instances_train.json`` and ``images/train``; scores stand with annotations and images.
 
     Ignored pixels have no place in it and become background.
     """
 
     def annotate(photo: Opened) -> tuple[Opened, list[Annotation]]:
-        photo.carry(job.folder / "images")
+        photo.carry(job.folder / IMAGES)
         return photo, [_annotate(item, photo) for item in photo.objects()]
 
     values = {"info": _describe(job), "licenses": [], "categories": _list_categories(job)}
-    with JsonLists(job.folder / "annotations.json", values, ("annotations", "images")) as file:
+    with JsonLists(job.folder / INSTANCES, values, ("annotations", "images")) as file:
         numbers = count(1)
         for image_id, (photo, annotations) in enumerate(job.each(annotate), start=1):
             for annotation in annotations:
                 file.add("annotations", {"id": next(numbers), "image_id": image_id} | annotation)
             file.add("images", _describe_image(image_id, photo))
-            job.lose("ignored pixels became background", photo.loses_ignored)
+            job.lose("ignored pixels became background", photo.has_ignored)
 
 
 def write_panoptic(job: Job) -> None:
-    """Write ``panoptic.json``, ``panoptic`` and ``images``; ignored pixels are those of no segment.
+    """Write ``annotations/panoptic_train.json``, pictures beside it, and ``images/train``.
+
+    Ignored pixels are those of no segment.
 
     Background is a category of its own, with the index 0, so that it is told apart from ignored pixels.
     """
 
     def annotate(photo: Opened) -> tuple[Opened, list[Annotation]]:
-        photo.carry(job.folder / "images")
+        photo.carry(job.folder / IMAGES)
         segments, ids = [], np.zeros((*photo.mask.shape, 3), np.uint8)
         background = photo.mask == BACKGROUND
         box = bounding_box(background.astype(np.uint8))
@@ -57,13 +63,13 @@ def write_panoptic(job: Job) -> None:
             segments.append({"id": number} | _measure(item, photo))
         encoded = io.BytesIO()
         PillowImage.fromarray(ids).save(encoded, format="PNG")
-        write_bytes(job.folder / "panoptic" / f"{photo.name}.png", encoded.getvalue())
+        write_bytes(job.folder / PANOPTIC / f"{photo.name}.png", encoded.getvalue())
         return photo, segments
 
     background = {"id": BACKGROUND, "name": job.classes[BACKGROUND], "supercategory": "", "isthing": 0}
     categories = [background | {"color": [0, 0, 0]}, *({**one, "isthing": 1} for one in _list_categories(job))]
     values = {"info": _describe(job), "licenses": [], "categories": categories}
-    with JsonLists(job.folder / "panoptic.json", values, ("annotations", "images")) as file:
+    with JsonLists(job.folder / f"{PANOPTIC}.json", values, ("annotations", "images")) as file:
         for image_id, (photo, segments) in enumerate(job.each(annotate), start=1):
             file.add(
                 "annotations",

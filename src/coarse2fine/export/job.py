@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from coarse2fine.config import MaskExportConfig
-from coarse2fine.corrections.names import name_ignored, plain_path
+from coarse2fine.corrections.names import name_ignored, plain_path, plain_text
 from coarse2fine.data.photos import PHOTO_ENDINGS, Header, read_header, read_image
 from coarse2fine.errors import DataError
 from coarse2fine.export.sources import Sample
 from coarse2fine.masks import Box, bounding_box, classes_in, colour_table
 from coarse2fine.parallel import map_threads
-from coarse2fine.types import IGNORE, Mask
+from coarse2fine.types import BACKGROUND, IGNORE, Mask
 
 Made = TypeVar("Made")
 
@@ -66,9 +66,10 @@ class Job:
         return f"#{red:02x}{green:02x}{blue:02x}"
 
     @property
-    def ignore(self) -> str:
-        """What ignored pixels are called where a format knows labels only."""
-        return name_ignored(self.classes)
+    def labels(self) -> list[tuple[int, str]]:
+        """Labels for tools in which people draw: classes without background, and one for pixels to ignore."""
+        named = [(label, plain_text(name)) for label, name in enumerate(self.classes) if label != BACKGROUND]
+        return [*named, (IGNORE, name_ignored(self.classes))]
 
     def _open(self, sample: Sample) -> "Opened":
         header, mask = read_header(sample.photo), sample.read()
@@ -117,8 +118,8 @@ class Opened:
         return None if self.sample.quality is None else round(self.sample.quality, 4)
 
     @property
-    def loses_ignored(self) -> bool:
-        """Whether there are pixels to ignore, which are background to a format without a place for them."""
+    def has_ignored(self) -> bool:
+        """Whether there are pixels to ignore."""
         return bool((self.mask == IGNORE).any())
 
     def carry(self, folder: Path) -> None:
@@ -136,7 +137,7 @@ class Opened:
         Args:
             ignored: Also pixels to ignore.
         """
-        for label in classes_in(self.mask) + [IGNORE] * (ignored and self.loses_ignored):
+        for label in classes_in(self.mask) + [IGNORE] * (ignored and self.has_ignored):
             binary = (self.mask == label).astype(np.uint8)
             yield from split_parts(label, binary) if self.job.config.instances == "part" else [_whole(label, binary)]
 

@@ -11,7 +11,6 @@ from coarse2fine.corrections.names import PHOTO_KEY, plain_text
 from coarse2fine.export.job import Job, Opened, write_lines
 from coarse2fine.export.tables import JsonFiles
 from coarse2fine.rle import encode_brush
-from coarse2fine.types import BACKGROUND, IGNORE
 
 TASKS_IN_A_FILE = 1000
 """Label Studio reads a file of tasks as a whole."""
@@ -23,24 +22,20 @@ def write_label_studio(job: Job) -> None:
     Scores stand with each prediction and with each task, so that tasks can be sorted by them.
     """
 
-    def make(photo: Opened) -> tuple[Opened, dict[str, Any]]:
+    def make(photo: Opened) -> dict[str, Any]:
         photo.carry(job.folder / "images")
-        return photo, _make_task(photo)
+        return _make_task(photo)
 
-    ignored = False
     with JsonFiles(job.folder, "tasks", TASKS_IN_A_FILE) as files:
-        for photo, task in job.each(make):
+        for task in job.each(make):
             files.add(task)
-            ignored = ignored or photo.loses_ignored
-    labels = [(name, job.colour(label)) for label, name in enumerate(job.classes) if label != BACKGROUND]
-    labels += [(job.ignore, job.colour(IGNORE))] * ignored
     write_lines(
         job.folder / "label_config.xml",
         [
             "<View>",
             '  <Image name="photo" value="$image" zoom="true" zoomControl="true" rotateControl="false"/>',
             '  <BrushLabels name="mask" toName="photo">',
-            *(f'    <Label value={quoteattr(plain_text(name))} background="{colour}"/>' for name, colour in labels),
+            *(f'    <Label value={quoteattr(name)} background="{job.colour(label)}"/>' for label, name in job.labels),
             "  </BrushLabels>",
             "</View>",
         ],
@@ -58,10 +53,9 @@ def _make_task(photo: Opened) -> dict[str, Any]:
 
 
 def _make_regions(photo: Opened) -> list[dict[str, Any]]:
-    height, width = photo.mask.shape
+    (height, width), names = photo.mask.shape, dict(photo.job.labels)
     regions = []
     for number, item in enumerate(photo.objects(ignored=True), start=1):
-        name = photo.job.ignore if item.label == IGNORE else photo.job.classes[item.label]
         regions.append(
             {
                 "id": f"region{number}",
@@ -74,7 +68,7 @@ def _make_regions(photo: Opened) -> list[dict[str, Any]]:
                 "value": {
                     "format": "rle",
                     "rle": encode_brush(item.on(height, width)),
-                    "brushlabels": [plain_text(name)],
+                    "brushlabels": [names[item.label]],
                 },
             }
         )

@@ -51,6 +51,7 @@ class JsonLists:
         self.path, self.values, self.names = path, values, names
 
     def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._files: dict[str, IO[str]] = {self.names[0]: self.path.open("w", encoding="ascii", newline="\n")}
         for name in self.names[1:]:
             self._files[name] = tempfile.TemporaryFile("w+", encoding="ascii", newline="\n", dir=self.path.parent)

@@ -35,7 +35,7 @@ def write_yolo(job: Job) -> None:
     with QualityTable(job) as table:
         for photo in job.each(write):
             table.add(photo)
-            job.lose("ignored pixels became background", photo.loses_ignored)
+            job.lose("ignored pixels became background", photo.has_ignored)
     import yaml
 
     described = {"train": "images/train", "val": "images/train", "names": dict(enumerate(job.classes[1:]))}
