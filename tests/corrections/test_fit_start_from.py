@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import coarse2fine
+from coarse2fine.cli import main
 from coarse2fine.config import FitConfig, MaskExportConfig, parse_config
 from coarse2fine.data.shapes import draw_dataset
 from coarse2fine.errors import DataError
@@ -153,3 +154,16 @@ def test_fit__a_student_leaves_corrected_masks_alone(data, corrections, mended, 
     for name, mask in corrections.items():
         assert np.array_equal(read_mask(mask_path(run.coarse, name)), mask)
         assert np.array_equal(read_mask(mask_path(run.enhanced(0), name)), mask)
+
+
+def test_command__takes_corrected_masks_and_says_what_is_wrong(mended, data, corrections, tmp_path, capsys):
+    (tmp_path / "tiny.toml").write_text(TINY + "scale_jitter = [1.0, 1.0]\n[predict]\nflip = false\n")
+    command = ["fit", str(data), "--out", str(tmp_path / "run"), "--recipe", "demo"]
+    command += ["--config", str(tmp_path / "tiny.toml"), "--rounds", "1", "--start-from"]
+    with pytest.raises(SystemExit) as caught:
+        main([*command, str(tmp_path / "tiny.toml")])
+    assert caught.value.code == 2 and "it is another kind of file" in capsys.readouterr().err
+    main([*command, str(mended.corrected)])
+    assert "3 corrected masks from" in capsys.readouterr().out
+    for name, mask in corrections.items():
+        assert np.array_equal(read_mask(mask_path(Run(tmp_path / "run").enhanced(1), name)), mask)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from coarse2fine.cli import main
 from coarse2fine.config import MaskExportConfig, NetworkConfig
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.export import export_masks
+from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.export.sources import read_quality
 from coarse2fine.inference import Segmenter
 from coarse2fine.prediction import predict_photos
@@ -189,3 +192,32 @@ def test_export_masks__a_mask_that_does_not_fit(finished, tmp_path):
         with pytest.raises(DataError, match=message):
             export_masks(finished.root, tmp_path / "out", "coco")
         assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_command__exports_and_says_what_is_wrong(finished, tmp_path, capsys):
+    def call(*arguments: object) -> int:
+        with pytest.raises(SystemExit) as caught:
+            main(["export", *map(str, arguments)])
+        return int(caught.value.code or 0)
+
+    main(["export", str(finished.root), "--format", "coco", "--out", str(tmp_path / "out"), "--images", "none"])
+    shown = capsys.readouterr()
+    assert "3 photos: " in shown.out and "the filter left them out" in shown.err
+    assert call(finished.root, "--format", "coco", "--out", tmp_path / "out") == 2
+    assert "must be a new or empty folder" in capsys.readouterr().err
+    assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "0.5") == 2
+    assert "--min-quality needs scores, but" in capsys.readouterr().err
+    assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "2") == 2
+    assert "min_quality: Input should be less than or equal to 1" in capsys.readouterr().err
+    assert call(finished.root, "--format", "pascal", "--out", tmp_path / "o") == 2
+
+
+def test_command__masks_that_are_there_need_no_torch(finished, tmp_path):
+    code = (
+        "import sys\nfrom coarse2fine.cli import main; main(sys.argv[1:])\n"
+        "print(sorted({'torch', 'lightning', 'timm'} & set(sys.modules)))"
+    )
+    for kind in MASK_FORMATS:
+        arguments = ["export", str(finished.root), "--format", kind, "--out", str(tmp_path / kind), "--quiet"]
+        shown = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        assert shown.stdout.strip() == "[]", kind

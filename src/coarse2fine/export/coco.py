@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from coarse2fine.export.job import Job, Object, Opened, write_bytes
+from coarse2fine.export.job import Job, Object, Opened, cut_out, write_bytes
 from coarse2fine.export.polygons import trace_edges
 from coarse2fine.export.tables import JsonLists
-from coarse2fine.masks import Box, bounding_box, colour_table
+from coarse2fine.masks import colour_table
 from coarse2fine.types import BACKGROUND
 
 Annotation = dict[str, Any]
@@ -48,15 +48,16 @@ def write_panoptic(job: Job) -> None:
 
     Ignored pixels are those of no segment.
 
-    Background is a category of its own, with the index 0, so that it is told apart from ignored pixels.
+    Background is a category of its own, so that it is told apart from ignored pixels; its number comes after those of
+    all classes, since some readers take 0 for none.
     """
+    background_id = len(job.classes)
 
     def annotate(photo: Opened) -> tuple[Opened, list[Annotation]]:
         photo.carry(job.folder / IMAGES)
         segments, ids = [], np.zeros((*photo.mask.shape, 3), np.uint8)
-        background = photo.mask == BACKGROUND
-        box = bounding_box(background.astype(np.uint8))
-        objects = [Object(BACKGROUND, box, background[box.y0 : box.y1, box.x0 : box.x1])] if box else []
+        background = (photo.mask == BACKGROUND).astype(np.uint8)
+        objects = [cut_out(background_id, background)] if background.any() else []
         for number, item in enumerate([*objects, *photo.objects()], start=1):
             red_green_blue = [number % 256, number // 256 % 256, number // 65536]
             ids[item.box.y0 : item.box.y1, item.box.x0 : item.box.x1][item.crop > 0] = red_green_blue
@@ -66,8 +67,8 @@ def write_panoptic(job: Job) -> None:
         write_bytes(job.folder / PANOPTIC / f"{photo.name}.png", encoded.getvalue())
         return photo, segments
 
-    background = {"id": BACKGROUND, "name": job.classes[BACKGROUND], "supercategory": "", "isthing": 0}
-    categories = [background | {"color": [0, 0, 0]}, *({**one, "isthing": 1} for one in _list_categories(job))]
+    background = {"id": background_id, "name": job.classes[BACKGROUND], "supercategory": "", "color": [0, 0, 0]}
+    categories = [*(one | {"isthing": 1} for one in _list_categories(job)), background | {"isthing": 0}]
     values = {"info": _describe(job), "licenses": [], "categories": categories}
     with JsonLists(job.folder / f"{PANOPTIC}.json", values, ("annotations", "images")) as file:
         for image_id, (photo, segments) in enumerate(job.each(annotate), start=1):
@@ -92,7 +93,7 @@ def _annotate(item: Object, photo: Opened) -> Annotation:
 
 
 def _measure(item: Object, photo: Opened) -> Annotation:
-    box: Box = item.box
+    box = item.box
     measured: Annotation = {
         "category_id": item.label,
         "area": int(np.count_nonzero(item.crop)),

@@ -139,7 +139,7 @@ class Opened:
         """
         for label in classes_in(self.mask) + [IGNORE] * (ignored and self.has_ignored):
             binary = (self.mask == label).astype(np.uint8)
-            yield from split_parts(label, binary) if self.job.config.instances == "part" else [_whole(label, binary)]
+            yield from split_parts(label, binary) if self.job.config.instances == "part" else [cut_out(label, binary)]
 
 
 class Object(NamedTuple):
@@ -171,7 +171,8 @@ def split_parts(label: int, binary: Mask) -> Iterator[Object]:
         yield Object(label, box, (parts[box.y0 : box.y1, box.x0 : box.x1] == part).astype(np.uint8))
 
 
-def _whole(label: int, binary: Mask) -> Object:
+def cut_out(label: int, binary: Mask) -> Object:
+    """All foreground of a binary mask, which must have some."""
     box = bounding_box(binary)
     assert box is not None
     return Object(label, box, binary[box.y0 : box.y1, box.x0 : box.x1])
