@@ -132,6 +132,12 @@ def test_export_masks__what_cannot_be(finished, tmp_path):
         export_masks(finished.root, tmp_path / "data" / "out", "voc")
     with pytest.raises(ConfigError, match="choose --images copy or none"):
         export_masks(finished.root, out, "huggingface", MaskExportConfig(images="link"))
+    with pytest.raises(ConfigError, match="Only --format coco has a choice of polygons, found voc"):
+        export_masks(finished.root, out, "voc", MaskExportConfig(polygons=True))
+    with pytest.raises(ConfigError, match="Only --format labelstudio has addresses of photos, found cvat"):
+        export_masks(finished.root, out, "cvat", MaskExportConfig(image_prefix="x"))
+    with pytest.raises(ConfigError, match="must be one of voc, coco, .* found 'pascal'"):
+        export_masks(finished.root, out, "pascal")
     (finished.enhanced(1) / "done.json").unlink()
     with pytest.raises(DataError, match=r"round-1/enhanced is not finished; let fit end first"):
         export_masks(finished.root, out, "voc")
@@ -160,6 +166,8 @@ def test_export_masks__what_predict_wrote_and_predictions_alike(tmp_path):
     assert (read_mask(tmp_path / "voc" / "SegmentationClass" / "x" / "a.png") == 1)[:, :60].all()
     coco = json.loads((tmp_path / "coco" / "annotations" / "instances_train.json").read_text())
     assert [one["name"] for one in coco["categories"]] == ["Röte"]
+    with pytest.raises(ConfigError, match="no rounds and no filter"):
+        export_masks(tmp_path / "found", tmp_path / "other", "coco", MaskExportConfig(round=1))
     (tmp_path / "found" / "photos.json").unlink()
     with pytest.raises(DataError, match="run predict again"):
         export_masks(tmp_path / "found", tmp_path / "other", "coco")

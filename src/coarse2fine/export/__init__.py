@@ -106,6 +106,10 @@ def _check(kind: str, config: MaskExportConfig, out: Path) -> None:
     missing = [library for library in _NEEDS.get(kind, ()) if find_spec(library) is None]
     if missing:
         raise ConfigError(f"--format {kind} needs {' and '.join(missing)}: pip install 'coarse2fine[export]'.")
+    if config.polygons and kind != "coco":
+        raise ConfigError(f"Only --format coco has a choice of polygons, found {kind}; leave out --polygons.")
+    if config.image_prefix is not None and kind != "labelstudio":
+        raise ConfigError(f"Only --format labelstudio has addresses of photos, found {kind}; leave out --image-prefix.")
     if kind == "huggingface" and config.images == "link":
         raise ConfigError("A folder for huggingface holds the photos themselves: choose --images copy or none.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

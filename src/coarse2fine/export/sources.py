@@ -73,11 +73,14 @@ def open_source(
         DataError: There are no such masks.
         ConfigError: Scores are asked for, but there are none.
     """
+    is_predicted = bool(photos) or (what / "found.csv").exists()
+    if is_predicted and (config.round is not None or config.masks != "enhanced" or config.left_out is not None):
+        raise ConfigError("Predictions have no rounds and no filter: leave out --round, --masks and --left-out.")
     if photos:
         if config.min_quality is not None:
             raise ConfigError("Predictions on photos have no score yet: leave out --min-quality, or --photos.")
         return _predict(what, photos, config.batch, threads, out)
-    if (what / "masks").is_dir() and (what / "found.csv").exists():
+    if is_predicted:
         source = _open_predictions(what, config)
     elif Run(what).config.exists():
         source = _open_run(Run(what), config, kind, out)
