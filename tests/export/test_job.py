@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,6 +42,10 @@ def test_export_masks__a_photo_that_its_exif_turns_is_written_upright(tmp_path, 
         with Image.open(carried) as picture:
             assert picture.size == (20, 40) and not picture.getexif()
         assert np.abs(read_image(carried).astype(int) - read_image(path)).mean() < 3
+    if images == "copy":
+        export_masks(predicted, tmp_path / "hf", "huggingface")
+        read = datasets.load_dataset(str(tmp_path / "hf"), split="train", cache_dir=str(tmp_path / "cache"))
+        assert np.abs(np.asarray(read[0]["image"]).astype(int) - read_image(path)).mean() < 3
 
 
 def test_export_masks__voc_knows_jpeg_only(finished, tmp_path):
