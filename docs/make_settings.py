@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from coarse2fine.config import RECIPES, FitConfig, StudentConfig, TeacherConfig, load_recipe
+from coarse2fine.config import RECIPES, FitConfig, MaskExportConfig, StudentConfig, TeacherConfig, load_recipe
 
 HEAD = """# Settings
 
@@ -38,6 +38,15 @@ STUDENT = """
 ## coarse2fine student train
 
 These are flags of `coarse2fine student train` (`--train.epochs 100 30`); see [student.md](student.md).
+
+| setting | what it is | default |
+|---|---|---|
+"""
+
+EXPORT = """
+## coarse2fine export
+
+These are flags of `coarse2fine export` for masks (`--images link`); see [export.md](export.md).
 
 | setting | what it is | default |
 |---|---|---|
@@ -121,6 +130,7 @@ def page() -> str:
     """The whole page."""
     parts = [HEAD, *rows(FitConfig), FOREGROUND, *foreground_rows()]
     parts += [TEACHER, *plain_rows(TeacherConfig), STUDENT, *plain_rows(StudentConfig)]
+    parts += [EXPORT, *plain_rows(MaskExportConfig)]
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
 
 

@@ -59,6 +59,7 @@ def test_predict_photos__masks_overlays_scores_and_table(segmenter, photos, tmp_
         rows = sorted(csv.reader(file))
     assert ["x/a.png", "Röte", "0.5000"] in rows and ["y/b <i>", "background", "1.0000"] in rows
     assert read_json(out / "classes.json") == ["background", "Röte"]
+    assert read_json(out / "photos.json")["y/b <i>"] == str(photos / "y" / "b <i>.png")
 
 
 def test_predict_photos__a_bad_photo_is_left_out_and_told(segmenter, photos, tmp_path):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from coarse2fine.enhance.grabcut import grabcut
     from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
     from coarse2fine.evaluation import evaluate_masks, evaluate_network
+    from coarse2fine.export import export_masks
     from coarse2fine.generations import train_student
     from coarse2fine.inference import Segmenter
     from coarse2fine.masks import constrain, overlay
@@ -45,6 +46,7 @@ _HOMES = {
     "dense_crf": "enhance.crf",
     "evaluate_masks": "evaluation",
     "evaluate_network": "evaluation",
+    "export_masks": "export",
     "fit": "pipeline",
     "grabcut": "enhance.grabcut",
     "load_config": "config",
@@ -76,6 +78,7 @@ __all__ = [
     "dense_crf",
     "evaluate_masks",
     "evaluate_network",
+    "export_masks",
     "fit",
     "grabcut",
     "load_config",

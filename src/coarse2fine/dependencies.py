@@ -88,7 +88,7 @@ def describe_photos(photos: Sequence[Photo]) -> str:
 
 
 def describe_given(photos: Sequence[Photo], folder: Path) -> str:
-    """Fingerprint of the content of the masks that a user gives."""
+    """Fingerprint of the content of the masks that a user gives; of those there are."""
     paths = [mask_path(folder, photo.name) for photo in photos]
     return hash_of([hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in paths])
 

@@ -1,6 +1,6 @@
 """Algorithm 1 of the paper: the order of the stages and the recursion, nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ import torch
 
 from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.console import Console
+from coarse2fine.corrections import bring_home, check_given, list_corrected
 from coarse2fine.dependencies import (
     coarse_settings,
     describe_given,
@@ -31,6 +32,7 @@ from coarse2fine.stages import (
     enhance_masks,
     filter_masks,
     find_empty,
+    lay_corrected,
     make_coarse_masks,
     refine_masks,
     run_stage,
@@ -39,7 +41,7 @@ from coarse2fine.store import Run, Stage, hash_of, hold_folder, read_json, write
 from coarse2fine.summary import show_end, show_round
 from coarse2fine.training import Round, train_round
 from coarse2fine.truths import Truth
-from coarse2fine.types import Dataset
+from coarse2fine.types import Dataset, Photo
 
 
 def fit(
@@ -48,6 +50,7 @@ def fit(
     settings: FitConfig | None = None,
     truth: Sequence[Path | str] = (),
     quiet: bool = True,
+    start_from: Path | str | None = None,
 ) -> Run:
     """Turn photos with one label each into masks and a network; go on where an earlier call stopped.
 
@@ -58,6 +61,8 @@ def fit(
         truth: For measuring only: folders with ``images`` and ``masks``, or with true masks named like the photos; or a
             public data set, such as ``VOCdevkit/VOC2012`` (docs/datasets.md).
         quiet: Print nothing but warnings.
+        start_from: Masks that people corrected: a folder of masks named like the photos, or an export of Label Studio
+            or CVAT. They are kept in the run folder, and every stage leaves them as they are.
 
     Returns:
         The run folder's places.
@@ -72,27 +77,35 @@ def fit(
     crew = Crew(world, Console(quiet, silent=world.rank > 0))
     config, run = settings or load_recipe("small"), Run(Path(out))
     be_deterministic()
+    given = None if start_from is None else Path(start_from)
+    if given:
+        check_given(given)
     with joined(world, gpu=pick_device().type == "cuda"):
         listed, truths = check(Path(data), run, config, [Path(path) for path in truth])
         with hold_folder(run.root) if crew.leads else nullcontext():
             dataset = claim(Path(data), listed, run, config, crew)
-            _Fit(run, dataset, config, crew, truths).go()
+            if given and crew.leads:
+                bring_home(given, dataset, run.corrected, crew.console)
+            crew.wait()
+            corrected = list_corrected(dataset.photos, run.corrected)
+            _Fit(run, dataset, config, crew, truths, corrected).go()
     return run
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """One run: its places, its photos, its settings, who works, and the truth to measure with."""
+    """One run: its places, photos and settings, who works, the truth to measure with, the photos that people mended."""
 
     run: Run
     dataset: Dataset
     config: FitConfig
     crew: Crew
     truth: Truth
+    corrected: Sequence[Photo] = ()
 
     def go(self) -> None:
         masks = self.enhance(0, self.make_coarse())
-        left_out = dict.fromkeys(find_empty(self.dataset.photos, masks.folder, self.crew), "foreground is empty")
+        left_out = self.find_empty(masks)
         self.report(0, [masks], left_out)
         for number in range(1, self.config.rounds + 1):
             trained, segmenter = self.train(number, masks, left_out)
@@ -108,9 +121,26 @@ class _Fit:
         settings = coarse_settings(config, scores is not None) | {"photos": describe_photos(photos)}
         if config.folder and config.method == "folder":
             settings["given masks"] = describe_given(photos, config.folder)
+        if self.corrected:
+            settings["corrected masks"] = (
+                f"{len(self.corrected)} ({describe_given(self.corrected, self.run.corrected)})"
+            )
         stage = Stage(self.run.coarse, "coarse masks", settings)
-        run_stage(stage, self.crew, lambda: make_coarse_masks(photos, stage.folder, config, self.crew, scores))
+        self.make_masks(stage, lambda: make_coarse_masks(photos, stage.folder, config, self.crew, scores))
         return stage
+
+    def make_masks(self, stage: Stage, work: Callable[[], None]) -> None:
+        """Do a stage of masks, which makes those that nobody corrected."""
+
+        def make() -> None:
+            lay_corrected(self.corrected, self.run.corrected, stage.folder, self.crew)
+            work()
+
+        run_stage(stage, self.crew, make)
+
+    def find_empty(self, masks: Stage) -> dict[str, str]:
+        found = find_empty(self.dataset.photos, masks.folder, self.crew) - {photo.name for photo in self.corrected}
+        return dict.fromkeys(found, "foreground is empty")
 
     def enhance(self, number: int, rough: Stage) -> Stage:
         config, photos = self.config.enhance, self.dataset.photos
@@ -120,9 +150,8 @@ class _Fit:
         settings = enhance_settings(config, start, self.config.seed)
         stage = Stage(self.run.enhanced(number), _title(number, "enhancement"), settings, (rough.key,))
         scores = self.run.scores(number) if self.config.keeps_scores(number) else None
-        run_stage(
+        self.make_masks(
             stage,
-            self.crew,
             lambda: enhance_masks(
                 photos, rough.folder, stage.folder, config, start, self.config.seed, self.crew, stage.title, scores
             ),
@@ -169,15 +198,15 @@ class _Fit:
         scores = self.run.scores(number) if self.config.keeps_scores(number) else None
         settings = refine_settings(config, segmenter.size_px, keeps_scores=scores is not None)
         stage = Stage(self.run.refined(number), _title(number, "refined masks"), settings, (trained.key,))
-        run_stage(
+        self.make_masks(
             stage,
-            self.crew,
             lambda: refine_masks(photos, segmenter, stage.folder, config, self.crew, stage.title, scores),
         )
         return stage
 
     def filter(self, number: int) -> dict[str, str]:
         reasons = filter_masks(self.dataset.photos, self.run.refined(number), self.config.refine, self.crew)
+        reasons |= dict.fromkeys([photo.name for photo in self.corrected])
         if self.crew.leads:
             write_json(self.run.round(number) / "kept.json", reasons)
         return {name: reason for name, reason in reasons.items() if reason}

@@ -47,7 +47,7 @@ def predict_photos(
     scores: bool = False,
     max_megapixels: float = 200.0,
 ) -> list[Skipped]:
-    """Write ``masks/<photo>.png``, ``overlays/<photo>.jpg`` and ``found.csv`` for every photo.
+    """Write ``masks/<photo>.png``, ``overlays/<photo>.jpg`` and ``found.csv`` for every photo, and where photos lie.
 
     Args:
         segmenter: The network.
@@ -90,6 +90,7 @@ def predict_photos(
     scored = score_files(segmenter, paths, batch, crew.threads, leave_out=leave_out, max_megapixels=max_megapixels)
     done = crew.console.track(map_threads(write, scored, crew.threads), len(paths), "predicting")
     _write_table(out / "found.csv", done, segmenter.classes)
+    write_json(out / "photos.json", {name: str(path.absolute()) for name, path in zip(names, paths, strict=True)})
     write_json(out / "classes.json", list(segmenter.classes))
     if len(skipped) == len(paths):
         raise DataError(

@@ -10,6 +10,7 @@ VERBS = {
     "demo": "draw a small data set and run the whole pipeline on it",
     "fit": "photos with one class label each -> masks and a network",
     "predict": "a network and photos -> masks with all classes",
+    "export": "masks of a run or of any photos -> COCO, YOLO, Label Studio, ...",
     "evaluate": "a network or masks, and true masks -> IoU",
     "coarse": "stage 1 alone: photos -> foreground masks, without labels",
     "teacher": "videos -> soft masks of what moves in them, and the best of these",

@@ -28,6 +28,7 @@ def run(arguments: Sequence[str]) -> None:
         recipe: str = recipe or RECIPE,
         config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         truth: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="TRUTH")] = (),
+        start_from: Annotated[Path | None, tyro.conf.arg(metavar="MASKS")] = None,
         quiet: bool = False,
     ) -> None:
         """Turn photos with one class label each into pixel masks and a network that finds all classes.
@@ -50,11 +51,14 @@ def run(arguments: Sequence[str]) -> None:
             config: A TOML file with settings, laid over the recipe; config.toml of a run fits.
             truth: Measures, never trains: a folder with images and masks, or with true masks named like your photos, or
                 a public data set such as VOCdevkit/VOC2012 (see evaluate --help).
+            start_from: Masks that people corrected: a folder of masks named like your photos, or an export of Label
+                Studio (JSON) or CVAT (CVAT for images 1.1). They are kept in RUN/corrected; every round trains on them
+                and leaves them as they are.
             quiet: Print only warnings and errors.
         """
         from coarse2fine.pipeline import fit as run_fit
 
-        run_fit(data, out, settings, truth, quiet)
+        run_fit(data, out, settings, truth, quiet, start_from)
 
     parse_settings(fit, rest, "fit")
 

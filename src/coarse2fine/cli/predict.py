@@ -31,7 +31,7 @@ def predict(
     """Find all classes of a trained network in any photos.
 
     Writes DIR/masks/PHOTO.png (palette PNG at the photo's size, pixel = class index), DIR/overlays/PHOTO.jpg,
-    DIR/found.csv (classes and their share of each photo) and DIR/classes.json.
+    DIR/found.csv (classes and their share of each photo), DIR/classes.json, and where the photos lie, DIR/photos.json.
 
     Like this:
       coarse2fine predict runs/pets holiday/ --out masks

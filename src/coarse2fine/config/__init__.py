@@ -4,6 +4,7 @@ The command line, ``config.toml`` of a run and the reference in the docs are all
 """
 
 from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share, explain
+from coarse2fine.config.export import MaskExportConfig
 from coarse2fine.config.fit import (
     RECIPES,
     FitConfig,
@@ -43,6 +44,7 @@ __all__ = [
     "EnhanceConfig",
     "FitConfig",
     "GenerationsConfig",
+    "MaskExportConfig",
     "NetworkConfig",
     "PositiveFloat",
     "PositiveInt",

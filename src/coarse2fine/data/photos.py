@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -75,8 +75,24 @@ def read_image(path: Path | str, max_megapixels: float = math.inf, at_least_px: 
         return _convert_to_rgb(image if transpose is None else image.transpose(transpose))
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Height and width of the upright photo, in pixels, from the file's header alone.
+class Header(NamedTuple):
+    """What a photo's file says of itself.
+
+    Attributes:
+        kind: Pillow's name of its format, such as ``JPEG``.
+        height: Of the upright photo, in pixels.
+        width: Of the upright photo, in pixels.
+        turned: Whether its EXIF turns or mirrors the stored pixels.
+    """
+
+    kind: str
+    height: int
+    width: int
+    turned: bool
+
+
+def read_header(path: Path) -> Header:
+    """Read what the file says of itself, without decoding it.
 
     Raises:
         DataError: As :func:`read_image`, for what the header shows.
@@ -84,7 +100,21 @@ def read_size(path: Path) -> tuple[int, int]:
     with _open(path) as image:
         # The size of a TIFF is swapped by some versions of Pillow and not by others; its tags are as stored.
         width, height = (image.tag_v2[256], image.tag_v2[257]) if image.format == "TIFF" else image.size
-        return (width, height) if _read_orientation(image) in (5, 6, 7, 8) else (height, width)
+        orientation = _read_orientation(image)
+        if orientation in (5, 6, 7, 8):
+            height, width = width, height
+        kind = "JPEG" if image.format == "MPO" else str(image.format)  # several JPEGs, of which the first counts
+        return Header(kind, height, width, orientation in _TRANSPOSES)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Height and width of the upright photo, in pixels, from the file's header alone.
+
+    Raises:
+        DataError: As :func:`read_image`, for what the header shows.
+    """
+    header = read_header(path)
+    return header.height, header.width
 
 
 def list_photos(paths: Sequence[Path | str], apart_from: Path | None = None) -> list[Path]:

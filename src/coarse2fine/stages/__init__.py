@@ -4,7 +4,7 @@ from coarse2fine.stages.coarse import make_coarse_masks
 from coarse2fine.stages.crew import Crew, run_stage
 from coarse2fine.stages.enhancement import GPU_BATCH, enhance_masks, start_enhancing
 from coarse2fine.stages.refinement import filter_masks, find_empty, refine_masks
-from coarse2fine.stages.writing import read_notes, write_batches, write_masks
+from coarse2fine.stages.writing import lay_corrected, read_notes, write_batches, write_masks
 
 __all__ = [
     "GPU_BATCH",
@@ -12,6 +12,7 @@ __all__ = [
     "enhance_masks",
     "filter_masks",
     "find_empty",
+    "lay_corrected",
     "make_coarse_masks",
     "read_notes",
     "refine_masks",

@@ -31,12 +31,12 @@ def make_coarse_masks(
     Where there is a ``scores_folder``, it receives the soft masks.
 
     Raises:
-        DataError: ``method`` is ``folder``, and a photo has no mask there.
+        DataError: ``method`` is ``folder``, and a photo without a mask has none there either.
     """
     if config.method == "folder":
         assert config.folder is not None
         given = config.folder
-        _check_given(photos, given)
+        _check_given(list_missing(photos, folder), given)
         write_masks(photos, folder, lambda photo: in_label(_read_given(photo, given), photo), "coarse masks", crew)
     elif config.method == "student":
         _ask_student(photos, folder, config, crew, scores_folder)
@@ -74,7 +74,8 @@ def _ask_student(
     paths = [photo.path for photo in photos]
     found = find_in_files(student, paths, crew.threads, crew.world, lambda index: photos[index].name in missing)
     mine = len(photos) // crew.world.size
-    done = map_threads(finish, found, crew.threads)
+    wanted = (one for one in found if photos[one[0]].name in missing)  # a batch is asked as a whole
+    done = map_threads(finish, wanted, crew.threads)
     for _ in crew.console.track(done, mine, "coarse masks", mine - len(missing) // crew.world.size):
         pass
 

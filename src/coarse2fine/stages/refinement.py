@@ -53,7 +53,9 @@ def refine_masks(
         segmenter, paths, REFINE_BATCH, crew.threads, crew.world, lambda index: photos[index].name in missing
     )
     mine = len(photos) // crew.world.size
-    done = map_threads(finish, scored, crew.threads)
+    # A batch is scored as a whole: masks that are there, such as those that people corrected, stay as they are.
+    wanted = (one for one in scored if photos[one[0]].name in missing)
+    done = map_threads(finish, wanted, crew.threads)
     for _ in crew.console.track(done, mine, title, mine - len(missing) // crew.world.size):
         pass
 

@@ -17,6 +17,7 @@ from coarse2fine.stages.crew import Crew
 from coarse2fine.store import (
     mask_path,
     read_json,
+    write_atomically,
     write_json,
     write_mask,
 )
@@ -75,6 +76,15 @@ def write_batches(
         _merge_notes(folder)
     crew.wait()
     return read_notes(folder)
+
+
+def lay_corrected(photos: Sequence[Photo], corrected: Path, folder: Path, crew: Crew) -> None:
+    """Put masks that people corrected where a stage writes its own: it makes only those that are missing."""
+    if crew.leads:
+        for photo in list_missing(photos, folder):
+            with write_atomically(mask_path(folder, photo.name)) as file:
+                file.write(mask_path(corrected, photo.name).read_bytes())
+    crew.wait()
 
 
 def read_notes(folder: Path) -> dict[str, str]:

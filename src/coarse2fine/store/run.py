@@ -52,6 +52,11 @@ class Run:
         return self.root / "coarse"
 
     @property
+    def corrected(self) -> Path:
+        """Masks that people corrected: every stage leaves them as they are."""
+        return self.root / "corrected"
+
+    @property
     def model(self) -> Path:
         """The result: all that predict, export and app need."""
         return self.root / "model"

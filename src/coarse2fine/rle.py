@@ -1,0 +1,152 @@
+"""Run lengths in which labelling tools keep masks: the bits of Label Studio's brush, the counts of CVAT.
+
+Pure functions from arrays to plain values and back. COCO's run lengths are written and read by pycocotools.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coarse2fine.errors import DataError
+from coarse2fine.types import Mask
+
+_CHANNELS = 4
+_ALPHA = 3
+_SIZES = (3, 4, 8, 16)  # bits of a run's length, as Label Studio itself writes them
+_WORD_BITS = 8
+_LONGEST = 1 << _SIZES[-1]
+_HEADER_BITS = 32 + 5 + 4 * len(_SIZES)
+
+
+def find_runs(flat: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Lengths of the runs of equal values, in order; those of an empty array are none."""
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    return np.diff(np.concatenate([[0], ends, [flat.size]])) if flat.size else np.zeros(0, np.int64)
+
+
+def encode_brush(binary: Mask) -> list[int]:
+    """A binary mask as Label Studio keeps a brush region: a picture of four channels, all 255 on the object.
+
+    Args:
+        binary: Shape (H, W), 0 and 1.
+
+    Returns:
+        Bytes, 0 to 255, of the value ``rle``.
+
+    Source: https://github.com/thi-ng/umbrella, packages/rle-pack; label_studio_converter.brush.
+    """
+    flat = binary.ravel()
+    lengths = find_runs(flat) * _CHANNELS
+    values = flat[np.cumsum(lengths) // _CHANNELS - 1].astype(np.uint64) * np.uint64(255)
+    pieces = -(-lengths // _LONGEST)
+    values = np.repeat(values, pieces)
+    lasts = np.cumsum(pieces) - 1
+    runs = np.full(int(pieces.sum()), _LONGEST)
+    runs[lasts] = lengths - (pieces - 1) * _LONGEST
+    header = (flat.size * _CHANNELS << 21) | (_WORD_BITS - 1 << 16) | _join([size - 1 for size in _SIZES], 4)
+    bits = [np.array([header >> shift & 1 for shift in range(_HEADER_BITS - 1, -1, -1)], np.uint8)]
+    return [int(byte) for byte in np.packbits(np.concatenate([*bits, _pack_runs(runs, values)]))]
+
+
+def decode_brush(rle: Sequence[int], height: int, width: int) -> Mask:
+    """Read a brush region of Label Studio; the object is where its picture is more opaque than not.
+
+    Args:
+        rle: Bytes, 0 to 255.
+        height: Of the photo.
+        width: Of the photo.
+
+    Returns:
+        Binary mask, shape (H, W).
+
+    Raises:
+        DataError: These are no run lengths of a picture of this size.
+    """
+    total = height * width * _CHANNELS
+    try:
+        bits = _Bits(bytes(rle))
+        found, word, sizes = bits.read(32), bits.read(5) + 1, [bits.read(4) + 1 for _ in range(4)]
+        if found != total or word != _WORD_BITS:
+            raise ValueError(f"{found} values of {word} bits")
+        flat = _read_runs(bits, total, sizes)
+    except ValueError as error:
+        raise DataError(
+            f"A brush region must hold the run lengths of {width} x {height} pixels in four channels, but this one is "
+            f"damaged or of another size ({error})."
+        ) from error
+    return (flat.reshape(height, width, _CHANNELS)[..., _ALPHA] > 127).astype(np.uint8)
+
+
+def encode_counts(binary: Mask) -> list[int]:
+    """A binary mask as CVAT keeps it: how many pixels are off, on, off, ..., row by row.
+
+    Args:
+        binary: Shape (H, W), 0 and 1; in CVAT's files it is cut to its box.
+    """
+    flat = binary.ravel()
+    runs = find_runs(flat).tolist()
+    return [0, *runs] if flat.size and flat[0] else runs
+
+
+def decode_counts(counts: Sequence[int], height: int, width: int) -> Mask:
+    """Read what :func:`encode_counts` wrote.
+
+    Raises:
+        DataError: The counts do not add up to ``height * width``.
+    """
+    if min(counts, default=0) < 0 or sum(counts) != height * width:
+        raise DataError(f"The counts of a mask of {width} x {height} pixels must add up to {height * width}.")
+    values = (np.arange(len(counts)) & 1).astype(np.uint8)
+    mask: Mask = np.repeat(values, counts).reshape(height, width)
+    return mask
+
+
+def _join(values: Sequence[int], bits: int) -> int:
+    joined = 0
+    for value in values:
+        joined = joined << bits | value
+    return joined
+
+
+def _pack_runs(runs: NDArray[np.int64], values: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Each run as bits: 1, which size, its length less one in so many bits, its value."""
+    which = np.searchsorted([1 << size for size in _SIZES], runs)
+    sizes = np.array(_SIZES)[which].astype(np.uint64)
+    length_and_value = (runs - 1).astype(np.uint64) << np.uint64(_WORD_BITS) | values
+    words = (np.uint64(4) | which.astype(np.uint64)) << (sizes + np.uint64(_WORD_BITS)) | length_and_value
+    widths = (3 + sizes + np.uint64(_WORD_BITS)).astype(np.int64)
+    starts = np.cumsum(widths) - widths
+    place = np.arange(int(widths.sum())) - np.repeat(starts, widths)
+    shifts = (np.repeat(widths, widths) - 1 - place).astype(np.uint64)
+    return (np.repeat(words, widths) >> shifts & np.uint64(1)).astype(np.uint8)
+
+
+class _Bits:
+    """Reads a few bits at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def read(self, count: int) -> int:
+        first, last = self.at // 8, (self.at + count + 7) // 8
+        if last > len(self.data):
+            raise ValueError(f"it ends after {len(self.data)} bytes")
+        word = int.from_bytes(self.data[first:last], "big") >> (8 * last - self.at - count)
+        self.at += count
+        return word & ((1 << count) - 1)
+
+
+def _read_runs(bits: _Bits, total: int, sizes: Sequence[int]) -> NDArray[np.uint8]:
+    flat, done = np.zeros(total, np.uint8), 0
+    while done < total:
+        alike = bits.read(1)
+        end = done + 1 + bits.read(sizes[bits.read(2)])
+        if end > total:
+            raise ValueError(f"its runs hold more than {total} values")
+        if alike:
+            flat[done:end] = bits.read(_WORD_BITS)
+        else:
+            flat[done:end] = [bits.read(_WORD_BITS) for _ in range(done, end)]
+        done = end
+    return flat

@@ -1,0 +1,169 @@
+"""Corrected masks in a whole run: every stage leaves them as they are, and a change redoes what depends on them."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import coarse2fine
+from coarse2fine.cli import main
+from coarse2fine.config import FitConfig, MaskExportConfig, parse_config
+from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.errors import DataError
+from coarse2fine.export import export_masks
+from coarse2fine.store import Run, mask_path, read_json, read_mask, write_mask
+
+TINY = """
+rounds = 2
+seed = 3
+[coarse]
+method = "box"
+[enhance]
+start = "scores"
+iterations = 1
+[refine]
+constrain = "foreground"
+min_share = 0.02
+max_share = 0.9
+[network]
+encoder = "mobilenetv2_050"
+encoder_weights = "none"
+decoder_channels = 16
+[train]
+epochs = [1]
+batch = 6
+resize_px = 48
+keep_aspect = true
+crop_px = 32
+loader_workers = 0
+precision = "fp32"
+"""
+
+
+def settings(text: str = "") -> FitConfig:
+    return parse_config(text, "test", parse_config(TINY, "test"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_dataset(folder, train_per_class=2, val_photos=1, size_px=48)
+    return folder / "train"
+
+
+@pytest.fixture(scope="module")
+def corrections(data) -> dict[str, np.ndarray]:
+    """Of three photos: two classes and ignored pixels; nothing at all; far too much for the filter."""
+    names = [path.relative_to(data).with_suffix("").as_posix() for path in sorted(data.rglob("*.jpg"))]
+    mixed = np.zeros((48, 48), np.uint8)
+    mixed[5:9], mixed[20:30], mixed[40] = 1, 4, 255
+    return {names[0]: mixed, names[5]: np.zeros((48, 48), np.uint8), names[7]: np.full((48, 48), 4, np.uint8)}
+
+
+@pytest.fixture(scope="module")
+def mended(data, corrections, tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("given")
+    for name, mask in corrections.items():
+        write_mask(mask_path(folder, name), mask)
+    return coarse2fine.fit(data, tmp_path_factory.mktemp("runs") / "run", settings(), start_from=folder)
+
+
+def folders_of(run: Run) -> list[Path]:
+    return [run.coarse, *map(run.enhanced, range(3)), run.refined(1), run.refined(2)]
+
+
+def test_fit__leaves_corrected_masks_as_they_are_in_every_stage(mended, corrections):
+    for folder in folders_of(mended):
+        assert len(list(folder.rglob("*.png"))) == 12
+        for name, mask in corrections.items():
+            assert np.array_equal(read_mask(mask_path(folder, name)), mask)
+    for number in (1, 2):
+        kept = read_json(mended.round(number) / "kept.json")
+        assert len(kept) == 12 and all(kept[name] is None for name in corrections)
+        assert read_json(mended.training(number) / "done.json")["photos"] >= 3
+
+
+def test_fit__other_photos_start_as_usual(mended, data, corrections, tmp_path):
+    plain = coarse2fine.fit(data, tmp_path / "run", settings("rounds = 1"))
+    for folder in (plain.coarse, plain.enhanced(0)):
+        for path in folder.rglob("*.png"):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            other = read_mask(mended.root / folder.name / path.relative_to(folder))
+            assert np.array_equal(read_mask(path), other) != (name in corrections)
+    assert not plain.corrected.exists()
+    assert "corrected masks" not in read_json(plain.coarse / "done.json")["settings"]
+
+
+def test_fit__remembers_corrected_masks_and_redoes_what_a_change_concerns(mended, data, corrections, tmp_path, capsys):
+    run = Run(shutil.copytree(mended.root, tmp_path / "run"))
+    coarse2fine.fit(data, run.root, settings(), quiet=False)
+    assert "done again" not in capsys.readouterr().out
+    name = next(iter(corrections))
+    write_mask(mask_path(run.corrected, name), np.full((48, 48), 2, np.uint8))
+    coarse2fine.fit(data, run.root, settings(), quiet=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "coarse masks: done again, because corrected masks 3 (" in said
+    assert "round 2: training: done again" in said
+    assert all((read_mask(mask_path(folder, name)) == 2).all() for folder in folders_of(run))
+    mask_path(run.corrected, name).unlink()
+    coarse2fine.fit(data, run.root, settings("rounds = 1"), quiet=False)
+    assert "corrected masks 3 (" in capsys.readouterr().out
+    assert set(np.unique(read_mask(mask_path(run.coarse, name)))) == {0, 1}
+
+
+@pytest.mark.parametrize("kind", ["labelstudio", "cvat", "voc"])
+def test_fit__masks_that_went_out_come_home(mended, data, tmp_path, kind):
+    export_masks(mended.root, tmp_path / "out", kind, MaskExportConfig(left_out=True))
+    home = {"cvat": "annotations.xml", "voc": "SegmentationClass", "labelstudio": "tasks-1.json"}[kind]
+    if kind == "labelstudio":
+        text = (tmp_path / "out" / home).read_text()
+        (tmp_path / "out" / home).write_text(text.replace('"predictions"', '"annotations"'))
+    run = coarse2fine.fit(data, tmp_path / "run", settings("rounds = 1"), start_from=tmp_path / "out" / home)
+    given = sorted(run.corrected.rglob("*.png"))
+    assert len(given) >= 11  # CVAT does not tell the empty mask
+    for path in given:
+        name = path.relative_to(run.corrected)
+        mask = read_mask(mended.enhanced(2) / name)
+        assert np.array_equal(read_mask(path), mask)
+        assert all(np.array_equal(read_mask(folder / name), mask) for folder in (run.coarse, run.enhanced(1)))
+
+
+def test_fit__masks_from_a_folder_are_needed_only_where_none_is_corrected(mended, data, corrections, tmp_path):
+    for path in mended.coarse.rglob("*.png"):
+        name = path.relative_to(mended.coarse)
+        if name.with_suffix("").as_posix() not in corrections:
+            (tmp_path / "given" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "given" / name)
+    config = settings(f'rounds = 1\n[coarse]\nmethod = "folder"\nfolder = "{tmp_path / "given"}"')
+    run = coarse2fine.fit(data, tmp_path / "run", config, start_from=mended.corrected)
+    assert len(list(run.coarse.rglob("*.png"))) == 12
+    with pytest.raises(DataError, match=r"3 of 12 have none"):
+        coarse2fine.fit(data, tmp_path / "other", config)
+
+
+def test_fit__what_cannot_be_corrected_masks_is_refused_at_once(data, tmp_path):
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        coarse2fine.fit(data, tmp_path / "run", settings(), start_from=tmp_path / "none.json")
+    assert not (tmp_path / "run").exists()
+
+
+def test_fit__a_student_leaves_corrected_masks_alone(data, corrections, mended, tmp_path):
+    config = settings('rounds = 1\n[coarse]\nmethod = "student"\n[enhance]\ncoarse_start = "scores"')
+    run = coarse2fine.fit(data, tmp_path / "run", config, start_from=mended.corrected)
+    for name, mask in corrections.items():
+        assert np.array_equal(read_mask(mask_path(run.coarse, name)), mask)
+        assert np.array_equal(read_mask(mask_path(run.enhanced(0), name)), mask)
+
+
+def test_command__takes_corrected_masks_and_says_what_is_wrong(mended, data, corrections, tmp_path, capsys):
+    (tmp_path / "tiny.toml").write_text(TINY + "scale_jitter = [1.0, 1.0]\n[predict]\nflip = false\n")
+    command = ["fit", str(data), "--out", str(tmp_path / "run"), "--recipe", "demo"]
+    command += ["--config", str(tmp_path / "tiny.toml"), "--rounds", "1", "--start-from"]
+    with pytest.raises(SystemExit) as caught:
+        main([*command, str(tmp_path / "tiny.toml")])
+    assert caught.value.code == 2 and "it is another kind of file" in capsys.readouterr().err
+    main([*command, str(mended.corrected)])
+    assert "3 corrected masks from" in capsys.readouterr().out
+    for name, mask in corrections.items():
+        assert np.array_equal(read_mask(mask_path(Run(tmp_path / "run").enhanced(1), name)), mask)

@@ -1,0 +1,135 @@
+import os
+import subprocess
+import sys
+import time
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarse2fine.config import MaskExportConfig
+from coarse2fine.data import read_image
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.export import MASK_FORMATS, export_masks
+from coarse2fine.store import mask_path, read_json, read_mask, write_json, write_mask
+
+
+def test_export_masks__photos_as_copies_links_or_not(predicted, tmp_path):
+    for images in ("copy", "link", "none"):
+        export_masks(predicted, tmp_path / images, "yolo", MaskExportConfig(images=images))
+    source = tmp_path / "in" / "x" / "row.jpg"
+    copied = tmp_path / "copy" / "images" / "train" / "x" / "row.jpg"
+    linked = tmp_path / "link" / "images" / "train" / "x" / "row.jpg"
+    assert copied.read_bytes() == source.read_bytes() and not copied.is_symlink()
+    assert linked.is_symlink() and linked.resolve() == source.resolve()
+    assert not (tmp_path / "none" / "images").exists()
+
+
+@pytest.mark.parametrize("images", ["copy", "link"])
+def test_export_masks__a_photo_that_its_exif_turns_is_written_upright(tmp_path, predicted, images):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.zeros((20, 40, 3), np.uint8)
+    stored[:, :20] = (250, 250, 0)
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(stored).save(path, exif=exif)
+    write_json(predicted / "photos.json", {"turned": str(path)})
+    write_mask(mask_path(predicted / "masks", "turned"), np.zeros((40, 20), np.uint8))
+    for kind in ("coco", "voc"):
+        export_masks(predicted, tmp_path / kind, kind, MaskExportConfig(images=images))
+        (carried,) = (tmp_path / kind).rglob("turned.jpg")
+        with Image.open(carried) as picture:
+            assert picture.size == (20, 40) and not picture.getexif()
+        assert np.abs(read_image(carried).astype(int) - read_image(path)).mean() < 3
+    if images == "copy":
+        export_masks(predicted, tmp_path / "hf", "huggingface")
+        read = datasets.load_dataset(str(tmp_path / "hf"), split="train", cache_dir=str(tmp_path / "cache"))
+        assert np.abs(np.asarray(read[0]["image"]).astype(int) - read_image(path)).mean() < 3
+
+
+def test_export_masks__voc_knows_jpeg_only(finished, tmp_path):
+    export_masks(finished.root, tmp_path / "out", "voc", MaskExportConfig(images="link"))
+    with Image.open(tmp_path / "out" / "JPEGImages" / "dog" / "a.jpg") as picture:
+        assert picture.format == "JPEG" and picture.size == (12, 10)
+
+
+def test_export_masks__a_photo_without_an_ending(predicted, tmp_path):
+    path = tmp_path / "photo"
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(path, format="JPEG")
+    write_json(predicted / "photos.json", {"p": str(path)})
+    write_mask(mask_path(predicted / "masks", "p"), np.zeros((4, 5), np.uint8))
+    export_masks(predicted, tmp_path / "out", "yolo")
+    assert (tmp_path / "out" / "images" / "train" / "p.jpg").exists()
+    assert (tmp_path / "out" / "labels" / "train" / "p.txt").read_text() == ""
+
+
+@pytest.mark.parametrize("kind", MASK_FORMATS)
+def test_export_masks__control_characters_in_names(predicted, tmp_path, kind):
+    names = {"a\nb/c\x1b": tmp_path / "1.jpg", "a\tb/c\x1b": tmp_path / "2.jpg"}
+    for name, path in names.items():
+        Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(path)
+        write_mask(mask_path(predicted / "masks", name), np.ones((4, 5), np.uint8))
+    write_json(predicted / "photos.json", {name: str(path) for name, path in names.items()})
+    write_json(predicted / "classes.json", ["background", "cat\x00\n"])
+    assert export_masks(predicted, tmp_path / "out", kind) == 2
+    for path in (tmp_path / "out").rglob("*"):
+        assert not {"\n", "\t", "\x1b"} & set(str(path.relative_to(tmp_path)))
+    if kind != "huggingface":
+        pictures = [path for path in (tmp_path / "out").rglob("*.jpg") if path.is_file()]
+        assert len(pictures) == 2
+
+
+@pytest.mark.parametrize("kind", ["yolo", "coco"])
+def test_export_masks__tells_that_ignored_pixels_are_lost(predicted, tmp_path, kind, capsys):
+    from coarse2fine.console import Console
+
+    export_masks(predicted, tmp_path / "out", kind, console=Console(quiet=True))
+    assert "ignored pixels became background in 3 photos" in capsys.readouterr().err
+
+
+def test_export_masks__an_empty_folder_is_taken_and_a_full_one_refused(predicted, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert export_masks(predicted, tmp_path / "empty", "voc") > 0
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match="must be a new or empty folder"):
+        export_masks(predicted, tmp_path / "empty", "coco")
+    with pytest.raises(DataError, match="must be a new or empty folder"):
+        export_masks(predicted, predicted / "photos.json", "coco")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_export_masks__names_the_extra_that_is_missing(predicted, tmp_path, monkeypatch):
+    monkeypatch.setattr("coarse2fine.export.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match=r"coco needs pycocotools: pip install 'coarse2fine\[export\]'"):
+        export_masks(predicted, tmp_path / "out", "coco")
+    assert export_masks(predicted, tmp_path / "out", "labelstudio") > 0
+
+
+def test_export_masks__a_photo_that_is_gone_leaves_nothing(predicted, tmp_path):
+    (tmp_path / "in" / "y" / "diagonal.jpg").unlink()
+    with pytest.raises(DataError, match="diagonal.jpg: no such file"):
+        export_masks(predicted, tmp_path / "out", "huggingface")
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_export_masks__a_kill_leaves_no_folder_and_the_run_as_it_was(predicted, tmp_path):
+    mask = np.random.default_rng(0).integers(0, 2, (400, 400), np.uint8)
+    write_mask(mask_path(predicted / "masks", "x/row"), mask)
+    Image.fromarray(np.zeros((400, 400, 3), np.uint8)).save(tmp_path / "in" / "x" / "row.jpg")
+    listed = read_json(predicted / "photos.json")
+    for index in range(300):
+        listed[f"many/{index}"] = listed["x/row"]
+        path = mask_path(predicted / "masks", f"many/{index}")
+        path.parent.mkdir(exist_ok=True)
+        os.link(mask_path(predicted / "masks", "x/row"), path)
+    write_json(predicted / "photos.json", listed)
+    command = [sys.executable, "-m", "coarse2fine", "export", str(predicted), "--format", "yolo", "--out"]
+    process = subprocess.Popen([*command, str(tmp_path / "out")])
+    while not list(tmp_path.glob(".out.*/labels/train/many/1.txt")):
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "out").exists()
+    assert np.array_equal(read_mask(mask_path(predicted / "masks", "many/0")), mask)

@@ -1,0 +1,231 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from coarse2fine.cli import main
+from coarse2fine.config import MaskExportConfig, NetworkConfig
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.export import MASK_FORMATS, export_masks
+from coarse2fine.export.sources import read_quality
+from coarse2fine.inference import Segmenter
+from coarse2fine.prediction import predict_photos
+from coarse2fine.stages import Crew
+from coarse2fine.store import read_mask, write_mask
+
+QUALITY = "photo,class,score,area\ncat/a,cat,0.9,1\ncat/b,cat,0.25,1\ndog/a,dog,0.5,1\ndog/c,dog,1.0,1\n"
+
+
+class RedIsOne(nn.Module):
+    """Red pixels are class 1, all others background."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        red, green, _ = images.unbind(1)
+        return 20 * torch.stack([torch.full_like(red, 0.5), red - green], dim=1)
+
+
+def rows_of(out: Path) -> dict[str, int]:
+    """Rows of foreground by photo."""
+    folder = out / "SegmentationClass"
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): int((read_mask(path) > 0).any(axis=1).sum())
+        for path in folder.rglob("*.png")
+    }
+
+
+def test_export_masks__last_round_without_what_the_filter_left_out(finished, tmp_path, capsys):
+    from coarse2fine.console import Console
+
+    assert export_masks(finished.root, tmp_path / "out", "voc", console=Console()) == 3
+    assert rows_of(tmp_path / "out") == {"cat/a": 4, "cat/b": 5, "dog/a": 6}
+    assert "1 of 4 photos are not exported, because the filter left them out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "config, rows",
+    [
+        (MaskExportConfig(left_out=True), {"cat/a": 4, "cat/b": 5, "dog/a": 6, "dog/c": 7}),
+        (MaskExportConfig(masks="refined"), {"cat/a": 3, "cat/b": 4, "dog/a": 5}),
+        (MaskExportConfig(round=0), {"cat/a": 2, "cat/b": 3, "dog/a": 4, "dog/c": 5}),
+        (MaskExportConfig(masks="coarse"), {"cat/a": 1, "cat/b": 2, "dog/a": 3, "dog/c": 4}),
+    ],
+)
+def test_export_masks__of_any_round_and_stage(finished, tmp_path, config, rows):
+    export_masks(finished.root, tmp_path / "out", "voc", config)
+    assert rows_of(tmp_path / "out") == rows
+
+
+@pytest.mark.parametrize("kind", ["labelstudio", "cvat"])
+def test_export_masks__people_mend_what_was_left_out(finished, tmp_path, kind):
+    assert export_masks(finished.root, tmp_path / "out", kind) == 4
+    assert export_masks(finished.root, tmp_path / "kept", kind, MaskExportConfig(left_out=False)) == 3
+
+
+def test_export_masks__scores_where_a_format_has_a_place(finished, tmp_path):
+    (finished.root / "quality.csv").write_text(QUALITY, encoding="utf-8")
+    for kind in ("coco", "coco-panoptic", "labelstudio", "cvat", "voc", "yolo"):
+        assert export_masks(finished.root, tmp_path / kind, kind, MaskExportConfig(min_quality=0.5)) in (2, 3)
+    coco = json.loads((tmp_path / "coco" / "annotations" / "instances_train.json").read_text())
+    assert [(one["file_name"], one["quality"]) for one in coco["images"]] == [("cat/a.png", 0.9), ("dog/a.png", 0.5)]
+    assert [one["score"] for one in coco["annotations"]] == [0.9, 0.5]
+    panoptic = json.loads((tmp_path / "coco-panoptic" / "annotations" / "panoptic_train.json").read_text())
+    assert panoptic["annotations"][0]["segments_info"][0]["score"] == 0.9
+    tasks = json.loads((tmp_path / "labelstudio" / "tasks-1.json").read_text())
+    assert [task["predictions"][0]["score"] for task in tasks] == [0.9, 0.5, 1.0]
+    assert tasks[2]["data"] == {
+        "image": "/data/local-files/?d=labelstudio/images/dog/c.png",
+        "photo": "dog/c",
+        "class": "dog",
+        "quality": 1.0,
+    }
+    xml = (tmp_path / "cvat" / "annotations.xml").read_text(encoding="utf-8")
+    assert '<attribute name="quality">0.9</attribute>' in xml
+    assert json.loads((tmp_path / "cvat" / "labels.json").read_text())[0]["attributes"][0]["name"] == "quality"
+    for kind in ("voc", "yolo"):
+        assert (tmp_path / kind / "quality.csv").read_text() == "photo,class,score\ncat/a,cat,0.9\ndog/a,dog,0.5\n"
+
+
+def test_export_masks__without_scores_no_table_and_no_choice(finished, tmp_path):
+    export_masks(finished.root, tmp_path / "out", "voc")
+    assert not (tmp_path / "out" / "quality.csv").exists()
+    with pytest.raises(ConfigError, match=r"--min-quality needs scores, but .*quality\.csv .* is missing"):
+        export_masks(finished.root, tmp_path / "other", "voc", MaskExportConfig(min_quality=0.1))
+    (finished.root / "quality.csv").write_text(QUALITY, encoding="utf-8")
+    with pytest.raises(DataError, match="3 of 3 photos score below 0.95"):
+        export_masks(finished.root, tmp_path / "other", "voc", MaskExportConfig(min_quality=0.95))
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["photo,class\na,b\n", "photo,score\na,much\n", "photo,score\na,1.5\n", "photo,score\na\n"]
+)
+def test_read_quality__a_table_that_is_none(tmp_path, text):
+    (tmp_path / "quality.csv").write_text(text)
+    with pytest.raises(DataError, match="columns photo and score, from 0 to 1"):
+        read_quality(tmp_path / "quality.csv")
+
+
+def test_read_quality__the_lowest_of_several_rows(tmp_path):
+    (tmp_path / "quality.csv").write_text("score,photo\n0.5,a\n0.25,a\n1,a\n")
+    assert read_quality(tmp_path / "quality.csv") == {"a": 0.25}
+
+
+def test_export_masks__what_cannot_be(finished, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(DataError, match="must be a run folder of fit or a folder that predict wrote"):
+        export_masks(tmp_path / "data", out, "voc")
+    with pytest.raises(ConfigError, match="has 1 rounds, so --round must be at most 1, found 2"):
+        export_masks(finished.root, out, "voc", MaskExportConfig(round=2))
+    with pytest.raises(ConfigError, match="no masks are refined"):
+        export_masks(finished.root, out, "voc", MaskExportConfig(round=0, masks="refined"))
+    with pytest.raises(ConfigError, match="must lie outside the photos"):
+        export_masks(finished.root, tmp_path / "data" / "out", "voc")
+    with pytest.raises(ConfigError, match="choose --images copy or none"):
+        export_masks(finished.root, out, "huggingface", MaskExportConfig(images="link"))
+    with pytest.raises(ConfigError, match="Only --format coco has a choice of polygons, found voc"):
+        export_masks(finished.root, out, "voc", MaskExportConfig(polygons=True))
+    with pytest.raises(ConfigError, match="Only --format labelstudio has addresses of photos, found cvat"):
+        export_masks(finished.root, out, "cvat", MaskExportConfig(image_prefix="x"))
+    with pytest.raises(ConfigError, match="must be one of voc, coco, .* found 'pascal'"):
+        export_masks(finished.root, out, "pascal")
+    (finished.enhanced(1) / "done.json").unlink()
+    with pytest.raises(DataError, match=r"round-1/enhanced is not finished; let fit end first"):
+        export_masks(finished.root, out, "voc")
+    (tmp_path / "data" / "cat" / "a.png").unlink()
+    with pytest.raises(DataError, match="were changed since: 3 of 4 are left"):
+        export_masks(finished.root, out, "voc", MaskExportConfig(round=0))
+    (tmp_path / "data").rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="which is not there any more"):
+        export_masks(finished.root, out, "voc", MaskExportConfig(round=0))
+    assert not out.exists() and not list(tmp_path.glob(".*"))
+
+
+def test_export_masks__what_predict_wrote_and_predictions_alike(tmp_path):
+    for name, column in (("x/a", 64), ("b", 32)):
+        image = np.zeros((96, 128, 3), np.uint8)
+        image[:, :column] = (250, 0, 0)
+        path = tmp_path / "in" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    (tmp_path / "in" / "bad.jpg").write_text("text")
+    config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
+    network = Segmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").ready(torch.device("cpu"))
+    predict_photos(network, [tmp_path / "in"], tmp_path / "found", 2, Crew())
+    assert export_masks(tmp_path / "found", tmp_path / "coco", "coco") == 2
+    assert export_masks(tmp_path / "found", tmp_path / "voc", "voc") == 2
+    assert (read_mask(tmp_path / "voc" / "SegmentationClass" / "x" / "a.png") == 1)[:, :60].all()
+    coco = json.loads((tmp_path / "coco" / "annotations" / "instances_train.json").read_text())
+    assert [one["name"] for one in coco["categories"]] == ["Röte"]
+    with pytest.raises(ConfigError, match="no rounds and no filter"):
+        export_masks(tmp_path / "found", tmp_path / "other", "coco", MaskExportConfig(round=1))
+    (tmp_path / "found" / "photos.json").unlink()
+    with pytest.raises(DataError, match="run predict again"):
+        export_masks(tmp_path / "found", tmp_path / "other", "coco")
+
+
+def test_export_masks__predictions_of_a_network(tmp_path, monkeypatch):
+    red = np.zeros((96, 128, 3), np.uint8)
+    red[:, :64] = (250, 0, 0)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(red).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "bad.jpg").write_text("text")
+    config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
+    network = Segmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").ready(torch.device("cpu"))
+    monkeypatch.setattr(Segmenter, "load", lambda _path: network)
+    assert export_masks(tmp_path / "run", tmp_path / "voc", "voc", photos=[tmp_path / "in"]) == 1
+    mask = read_mask(tmp_path / "voc" / "SegmentationClass" / "a.png")
+    assert (mask[:, :60] == 1).all() and (mask[:, 68:] == 0).all()
+    with pytest.raises(ConfigError, match="no score yet"):
+        export_masks(tmp_path, tmp_path / "o", "voc", MaskExportConfig(min_quality=0.5), photos=[tmp_path / "in"])
+    with pytest.raises(DataError, match="None of the 1 photos can be read"):
+        export_masks(tmp_path, tmp_path / "o", "voc", photos=[tmp_path / "in" / "bad.jpg"])
+
+
+def test_export_masks__a_mask_that_does_not_fit(finished, tmp_path):
+    for mask, message in (
+        (np.ones((10, 11), np.uint8), "size of its photo, 12 x 10 pixels, but has 11 x 10"),
+        (np.full((10, 12), 3, np.uint8), "must hold classes 0 to 2, but holds 3"),
+    ):
+        write_mask(finished.enhanced(1) / "cat" / "b.png", mask)
+        with pytest.raises(DataError, match=message):
+            export_masks(finished.root, tmp_path / "out", "coco")
+        assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_command__exports_and_says_what_is_wrong(finished, tmp_path, capsys):
+    def call(*arguments: object) -> int:
+        with pytest.raises(SystemExit) as caught:
+            main(["export", *map(str, arguments)])
+        return int(caught.value.code or 0)
+
+    main(["export", str(finished.root), "--format", "coco", "--out", str(tmp_path / "out"), "--images", "none"])
+    shown = capsys.readouterr()
+    assert "3 photos: " in shown.out and "the filter left them out" in shown.err
+    assert call(finished.root, "--format", "coco", "--out", tmp_path / "out") == 2
+    assert "must be a new or empty folder" in capsys.readouterr().err
+    assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "0.5") == 2
+    assert "--min-quality needs scores, but" in capsys.readouterr().err
+    assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "2") == 2
+    assert "min_quality: Input should be less than or equal to 1" in capsys.readouterr().err
+    assert call(finished.root, "--format", "pascal", "--out", tmp_path / "o") == 2
+
+
+def test_command__masks_that_are_there_need_no_torch(finished, tmp_path):
+    code = (
+        "import sys\nfrom coarse2fine.cli import main; main(sys.argv[1:])\n"
+        "print(sorted({'torch', 'lightning', 'timm'} & set(sys.modules)))"
+    )
+    for kind in MASK_FORMATS:
+        arguments = ["export", str(finished.root), "--format", kind, "--out", str(tmp_path / kind), "--quiet"]
+        shown = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        assert shown.stdout.strip() == "[]", kind
