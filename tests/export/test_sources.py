@@ -134,6 +134,8 @@ def test_export_masks__what_cannot_be(finished, tmp_path):
         export_masks(finished.root, out, "huggingface", MaskExportConfig(images="link"))
     with pytest.raises(ConfigError, match="Only --format coco has a choice of polygons, found voc"):
         export_masks(finished.root, out, "voc", MaskExportConfig(polygons=True))
+    with pytest.raises(ConfigError, match="holds classes and no instances"):
+        export_masks(finished.root, out, "voc", MaskExportConfig(instances="part"))
     with pytest.raises(ConfigError, match="Only --format labelstudio has addresses of photos, found cvat"):
         export_masks(finished.root, out, "cvat", MaskExportConfig(image_prefix="x"))
     with pytest.raises(ConfigError, match="must be one of voc, coco, .* found 'pascal'"):

@@ -108,6 +108,8 @@ def _check(kind: str, config: MaskExportConfig, out: Path) -> None:
         raise ConfigError(f"--format {kind} needs {' and '.join(missing)}: pip install 'coarse2fine[export]'.")
     if config.polygons and kind != "coco":
         raise ConfigError(f"Only --format coco has a choice of polygons, found {kind}; leave out --polygons.")
+    if config.instances == "part" and kind in ("voc", "huggingface"):
+        raise ConfigError(f"A mask of {kind} holds classes and no instances; leave out --instances.")
     if config.image_prefix is not None and kind != "labelstudio":
         raise ConfigError(f"Only --format labelstudio has addresses of photos, found {kind}; leave out --image-prefix.")
     if kind == "huggingface" and config.images == "link":
