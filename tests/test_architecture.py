@@ -12,7 +12,7 @@ ROWS = (
     {"hardware", "pixel_limit", "seeds"},
     {"config", "console", "masks", "metrics", "parallel"},
     {"data", "networks", "store"},
-    {"coarse", "dependencies", "enhance", "labels", "samples", "truths"},
+    {"coarse", "dependencies", "enhance", "labels", "quality", "run_photos", "samples", "truths"},
     {"inference", "training"},
     {"evaluation", "export", "report", "stages", "teaching"},
     {"prediction", "summary", "voc_submission"},

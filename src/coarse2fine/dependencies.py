@@ -60,7 +60,8 @@ def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
     )
     network = _pick(config.network, "network", list(type(config.network).model_fields))
     network["network.encoder_weights"] = _describe_weights(config.network.encoder_weights)
-    limits = _pick(config.refine, "refine", ("min_share", "max_share")) if number > 1 else {}
+    names = ["min_share", "max_share"] + ["drop_worst"] * (config.refine.drop_worst > 0)
+    limits = _pick(config.refine, "refine", names) if number > 1 else {}
     return {**train, **network, **limits, "train.epochs": value_of(config.train.epochs, number), "seed": config.seed}
 
 

@@ -9,6 +9,7 @@ from coarse2fine.data import check_photos, open_dataset
 from coarse2fine.enhance import find_gpu
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.networks.deeplab import build_network
+from coarse2fine.run_photos import usable_photos
 from coarse2fine.stages import Crew
 from coarse2fine.store import Run, read_json, write_json, write_text
 from coarse2fine.summary import show_start
@@ -51,7 +52,7 @@ def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) 
     if crew.leads:
         _check_every_photo(data, listed, run, config, crew)
     crew.wait()
-    dataset = _usable(listed, run)
+    dataset = usable_photos(listed, read_json(run.photos))
     if not dataset.photos:
         first = dataset.skipped[0]
         raise DataError(
@@ -120,13 +121,6 @@ def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig,
             "skipped": skipped,
         },
     )
-
-
-def _usable(listed: Dataset, run: Run) -> Dataset:
-    record = read_json(run.photos)
-    photos = tuple(photo for photo in listed.photos if str(photo.path.absolute()) in record["usable"])
-    skipped = tuple(Skipped(Path(path), reason) for path, reason in sorted(record["skipped"].items()))
-    return Dataset(listed.classes, photos, skipped)
 
 
 def _stamp(path: Path) -> str:

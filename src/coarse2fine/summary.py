@@ -52,12 +52,15 @@ def show_round(
         table.add_row(f"{name} masks, IoU", f"{iou:.3f}", f"{figures['training_masks_measured']} true masks")
     if "photos" in figures:
         table.add_row("mIoU", f"[bold]{figures['photos']['mean_iou']:.3f}[/]", f"{figures['photos']['photos']} photos")
+    for stage in stages:
+        if "quality" in stage.done():
+            table.add_row("quality", f"{stage.done()['quality']:.3f}", "told without truth, 0 to 1")
     table.add_row("photos kept", f"{photos - len(left_out)} of {photos}", _reasons(left_out))
     for stage in stages:
         done = stage.done()
         if "loss" in done:
             table.add_row("loss", f"{done['loss']:.4f}", f"{done['photos']} photos")
-    notes = read_notes(stages[-1].folder)
+    notes = {name: note for stage in stages for name, note in read_notes(stage.folder).items()}
     if notes:
         common = ", ".join(f"{count} {note}" for note, count in Counter(notes.values()).most_common(3))
         table.add_row("not enhanced", str(len(notes)), common)
@@ -75,6 +78,7 @@ def show_end(console: Console, run: Run, rounds: int) -> None:
         console.show(_rounds_table(measured))
     console.say(f"masks of the training photos: {run.enhanced(rounds)}", style="green")
     console.say(f"network: {run.model}", style="green")
+    console.say(f"look at it: {run.report}; how far each mask can be trusted: {run.root / 'quality.csv'}", style="green")
     console.say(f"use it: coarse2fine predict {run.root} PHOTOS --out DIR", style="green")
 
 
