@@ -7,7 +7,7 @@ No coefficient in it was fitted; what it predicts is measured in docs/quality.md
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -43,7 +43,8 @@ class Quality:
             keeps no scores.
         confidence_before: The same in the round before; None in round 1 and without scores.
         agreement_taught: IoU of the network's mask with the mask that it was taught for this photo.
-        agreement_enhanced: IoU of the network's mask with what enhancement made of it.
+        agreement_enhanced: IoU of the network's mask with what enhancement made of it; None where enhancement kept the
+            mask as it was.
         area: Share of the photo that the enhanced mask covers.
         pieces: Pieces of the enhanced mask that are not tiny.
         border: Share of the photo's border that the enhanced mask covers.
@@ -55,7 +56,7 @@ class Quality:
     confidence: float | None
     confidence_before: float | None
     agreement_taught: float
-    agreement_enhanced: float
+    agreement_enhanced: float | None
     area: float
     pieces: int
     border: float
@@ -83,7 +84,7 @@ class ClassQuality:
 
 
 def score_mask(
-    confidence: float | None, confidence_before: float | None, agreement_taught: float, agreement_enhanced: float
+    confidence: float | None, confidence_before: float | None, agreement_taught: float, agreement_enhanced: float | None
 ) -> float:
     """Combine what is known about a mask.
 
@@ -91,14 +92,19 @@ def score_mask(
         confidence: Of the round, 0 to 1; None where there are no scores: agreement alone counts.
         confidence_before: Of the round before, 0 to 1; None: that of the round alone counts.
         agreement_taught: IoU of what the network was taught with what it found.
-        agreement_enhanced: IoU of what the network found with what enhancement made of it.
+        agreement_enhanced: IoU of what the network found with what enhancement made of it; None where it kept it.
 
     Returns:
         Mean confidence times mean agreement, 0 to 1.
     """
-    agreement = (agreement_taught + agreement_enhanced) / 2
-    known = [value for value in (confidence, confidence_before) if value is not None]
-    return agreement * sum(known) / len(known) if known else agreement
+    agreement = _mean([agreement_taught, agreement_enhanced])
+    confident = (confidence, confidence_before) != (None, None)
+    return agreement * _mean([confidence, confidence_before]) if confident else agreement
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known)
 
 
 def measure_quality(
@@ -107,6 +113,7 @@ def measure_quality(
     classes: Sequence[str],
     number: int,
     before: Mapping[str, float | None],
+    kept: Container[str],
     threads: int,
 ) -> Iterator[Quality]:
     """Judge the masks of a round; each file is decoded once, and memory does not grow with the number of photos.
@@ -117,6 +124,7 @@ def measure_quality(
         classes: Names by index.
         number: The round, from 1.
         before: Confidence in the round before, by name; empty in round 1.
+        kept: Names of photos whose masks enhancement kept as they were.
         threads: For reading and comparing.
 
     Yields:
@@ -134,7 +142,7 @@ def measure_quality(
         )
         soft = read_soft(mask_path(scores, photo.name)) if scores else None
         confidence = None if soft is None else find_confidence(soft, refined)
-        agreements = soft_iou(taught, refined), soft_iou(refined, enhanced)
+        agreements = soft_iou(taught, refined), None if photo.name in kept else soft_iou(refined, enhanced)
         score = score_mask(confidence, before.get(photo.name), *agreements)
         pieces, border = count_pieces(enhanced), find_border_share(enhanced)
         sure = (confidence, before.get(photo.name))
@@ -259,7 +267,7 @@ def _parse(row: Mapping[str, str]) -> Quality:
         maybe("confidence"),
         maybe("confidence_before"),
         float(row["agreement_taught"]),
-        float(row["agreement_enhanced"]),
+        maybe("agreement_enhanced"),
         float(row["area"]),
         int(row["pieces"]),
         float(row["border"]),
@@ -271,5 +279,5 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in row])
+        writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in row])  # None: empty
     write_text(path, text.getvalue())

@@ -20,7 +20,9 @@ def open_run_photos(run: Run) -> Dataset:
     record = read_json(run.photos)
     data = Path(record["data"])
     if not data.exists():
-        raise DataError(f"The photos of {run.root} must be where fit found them, in {data}, but are not; put them back.")
+        raise DataError(
+            f"The photos of {run.root} must be where fit found them, in {data}, but are not; put them back."
+        )
     return usable_photos(open_dataset(data), record)
 
 

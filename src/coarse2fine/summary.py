@@ -78,7 +78,9 @@ def show_end(console: Console, run: Run, rounds: int) -> None:
         console.show(_rounds_table(measured))
     console.say(f"masks of the training photos: {run.enhanced(rounds)}", style="green")
     console.say(f"network: {run.model}", style="green")
-    console.say(f"look at it: {run.report}; how far each mask can be trusted: {run.root / 'quality.csv'}", style="green")
+    console.say(
+        f"look at it: {run.report}; how far each mask can be trusted: {run.root / 'quality.csv'}", style="green"
+    )
     console.say(f"use it: coarse2fine predict {run.root} PHOTOS --out DIR", style="green")
 
 

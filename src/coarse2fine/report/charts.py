@@ -13,12 +13,13 @@ LABELLED = 6
 
 @dataclass(frozen=True)
 class Point:
-    """One value, in coordinates of the SVG."""
+    """One value, in coordinates of the SVG; ``tells`` whether its text is shown, ``anchor`` on which side of it."""
 
     x: float
     y: float
     text: str
     tells: bool
+    anchor: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Chart:
 def make_charts(story: Story) -> list[Chart]:
     """Curves of what a run knows: IoU where there is truth, quality, photos kept, loss."""
     rounds, photos = story.rounds, len(story.dataset.photos)
-    kept = [photos - len(one.reasons) if one.reasons is not None else None for one in rounds]
+    kept: list[float | None] = [photos - len(one.reasons) if one.reasons is not None else None for one in rounds]
     ious = {
         "network, other photos": [one.mean_iou for one in rounds],
         "training masks, network's": [one.masks_iou("refined" if one.number else "coarse") for one in rounds],
@@ -99,4 +100,6 @@ def _draw(title: str, values: dict[str, list[float | None]], top: float | None, 
 
 def _point(place: tuple[float, float], text: str, at: int, line: Sequence[tuple[int, float]], curves: int) -> Point:
     tells = curves == 1 and (len(line) <= LABELLED or at in (line[0][0], line[-1][0]))
-    return Point(*place, text, tells)
+    first, last = (at == line[end][0] for end in (0, -1))
+    anchor = "middle" if first == last else "start" if first else "end"
+    return Point(*place, text, tells, anchor)

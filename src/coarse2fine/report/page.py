@@ -13,8 +13,9 @@ from coarse2fine.data.pairs import FOREGROUND_CLASSES
 from coarse2fine.parallel import map_threads
 from coarse2fine.quality import Quality, summarise_classes
 from coarse2fine.report import charts
+from coarse2fine.report.hints import find_hints
 from coarse2fine.report.pictures import Picture, draw_row
-from coarse2fine.report.samples import COLUMNS, PICTURES, Sample, pick_evenly, pick_samples
+from coarse2fine.report.samples import COLUMNS, Sample, pick_evenly, pick_samples
 from coarse2fine.report.story import Round, Story, read_story
 from coarse2fine.store import Run, write_text
 from coarse2fine.types import Dataset, Photo
@@ -31,6 +32,7 @@ MATRIX_CLASSES = 16
 """A confusion matrix of more classes is told by its largest entries."""
 
 CONFUSIONS_SHOWN = 20
+DOUBTFUL_NAMED = 50
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,11 @@ def render(story: Story, threads: int) -> str:
         measured=find_measured(story),
         matrix=find_matrix(story),
         confusions=find_confusions(story),
+        spread=count_scores(list(story.last.qualities.values())),
+        doubtful=sorted(story.last.qualities.values(), key=lambda one: (one.score, one.photo))[:DOUBTFUL_NAMED],
+        hints=find_hints(story),
         missing=[step.name for step in story.steps if not step.done],
         versions=next((step.done.get("versions", {}) for step in reversed(story.steps) if step.done), {}),
-        most_shown=PICTURES,
     )
 
 
@@ -193,6 +197,12 @@ def describe_classes(story: Story) -> list[ClassRow]:
         if label
     ]
     return sorted(rows, key=lambda row: (row.quality is None, row.quality, row.name))
+
+
+def count_scores(qualities: Sequence[Quality]) -> list[tuple[float, float, int]]:
+    """How many scores lie in each fifth: from, to, number; nothing where there are none."""
+    fifths = Counter(min(4, int(5 * one.score)) for one in qualities)
+    return [(fifth / 5, (fifth + 1) / 5, fifths[fifth]) for fifth in range(5)] if qualities else []
 
 
 def find_measured(story: Story) -> Round | None:

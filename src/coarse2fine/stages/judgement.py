@@ -14,6 +14,7 @@ from coarse2fine.quality import (
     write_quality,
 )
 from coarse2fine.stages.crew import Crew, run_stage
+from coarse2fine.stages.writing import read_notes
 from coarse2fine.store import Run, Stage, read_json, write_text
 from coarse2fine.types import Dataset
 
@@ -36,7 +37,8 @@ def judge_masks(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], 
             return {}
         earlier = read_quality(run.quality(number - 1) / TABLE) if number > 1 else []
         before = {one.photo: one.confidence for one in earlier}
-        judged = measure_quality(run, photos, dataset.classes, number, before, crew.threads)
+        kept = list_kept(run, dataset, number)
+        judged = measure_quality(run, photos, dataset.classes, number, before, kept, crew.threads)
         qualities = list(crew.console.track(judged, len(photos), stage.title))
         write_quality(stage.folder / TABLE, qualities)
         write_class_quality(stage.folder / CLASS_TABLE, summarise_classes(qualities))
@@ -44,6 +46,14 @@ def judge_masks(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], 
 
     run_stage(stage, crew, work)
     return stage
+
+
+def list_kept(run: Run, dataset: Dataset, number: int) -> set[str]:
+    """Names of photos whose masks enhancement kept as they were: all of them where it does nothing."""
+    folder = run.enhanced(number)
+    if read_json(folder / "done.json")["settings"]["enhance.method"] == "none":
+        return {photo.name for photo in dataset.photos}
+    return set(read_notes(folder))
 
 
 def judge_run(run: Run, dataset: Dataset, crew: Crew) -> int:
