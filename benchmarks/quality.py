@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 from coarse2fine.evaluation import measure_training_masks
 from coarse2fine.hardware import count_cores
 from coarse2fine.parallel import map_threads
-from coarse2fine.quality import Quality, measure_quality, score_mask
+from coarse2fine.quality import Quality, list_rounds, measure_quality, score_mask
 from coarse2fine.run_photos import open_run_photos
 from coarse2fine.stages.judgement import list_kept
 from coarse2fine.store import Run, mask_path
@@ -68,7 +68,7 @@ def measure(run: Run, truth: Path) -> dict[str, Any]:
     """All figures of one run."""
     qualities, seconds = judge(run)
     known = [photo for photo in open_run_photos(run).photos if mask_path(truth, photo.name).exists()]
-    folder = run.enhanced(count_rounds(run))
+    folder = run.enhanced(len(list_rounds(run)))
     ious = np.array(list(map_threads(lambda photo: true_iou(photo, folder, truth), known, count_cores())))
     judged = [qualities[photo.name] for photo in known]
     print(f"{run.root}: {len(known)} photos, mean IoU {ious.mean():.4f}, mean score {mean_score(judged):.4f}")
@@ -97,17 +97,12 @@ def measure(run: Run, truth: Path) -> dict[str, Any]:
 def judge(run: Run) -> tuple[dict[str, Quality], float]:
     """Quality of the last round by name, and the seconds that a round takes, on average."""
     dataset, before, began = open_run_photos(run), {}, time.perf_counter()
-    rounds = count_rounds(run)
+    rounds = len(list_rounds(run))
     for number in range(1, rounds + 1):
         kept = list_kept(run, dataset, number)
         judged = list(measure_quality(run, dataset.photos, dataset.classes, number, before, kept, count_cores()))
         before = {one.photo: one.confidence for one in judged}
     return {one.photo: one for one in judged}, (time.perf_counter() - began) / rounds
-
-
-def count_rounds(run: Run) -> int:
-    """Rounds whose masks are all there."""
-    return max(number for number in range(1, 100) if (run.enhanced(number) / "done.json").exists())
 
 
 def true_iou(photo: Photo, folder: Path, truth: Path) -> float:

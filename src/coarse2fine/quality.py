@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import count, takewhile
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from coarse2fine.errors import DataError
 from coarse2fine.masks import binarize, resize_soft
 from coarse2fine.parallel import map_threads
-from coarse2fine.store import Run, mask_path, read_mask, read_soft, write_text
+from coarse2fine.store import Run, mask_path, read_json, read_mask, read_soft, write_text
 from coarse2fine.types import Mask, Photo, SoftMask
 
 TABLE, CLASS_TABLE = "quality.csv", "quality-classes.csv"
@@ -256,6 +257,21 @@ def read_quality(path: Path) -> list[Quality]:
         ) from error
 
 
+def list_rounds(run: Run) -> list[int]:
+    """Rounds whose masks are all there."""
+    return list(takewhile(lambda number: (run.enhanced(number) / "done.json").exists(), count(1)))
+
+
+def list_unjudged(run: Run) -> list[int]:
+    """Rounds whose masks are all there and were not judged as they are now: those of an older version, as a rule."""
+
+    def is_judged(number: int) -> bool:
+        masks, quality = run.enhanced(number) / "done.json", run.quality(number) / "done.json"
+        return quality.exists() and read_json(quality)["inputs"][0] == read_json(masks)["key"]
+
+    return [number for number in list_rounds(run) if not is_judged(number)]
+
+
 def _parse(row: Mapping[str, str]) -> Quality:
     def maybe(name: str) -> float | None:
         return float(row[name]) if row[name] else None
@@ -276,7 +292,7 @@ def _parse(row: Mapping[str, str]) -> Quality:
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # ends lines as RFC 4180 does, and so quotes a name that holds either of its characters
     writer.writerow(columns)
     for row in rows:
         writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in row])  # None: empty

@@ -9,7 +9,7 @@ import tyro
 from coarse2fine.cli.settings import parse_settings
 
 if TYPE_CHECKING:
-    from coarse2fine.stages import Crew
+    from coarse2fine.console import Console
     from coarse2fine.store import Run
     from coarse2fine.types import Dataset
 
@@ -39,27 +39,31 @@ def report(
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
+    from coarse2fine.hardware import count_cores
     from coarse2fine.report.page import write_report
     from coarse2fine.run_photos import open_run_photos
-    from coarse2fine.stages import Crew
     from coarse2fine.store import Run
 
-    places, crew = Run(run), Crew(console=Console(quiet))
+    places, console = Run(run), Console(quiet)
     dataset = open_run_photos(places)
-    judge_unless_busy(places, dataset, crew)
+    judge_unless_busy(places, dataset, console)
     target = out or places.report
-    write_report(places, dataset, target, crew.threads)
-    crew.console.say(f"look at it: {target}", style="green")
+    write_report(places, dataset, target, count_cores())
+    console.say(f"look at it: {target}", style="green")
 
 
-def judge_unless_busy(run: "Run", dataset: "Dataset", crew: "Crew") -> None:
+def judge_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> None:
     """Judge the rounds that were not judged yet; those of a run that fit works on are left to it."""
     from filelock import FileLock, Timeout
 
-    from coarse2fine.stages import judge_run
+    from coarse2fine.quality import list_unjudged
 
+    if not list_unjudged(run):
+        return
     try:
         with FileLock(run.root / ".lock", timeout=0):
-            judge_run(run, dataset, crew)
+            from coarse2fine.stages import Crew, judge_run
+
+            judge_run(run, dataset, Crew(console=console))
     except Timeout:
-        crew.console.say(f"fit works on {run.root}: the page tells what is there so far")
+        console.say(f"fit works on {run.root}: the page tells what is there so far")

@@ -1,12 +1,12 @@
 """How far the masks of a round can be trusted, for all photos, without any truth."""
 
 from collections.abc import Sequence
-from itertools import count
 
 from coarse2fine.quality import (
     CLASS_TABLE,
     TABLE,
     WORKING_PX,
+    list_rounds,
     measure_quality,
     read_quality,
     summarise_classes,
@@ -15,7 +15,7 @@ from coarse2fine.quality import (
 )
 from coarse2fine.stages.crew import Crew, run_stage
 from coarse2fine.stages.writing import read_notes
-from coarse2fine.store import Run, Stage, read_json, write_text
+from coarse2fine.store import Run, Stage, read_json, write_atomically
 from coarse2fine.types import Dataset
 
 
@@ -66,11 +66,8 @@ def judge_run(run: Run, dataset: Dataset, crew: Crew) -> int:
         DataError: The masks of a round are damaged, or the run folder cannot be written.
     """
     keys: list[str] = []
-    for number in count(1):
-        enhanced = run.enhanced(number) / "done.json"
-        if not enhanced.exists():
-            break
-        inputs = (read_json(enhanced)["key"], *keys[-1:])
+    for number in list_rounds(run):
+        inputs = (read_json(run.enhanced(number) / "done.json")["key"], *keys[-1:])
         keys.append(judge_masks(run, dataset, number, inputs, crew).key)
     if keys:
         publish_quality(run, len(keys))
@@ -80,4 +77,5 @@ def judge_run(run: Run, dataset: Dataset, crew: Crew) -> int:
 def publish_quality(run: Run, number: int) -> None:
     """Put the tables of a round where people look for them: into the run folder itself."""
     for name in (TABLE, CLASS_TABLE):
-        write_text(run.root / name, (run.quality(number) / name).read_text(encoding="utf-8"))
+        with write_atomically(run.root / name) as file:
+            file.write((run.quality(number) / name).read_bytes())
