@@ -24,9 +24,9 @@ from scipy.stats import spearmanr
 from coarse2fine.evaluation import measure_training_masks
 from coarse2fine.hardware import count_cores
 from coarse2fine.parallel import map_threads
-from coarse2fine.quality import Quality, list_rounds, measure_quality, score_mask
+from coarse2fine.quality import Quality, list_rounds, score_mask
 from coarse2fine.run_photos import open_run_photos
-from coarse2fine.stages.judgement import list_kept
+from coarse2fine.stages.judgement import judge_round
 from coarse2fine.store import Run, mask_path
 from coarse2fine.types import Photo
 
@@ -34,8 +34,8 @@ Floats = NDArray[np.float64]
 
 PARTS: dict[str, Callable[[Quality], float | None]] = {
     "score": lambda one: one.score,
-    "score without network scores": lambda one: score_mask(None, None, one.agreement_taught, one.agreement_enhanced),
-    "score of this round alone": lambda one: score_mask(
+    "score without network's scores": lambda one: score_mask(None, None, one.agreement_taught, one.agreement_enhanced),
+    "score, confidence of this round alone": lambda one: score_mask(
         one.confidence, None, one.agreement_taught, one.agreement_enhanced
     ),
     "confidence": lambda one: one.confidence,
@@ -51,7 +51,7 @@ PARTS: dict[str, Callable[[Quality], float | None]] = {
 def main() -> None:
     """Print a table for each run, then one line of JSON."""
     options = read_options()
-    results = {run.name: measure(Run(run), options.masks) for run in options.run}
+    results = {run.name: measure(Run(run), options.masks, options.round) for run in options.run}
     keep(options.name, {"runs": results})
 
 
@@ -60,18 +60,21 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, action="append", required=True, help="run folder of fit; may be repeated")
     parser.add_argument("--masks", type=Path, required=True, help="true masks of the training photos")
+    parser.add_argument("--round", type=int, help="judged are the masks after this round; default: the last")
     parser.add_argument("--name", default="quality", help="of the result")
     return parser.parse_args()
 
 
-def measure(run: Run, truth: Path) -> dict[str, Any]:
-    """All figures of one run."""
-    qualities, seconds = judge(run)
+def measure(run: Run, truth: Path, last: int | None) -> dict[str, Any]:
+    """All figures of one run after a round."""
+    rounds = list_rounds(run)[:last]
+    qualities, seconds = judge(run, rounds)
     known = [photo for photo in open_run_photos(run).photos if mask_path(truth, photo.name).exists()]
-    folder = run.enhanced(len(list_rounds(run)))
+    folder = run.enhanced(rounds[-1])
     ious = np.array(list(map_threads(lambda photo: true_iou(photo, folder, truth), known, count_cores())))
     judged = [qualities[photo.name] for photo in known]
-    print(f"{run.root}: {len(known)} photos, mean IoU {ious.mean():.4f}, mean score {mean_score(judged):.4f}")
+    print(f"{run.root}, round {rounds[-1]}: {len(known)} photos", end=", ")
+    print(f"mean IoU {ious.mean():.4f}, mean score {mean_score(judged):.4f}")
     print(f"{'':36}{'rank corr.':>11}{'without 10 %':>14}{'without 30 %':>14}")
     rows = {name: tell(name, [part(one) for one in judged], ious) for name, part in PARTS.items()}
     rows["the truth itself"] = tell("the truth itself", list(ious), ious)
@@ -83,6 +86,7 @@ def measure(run: Run, truth: Path) -> dict[str, Any]:
     }
     return {
         "photos": len(known),
+        "round": rounds[-1],
         "mean_iou": round(float(ious.mean()), 4),
         "mean_score": round(mean_score(judged), 4),
         "parts": rows,
@@ -94,15 +98,14 @@ def measure(run: Run, truth: Path) -> dict[str, Any]:
     }
 
 
-def judge(run: Run) -> tuple[dict[str, Quality], float]:
+def judge(run: Run, rounds: Sequence[int]) -> tuple[dict[str, Quality], float]:
     """Quality of the last round by name, and the seconds that a round takes, on average."""
-    dataset, before, began = open_run_photos(run), {}, time.perf_counter()
-    rounds = len(list_rounds(run))
-    for number in range(1, rounds + 1):
-        kept = list_kept(run, dataset, number)
-        judged = list(measure_quality(run, dataset.photos, dataset.classes, number, before, kept, count_cores()))
+    dataset, began = open_run_photos(run), time.perf_counter()
+    before: dict[str, float | None] = {}
+    for number in rounds:
+        judged = list(judge_round(run, dataset, number, before, count_cores()))
         before = {one.photo: one.confidence for one in judged}
-    return {one.photo: one for one in judged}, (time.perf_counter() - began) / rounds
+    return {one.photo: one for one in judged}, (time.perf_counter() - began) / len(rounds)
 
 
 def true_iou(photo: Photo, folder: Path, truth: Path) -> float:

@@ -35,6 +35,7 @@ def of(photo: str, score: float, class_name: str = "cat", confidence: float | No
         ((0.8, None, 0.5, 0.7), 0.8 * 0.6),
         ((0.8, 0.6, 0.5, None), 0.7 * 0.5),
         ((None, None, 0.5, 0.7), 0.6),
+        ((0.8, None, None, 0.7), 0.8 * 0.7),
         ((0.0, 0.0, 0.0, 0.0), 0.0),
         ((1.0, 1.0, 1.0, 1.0), 1.0),
     ],
@@ -98,7 +99,7 @@ def round_of_masks(tmp_path) -> tuple[Run, list[Photo]]:
 def test_measure_quality__by_hand(round_of_masks):
     run, photos = round_of_masks
     classes = ("background", "cat", "dog")
-    cat, dog = measure_quality(run, photos, classes, 1, {"cat/a": 0.4}, set(), threads=2)
+    cat, dog = measure_quality(run, photos, classes, 1, run.scores(1), {"cat/a": 0.4}, set(), threads=2)
     assert (cat.photo, cat.class_name, cat.pieces) == ("cat/a", "cat", 1)
     assert (cat.agreement_taught, cat.agreement_enhanced, cat.area) == (0.5, 0.5, 0.25)
     assert cat.confidence == pytest.approx(0.8, abs=0.002) and cat.confidence_before == 0.4
@@ -108,11 +109,21 @@ def test_measure_quality__by_hand(round_of_masks):
 
 def test_measure_quality__kept_masks_and_runs_without_scores(round_of_masks):
     run, photos = round_of_masks
-    run.scores(1).rename(run.root / "elsewhere")
     classes = ("background", "cat", "dog")
-    cat, _ = measure_quality(run, photos, classes, 1, {}, {"cat/a"}, threads=1)
+    cat, _ = measure_quality(run, photos, classes, 1, None, {}, {"cat/a"}, threads=1)
     assert cat.confidence is None and cat.agreement_enhanced is None
     assert cat.score == cat.agreement_taught == 0.5
+
+
+def test_measure_quality__what_round_1_was_taught_does_not_count(round_of_masks, tmp_path):
+    run, photos = round_of_masks
+    write_mask(mask_path(run.enhanced(1), "cat/a"), block(0, 8))
+    for folder, right in ((run.refined(2), 4), (run.enhanced(2), 4)):
+        write_mask(mask_path(folder, "cat/a"), block(0, right))
+    classes = ("background", "cat", "dog")
+    one, two = (next(measure_quality(run, photos[:1], classes, number, None, {}, set(), 1)) for number in (1, 2))
+    assert (one.agreement_taught, one.agreement_enhanced, one.score) == (0.5, 1, 1)
+    assert (two.agreement_taught, two.agreement_enhanced, two.score) == (0.5, 1, 0.75)
 
 
 def test_measure_quality__a_missing_mask_is_named(round_of_masks):
@@ -120,7 +131,7 @@ def test_measure_quality__a_missing_mask_is_named(round_of_masks):
     path = mask_path(run.refined(1), "dog/b")
     path.unlink()
     with pytest.raises(DataError, match=r"There is no mask .*dog/b\.png"):
-        list(measure_quality(run, photos, ("background", "cat", "dog"), 1, {}, set(), threads=1))
+        list(measure_quality(run, photos, ("background", "cat", "dog"), 1, None, {}, set(), threads=1))
 
 
 def test_find_worst__of_every_class_its_share():

@@ -25,7 +25,7 @@ from coarse2fine.stages import (
     run_stage,
     write_masks,
 )
-from coarse2fine.stages.judgement import list_kept
+from coarse2fine.stages.judgement import judge_round
 from coarse2fine.store import (
     Run,
     Stage,
@@ -260,6 +260,7 @@ def judged_photos(photos, tmp_path) -> tuple[Run, Dataset]:
         stage = Stage(run.enhanced(number), "enhancement", {"enhance.method": "grabcut", "number": number})
         write_json(run.enhanced(number) / "notes.json", {photos[1].name: "kept: GrabCut found no foreground"})
         write_json(run.enhanced(number) / "done.json", {"key": stage.key, "settings": dict(stage.settings)})
+        write_json(run.refined(number) / "done.json", {"settings": {"scores": "kept"}})
     return run, Dataset(("background", "class 1", "class 2"), tuple(photos))
 
 
@@ -287,11 +288,18 @@ def test_judge_run__nothing_where_no_round_ended(tmp_path, photos):
     assert not (tmp_path / "quality.csv").exists()
 
 
-def test_list_kept__all_where_nothing_is_enhanced(judged_photos, photos):
+def test_judge_round__scores_left_over_from_other_settings_do_not_count(judged_photos):
     run, dataset = judged_photos
-    assert list_kept(run, dataset, 1) == {photos[1].name}
-    write_json(run.enhanced(1) / "done.json", {"key": "x", "settings": {"enhance.method": "none"}})
-    assert list_kept(run, dataset, 1) == {photo.name for photo in photos}
+    write_json(run.refined(1) / "done.json", {"settings": {}})
+    assert run.scores(1).is_dir()
+    assert [one.confidence for one in judge_round(run, dataset, 1, {}, threads=1)] == [None] * 4
+
+
+def test_judge_round__agrees_with_no_enhancement_where_there_is_none(judged_photos, photos):
+    run, dataset = judged_photos
+    assert [one.agreement_enhanced for one in judge_round(run, dataset, 1, {}, threads=1)] == [1, None, 1, 1]
+    write_json(run.enhanced(1) / "done.json", {"settings": {"enhance.method": "none"}})
+    assert [one.agreement_enhanced for one in judge_round(run, dataset, 1, {}, threads=1)] == [None] * 4
 
 
 def test_run_stage__works_once(tmp_path):

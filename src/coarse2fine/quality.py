@@ -39,7 +39,8 @@ class Quality:
     Attributes:
         photo: The run's name of the photo.
         class_name: Its class.
-        score: How far the mask can be trusted, 0 to 1: confidence times the mean of the two agreements.
+        score: How far the mask can be trusted, 0 to 1: confidence times the mean of the two agreements; in round 1
+            times the second.
         confidence: How likely the label is inside the network's mask, mean over its pixels, 0 to 1; None where the run
             keeps no scores.
         confidence_before: The same in the round before; None in round 1 and without scores.
@@ -85,15 +86,19 @@ class ClassQuality:
 
 
 def score_mask(
-    confidence: float | None, confidence_before: float | None, agreement_taught: float, agreement_enhanced: float | None
+    confidence: float | None,
+    confidence_before: float | None,
+    agreement_taught: float | None,
+    agreement_enhanced: float | None,
 ) -> float:
     """Combine what is known about a mask.
 
     Args:
         confidence: Of the round, 0 to 1; None where there are no scores: agreement alone counts.
         confidence_before: Of the round before, 0 to 1; None: that of the round alone counts.
-        agreement_taught: IoU of what the network was taught with what it found.
-        agreement_enhanced: IoU of what the network found with what enhancement made of it; None where it kept it.
+        agreement_taught: IoU of what the network was taught with what it found; None where that should not count.
+        agreement_enhanced: IoU of what the network found with what enhancement made of it; None where it kept it. One
+            of the two is known.
 
     Returns:
         Mean confidence times mean agreement, 0 to 1.
@@ -113,6 +118,7 @@ def measure_quality(
     photos: Sequence[Photo],
     classes: Sequence[str],
     number: int,
+    scores: Path | None,
     before: Mapping[str, float | None],
     kept: Container[str],
     threads: int,
@@ -124,6 +130,7 @@ def measure_quality(
         photos: Whose masks to judge.
         classes: Names by index.
         number: The round, from 1.
+        scores: Where the network's scores of the round lie; none where the run kept none.
         before: Confidence in the round before, by name; empty in round 1.
         kept: Names of photos whose masks enhancement kept as they were.
         threads: For reading and comparing.
@@ -134,7 +141,6 @@ def measure_quality(
     Raises:
         DataError: A mask is missing or damaged.
     """
-    scores = run.scores(number) if run.scores(number).is_dir() else None
 
     def judge(photo: Photo) -> Quality:
         taught, refined, enhanced = (
@@ -143,11 +149,13 @@ def measure_quality(
         )
         soft = read_soft(mask_path(scores, photo.name)) if scores else None
         confidence = None if soft is None else find_confidence(soft, refined)
-        agreements = soft_iou(taught, refined), None if photo.name in kept else soft_iou(refined, enhanced)
-        score = score_mask(confidence, before.get(photo.name), *agreements)
-        pieces, border = count_pieces(enhanced), find_border_share(enhanced)
         sure = (confidence, before.get(photo.name))
-        area = float(enhanced.mean())
+        agreements = soft_iou(taught, refined), None if photo.name in kept else soft_iou(refined, enhanced)
+        if number == 1 and agreements[1] is not None:  # it was taught coarse masks, and is meant to leave them behind
+            score = score_mask(*sure, None, agreements[1])
+        else:
+            score = score_mask(*sure, *agreements)
+        area, pieces, border = float(enhanced.mean()), count_pieces(enhanced), find_border_share(enhanced)
         return Quality(photo.name, classes[photo.label], score, *sure, *agreements, area, pieces, border)
 
     return map_threads(judge, photos, threads)

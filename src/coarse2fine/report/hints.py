@@ -1,5 +1,6 @@
 """What a run makes one look at next: plain rules over what a report knows."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from coarse2fine.quality import summarise_classes
@@ -46,8 +47,8 @@ def _name_weak_classes(story: Story) -> str | None:
 
 
 def _name_small_classes(story: Story) -> str | None:
-    labels = [photo.label for photo in story.dataset.photos]
-    small = [name for label, name in enumerate(story.dataset.classes) if label and labels.count(label) < FEW_PHOTOS]
+    counts = Counter(photo.label for photo in story.dataset.photos)
+    small = [name for label, name in enumerate(story.dataset.classes) if label and counts[label] < FEW_PHOTOS]
     return (
         f"{_list(small)}: fewer than {FEW_PHOTOS} photos; a class needs some dozens to be learned." if small else None
     )

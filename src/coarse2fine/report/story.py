@@ -60,6 +60,12 @@ class Round:
         return f"round {self.number}" if self.number else "before round 1"
 
     @property
+    def left_out(self) -> int | None:
+        """Photos that left after it; None where that is not decided yet."""
+        count = self.figures.get("left_out") if self.reasons is None else len(self.reasons)
+        return None if count is None else int(count)
+
+    @property
     def mean_quality(self) -> float | None:
         """Mean score of its masks."""
         scores = [one.score for one in self.qualities.values()]

@@ -1,11 +1,12 @@
 """How far the masks of a round can be trusted, for all photos, without any truth."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from coarse2fine.quality import (
     CLASS_TABLE,
     TABLE,
     WORKING_PX,
+    Quality,
     list_rounds,
     measure_quality,
     read_quality,
@@ -29,17 +30,15 @@ def judge_masks(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], 
         inputs: Fingerprints of the round's enhanced masks and of the judgement before.
         crew: Who works: the first process.
     """
-    stage = Stage(run.quality(number), f"round {number}: quality", {"working_px": WORKING_PX}, tuple(inputs))
-    photos = dataset.photos
+    settings = {"score": "confidence x agreement", "working_px": WORKING_PX}
+    stage = Stage(run.quality(number), f"round {number}: quality", settings, tuple(inputs))
 
     def work() -> dict[str, object]:
         if not crew.leads:
             return {}
         earlier = read_quality(run.quality(number - 1) / TABLE) if number > 1 else []
-        before = {one.photo: one.confidence for one in earlier}
-        kept = list_kept(run, dataset, number)
-        judged = measure_quality(run, photos, dataset.classes, number, before, kept, crew.threads)
-        qualities = list(crew.console.track(judged, len(photos), stage.title))
+        judged = judge_round(run, dataset, number, {one.photo: one.confidence for one in earlier}, crew.threads)
+        qualities = list(crew.console.track(judged, len(dataset.photos), stage.title))
         write_quality(stage.folder / TABLE, qualities)
         write_class_quality(stage.folder / CLASS_TABLE, summarise_classes(qualities))
         return {"quality": round(sum(one.score for one in qualities) / len(qualities), 5)}
@@ -48,12 +47,24 @@ def judge_masks(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], 
     return stage
 
 
-def list_kept(run: Run, dataset: Dataset, number: int) -> set[str]:
-    """Names of photos whose masks enhancement kept as they were: all of them where it does nothing."""
-    folder = run.enhanced(number)
-    if read_json(folder / "done.json")["settings"]["enhance.method"] == "none":
-        return {photo.name for photo in dataset.photos}
-    return set(read_notes(folder))
+def judge_round(
+    run: Run, dataset: Dataset, number: int, before: Mapping[str, float | None], threads: int
+) -> Iterator[Quality]:
+    """Judge the masks of a round by what its stages say of themselves; writes nothing.
+
+    Args:
+        run: Where the masks lie.
+        dataset: The photos and classes of the run.
+        number: The round, from 1.
+        before: Confidence in the round before, by name.
+        threads: For reading and comparing.
+    """
+    refined, enhanced = (read_json(folder / "done.json") for folder in (run.refined(number), run.enhanced(number)))
+    # The folder of scores alone may be a left-over of other settings.
+    scores = run.scores(number) if refined["settings"].get("scores") == "kept" else None
+    enhances = enhanced["settings"]["enhance.method"] != "none"
+    kept = set(read_notes(run.enhanced(number))) if enhances else {photo.name for photo in dataset.photos}
+    return measure_quality(run, dataset.photos, dataset.classes, number, scores, before, kept, threads)
 
 
 def judge_run(run: Run, dataset: Dataset, crew: Crew) -> int:
