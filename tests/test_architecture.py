@@ -12,7 +12,7 @@ ROWS = (
     {"hardware", "pixel_limit", "seeds"},
     {"config", "console", "masks", "metrics", "parallel", "rle"},
     {"data", "networks", "store"},
-    {"coarse", "corrections", "dependencies", "enhance", "labels", "run_photos", "samples", "truths"},
+    {"coarse", "corrections", "dependencies", "enhance", "labels", "quality", "run_photos", "samples", "truths"},
     {"inference", "training"},
     {"evaluation", "report", "stages", "teaching"},
     {"prediction", "summary", "voc_submission"},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coarse2fine.errors import DataError
-from coarse2fine.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
+from coarse2fine.metrics import binary_iou, confusion_matrix, headline, iou_per_class, mean_iou, pixel_accuracy
 
 PREDICTION = np.array([[0, 1, 1], [1, 2, 2]], np.uint8)
 TRUTH = np.array([[0, 0, 1], [1, 1, 2]], np.uint8)
@@ -86,3 +86,10 @@ def test_binary_iou__both_empty_agree():
 def test_binary_iou__shapes_must_be_equal():
     with pytest.raises(DataError, match="same shape"):
         binary_iou(PREDICTION, TRUTH.T)
+
+
+def test_headline__of_the_foreground_task_is_its_iou():
+    of_classes = {"mean_iou": 0.6, "iou": {"background": 0.7, "cat": 0.5}}
+    of_foreground = {"mean_iou": 0.6, "iou": {"background": 0.7, "foreground": 0.5}}
+    assert headline(of_classes) == ("mIoU", 0.6)
+    assert headline(of_foreground) == ("foreground IoU", 0.5)

@@ -11,6 +11,7 @@ from coarse2fine.config import FitConfig, parse_config
 from coarse2fine.data.shapes import draw_dataset
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks import resize_soft
+from coarse2fine.quality import find_confidence, read_quality, score_mask, shrink_mask, soft_iou
 from coarse2fine.store import Run, read_json, read_mask, read_soft
 
 TINY = """
@@ -146,6 +147,63 @@ def test_fit__measures_every_round(finished):
         assert set(figures["training_masks_iou"]) == {"refined", "enhanced"}
     kept = read_json(finished.round(1) / "kept.json")
     assert len(kept) == 12 and set(kept.values()) == {None}
+
+
+def folders_of(run: Run, number: int) -> tuple[Path, Path]:
+    return run.enhanced(number - 1), run.refined(number)
+
+
+def test_fit__tells_quality_without_truth(finished):
+    for number in (1, 2):
+        qualities = read_quality(finished.quality(number) / "quality.csv")
+        assert [one.photo for one in qualities] == sorted(read_json(finished.round(1) / "kept.json"))
+        one = qualities[0]
+        taught, refined = (
+            shrink_mask(read_mask(store.mask_path(folder, one.photo))) for folder in folders_of(finished, number)
+        )
+        assert one.agreement_taught == pytest.approx(soft_iou(taught, refined), abs=1e-4)
+        soft = read_soft(store.mask_path(finished.scores(number), one.photo))
+        assert one.confidence == pytest.approx(find_confidence(soft, refined), abs=1e-4)
+        agreements = (one.agreement_taught if number > 1 else None, one.agreement_enhanced)
+        parts = (one.confidence, one.confidence_before, *agreements)
+        assert one.score == pytest.approx(score_mask(*parts), abs=1e-3)
+    assert one.confidence_before == read_quality(finished.quality(1) / "quality.csv")[0].confidence
+    assert (finished.root / "quality.csv").read_bytes() == (finished.quality(2) / "quality.csv").read_bytes()
+    assert len((finished.root / "quality-classes.csv").read_text().splitlines()) == 7
+
+
+def test_fit__leaves_a_report(finished):
+    page = finished.report.read_text()
+    assert "12 photos of 6 classes" in page and "fish/0000" in page
+    assert f"{read_json(finished.metrics(2))['photos']['mean_iou']:.3f}" in page
+
+
+def test_fit__drops_the_worst_of_every_class(finished, data, tmp_path, capsys):
+    run = Run(shutil.copytree(finished.root, tmp_path / "run"))
+    before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*.png")}
+    coarse2fine.fit(data / "train", run.root, settings("[refine]\ndrop_worst = 0.5"), quiet=False)
+    changed = {
+        path.relative_to(run.root).parts[0] for path, stamp in before.items() if path.stat().st_mtime_ns != stamp
+    }
+    assert changed == {"round-2"}  # round 1 stays as it was: only what follows it learns from fewer photos
+    said = " ".join(capsys.readouterr().out.split())
+    assert "6 of 12 6 among the lowest 50 % of its class" in said
+    kept = read_json(run.round(1) / "kept.json")
+    scores = {one.photo: one.score for one in read_quality(run.quality(1) / "quality.csv")}
+    for first in (name for name in scores if name.endswith("0000")):
+        pair = sorted((first, first.replace("0000", "0001")), key=lambda name: (scores[name], name))
+        assert "among the lowest 50 % of its class" in kept[pair[0]] and kept[pair[1]] is None
+    assert read_json(run.training(2) / "done.json")["photos"] == 6
+
+
+def test_fit__a_run_from_before_quality_is_judged_and_otherwise_left_alone(finished, data, tmp_path):
+    run = Run(shutil.copytree(finished.root, tmp_path / "run"))
+    for number in (1, 2):
+        shutil.rmtree(run.quality(number))
+    before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*.png")}
+    coarse2fine.fit(data / "train", run.root, settings())
+    assert {path: path.stat().st_mtime_ns for path in run.root.rglob("*.png")} == before
+    assert read_quality(run.quality(2) / "quality.csv") == read_quality(finished.quality(2) / "quality.csv")
 
 
 def test_fit__leaves_a_network_that_predicts(finished, data):

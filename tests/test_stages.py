@@ -13,18 +13,31 @@ from coarse2fine.data import read_image
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.networks.student import build_student
 from coarse2fine.parallel import World
+from coarse2fine.quality import Quality, read_quality
 from coarse2fine.stages import (
     Crew,
     enhance_masks,
     filter_masks,
     find_empty,
+    judge_run,
     make_coarse_masks,
     read_notes,
     run_stage,
     write_masks,
 )
-from coarse2fine.store import Stage, mask_path, read_json, read_mask, read_soft, write_mask, write_soft
-from coarse2fine.types import Enhanced, Photo
+from coarse2fine.stages.judgement import judge_round
+from coarse2fine.store import (
+    Run,
+    Stage,
+    mask_path,
+    read_json,
+    read_mask,
+    read_soft,
+    write_json,
+    write_mask,
+    write_soft,
+)
+from coarse2fine.types import Dataset, Enhanced, Photo
 
 CREW = Crew()
 
@@ -205,6 +218,88 @@ def test_filter_masks__says_why_each_photo_leaves(photos, tmp_path):
         "foreground 90 % is above 80 %",
     ]
     assert find_empty(photos, tmp_path / "m", CREW) == {photos[0].name}
+
+
+def test_filter_masks__drops_the_worst_of_each_class(photos, tmp_path):
+    for photo, share in zip(photos, (0.5, 0.5, 0.0, 0.5), strict=True):
+        mask = np.zeros((10, 100), np.uint8)
+        mask.flat[: round(1000 * share)] = photo.label
+        write_mask(mask_path(tmp_path / "m", photo.name), mask)
+    scores = (0.9, 0.25, 0.1, 0.8)
+    classes = ("background", "class 1", "class 2")
+    qualities = [
+        Quality(photo.name, classes[photo.label], score, None, None, score, None, 0.5, 1, 0.0)
+        for photo, score in zip(photos, scores, strict=True)
+    ]
+    reasons = filter_masks(photos, tmp_path / "m", RefineConfig(drop_worst=0.5), CREW, qualities)
+    assert list(reasons.values()) == [
+        None,
+        "quality 0.250 is among the lowest 50 % of its class",
+        "foreground 0 % is below 1 %",
+        None,
+    ]
+    assert set(filter_masks(photos, tmp_path / "m", RefineConfig(), CREW, qualities).values()) == {
+        None,
+        "foreground 0 % is below 1 %",
+    }
+
+
+@pytest.fixture
+def judged_photos(photos, tmp_path) -> tuple[Run, Dataset]:
+    """A run of two rounds: masks of the first photo vanish in round 2, the others stay; the second was not enhanced."""
+    run = Run(tmp_path / "run")
+    square = np.zeros((40, 60), np.uint8)
+    square[10:30, 15:45] = 1
+    for number in (0, 1, 2):
+        for photo in photos:
+            mask = square * photo.label * (number < 2 or photo is not photos[0])
+            write_mask(mask_path(run.enhanced(number), photo.name), mask.astype(np.uint8))
+            if number:
+                write_mask(mask_path(run.refined(number), photo.name), mask.astype(np.uint8))
+                write_soft(mask_path(run.scores(number), photo.name), np.full((20, 30), 0.4 * number, np.float32))
+        stage = Stage(run.enhanced(number), "enhancement", {"enhance.method": "grabcut", "number": number})
+        write_json(run.enhanced(number) / "notes.json", {photos[1].name: "kept: GrabCut found no foreground"})
+        write_json(run.enhanced(number) / "done.json", {"key": stage.key, "settings": dict(stage.settings)})
+        write_json(run.refined(number) / "done.json", {"settings": {"scores": "kept"}})
+    return run, Dataset(("background", "class 1", "class 2"), tuple(photos))
+
+
+def test_judge_run__every_round_once(judged_photos, photos):
+    run, dataset = judged_photos
+    assert judge_run(run, dataset, CREW) == 2
+    one, two = (read_quality(run.quality(number) / "quality.csv") for number in (1, 2))
+    assert [round(one.score, 2) for one in one] == [0.4] * 4
+    assert [round(one.score, 2) for one in two] == [0.0, 0.6, 0.6, 0.6]
+    assert [one.confidence_before for one in two] == [one.confidence for one in one]
+    assert [one.agreement_enhanced for one in two] == [0, None, 1, 1]
+    assert read_quality(run.root / "quality.csv") == two
+    assert (run.root / "quality-classes.csv").read_text().splitlines()[1:] == [
+        "class 1,2,0.3000,0.3000",
+        "class 2,2,0.6000,0.0000",
+    ]
+    assert read_json(run.quality(2) / "done.json")["quality"] == pytest.approx(0.45, abs=0.001)
+    stamp = (run.quality(2) / "quality.csv").stat().st_mtime_ns
+    assert judge_run(run, dataset, CREW) == 2
+    assert (run.quality(2) / "quality.csv").stat().st_mtime_ns == stamp
+
+
+def test_judge_run__nothing_where_no_round_ended(tmp_path, photos):
+    assert judge_run(Run(tmp_path), Dataset(("background", "x"), tuple(photos)), CREW) == 0
+    assert not (tmp_path / "quality.csv").exists()
+
+
+def test_judge_round__scores_left_over_from_other_settings_do_not_count(judged_photos):
+    run, dataset = judged_photos
+    write_json(run.refined(1) / "done.json", {"settings": {}})
+    assert run.scores(1).is_dir()
+    assert [one.confidence for one in judge_round(run, dataset, 1, {}, threads=1)] == [None] * 4
+
+
+def test_judge_round__agrees_with_no_enhancement_where_there_is_none(judged_photos, photos):
+    run, dataset = judged_photos
+    assert [one.agreement_enhanced for one in judge_round(run, dataset, 1, {}, threads=1)] == [1, None, 1, 1]
+    write_json(run.enhanced(1) / "done.json", {"settings": {"enhance.method": "none"}})
+    assert [one.agreement_enhanced for one in judge_round(run, dataset, 1, {}, threads=1)] == [None] * 4
 
 
 def test_run_stage__works_once(tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path
 from coarse2fine.config import FitConfig
 from coarse2fine.console import Console
 from coarse2fine.store import Run, Stage, write_json
-from coarse2fine.summary import headline, show_end, show_round, show_start
+from coarse2fine.summary import show_end, show_round, show_start
 from coarse2fine.types import Dataset, Photo, Skipped
 
 
@@ -34,13 +34,6 @@ def test_show_round__figures_reasons_and_times(tmp_path, capsys):
     for text in ("after round 1", "0.432", "8 of 10", "2 below 1 %", "1 min 15 s", "kept: GrabCut found no foreground"):
         assert text in shown
     assert shown.index("refined masks") < shown.index("enhanced masks")
-
-
-def test_headline__of_the_foreground_task_is_its_iou():
-    of_classes = {"mean_iou": 0.6, "iou": {"background": 0.7, "cat": 0.5}}
-    of_foreground = {"mean_iou": 0.6, "iou": {"background": 0.7, "foreground": 0.5}}
-    assert headline(of_classes) == ("mIoU", 0.6)
-    assert headline(of_foreground) == ("foreground IoU", 0.5)
 
 
 def test_show_end__how_the_figures_went(tmp_path, capsys):

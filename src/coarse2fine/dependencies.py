@@ -59,7 +59,8 @@ def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
         config.train, "train", [name for name in type(config.train).model_fields if name not in _TRAINING_APART]
     )
     network = _network_settings(config.network)
-    limits = _pick(config.refine, "refine", ("min_share", "max_share")) if number > 1 else {}
+    names = ["min_share", "max_share"] + ["drop_worst"] * (config.refine.drop_worst > 0)
+    limits = _pick(config.refine, "refine", names) if number > 1 else {}
     return {**train, **network, **limits, "train.epochs": value_of(config.train.epochs, number), "seed": config.seed}
 
 

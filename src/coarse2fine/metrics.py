@@ -4,11 +4,14 @@ All figures over several classes come from one confusion matrix, summed over the
 matrices of the photos, then divide once.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.errors import DataError
-from coarse2fine.types import BACKGROUND, IGNORE, Mask
+from coarse2fine.types import BACKGROUND, FOREGROUND_CLASSES, IGNORE, Mask
 
 
 def confusion_matrix(prediction: Mask, truth: Mask, classes: int) -> NDArray[np.int64]:
@@ -99,3 +102,10 @@ def _check_range(name: str, mask: Mask, classes: int) -> None:
             f"With {classes} classes the {name} must hold class indices 0 to {classes - 1} (or {IGNORE}), "
             f"found {highest}; check that both use the same class list."
         )
+
+
+def headline(figures: Mapping[str, Any]) -> tuple[str, float]:
+    """The one figure of a network that papers compare, and its name: mIoU, or the IoU of the foreground alone."""
+    if tuple(figures["iou"]) == FOREGROUND_CLASSES:
+        return "foreground IoU", figures["iou"][FOREGROUND_CLASSES[1]] or 0.0
+    return "mIoU", figures["mean_iou"]

@@ -26,14 +26,18 @@ from coarse2fine.inference import Segmenter, load_weights, save_weights
 from coarse2fine.networks.building import build_network
 from coarse2fine.parallel import find_world, joined
 from coarse2fine.preparation import check, claim
+from coarse2fine.quality import TABLE, read_quality
+from coarse2fine.report.page import write_report
 from coarse2fine.seeds import seed_of
 from coarse2fine.stages import (
     Crew,
     enhance_masks,
     filter_masks,
     find_empty,
+    judge_masks,
     lay_corrected,
     make_coarse_masks,
+    publish_quality,
     refine_masks,
     run_stage,
 )
@@ -107,12 +111,14 @@ class _Fit:
         masks = self.enhance(0, self.make_coarse())
         left_out = self.find_empty(masks)
         self.report(0, [masks], left_out)
+        judged = None
         for number in range(1, self.config.rounds + 1):
             trained, segmenter = self.train(number, masks, left_out)
             refined = self.refine(number, trained, segmenter)
-            left_out = self.filter(number)
             masks = self.enhance(number, refined)
-            self.report(number, [trained, refined, masks], left_out, segmenter)
+            judged = self.judge(number, masks, judged)
+            left_out = self.filter(number)
+            self.report(number, [trained, refined, masks, judged], left_out, segmenter)
         self.save(segmenter)
 
     def make_coarse(self) -> Stage:
@@ -204,8 +210,14 @@ class _Fit:
         )
         return stage
 
+    def judge(self, number: int, masks: Stage, before: Stage | None) -> Stage:
+        inputs = [stage.key for stage in (masks, before) if stage]
+        return judge_masks(self.run, self.dataset, number, inputs, self.crew)
+
     def filter(self, number: int) -> dict[str, str]:
-        reasons = filter_masks(self.dataset.photos, self.run.refined(number), self.config.refine, self.crew)
+        config, photos = self.config.refine, self.dataset.photos
+        qualities = read_quality(self.run.quality(number) / TABLE) if config.drop_worst else []
+        reasons = filter_masks(photos, self.run.refined(number), config, self.crew, qualities)
         reasons |= dict.fromkeys([photo.name for photo in self.corrected])
         if self.crew.leads:
             write_json(self.run.round(number) / "kept.json", reasons)
@@ -215,12 +227,13 @@ class _Fit:
         self, number: int, stages: Sequence[Stage], left_out: Mapping[str, str], segmenter: Segmenter | None = None
     ) -> None:
         if self.crew.leads:
-            path = self.run.metrics(number)
-            key = hash_of([stages[-1].key, self.truth.key, self.config.predict.model_dump(mode="json"), len(left_out)])
+            path, enhanced = self.run.metrics(number), self.run.enhanced(number)
+            last = next(stage.key for stage in stages if stage.folder == enhanced)
+            key = hash_of([last, self.truth.key, self.config.predict.model_dump(mode="json"), len(left_out)])
             figures = read_json(path) if path.exists() else {}
             if figures.get("key") != key:
-                masks = {stage.folder.name: stage.folder for stage in stages if stage.folder.name != "training"}
-                masks |= {"coarse": self.run.coarse} if number == 0 else {}
+                folders = (self.run.refined(number), enhanced) if number else (self.run.coarse, enhanced)
+                masks = {folder.name: folder for folder in folders}
                 view = self.last_view(segmenter) if segmenter else None
                 figures = measure(self.truth, self.dataset.photos, masks, view, self.crew.threads)
                 write_json(path, figures | {"key": key, "round": number, "left_out": len(left_out)})
@@ -233,6 +246,8 @@ class _Fit:
     def save(self, segmenter: Segmenter) -> None:
         if self.crew.leads:
             self.last_view(segmenter).save(self.run.model)
+            publish_quality(self.run, self.config.rounds)
+            write_report(self.run, self.dataset, self.run.report, self.crew.threads)
             show_end(self.crew.console, self.run, self.config.rounds)
         self.crew.wait()
 

@@ -10,9 +10,10 @@ from rich.table import Table
 from coarse2fine.config import FitConfig
 from coarse2fine.console import Console, format_seconds
 from coarse2fine.hardware import count_cores, pick_device
+from coarse2fine.metrics import headline
 from coarse2fine.stages import read_notes
 from coarse2fine.store import Run, Stage, read_json
-from coarse2fine.types import FOREGROUND_CLASSES, Dataset
+from coarse2fine.types import Dataset
 
 SKIPPED_SHOWN = 20
 MASKS = ("coarse", "refined", "enhanced")
@@ -55,12 +56,15 @@ def show_round(
     if "photos" in figures:
         name, value = headline(figures["photos"])
         table.add_row(name, f"[bold]{value:.3f}[/]", f"{figures['photos']['photos']} photos")
+    for stage in stages:
+        if "quality" in stage.done():
+            table.add_row("quality", f"{stage.done()['quality']:.3f}", "told without truth, 0 to 1")
     table.add_row("photos kept", f"{photos - len(left_out)} of {photos}", _reasons(left_out))
     for stage in stages:
         done = stage.done()
         if "loss" in done:
             table.add_row("loss", f"{done['loss']:.4f}", f"{done['photos']} photos")
-    notes = read_notes(stages[-1].folder)
+    notes = {name: note for stage in stages for name, note in read_notes(stage.folder).items()}
     if notes:
         common = ", ".join(f"{count} {note}" for note, count in Counter(notes.values()).most_common(3))
         table.add_row("not enhanced", str(len(notes)), common)
@@ -68,13 +72,6 @@ def show_round(
     table.add_row("time", "", ", ".join(f"{name} {spent}" for name, spent in seconds.items()))
     console.say(f"after round {number}" if number else "before the first round", style="bold cyan")
     console.show(table)
-
-
-def headline(figures: Mapping[str, Any]) -> tuple[str, float]:
-    """The one figure of a network that papers compare, and its name: mIoU, or the IoU of the foreground alone."""
-    if tuple(figures["iou"]) == FOREGROUND_CLASSES:
-        return "foreground IoU", figures["iou"][FOREGROUND_CLASSES[1]] or 0.0
-    return "mIoU", figures["mean_iou"]
 
 
 def show_end(console: Console, run: Run, rounds: int) -> None:
@@ -85,6 +82,9 @@ def show_end(console: Console, run: Run, rounds: int) -> None:
         console.show(_rounds_table(measured))
     console.say(f"masks of the training photos: {run.enhanced(rounds)}", style="green")
     console.say(f"network: {run.model}", style="green")
+    console.say(
+        f"look at it: {run.report}; how far each mask can be trusted: {run.root / 'quality.csv'}", style="green"
+    )
     console.say(f"use it: coarse2fine predict {run.root} PHOTOS --out DIR", style="green")
 
 

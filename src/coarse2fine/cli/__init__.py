@@ -9,6 +9,7 @@ from coarse2fine.cli.failing import run_safely
 VERBS = {
     "demo": "draw a small data set and run the whole pipeline on it",
     "fit": "photos with one class label each -> masks and a network",
+    "report": "a run -> one page to look at: masks, quality, figures",
     "predict": "a network and photos -> masks with all classes",
     "export": "masks of a run or of any photos -> COCO, YOLO, Label Studio, ...",
     "evaluate": "a network or masks, and true masks -> IoU",

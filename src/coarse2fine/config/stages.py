@@ -206,6 +206,9 @@ class RefineConfig(Settings):
     )
     min_share: Share = Field(0.01, description="a mask below this share of its photo leaves the next round")
     max_share: Share = Field(0.80, description="a mask above this share of its photo leaves the next round")
+    drop_worst: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="this share of each class, the photos of least quality (quality.csv), leaves the next round"
+    )
     flip: bool = Field(False, description="average the scores with those of the mirrored photo")
     scales: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1, description="average the scores over these scales")
 

@@ -10,6 +10,7 @@ from coarse2fine.data.photos import read_size
 from coarse2fine.inference import Segmenter, score_files
 from coarse2fine.masks import binarize, keep_reason, likelihood, resize_soft
 from coarse2fine.parallel import map_threads
+from coarse2fine.quality import Quality, find_worst
 from coarse2fine.stages.crew import Crew
 from coarse2fine.stages.writing import list_missing
 from coarse2fine.store import (
@@ -60,8 +61,17 @@ def refine_masks(
         pass
 
 
-def filter_masks(photos: Sequence[Photo], folder: Path, config: RefineConfig, crew: Crew) -> dict[str, str | None]:
-    """Judge by its mask whether a photo goes on to the next round.
+def filter_masks(
+    photos: Sequence[Photo], folder: Path, config: RefineConfig, crew: Crew, qualities: Sequence[Quality] = ()
+) -> dict[str, str | None]:
+    """Judge by its mask, and by its quality if ``drop_worst`` asks for it, whether a photo goes on to the next round.
+
+    Args:
+        photos: All photos.
+        folder: The masks that a network gave them.
+        config: Limits of the share, and the share of each class that leaves for its quality.
+        crew: Who works.
+        qualities: Of all photos; empty where ``drop_worst`` is 0.
 
     Returns:
         For each photo's name: none if it stays, else why it leaves.
@@ -72,8 +82,14 @@ def filter_masks(photos: Sequence[Photo], folder: Path, config: RefineConfig, cr
     def judge(photo: Photo) -> str | None:
         return keep_reason(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
 
-    reasons = map_threads(judge, photos, crew.threads)
-    return {photo.name: reason for photo, reason in zip(photos, reasons, strict=True)}
+    worst = find_worst(qualities, config.drop_worst)
+    scores = {one.photo: one.score for one in qualities if one.photo in worst}
+    among = f"is among the lowest {100 * config.drop_worst:.4g} % of its class"
+    shares = zip(photos, map_threads(judge, photos, crew.threads), strict=True)
+    return {
+        photo.name: reason or (f"quality {scores[photo.name]:.3f} {among}" if photo.name in worst else None)
+        for photo, reason in shares
+    }
 
 
 def find_empty(photos: Sequence[Photo], folder: Path, crew: Crew) -> set[str]:

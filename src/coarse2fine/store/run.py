@@ -85,6 +85,15 @@ class Run:
         """How likely each pixel is the label's, where the next enhancement asks for it; round 0: before the first."""
         return self.round(number) / "scores" if number else self.root / "coarse-scores"
 
+    def quality(self, number: int) -> Path:
+        """How far the masks after a round can be trusted: ``quality.csv``, ``quality-classes.csv``."""
+        return self.round(number) / "quality"
+
+    @property
+    def report(self) -> Path:
+        """The run, to read in a browser."""
+        return self.root / "report.html"
+
     def enhanced(self, number: int) -> Path:
         """Enhanced masks after a round; round 0 is before the first."""
         return self.round(number) / "enhanced" if number else self.root / "enhanced"

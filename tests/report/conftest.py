@@ -1,0 +1,95 @@
+"""A run folder drawn without any computation."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarse2fine.quality import Quality, write_quality
+from coarse2fine.store import Run, mask_path, write_json, write_mask, write_text
+from coarse2fine.types import Dataset, Photo, Skipped
+
+SETTINGS = """rounds = {rounds}
+[coarse]
+method = "box"
+[enhance]
+method = "grabcut"
+[network]
+name = "deeplabv3plus"
+encoder = "resnet10t"
+"""
+DrawRun = Callable[..., tuple[Run, Dataset]]
+
+
+@pytest.fixture
+def draw_run(tmp_path) -> DrawRun:
+    """Draws a run: ``draw_run(names by class, rounds, done, measured, skipped)``."""
+
+    def draw(
+        names: dict[str, list[str]],
+        rounds: int = 2,
+        done: int | None = None,
+        measured: bool = True,
+        skipped: tuple[Skipped, ...] = (),
+    ) -> tuple[Run, Dataset]:
+        run, classes = Run(tmp_path / "run"), ("background", *names)
+        photos = tuple(
+            Photo(tmp_path / "photos" / f"{label}-{index}.png", name, label)
+            for label, group in enumerate(names.values(), start=1)
+            for index, name in enumerate(group)
+        )
+        for photo in photos:
+            photo.path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (24, 16), (200, 180, 40)).save(photo.path)
+        write_text(run.config, SETTINGS.format(rounds=rounds))
+        write_json(run.classes, list(classes))
+        draw_stage(run.coarse, photos, 1.0)
+        draw_stage(run.enhanced(0), photos, 2.0)
+        for number in range(1, (rounds if done is None else done) + 1):
+            draw_round(run, number, photos, classes, measured)
+        if done is None:
+            write_text(run.model / "model.toml", "")
+        return run, Dataset(classes, photos, skipped)
+
+    return draw
+
+
+def draw_stage(folder: Path, drawn: tuple[Photo, ...], seconds: float, **counts: object) -> None:
+    mask = np.zeros((16, 24), np.uint8)
+    mask[4:12, 6:18] = 1
+    for photo in drawn:
+        write_mask(mask_path(folder, photo.name), mask * np.uint8(photo.label))
+    write_json(folder / "done.json", {"key": "k", "settings": {}, "seconds": seconds, "versions": {}} | counts)
+
+
+def draw_round(run: Run, number: int, photos: tuple[Photo, ...], classes: tuple[str, ...], measured: bool) -> None:
+    draw_stage(run.training(number), (), 60.0, loss=1 / number, photos=len(photos))
+    draw_stage(run.refined(number), photos, 3.0)
+    draw_stage(run.enhanced(number), photos, 4.0)
+    write_json(run.enhanced(number) / "notes.json", {photos[0].name: "kept: GrabCut found no foreground"})
+    scores = [(index + 1) / (len(photos) + 1) for index in range(len(photos))]
+    qualities = [
+        Quality(photo.name, classes[photo.label], score, score, None, 1.0, None, 0.25, 1, 0.0)
+        for photo, score in zip(photos, scores, strict=True)
+    ]
+    draw_stage(run.quality(number), (), 1.0, quality=sum(scores) / len(scores))
+    write_quality(run.quality(number) / "quality.csv", qualities)
+    reasons = {photo.name: None for photo in photos} | {photos[0].name: "foreground 0.4 % is below 1 %"}
+    write_json(run.round(number) / "kept.json", reasons)
+    figures = {"round": number, "left_out": 1}
+    if measured:
+        matrix = np.eye(len(classes), dtype=int) * 90 + 5
+        figures |= {
+            "photos": {
+                "photos": 7,
+                "mean_iou": 0.61 + number / 100,
+                "pixel_accuracy": 0.9,
+                "iou": {name: 0.5 + index / 1000 for index, name in enumerate(classes)},
+                "confusion_matrix": matrix.tolist(),
+            },
+            "training_masks_iou": {"refined": 0.41, "enhanced": 0.42},
+            "training_masks_measured": 5,
+        }
+    write_json(run.metrics(number), figures)

@@ -1,0 +1,34 @@
+from coarse2fine.report.hints import find_hints
+from coarse2fine.report.story import read_story
+from coarse2fine.store import write_json
+
+
+def hints_of(run, dataset) -> str:
+    return "\n".join(find_hints(read_story(run, dataset)))
+
+
+def test_find_hints__nothing_where_nothing_stands_out(draw_run):
+    names = {"cat": [f"cat/{index:02}" for index in range(25)]}
+    assert hints_of(*draw_run(names, measured=False)) == ""
+
+
+def test_find_hints__weak_and_small_classes(draw_run):
+    said = hints_of(*draw_run({"cat": [f"cat/{index:02}" for index in range(25)], "dog": ["dog/0"]}, rounds=1))
+    assert "dog: fewer than 20 photos" in said and "Masks of" not in said
+    names = {"cat": [f"cat/{index:02}" for index in range(25)], "dog": [f"dog/{index:02}" for index in range(25)]}
+    assert "Masks of cat are less certain" in hints_of(*draw_run(names))
+
+
+def test_find_hints__still_rising_names_the_flag(draw_run):
+    run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]})
+    for number, miou in ((1, 0.5), (2, 0.55)):
+        write_json(run.metrics(number), {"photos": {"mean_iou": miou, "iou": {"background": 0.9, "cat": 0.4}}})
+    assert "The mIoU still rose in the last round, from 0.500 to 0.550; --rounds 3 goes on from here." in hints_of(
+        run, dataset
+    )
+
+
+def test_find_hints__many_left_out(draw_run):
+    run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]})
+    write_json(run.round(2) / "kept.json", {photo.name: "foreground 99 % is above 80 %" for photo in dataset.photos})
+    assert "25 of 25 photos were left out after round 2" in hints_of(run, dataset)

@@ -1,0 +1,72 @@
+import shutil
+
+import pytest
+from filelock import FileLock
+
+from coarse2fine.cli import main
+from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.quality import list_unjudged, read_quality
+from coarse2fine.store import Run, mask_path, read_json, read_mask, write_json, write_mask, write_text
+
+
+@pytest.fixture
+def older_run(tmp_path) -> Run:
+    """One round of an older version, which judged nothing, and only masks of it: the true ones at every stage."""
+    data, run = tmp_path / "data", Run(tmp_path / "run")
+    draw_dataset(data, train_per_class=1, val_photos=1, size_px=48)
+    photos = sorted((data / "train").rglob("*.jpg"))
+    classes = ["background", *sorted({path.parent.name for path in photos})]
+    usable = {str(path): "" for path in photos}
+    write_json(run.photos, {"data": str(data / "train"), "classes": classes, "usable": usable, "skipped": {}})
+    write_text(
+        run.config,
+        'rounds = 1\n[coarse]\nmethod = "box"\n[enhance]\nmethod = "none"\n[network]\nname = "d"\nencoder = "e"\n',
+    )
+    for folder in (run.coarse, run.enhanced(0), run.refined(1), run.enhanced(1)):
+        shutil.copytree(data / "train_masks", folder)
+        write_json(folder / "done.json", {"key": str(folder), "settings": {"enhance.method": "none"}, "seconds": 1.0})
+    return run
+
+
+def call(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    return int(caught.value.code or 0)
+
+
+def test_report__judges_an_older_run_and_writes_its_page(older_run, tmp_path, capsys):
+    assert list_unjudged(older_run) == [1]
+    main(["report", str(older_run.root), "--out", str(tmp_path / "page.html")])
+    assert f"look at it: {tmp_path / 'page.html'}" in " ".join(capsys.readouterr().out.split())
+    assert "6 photos of 6 classes" in (tmp_path / "page.html").read_text()
+    assert [one.score for one in read_quality(older_run.root / "quality.csv")] == [1.0] * 6
+    assert list_unjudged(older_run) == [] and not older_run.report.exists()
+
+
+def test_report__judges_again_what_changed_since(older_run):
+    main(["report", str(older_run.root), "--quiet"])
+    name = read_quality(older_run.root / "quality.csv")[0].photo
+    path = mask_path(older_run.refined(1), name)
+    write_mask(path, read_mask(path) * 0)
+    write_json(older_run.enhanced(1) / "done.json", read_json(older_run.enhanced(1) / "done.json") | {"key": "new"})
+    assert list_unjudged(older_run) == [1]
+    main(["report", str(older_run.root), "--quiet"])
+    assert read_quality(older_run.root / "quality.csv")[0].score == 0
+    assert "1.000" in older_run.report.read_text()
+
+
+def test_report__of_a_run_that_fit_works_on_judges_nothing(older_run, capsys):
+    with FileLock(older_run.root / ".lock"):
+        main(["report", str(older_run.root)])
+    assert "fit works on" in capsys.readouterr().out
+    assert older_run.report.exists() and not (older_run.root / "quality.csv").exists()
+
+
+def test_report__bad_input_is_one_sentence_and_status_2(older_run, tmp_path, capsys):
+    assert call("report", tmp_path / "gone") == 2
+    assert "photos.json is missing" in capsys.readouterr().err
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert call("report", older_run.root) == 2
+    said = capsys.readouterr().err
+    assert "must be where fit found them" in said and "Traceback" not in said
+    assert not older_run.report.exists()
