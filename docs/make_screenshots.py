@@ -4,7 +4,7 @@
     pip install playwright && playwright install chromium
     python docs/make_screenshots.py --run demo/run
 
-A browser that is already there may be named: ``--browser /usr/bin/chromium``.
+A browser that is already there may be named: ``--browser PATH``.
 """
 
 import argparse

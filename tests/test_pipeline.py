@@ -164,7 +164,8 @@ def test_fit__tells_quality_without_truth(finished):
         assert one.agreement_taught == pytest.approx(soft_iou(taught, refined), abs=1e-4)
         soft = read_soft(store.mask_path(finished.scores(number), one.photo))
         assert one.confidence == pytest.approx(find_confidence(soft, refined), abs=1e-4)
-        agreements = (one.agreement_taught if number > 1 else None, one.agreement_enhanced)
+        ignored = number == 1 and one.agreement_enhanced is not None
+        agreements = (None if ignored else one.agreement_taught, one.agreement_enhanced)
         parts = (one.confidence, one.confidence_before, *agreements)
         assert one.score == pytest.approx(score_mask(*parts), abs=1e-3)
     assert one.confidence_before == read_quality(finished.quality(1) / "quality.csv")[0].confidence

@@ -23,15 +23,26 @@ def test_show_round__figures_reasons_and_times(tmp_path, capsys):
     stage.begin()
     stage.finish(75.0)
     write_json(stage.folder / "notes.json", {"a": "kept: GrabCut found no foreground"})
+    judged = Stage(tmp_path / "quality", "round 1: quality", {})
+    judged.begin()
+    judged.finish(2.0, quality=0.6543)
     figures = {
         "training_masks_iou": {"enhanced": 0.6, "refined": 0.5},
         "training_masks_measured": 3,
         "photos": {"mean_iou": 0.4321, "iou": {"background": 0.4, "cat": 0.46}, "photos": 7},
     }
     left_out = {"x": "foreground 0.4 % is below 1 %", "y": "foreground 0.1 % is below 1 %"}
-    show_round(Console(), 1, figures, [stage], 10, left_out)
+    show_round(Console(), 1, figures, [stage, judged], 10, left_out)
     shown = capsys.readouterr().out
-    for text in ("after round 1", "0.432", "8 of 10", "2 below 1 %", "1 min 15 s", "kept: GrabCut found no foreground"):
+    for text in (
+        "after round 1",
+        "0.432",
+        "8 of 10",
+        "2 below 1 %",
+        "1 min 15 s",
+        "0.654",
+        "kept: GrabCut found no foreground",
+    ):
         assert text in shown
     assert shown.index("refined masks") < shown.index("enhanced masks")
 
@@ -50,4 +61,4 @@ def test_show_end__how_the_figures_went(tmp_path, capsys):
     show_end(Console(), run, 1)
     shown = capsys.readouterr().out
     assert all(figure in shown for figure in ("0.300", "0.450", "0.500", "0.600", "0.550"))
-    assert f"coarse2fine predict {tmp_path} PHOTOS" in shown
+    assert f"coarse2fine predict {tmp_path} PHOTOS" in shown and f"look at it: {run.report}" in shown

@@ -32,3 +32,10 @@ def test_find_hints__many_left_out(draw_run):
     run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]})
     write_json(run.round(2) / "kept.json", {photo.name: "foreground 99 % is above 80 %" for photo in dataset.photos})
     assert "25 of 25 photos were left out after round 2" in hints_of(run, dataset)
+
+
+def test_find_hints__good_masks_left_out(draw_run):
+    run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]}, measured=False)
+    write_json(run.round(2) / "kept.json", {"cat/00": "foreground 0.1 % is below 1 %", "cat/24": "x is above 80 %"})
+    said = hints_of(run, dataset)
+    assert said.startswith("1 of the 2 photos left out after round 2 have masks that score above the mean")

@@ -19,6 +19,7 @@ def find_hints(story: Story) -> list[str]:
         _name_weak_classes(story),
         _name_small_classes(story),
         _say_left_out(story.last, story),
+        _say_good_ones_left_out(story.last),
     ]
     return [hint for hint in found if hint]
 
@@ -64,6 +65,19 @@ def _say_left_out(last: Round, story: Story) -> str | None:
     return (
         f"{gone} of {photos} photos were left out after {last.title}: see below whether their masks are as bad as the "
         "limits --refine.min-share and --refine.max-share say."
+    )
+
+
+def _say_good_ones_left_out(last: Round) -> str | None:
+    """Masks that score above the mean and left all the same: most of them objects that fill the photo, or are tiny."""
+    mean = last.mean_quality
+    scores = [last.qualities[name].score for name in last.reasons or {} if name in last.qualities]
+    good = [score for score in scores if mean is not None and score > mean]
+    if len(good) <= MANY * len(scores):
+        return None
+    return (
+        f"{len(good)} of the {len(scores)} photos left out after {last.title} have masks that score above the mean: if "
+        "they look right below, the limits --refine.min-share and --refine.max-share are too narrow."
     )
 
 
