@@ -68,5 +68,5 @@ def test_report__bad_input_is_one_sentence_and_status_2(older_run, tmp_path, cap
     (tmp_path / "data").rename(tmp_path / "moved")
     assert call("report", older_run.root) == 2
     said = capsys.readouterr().err
-    assert "must be where fit found them" in said and "Traceback" not in said
+    assert "is not there any more; bring it back" in said and "Traceback" not in said
     assert not older_run.report.exists()
