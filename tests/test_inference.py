@@ -8,18 +8,11 @@ from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
-from coarse2fine.inference import (
-    Segmenter,
-    is_run,
-    likeliest,
-    load_weights,
-    plan_batches,
-    save_weights,
-    score_files,
-    working_shape,
-)
+from coarse2fine.inference import Segmenter, load_weights, save_weights
 from coarse2fine.networks.deeplab import build_network
 from coarse2fine.parallel import World
+from coarse2fine.scoring import likeliest, plan_batches, score_files, working_shape
+from coarse2fine.store import is_run
 
 CONFIG = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
 CLASSES = ("background", "red", "blue")

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
+Device = Literal["auto", "cpu", "cuda"]
+"""Where a network is computed; auto: on the CUDA GPU if there is one."""
+
 
 def count_cores() -> int:
     """Cores that this process may use."""
