@@ -11,6 +11,8 @@ VERBS = {
     "fit": "photos with one class label each -> masks and a network",
     "predict": "a network and photos -> masks with all classes",
     "evaluate": "a network or masks, and true masks -> IoU",
+    "export": "a finished run -> its network as ONNX or torch.export",
+    "serve": "a network -> an HTTP service: a photo in, its mask out",
     "coarse": "stage 1 alone: photos -> foreground masks, without labels",
     "teacher": "videos -> soft masks of what moves in them, and the best of these",
     "student": "a teacher's soft masks -> a small network for stage 1",

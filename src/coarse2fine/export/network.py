@@ -1,7 +1,8 @@
 """The network of a run as one graph: photos in, probabilities out, normalisation inside."""
 
+import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.export import Dim, ExportedProgram
 
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.inference import Segmenter
-from coarse2fine.networks.normalise import normalise
+from coarse2fine.networks.normalise import mean_and_std
 from coarse2fine.onnx_inference import INPUT, to_metadata
 from coarse2fine.store import write_atomically
 
@@ -24,7 +25,7 @@ TOLERANCE = 1e-4
 
 METADATA_FILE = "coarse2fine.json"
 _TRACED_SHAPE = (2, 96, 128)
-_CHECKED_SHAPES = ((1, 67, 101), (3, 96, 64))
+_CHECKED_SHAPES = ((1, 32, 32), (3, 128, 96))
 
 Batch = NDArray[np.uint8]
 Run = Callable[[Batch], NDArray[np.float32]]
@@ -35,18 +36,21 @@ class Graph(nn.Module):
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         self.network = segmenter.network
-        self.encoder = segmenter.network_config.encoder
+        mean, std = mean_and_std(segmenter.network_config.encoder, torch.device("cpu"))
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Normalise, compute, make probabilities of logits."""
-        images = normalise(photos.permute(0, 3, 1, 2), self.encoder)
-        logits: Tensor = self.network(images)
+        logits: Tensor = self.network((photos.permute(0, 3, 1, 2).float() - self.mean) / self.std)
         return logits.float().softmax(1)
 
 
 def export_torch(segmenter: Segmenter, path: Path) -> float:
-    """Write the network as a ``torch.export`` program, ``.pt2``.
+    """Write the network as a ``torch.export`` program, ``.pt2``, for photos with sides of multiples of `SIDE_STEP_PX`.
 
     ``torch.export.load(path, extra_files={"coarse2fine.json": ""})`` gives it back with its metadata.
 
@@ -55,21 +59,20 @@ def export_torch(segmenter: Segmenter, path: Path) -> float:
         path: The file.
 
     Returns:
-        The largest difference of a probability between the file and the network, on photos of odd sizes.
+        The largest difference of a probability between the file and the network, on drawn photos.
 
     Raises:
         ConfigError: The architecture cannot be exported.
         Coarse2FineError: The file gives other scores than the network.
     """
-    import json
-
     segmenter = plain(segmenter)
     program = trace(segmenter)
-    with write_atomically(path) as file:
-        notes = json.dumps(to_metadata(segmenter), ensure_ascii=False, indent=2)
-        torch.export.save(program, file, extra_files={METADATA_FILE: notes})
-    loaded = torch.export.load(path).module()
-    return check(segmenter, lambda batch: _as_array(loaded(torch.from_numpy(batch))), path)
+    notes = json.dumps(to_metadata(segmenter), ensure_ascii=False, indent=2)
+    with before_it_counts(path) as place, refused(segmenter, "torch.export"):
+        with write_atomically(place) as file:
+            torch.export.save(program, file, extra_files={METADATA_FILE: notes})
+        loaded = torch.export.load(place).module()
+        return check(segmenter, lambda batch: _as_array(loaded(torch.from_numpy(batch))))
 
 
 def plain(segmenter: Segmenter) -> Segmenter:
@@ -79,7 +82,7 @@ def plain(segmenter: Segmenter) -> Segmenter:
 
 
 def trace(segmenter: Segmenter) -> ExportedProgram:
-    """Record the network for photos of any number, height and width.
+    """Record the network for any number of photos, of any sides that are multiples of `SIDE_STEP_PX`.
 
     Raises:
         ConfigError: What it computes depends on its numbers, or on a size.
@@ -91,6 +94,17 @@ def trace(segmenter: Segmenter) -> ExportedProgram:
 
 
 @contextmanager
+def before_it_counts(path: Path) -> Iterator[Path]:
+    """Give a place beside ``path`` to write and check a file at; it takes its name only if the block succeeds."""
+    place = path.with_name(f".unchecked-{path.name}")
+    try:
+        yield place
+        place.replace(path)
+    finally:
+        place.unlink(missing_ok=True)
+
+
+@contextmanager
 def refused(segmenter: Segmenter, what: str) -> Iterator[None]:
     """Say in one sentence that an architecture cannot be exported; the exporters print pages."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript")]
@@ -99,6 +113,8 @@ def refused(segmenter: Segmenter, what: str) -> Iterator[None]:
         logger.setLevel(logging.ERROR)
     try:
         yield
+    except Coarse2FineError:
+        raise
     except Exception as error:  # each step of the exporters has exceptions of its own
         config = segmenter.network_config
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -111,32 +127,31 @@ def refused(segmenter: Segmenter, what: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def check(segmenter: Segmenter, run: Run, path: Path) -> float:
-    """Compare an exported graph with its network on one photo of odd size, and on several of another.
+def check(segmenter: Segmenter, run: Run, further_shapes: Sequence[tuple[int, int, int]] = ()) -> float:
+    """Compare an exported graph with its network, on batches of several sizes.
 
     Args:
         segmenter: The network.
         run: The graph: photos, uint8 (N, H, W, 3), to probabilities.
-        path: The file of the graph, to name.
+        further_shapes: Number, height and width of further photos, beside some with sides of `SIDE_STEP_PX` pixels.
 
     Returns:
         The largest difference of a probability.
 
     Raises:
-        Coarse2FineError: It is above `TOLERANCE`; the file is removed.
+        Coarse2FineError: It is above `TOLERANCE`.
     """
     graph = Graph(segmenter).eval()
     largest = 0.0
-    for shape in _CHECKED_SHAPES:
+    for shape in (*_CHECKED_SHAPES, *further_shapes):
         batch = _draw_clouds(*shape)
         with torch.inference_mode():
             wanted = _as_array(graph(torch.from_numpy(batch)))
         largest = max(largest, float(np.abs(run(batch) - wanted).max()))
     if not largest < TOLERANCE:
-        path.unlink()
         raise Coarse2FineError(
             f"The exported network must give the scores of the run's to within {TOLERANCE:g}, but they differ by "
-            f"{largest:.3g}; {path} was removed. Please report this, with the versions of torch and onnxruntime."
+            f"{largest:.3g}, so nothing was written. Please report this, with the versions of torch and onnxruntime."
         )
     return largest
 

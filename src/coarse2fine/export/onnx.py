@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from coarse2fine.errors import ConfigError
-from coarse2fine.export.network import check, plain, refused, trace
+from coarse2fine.export.network import before_it_counts, check, plain, refused, trace
 from coarse2fine.inference import Segmenter
 from coarse2fine.onnx_inference import INPUT, OUTPUT, OnnxSegmenter, to_metadata
 from coarse2fine.store import write_atomically
@@ -18,10 +18,11 @@ OPSET = 20
 """Of ONNX; onnxruntime knows it since 1.17."""
 
 _PROTOBUF_LIMIT = 2**31
+_ODD_SHAPES = ((1, 67, 101), (2, 45, 33))
 
 
 def export_onnx(segmenter: Segmenter, path: Path) -> float:
-    """Write the network as ONNX: any number and size of photos, what must be known of it in its metadata.
+    """Write the network as ONNX, for any number and size of photos, with what must be known of it in its metadata.
 
     Args:
         segmenter: The network; it is exported in float32.
@@ -37,9 +38,10 @@ def export_onnx(segmenter: Segmenter, path: Path) -> float:
     need_onnx()
     segmenter = plain(segmenter)
     model = _convert(segmenter)
-    write_model(model, to_metadata(segmenter), path)
-    session = OnnxSegmenter.load(path, "cpu", threads=1).session
-    return check(segmenter, lambda batch: session.run([OUTPUT], {INPUT: batch})[0], path)
+    with before_it_counts(path) as place, refused(segmenter, "onnxruntime"):
+        write_model(model, to_metadata(segmenter), place)
+        session = OnnxSegmenter.load(place, "cpu", threads=1).session
+        return check(segmenter, lambda batch: session.run([OUTPUT], {INPUT: batch})[0], _ODD_SHAPES)
 
 
 def write_model(model: "ModelProto", metadata: dict[str, str], path: Path) -> None:

@@ -1,0 +1,56 @@
+"""``coarse2fine export``: a finished run as other tools take it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from coarse2fine.cli.settings import parse_settings
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, pick by format, call."""
+    parse_settings(export, arguments, "export")
+
+
+def export(
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
+    format: Literal["onnx", "torch-export"],
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")],
+    int8: bool = False,
+    calibrate: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTOS...")] = (),
+    truth: Annotated[Path | None, tyro.conf.arg(metavar="TRUTH")] = None,
+    quiet: bool = False,
+) -> None:
+    """Write the network of a run for use elsewhere: RGB photos of any number and size in, class probabilities out.
+
+    Normalisation and softmax are in the graph; class names, the size to bring photos to, scales and flip are in the
+    metadata (docs/onnx.md). The file is compared with the run's network before it counts as written.
+
+    Like this:
+      coarse2fine export runs/pets --format onnx --out pets.onnx
+      coarse2fine export runs/pets --format onnx --out small.onnx --int8 --truth val
+      coarse2fine predict pets.onnx holiday/ --out masks
+
+    Args:
+        run: A run folder of fit, or the model folder in it.
+        format: onnx (needs pip install 'coarse2fine[onnx]'), or torch-export, a .pt2 file for torch.export.load.
+        out: The file to write.
+        int8: For onnx: weights and activations of 8 bits, a quarter of the size.
+        calibrate: For int8: photos to choose the scales of 8 bits by; default: the run's training photos.
+        truth: For int8: photos and true masks (val/images and val/masks, or a public data set) to measure the loss by.
+        quiet: Print only warnings and errors.
+    """
+    from coarse2fine.console import Console
+    from coarse2fine.errors import ConfigError
+    from coarse2fine.export.delivery import deliver_int8, deliver_network
+
+    if int8 and format != "onnx":
+        raise ConfigError(f"8 bits are for --format onnx only, found --format {format}; leave --int8 out.")
+    if (calibrate or truth) and not int8:
+        raise ConfigError("--calibrate and --truth belong to --int8; add it, or leave them out.")
+    if int8:
+        deliver_int8(run, out, calibrate, truth, Console(quiet))
+    else:
+        deliver_network(run, format, out, Console(quiet))
