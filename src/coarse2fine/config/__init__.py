@@ -5,6 +5,7 @@ The command line, ``config.toml`` of a run and the reference in the docs are all
 
 from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share, explain
 from coarse2fine.config.fit import RECIPES, FitConfig, dump_config, load_config, load_recipe, parse_config
+from coarse2fine.config.serving import ServeConfig
 from coarse2fine.config.stages import (
     CoarseConfig,
     CrfConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "PredictConfig",
     "PredictCrfConfig",
     "RefineConfig",
+    "ServeConfig",
     "Settings",
     "Share",
     "Start",

@@ -63,7 +63,8 @@ def read_image(path: Path | str | bytes, max_megapixels: float = math.inf, at_le
         RGB, shape (H, W, 3), 0 to 255, EXIF orientation applied.
 
     Raises:
-        DataError: ``<path>: <reason>``, or the reason alone for a content: missing, not readable, empty, no image, truncated, damaged or too large.
+        DataError: ``<path>: <reason>``, or the reason alone for a content: missing, not readable, empty, no image,
+            truncated, damaged or too large.
     """
     with _open(path if isinstance(path, bytes) else Path(path)) as image:
         _check_megapixels(image, max_megapixels)
