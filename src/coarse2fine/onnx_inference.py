@@ -111,12 +111,13 @@ def _open_session(path: Path, device: Device, threads: int | None) -> "Inference
         ) from error
     if not path.is_file():
         raise DataError(f"There is no network {path}.")
+    providers = _pick_providers(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or count_cores()
     options.log_severity_level = 3  # its warnings are about its own optimisations
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others read photos meanwhile
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=_pick_providers(device))
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has an exception for every status and no base class of them
         raise DataError(f"{path} cannot be read as an ONNX network ({str(error).splitlines()[0]}).") from error
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":

@@ -111,7 +111,8 @@ class Scorer(ABC):
             from coarse2fine.enhance.crf import dense_crf
         except ModuleNotFoundError as error:  # where an exported network works without torch
             raise ConfigError(
-                f"The CRF needs {error.name}, which is not installed; install it, or leave the CRF out: --crf False."
+                f"The CRF needs torch and numba, but {error.name} is not installed; install it, or leave the CRF out: "
+                "--crf False."
             ) from error
 
         return dense_crf(scores, read(), self.crf, self.crf_device)

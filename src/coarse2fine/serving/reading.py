@@ -84,9 +84,7 @@ async def _take_from_form(request: Request, body: bytes) -> bytes:
             return await files[0].read() if files else b""
     except (HTTPException, ClientDisconnect) as error:
         reason = getattr(error, "detail", "") or "it is damaged"
-        raise RefusalError(
-            400, f"A form must hold one photo as its one file, but this one cannot be read: {reason}"
-        ) from (error)
+        raise RefusalError(400, f"A form must hold a photo as its one file, but cannot be read: {reason}") from error
 
 
 def _replay(body: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
