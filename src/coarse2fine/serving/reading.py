@@ -68,8 +68,9 @@ async def _too_large(request: Request, config: ServeConfig) -> None:
     if "100-continue" not in request.headers.get("expect", ""):
         try:
             async with asyncio.timeout(_LINGER_SECONDS):
-                while (message := await request.receive()).get("more_body"):
-                    del message
+                left = 2 * config.max_mb * 1e6
+                while left > 0 and (message := await request.receive()).get("more_body"):
+                    left -= len(message.get("body", b""))
         except TimeoutError:
             pass
     raise _size_refusal(config)
