@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from coarse2fine.config import RECIPES, FitConfig, StudentConfig, TeacherConfig, load_recipe
+from coarse2fine.config import RECIPES, FitConfig, ServeConfig, StudentConfig, TeacherConfig, load_recipe
 
 HEAD = """# Settings
 
@@ -29,6 +29,15 @@ STUDENT = """
 ## coarse2fine student train
 
 These are flags of `coarse2fine student train` (`--train.epochs 100 30`); see [student.md](student.md).
+
+| setting | what it is | default |
+|---|---|---|
+"""
+
+SERVE = """
+## coarse2fine serve
+
+These are flags of `coarse2fine serve` (`--max-mb 50`); see [serve.md](serve.md).
 
 | setting | what it is | default |
 |---|---|---|
@@ -87,7 +96,8 @@ def show(value: object) -> str:
 
 def page() -> str:
     """The whole page."""
-    parts = [HEAD, *rows(FitConfig), TEACHER, *plain_rows(TeacherConfig), STUDENT, *plain_rows(StudentConfig)]
+    parts = [HEAD, *rows(FitConfig), TEACHER, *plain_rows(TeacherConfig), STUDENT, *plain_rows(StudentConfig), SERVE]
+    parts += plain_rows(ServeConfig)
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
 
 

@@ -129,15 +129,18 @@ def _open_session(path: Path, device: Device, threads: int | None) -> "Inference
 
 
 def _pick_providers(device: Device) -> list[str]:
-    from onnxruntime import get_available_providers
+    import onnxruntime
 
-    has_cuda = "CUDAExecutionProvider" in get_available_providers()
+    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if device == "cuda" and not has_cuda:
         raise ConfigError(
             "The onnxruntime installed here computes on the CPU only; choose --device cpu, or replace it: "
             "pip uninstall onnxruntime, then pip install onnxruntime-gpu."
         )
-    return (["CUDAExecutionProvider"] if has_cuda and device != "cpu" else []) + ["CPUExecutionProvider"]
+    if device == "cpu" or not has_cuda:
+        return ["CPUExecutionProvider"]
+    onnxruntime.preload_dlls()  # CUDA and cuDNN from NVIDIA's wheels, should they be installed
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
 def _interpolate(scores: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,9 +77,9 @@ def export_torch(segmenter: Segmenter, path: Path) -> float:
 
 
 def plain(segmenter: Segmenter) -> Segmenter:
-    """The network on the CPU, in float32, with its tensors in the usual order."""
-    ready = replace(segmenter, precision="fp32").ready(torch.device("cpu"))
-    return replace(ready, network=ready.network.to(memory_format=torch.contiguous_format))
+    """A copy of the network on the CPU, in float32, with its tensors in the usual order."""
+    copied = replace(segmenter, network=deepcopy(segmenter.network), precision="fp32").ready(torch.device("cpu"))
+    return replace(copied, network=copied.network.to(memory_format=torch.contiguous_format))
 
 
 def trace(segmenter: Segmenter) -> ExportedProgram:
