@@ -52,11 +52,8 @@ def main() -> None:
     for name, figures in time_all(contestants, [photo for photo, _ in pairs], options.passes).items():
         results[name] |= figures
         print(f"{name:6}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
-    keep(
-        options.name,
-        {"photos": len(pairs), "threads": threads, "onnxruntime": version("onnxruntime"), "megabytes": megabytes}
-        | {"contestants": results},
-    )
+    facts = {"photos": len(pairs), "threads": threads, "onnxruntime": version("onnxruntime"), "megabytes": megabytes}
+    keep(options.name, facts | {"contestants": results})
 
 
 def read_options() -> argparse.Namespace:

@@ -64,6 +64,12 @@ def test_predict__a_crf_without_torch_is_refused(small_onnx, cloud_folder, tmp_p
     assert "The CRF needs torch" in shown.stderr and "Traceback" not in shown.stderr
 
 
+def test_predict__a_run_without_torch_is_refused(small_run, cloud_folder, tmp_path):
+    shown = call_without_torch("predict", small_run, cloud_folder, "--out", tmp_path / "a")
+    assert shown.returncode == 2
+    assert "A run needs torch, which is not installed" in shown.stderr and "Traceback" not in shown.stderr
+
+
 def test_load__without_onnxruntime(small_onnx, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"pip install 'coarse2fine\[onnx\]'"):

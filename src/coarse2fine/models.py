@@ -29,9 +29,15 @@ def load_model(path: Path, device: Device = "auto", threads: int | None = None) 
         from coarse2fine.onnx_inference import OnnxSegmenter
 
         return OnnxSegmenter.load(path, device, threads)
-    import torch
+    try:
+        import torch
 
-    from coarse2fine.inference import Segmenter
+        from coarse2fine.inference import Segmenter
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"A run needs {error.name}, which is not installed; install coarse2fine with all it depends on, or give an "
+            "exported network (.onnx) instead."
+        ) from error
 
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("torch finds no CUDA GPU here; choose --device cpu.")
