@@ -1,6 +1,6 @@
 """Does the exported network give torch's scores, how fast is it, and what do 8 bits cost?
 
-    python benchmarks/export.py --run RUN --photos val/images --masks val/masks
+    python benchmarks/exported_network.py --run RUN --photos val/images --masks val/masks
 
 RUN is a finished run of ``coarse2fine fit``; masks are true ones in its class indices, named like the photos. Torch
 computes in float32, as the exported network does. Scores are compared as ``predict`` makes them, with the run's scales
