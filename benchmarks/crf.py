@@ -25,8 +25,9 @@ from coarse2fine.data import list_photos, read_image
 from coarse2fine.enhance.crf import dense_crf
 from coarse2fine.evaluation import pair_by_name
 from coarse2fine.hardware import count_cores, pick_device
-from coarse2fine.inference import Segmenter, likeliest, score_files
+from coarse2fine.inference import Segmenter
 from coarse2fine.metrics import confusion_matrix, mean_iou
+from coarse2fine.scoring import likeliest, score_files
 from coarse2fine.store import read_mask
 from coarse2fine.types import Image, Mask, Scores
 

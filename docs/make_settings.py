@@ -4,7 +4,15 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from coarse2fine.config import RECIPES, FitConfig, MaskExportConfig, StudentConfig, TeacherConfig, load_recipe
+from coarse2fine.config import (
+    RECIPES,
+    FitConfig,
+    MaskExportConfig,
+    ServeConfig,
+    StudentConfig,
+    TeacherConfig,
+    load_recipe,
+)
 
 HEAD = """# Settings
 
@@ -47,6 +55,15 @@ EXPORT = """
 ## coarse2fine export
 
 These are flags of `coarse2fine export` for masks (`--images link`); see [export.md](export.md).
+
+| setting | what it is | default |
+|---|---|---|
+"""
+
+SERVE = """
+## coarse2fine serve
+
+These are flags of `coarse2fine serve` (`--max-mb 50`); see [serve.md](serve.md).
 
 | setting | what it is | default |
 |---|---|---|
@@ -131,6 +148,7 @@ def page() -> str:
     parts = [HEAD, *rows(FitConfig), FOREGROUND, *foreground_rows()]
     parts += [TEACHER, *plain_rows(TeacherConfig), STUDENT, *plain_rows(StudentConfig)]
     parts += [EXPORT, *plain_rows(MaskExportConfig)]
+    parts += [SERVE, *plain_rows(ServeConfig)]
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
 
 

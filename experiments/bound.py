@@ -22,6 +22,7 @@ from common import Experiment, figures_of, open_experiment
 from coarse2fine import Run, Segmenter
 from coarse2fine.cli.failing import run_safely
 from coarse2fine.console import Console
+from coarse2fine.crew import Crew, run_stage
 from coarse2fine.data import open_dataset
 from coarse2fine.data.pairs import Pairs
 from coarse2fine.data.voc import VOC_CLASSES, read_voc_pairs
@@ -31,7 +32,6 @@ from coarse2fine.hardware import count_cores
 from coarse2fine.inference import load_weights, save_weights
 from coarse2fine.networks.building import build_network
 from coarse2fine.seeds import seed_of
-from coarse2fine.stages import Crew, run_stage
 from coarse2fine.store import Stage, mask_path, read_json
 from coarse2fine.training import Round, train_round
 from coarse2fine.truths import open_truth

@@ -7,7 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from coarse2fine.config import NetworkConfig
 from coarse2fine.data.voc import VOC_CLASSES
+from coarse2fine.export.onnx import export_onnx
+from coarse2fine.inference import Segmenter
+from coarse2fine.networks.building import build_network
 from coarse2fine.store import mask_path, write_mask, write_soft
 from coarse2fine.types import Photo
 
@@ -79,3 +83,53 @@ def voc_tree(tmp_path) -> Path:
 def write_image(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
+
+
+@pytest.fixture(scope="session")
+def small_segmenter() -> Segmenter:
+    """An untrained network of three classes, so sure of its random opinions that rounding does not change a pixel."""
+    config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
+    torch.manual_seed(0)
+    network = build_network(config, 3)
+    with torch.no_grad():
+        network.classify.weight *= 100
+    made = Segmenter(network, ("background", "Röte", "blue"), config, 64, scales=(1.0, 0.5), precision="fp32")
+    return made.ready(torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def small_run(small_segmenter, tmp_path_factory) -> Path:
+    """The folder of a finished run: its ``model`` alone."""
+    root = tmp_path_factory.mktemp("small") / "run"
+    small_segmenter.save(root / "model")
+    (root / "config.toml").touch()
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_onnx(small_segmenter, tmp_path_factory) -> Path:
+    """The same network as ONNX."""
+    path = tmp_path_factory.mktemp("small") / "network.onnx"
+    assert export_onnx(small_segmenter, path) < 1e-4
+    return path
+
+
+@pytest.fixture(scope="session")
+def clouds() -> list[np.ndarray]:
+    """Photos of odd sizes with smooth colours."""
+    rng = np.random.default_rng(0)
+    sizes = [(75, 101), (101, 75), (75, 101), (96, 128), (33, 47)]
+    small = [rng.integers(0, 256, (5, 6, 3), np.uint8) for _ in sizes]
+    return [
+        np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC))
+        for one, (height, width) in zip(small, sizes, strict=True)
+    ]
+
+
+@pytest.fixture
+def cloud_folder(clouds, tmp_path) -> Path:
+    """The same as files, one of them broken."""
+    for index, image in enumerate(clouds):
+        write_image(tmp_path / "clouds" / f"{index} ü.png", image)
+    (tmp_path / "clouds" / "broken.jpg").write_text("no photo")
+    return tmp_path / "clouds"

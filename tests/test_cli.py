@@ -51,7 +51,7 @@ def test_main__help_of_every_verb(verb, capsys):
     assert "--quiet" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", ["--help", "fit --help", "predict --help"])
+@pytest.mark.parametrize("verb", ["--help", "fit --help", "predict --help", "export --help", "serve --help"])
 def test_main__help_loads_no_heavy_library(verb):
     code = (
         f"import sys\ntry:\n    from coarse2fine.cli import main; main({verb.split()!r})\nexcept SystemExit: pass\n"
@@ -89,6 +89,13 @@ def test_main__settings_are_flags_with_help(capsys):
         (["predict", "PHOTOS", "PHOTOS", "--out", "OUT"], "holds no finished network"),
         (["evaluate", "PHOTOS", "PHOTOS"], "photos"),
         (["evaluate", "PHOTOS", "PHOTOS", "--crf", "True"], "A CRF needs a network's scores"),
+        (["predict", "GONE.onnx", "PHOTOS", "--out", "OUT"], "There is no network GONE.onnx"),
+        (["export", "PHOTOS", "--format", "onnx", "--out", "OUT"], "holds no finished network"),
+        (["export", "PHOTOS", "--format", "torch-export", "--out", "OUT", "--int8"], "8 bits are for --format onnx"),
+        (["export", "PHOTOS", "--format", "onnx", "--out", "OUT", "--truth", "PHOTOS"], "belong to --int8"),
+        (["serve", "PHOTOS"], "holds no finished network"),
+        (["serve", "PHOTOS", "--host", "no.such.host.invalid"], "must be free to listen on"),
+        (["serve", "PHOTOS", "--max-mb", "0"], "max_mb"),
         (["coarse", "GONE", "--out", "OUT"], "there is no such file or folder"),
         (["enhance", "PHOTOS", "GONE", "--out", "OUT"], "must hold masks as PNG"),
     ],

@@ -8,18 +8,11 @@ from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
-from coarse2fine.inference import (
-    Segmenter,
-    is_run,
-    likeliest,
-    load_weights,
-    plan_batches,
-    save_weights,
-    score_files,
-    working_shape,
-)
+from coarse2fine.inference import Segmenter, load_weights, save_weights
 from coarse2fine.networks.building import build_network
 from coarse2fine.parallel import World
+from coarse2fine.scoring import score_files
+from coarse2fine.store import is_run
 
 CONFIG = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
 CLASSES = ("background", "red", "blue")
@@ -118,37 +111,6 @@ def test_load_weights__refuses_another_network_and_damage(tmp_path):
         load_weights(build_network(CONFIG, 3), path)
     with pytest.raises(DataError, match="cannot be read"):
         load_weights(build_network(CONFIG, 3), tmp_path / "gone")
-
-
-@pytest.mark.parametrize(
-    "shape, size_px, working",
-    [
-        ((375, 500), 320, (256, 320)),
-        ((500, 375, 3), 320, (320, 256)),
-        ((1, 4000), 320, (32, 320)),
-        ((9, 9), 64, (64, 64)),
-    ],
-)
-def test_working_shape__multiples_of_the_deepest_stride(shape, size_px, working):
-    assert working_shape(shape, size_px) == working
-
-
-def test_plan_batches__one_shape_per_batch_every_photo_once():
-    shapes = {0: (32, 64), 1: (64, 32), 2: (32, 64), 3: (32, 64), 5: (64, 32)}
-    assert plan_batches(shapes, 2) == [[0, 2], [3], [1, 5]]
-
-
-def test_likeliest__ties_go_to_the_lower_class():
-    scores = np.zeros((3, 1, 4), np.float32)
-    scores[:, 0] = [[0.5, 0.3, 0.2, 0.4], [0.5, 0.4, 0.3, 0.2], [0.0, 0.3, 0.5, 0.4]]
-    assert likeliest(scores, 1, 4).tolist() == [[0, 1, 2, 0]]
-    assert likeliest(scores, 3, 8).shape == (3, 8)
-
-
-def test_likeliest__leaves_the_scores_as_they_were():
-    scores = np.array([[[0.2]], [[0.8]]], np.float32)
-    assert likeliest(scores, 1, 1).tolist() == [[1]]
-    assert scores[:, 0, 0].tolist() == pytest.approx([0.2, 0.8])
 
 
 @pytest.fixture

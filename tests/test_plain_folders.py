@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig
+from coarse2fine.crew import Crew
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.plain_folders import coarse_folder, enhance_folder, lay_over, split_classes, split_scores
-from coarse2fine.stages import Crew
 from coarse2fine.store import read_json, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.types import Enhanced
 

@@ -177,7 +177,7 @@ def test_write_masks__leaves_finished_ones_alone(photos, tmp_path):
 
 
 def test_write_masks__processes_share_the_photos(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("coarse2fine.stages.crew.barrier", lambda world: None)
+    monkeypatch.setattr("coarse2fine.crew.barrier", lambda world: None)
     made = {0: [], 1: []}
     for rank in (1, 0):
         crew = Crew(World(rank, 2, 2))

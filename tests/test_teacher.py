@@ -10,9 +10,9 @@ from coarse2fine.cli import main
 from coarse2fine.coarse.selection import score_mask
 from coarse2fine.coarse.videopca import videopca
 from coarse2fine.config import TeacherConfig
+from coarse2fine.crew import Crew
 from coarse2fine.data.frames import Video, open_video
 from coarse2fine.errors import DataError
-from coarse2fine.stages import Crew
 from coarse2fine.store import read_soft
 from coarse2fine.teacher import Taught, select_frames, teach_folder
 

@@ -17,10 +17,10 @@ from rich.table import Table
 from coarse2fine.data.pairs import Pairs
 from coarse2fine.data.photos import read_image
 from coarse2fine.errors import DataError
-from coarse2fine.inference import Segmenter, score_files
 from coarse2fine.masks import binarize, classes_in, resize_mask
 from coarse2fine.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
 from coarse2fine.parallel import map_threads
+from coarse2fine.scoring import Scorer, score_files
 from coarse2fine.store import mask_path, read_json, read_mask
 from coarse2fine.truths import Truth, measured_classes, object_reader, pair_by_name, pair_folders, truth_reader
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Mask, Photo
@@ -80,7 +80,7 @@ class Result:
 
 
 def measure(
-    truth: Truth, photos: Sequence[Photo], masks: Mapping[str, Path], segmenter: Segmenter | None, threads: int
+    truth: Truth, photos: Sequence[Photo], masks: Mapping[str, Path], segmenter: Scorer | None, threads: int
 ) -> dict[str, Any]:
     """Figures of one round, ready for JSON; what there is no truth for is left out.
 
@@ -154,7 +154,7 @@ def evaluate_masks(folder: Path, truth: Path, classes: tuple[str, ...], threads:
 
 
 def evaluate_network(
-    segmenter: Segmenter,
+    segmenter: Scorer,
     photos: Path,
     truth: Path,
     threads: int,
@@ -176,7 +176,7 @@ def evaluate_network(
 
 
 def evaluate_pairs(
-    segmenter: Segmenter,
+    segmenter: Scorer,
     pairs: Pairs,
     threads: int,
     watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _total: items,

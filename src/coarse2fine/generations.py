@@ -18,6 +18,7 @@ from coarse2fine.coarse.selection import score_mask, select
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.coarse.videopca import centred_gaussian
 from coarse2fine.config import EnhanceConfig, StudentConfig
+from coarse2fine.crew import Crew, run_stage
 from coarse2fine.data import list_photos, read_image
 from coarse2fine.dependencies import describe_given, describe_photos, enhance_settings, value_of
 from coarse2fine.enhance.grabcut import grabcut_with_note
@@ -28,7 +29,6 @@ from coarse2fine.networks.student import EvalSegNet, build_student
 from coarse2fine.parallel import map_threads
 from coarse2fine.prediction import name_below_common_folder
 from coarse2fine.seeds import seed_of
-from coarse2fine.stages import Crew, run_stage
 from coarse2fine.store import Stage, hash_of, hold_folder, mask_path, read_json, read_soft, write_json, write_soft
 from coarse2fine.teaching import Lesson, teach, teach_judge
 from coarse2fine.types import Photo, SoftMask

@@ -10,6 +10,7 @@ import numpy as np
 
 from coarse2fine.coarse import check_method
 from coarse2fine.config import CoarseConfig, EnhanceConfig
+from coarse2fine.crew import Crew
 from coarse2fine.data import find_unreadable, list_photos, read_image
 from coarse2fine.data.photos import read_size
 from coarse2fine.dependencies import coarse_settings, describe_given, describe_photos, enhance_settings
@@ -19,7 +20,7 @@ from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks import foreground_values, resize_soft
 from coarse2fine.parallel import map_threads
 from coarse2fine.prediction import name_below_common_folder
-from coarse2fine.stages import GPU_BATCH, Crew, make_coarse_masks, start_enhancing, write_batches, write_masks
+from coarse2fine.stages import GPU_BATCH, make_coarse_masks, start_enhancing, write_batches, write_masks
 from coarse2fine.store import claim_folder, mask_path, read_mask, read_soft
 from coarse2fine.truths import pair_by_name
 from coarse2fine.types import Enhanced, Image, Mask, Photo, SoftMask

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
+from coarse2fine.crew import Crew
 from coarse2fine.data import list_photos, name_photos, read_image
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
-from coarse2fine.inference import Segmenter, resize, score_files
 from coarse2fine.masks import overlay, resize_mask
 from coarse2fine.parallel import map_threads
-from coarse2fine.stages import Crew
+from coarse2fine.scoring import Scorer, resize, score_files
 from coarse2fine.store import mask_path, write_atomically, write_json, write_mask
 from coarse2fine.types import Image, Mask, Scores, Skipped
 
@@ -38,7 +38,7 @@ class Found:
 
 
 def predict_photos(
-    segmenter: Segmenter,
+    segmenter: Scorer,
     photos: Sequence[Path | str],
     out: Path,
     batch: int,

@@ -21,12 +21,12 @@ from coarse2fine.coarse.selection import score_mask, select
 from coarse2fine.coarse.videopca import videopca
 from coarse2fine.config import TeacherConfig
 from coarse2fine.console import Advance, format_seconds
+from coarse2fine.crew import Crew
 from coarse2fine.data.frames import Footage, Video, estimate_frames, find_videos, open_video
 from coarse2fine.data.video_files import decode, import_av
 from coarse2fine.errors import DataError
 from coarse2fine.masks import resize_soft
 from coarse2fine.parallel import map_threads
-from coarse2fine.stages import Crew
 from coarse2fine.store import (
     claim_folder,
     hash_of,

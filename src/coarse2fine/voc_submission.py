@@ -18,8 +18,8 @@ from coarse2fine.data.photos import read_size
 from coarse2fine.data.voc import VOC_CLASSES, check_photos_there, photo_of, read_ids, voc_index
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import EVALUATION_BATCH
-from coarse2fine.inference import Segmenter, likeliest, score_files
 from coarse2fine.parallel import map_threads
+from coarse2fine.scoring import Scorer, likeliest, score_files
 from coarse2fine.store import encode_mask, mask_path, read_mask, write_atomically
 from coarse2fine.types import Mask
 
@@ -29,7 +29,7 @@ _NO_CLASS = 255
 
 
 def submit_network(
-    segmenter: Segmenter,
+    segmenter: Scorer,
     voc: Path,
     out: Path,
     threads: int,

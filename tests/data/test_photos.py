@@ -299,3 +299,21 @@ def test_check_photos__a_strip_cannot_be_learnt_from(tmp_path):
     found = list(check_photos([Photo(tmp_path / f"{name}.png", name, 1) for name in ("strip", "banner")], 10))
     assert isinstance(found[0], Skipped) and "one side may be at most 40 times the other" in found[0].reason
     assert isinstance(found[1], Photo)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP"])
+def test_read_image__from_memory_as_from_the_file(tmp_path, form):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if form not in ("GIF", "BMP") else {}
+    path = save(draw_noise(), tmp_path / "a", format=form, **options)
+    np.testing.assert_array_equal(read_image(path.read_bytes()), read_image(path))
+    assert read_size(path.read_bytes()) == read_size(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n", b"RIFF\xff\xff\x00\x00WEBP"])
+def test_read_image__from_memory_with_the_files_reason(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_image(content)
+    assert str(caught.value) == reason_of(tmp_path / "a")

@@ -38,7 +38,7 @@ def coarse(
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
+    from coarse2fine.crew import Crew
     from coarse2fine.plain_folders import coarse_folder
-    from coarse2fine.stages import Crew
 
     coarse_folder(photos, out, settings, Crew(console=Console(quiet)), scores)

@@ -45,7 +45,7 @@ def enhance(
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
+    from coarse2fine.crew import Crew
     from coarse2fine.plain_folders import enhance_folder
-    from coarse2fine.stages import Crew
 
     enhance_folder(photos, masks, out, settings, seed, Crew(console=Console(quiet)))

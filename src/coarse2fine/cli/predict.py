@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from coarse2fine.cli.settings import parse_settings
+from coarse2fine.hardware import Device
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -15,7 +16,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def predict(
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MODEL.onnx")],
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS...")],
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     size_px: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
@@ -26,6 +27,8 @@ def predict(
     overlays: bool = True,
     scores: bool = False,
     max_megapixels: float = 200.0,
+    device: Device = "auto",
+    threads: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     quiet: bool = False,
 ) -> None:
     """Find all classes of a trained network in any photos.
@@ -35,10 +38,11 @@ def predict(
 
     Like this:
       coarse2fine predict runs/pets holiday/ --out masks
+      coarse2fine predict pets.onnx holiday/ --out masks
       coarse2fine predict runs/pets a.jpg 'more/**/*.png' --out masks --scores --size-px 480
 
     Args:
-        run: A run folder of fit, or the model folder in it.
+        run: A run folder of fit, the model folder in it, or a network from coarse2fine export.
         photos: Photo files, folders, or glob patterns.
         out: Where the results go.
         size_px: Longer side at which the network sees a photo; default: as in training, which is best.
@@ -50,18 +54,20 @@ def predict(
         overlays: Also write the masks laid over the photos.
         scores: Also write the network's class probabilities, DIR/scores/PHOTO.npz.
         max_megapixels: Larger photos are left out, with their reason.
+        device: Where the network is computed; auto: on the CUDA GPU if there is one.
+        threads: Threads of the processor for the network; default: all cores.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.config import PredictConfig
     from coarse2fine.console import Console
+    from coarse2fine.crew import Crew
     from coarse2fine.errors import ConfigError
-    from coarse2fine.inference import Segmenter
+    from coarse2fine.models import load_model
     from coarse2fine.prediction import predict_photos
-    from coarse2fine.stages import Crew
 
     if not photos:
         raise ConfigError("predict needs photos: files, folders or glob patterns after the run folder.")
-    segmenter = Segmenter.load(run)
+    segmenter = load_model(run, device, threads)
     config = PredictConfig(
         size_px=size_px or segmenter.size_px,
         flip=segmenter.flip if flip is None else flip,

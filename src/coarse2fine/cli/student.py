@@ -51,7 +51,7 @@ def train(
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
+    from coarse2fine.crew import Crew
     from coarse2fine.generations import train_student
-    from coarse2fine.stages import Crew
 
     train_student(frames, masks, out, settings, photos, Crew(console=Console(quiet)), half)

@@ -45,8 +45,8 @@ def teacher(
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
+    from coarse2fine.crew import Crew
     from coarse2fine.errors import ConfigError
-    from coarse2fine.stages import Crew
     from coarse2fine.teacher import teach_folder
 
     if not videos:

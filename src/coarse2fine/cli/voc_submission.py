@@ -15,7 +15,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def voc_submission(
-    what: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MASKS")],
+    what: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MODEL.onnx|MASKS")],
     voc: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.tgz")],
     classes: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -31,7 +31,7 @@ def voc_submission(
       coarse2fine voc-submission predicted/masks --voc VOCdevkit/VOC2012 --out results.tgz
 
     Args:
-        what: A run folder of fit, or a folder of masks ID.png (pixel = class index).
+        what: A run folder of fit, a network from coarse2fine export, or a folder of masks ID.png (pixel = class index).
         voc: The folder VOC2012 of VOCdevkit, with the photos and the list of test.
         out: The archive to upload.
         classes: For a folder of masks: class names by index, one per line, or a classes.json; default: the classes.json
@@ -42,13 +42,13 @@ def voc_submission(
     from coarse2fine.data.voc import need_voc
     from coarse2fine.evaluation import named_classes
     from coarse2fine.hardware import count_cores
-    from coarse2fine.inference import Segmenter, is_run
+    from coarse2fine.models import is_model, load_model
     from coarse2fine.voc_submission import submit_masks, submit_network
 
     console, threads, folder = Console(quiet), count_cores(), need_voc(voc)
-    if is_run(what):
+    if is_model(what):
         count = submit_network(
-            Segmenter.load(what), folder, out, threads, lambda items, total: console.track(items, total, "predicting")
+            load_model(what), folder, out, threads, lambda items, total: console.track(items, total, "predicting")
         )
     else:
         count = submit_masks(what, named_classes(classes, what), folder, out, threads)

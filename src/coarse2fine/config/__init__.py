@@ -16,6 +16,7 @@ from coarse2fine.config.fit import (
     parse_config,
     read_task,
 )
+from coarse2fine.config.serving import ServeConfig
 from coarse2fine.config.stages import (
     CoarseConfig,
     CrfConfig,
@@ -51,6 +52,7 @@ __all__ = [
     "PredictConfig",
     "PredictCrfConfig",
     "RefineConfig",
+    "ServeConfig",
     "Settings",
     "Share",
     "Start",

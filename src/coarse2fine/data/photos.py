@@ -1,6 +1,7 @@
 """Photo files: find them, read them upright as RGB, and say in plain words why one cannot be used."""
 
 import errno
+import io
 import math
 import os
 import re
@@ -45,7 +46,7 @@ _TRANSPOSES = {
 _GREY_TOPS = (1, 255, 65535)
 
 
-def read_image(path: Path | str, max_megapixels: float = math.inf, at_least_px: int | None = None) -> Image:
+def read_image(path: Path | str | bytes, max_megapixels: float = math.inf, at_least_px: int | None = None) -> Image:
     """Read a photo upright.
 
     Transparent pixels are laid over white; of an animation the first frame counts. 16-bit grey is scaled from 0..65535;
@@ -53,7 +54,7 @@ def read_image(path: Path | str, max_megapixels: float = math.inf, at_least_px: 
     photo's own lowest to highest value.
 
     Args:
-        path: A JPEG, PNG, WebP, BMP, TIFF or GIF file, whatever its ending.
+        path: A JPEG, PNG, WebP, BMP, TIFF or GIF file, whatever its ending; or the content of one.
         max_megapixels: Larger photos are refused before they are decoded; 200 take about 1 GB of memory for a while.
         at_least_px: The longer side that is needed; a larger JPEG may come back reduced to half, a quarter or an
             eighth, which is several times faster.
@@ -62,9 +63,10 @@ def read_image(path: Path | str, max_megapixels: float = math.inf, at_least_px: 
         RGB, shape (H, W, 3), 0 to 255, EXIF orientation applied.
 
     Raises:
-        DataError: ``<path>: <reason>``: missing, not readable, empty, no image, truncated, damaged or too large.
+        DataError: ``<path>: <reason>``, or the reason alone for a content: missing, not readable, empty, no image,
+            truncated, damaged or too large.
     """
-    with _open(Path(path)) as image:
+    with _open(path if isinstance(path, bytes) else Path(path)) as image:
         _check_megapixels(image, max_megapixels)
         if at_least_px is not None:
             factor = min(1.0, at_least_px / max(image.size))
@@ -91,8 +93,8 @@ class Header(NamedTuple):
     turned: bool
 
 
-def read_header(path: Path) -> Header:
-    """Read what the file says of itself, without decoding it.
+def read_header(path: Path | bytes) -> Header:
+    """Read what a file, or its content, says of itself, without decoding it.
 
     Raises:
         DataError: As :func:`read_image`, for what the header shows.
@@ -107,8 +109,8 @@ def read_header(path: Path) -> Header:
         return Header(kind, height, width, orientation in _TRANSPOSES)
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Height and width of the upright photo, in pixels, from the file's header alone.
+def read_size(path: Path | bytes) -> tuple[int, int]:
+    """Height and width of the upright photo, in pixels, from the header of the file, or of its content, alone.
 
     Raises:
         DataError: As :func:`read_image`, for what the header shows.
@@ -212,18 +214,27 @@ def _skipped(path: Path, error: DataError) -> Skipped:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Any]:
+def _open(source: Path | bytes) -> Iterator[Any]:
     """A Pillow image of which only the header is read; whatever goes wrong becomes ``<path>: <reason>``."""
     try:
-        _check_file(path)
-        with lift_pixel_limit(), path.open("rb") as file, PIL.Image.open(file, formats=_FORMATS) as image:
+        _check_file(source)
+        with (
+            lift_pixel_limit(),
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+            PIL.Image.open(file, formats=_FORMATS) as image,
+        ):
             yield image
     except Exception as error:  # on damaged files Pillow raises nearly anything
-        raise DataError(f"{path}: {_explain(error, path)}") from error
+        reason = _explain(error, source)
+        raise DataError(reason if isinstance(source, bytes) else f"{source}: {reason}") from error
 
 
-def _check_file(path: Path) -> None:
-    status = path.stat()
+def _check_file(source: Path | bytes) -> None:
+    if isinstance(source, bytes):
+        if not source:
+            raise DataError("empty file (0 bytes)")
+        return
+    status = source.stat()
     if stat.S_ISDIR(status.st_mode):
         raise DataError("a folder, not a photo")
     if not stat.S_ISREG(status.st_mode):
@@ -241,18 +252,19 @@ def _check_megapixels(image: PIL.Image.Image, max_megapixels: float) -> None:
         )
 
 
-def _explain(error: Exception, path: Path) -> str:
+def _explain(error: Exception, source: Path | bytes) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, DataError):
         return text
-    if isinstance(error, OSError) and error.errno:
-        return _explain_system(error, path)
+    if isinstance(error, OSError) and error.errno and isinstance(source, Path):
+        return _explain_system(error, source)
+    size, start = _measure(source)
     if isinstance(error, PIL.UnidentifiedImageError):
-        return _explain_unidentified(path)
+        return _explain_unidentified(size, start)
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
-    if isinstance(error, EOFError) or "truncated" in text.lower() or _is_short_webp(path):
-        return f"truncated after {path.stat().st_size} bytes"
+    if isinstance(error, EOFError) or "truncated" in text.lower() or _is_short_webp(size, start):
+        return f"truncated after {size} bytes"
     return f"truncated or damaged ({text or type(error).__name__})"
 
 
@@ -264,18 +276,22 @@ def _explain_system(error: OSError, path: Path) -> str:
     return f"not readable ({(error.strerror or str(error)).lower()})"
 
 
-def _explain_unidentified(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(4)
+def _measure(source: Path | bytes) -> tuple[int, bytes]:
+    """Size in bytes, and the first eight of them."""
+    if isinstance(source, bytes):
+        return len(source), source[:8]
+    with source.open("rb") as file:
+        return source.stat().st_size, file.read(8)
+
+
+def _explain_unidentified(size: int, start: bytes) -> str:
     if start.startswith(_SIGNATURES):
-        return f"truncated after {path.stat().st_size} bytes or damaged at its start"
+        return f"truncated after {size} bytes or damaged at its start"
     return "not an image (JPEG, PNG, WebP, BMP, TIFF and GIF can be read)"
 
 
-def _is_short_webp(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(8)
-    return start[:4] == b"RIFF" and path.stat().st_size < 8 + int.from_bytes(start[4:], "little")
+def _is_short_webp(size: int, start: bytes) -> bool:
+    return start[:4] == b"RIFF" and size < 8 + int.from_bytes(start[4:], "little")
 
 
 def _read_orientation(image: PIL.Image.Image) -> int:

@@ -1,9 +1,10 @@
-"""Masks for other tools; a format is one line in `MASK_FORMATS`.
+"""A finished run as other tools take it: its masks and its network. A format of masks is one line in `MASK_FORMATS`.
 
 sources.py       which masks: of a run, predictions, a folder of predict
 job.py           photos that go along, masks that fit them, objects in masks
 polygons.py      masks as polygons that fill to the same masks
 tables.py        tables and JSON written bit by bit
+network.py       the network as one graph; onnx.py, int8.py: as files; delivery.py: checked, then there
 """
 
 import os

@@ -62,7 +62,8 @@ def open_source(
     """Find what is to be exported.
 
     Args:
-        what: A run folder; with ``photos`` also the model folder in it; or the folder that ``predict`` wrote.
+        what: A run folder; with ``photos`` also the model folder in it, or an ``.onnx`` file; or the folder that
+            ``predict`` wrote.
         photos: To predict on; none: the masks that are there.
         config: Which masks.
         kind: The format.
@@ -201,10 +202,11 @@ def _score(samples: Sequence[Sample], path: Path, least: float | None, remarks: 
 
 
 def _predict(what: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> Source:
-    from coarse2fine.inference import Segmenter, score_files  # torch: masks that are there do without it
+    from coarse2fine.models import load_model  # torch for a run: masks that are there do without it
     from coarse2fine.prediction import name_below_common_folder
+    from coarse2fine.scoring import score_files
 
-    segmenter = Segmenter.load(what)
+    segmenter = load_model(what)
     paths = list_photos(photos, apart_from=out)
     names = name_below_common_folder(paths)
     remarks: list[str] = []

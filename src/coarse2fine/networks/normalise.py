@@ -21,11 +21,12 @@ def normalise(images: Tensor, encoder: str) -> Tensor:
     Raises:
         ConfigError: No encoder has this name.
     """
-    mean, std = _mean_and_std(encoder, images.device)
+    mean, std = mean_and_std(encoder, images.device)
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 @cache
-def _mean_and_std(encoder: str, device: torch.device) -> tuple[Tensor, Tensor]:
+def mean_and_std(encoder: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What :func:`normalise` takes off and divides by, shape (1, 3, 1, 1) each."""
     mean, std = (255 * torch.tensor(values, device=device).view(1, 3, 1, 1) for values in normalisation(encoder))
     return mean, std

@@ -1,7 +1,7 @@
 """The mask stages: one photo's step, for all photos, on all cores, shared among processes, resumable."""
 
+from coarse2fine.crew import Crew, run_stage
 from coarse2fine.stages.coarse import make_coarse_masks
-from coarse2fine.stages.crew import Crew, run_stage
 from coarse2fine.stages.enhancement import GPU_BATCH, enhance_masks, start_enhancing
 from coarse2fine.stages.judgement import judge_masks, judge_run, publish_quality
 from coarse2fine.stages.refinement import filter_masks, find_empty, refine_masks

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coarse2fine.config import EnhanceConfig
+from coarse2fine.crew import Crew
 from coarse2fine.data.photos import read_image
 from coarse2fine.enhance import Start, enhance_many, enhancer_from, find_gpu, prepare
 from coarse2fine.enhance.grabcut import pose
 from coarse2fine.enhance.pyramid import Question
 from coarse2fine.masks import binarize
 from coarse2fine.parallel import map_threads
-from coarse2fine.stages.crew import Crew
 from coarse2fine.stages.writing import in_label, write_batches, write_masks
 from coarse2fine.store import (
     mask_path,

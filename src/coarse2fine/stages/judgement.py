@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from coarse2fine.crew import Crew, run_stage
 from coarse2fine.quality import (
     CLASS_TABLE,
     TABLE,
@@ -14,7 +15,6 @@ from coarse2fine.quality import (
     write_class_quality,
     write_quality,
 )
-from coarse2fine.stages.crew import Crew, run_stage
 from coarse2fine.stages.writing import read_notes
 from coarse2fine.store import Run, Stage, mask_path, read_json, write_atomically
 from coarse2fine.types import Dataset

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from coarse2fine.config import RefineConfig
+from coarse2fine.crew import Crew
 from coarse2fine.data.photos import read_size
-from coarse2fine.inference import Segmenter, score_files
 from coarse2fine.masks import binarize, keep_reason, likelihood, resize_soft
 from coarse2fine.parallel import map_threads
 from coarse2fine.quality import Quality, find_worst
-from coarse2fine.stages.crew import Crew
+from coarse2fine.scoring import Scorer, score_files
 from coarse2fine.stages.writing import list_missing
 from coarse2fine.store import (
     mask_path,
@@ -26,7 +26,7 @@ REFINE_BATCH = 8
 
 def refine_masks(
     photos: Sequence[Photo],
-    segmenter: Segmenter,
+    segmenter: Scorer,
     folder: Path,
     config: RefineConfig,
     crew: Crew,

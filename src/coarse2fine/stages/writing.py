@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from coarse2fine.crew import Crew
 from coarse2fine.masks import binarize
 from coarse2fine.parallel import map_threads
-from coarse2fine.stages.crew import Crew
 from coarse2fine.store import (
     mask_path,
     read_json,

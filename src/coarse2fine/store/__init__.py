@@ -10,7 +10,7 @@ from coarse2fine.store.masks import (
     write_mask,
     write_soft,
 )
-from coarse2fine.store.run import Run, Stage, claim_folder, explain_change, hold_folder, measure_seconds
+from coarse2fine.store.run import Run, Stage, claim_folder, explain_change, hold_folder, is_run, measure_seconds
 
 __all__ = [
     "Run",
@@ -20,6 +20,7 @@ __all__ = [
     "explain_change",
     "hash_of",
     "hold_folder",
+    "is_run",
     "mask_path",
     "measure_seconds",
     "read_json",

@@ -99,6 +99,11 @@ class Run:
         return self.round(number) / "enhanced" if number else self.root / "enhanced"
 
 
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run folder of fit, or the model folder in it."""
+    return (path / "model.toml").exists() or (path / "config.toml").exists()
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of a run, in one folder.

@@ -1,0 +1,142 @@
+"""Does the exported network give torch's scores, how fast is it, and what do 8 bits cost?
+
+    python benchmarks/exported_network.py --run RUN --photos val/images --masks val/masks
+
+RUN is a finished run of ``coarse2fine fit``; masks are true ones in its class indices, named like the photos. Torch
+computes in float32, as the exported network does. Scores are compared as ``predict`` makes them, with the run's scales
+and flip, at the network's size; masks at the photos' size. Photos a second count the network alone, one scale and no
+flip, on photos of one working shape in memory: median and quartiles of several passes, the contestants in turn.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import keep
+
+from coarse2fine.config import PredictConfig
+from coarse2fine.data import list_photos, read_image
+from coarse2fine.data.photos import read_size
+from coarse2fine.export.int8 import quantise
+from coarse2fine.export.onnx import export_onnx
+from coarse2fine.hardware import count_cores
+from coarse2fine.inference import Segmenter
+from coarse2fine.metrics import confusion_matrix, mean_iou
+from coarse2fine.onnx_inference import OnnxSegmenter
+from coarse2fine.scoring import Scorer, likeliest, resize, score_files, working_shape
+from coarse2fine.store import Run, read_json, read_mask
+from coarse2fine.truths import pair_by_name
+
+BATCHES = (1, 8)
+
+
+def main() -> None:
+    """Compare scores and masks, then time; print a line for each, then one line of JSON."""
+    options = read_options()
+    threads = count_cores()
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        contestants = make_contestants(options, Path(folder), threads)
+        sizes = {name: (Path(folder) / f"{name}.onnx") for name in ("onnx", "int8")}
+        megabytes = {name: round(path.stat().st_size / 1e6, 2) for name, path in sizes.items()}
+    pairs = choose_pairs(options)
+    results = compare(contestants, pairs)
+    for name, figures in time_all(contestants, [photo for photo, _ in pairs], options.passes).items():
+        results[name] |= figures
+        print(f"{name:6}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
+    facts = {"photos": len(pairs), "threads": threads, "onnxruntime": version("onnxruntime"), "megabytes": megabytes}
+    keep(options.name, facts | {"contestants": results})
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--run", type=Path, required=True, help="run folder of fit")
+    parser.add_argument("--photos", type=Path, required=True, help="photos with true masks")
+    parser.add_argument("--masks", type=Path, required=True, help="their true masks")
+    parser.add_argument("--sample", type=int, default=50, help="evenly spaced photos that are used")
+    parser.add_argument("--passes", type=int, default=9, help="of the timing")
+    parser.add_argument("--calibrate", nargs="+", help="photos to choose the scales of 8 bits by; default: the run's")
+    parser.add_argument("--name", default="export", help="of the result")
+    return parser.parse_args()
+
+
+def make_contestants(options: argparse.Namespace, folder: Path, threads: int) -> dict[str, Scorer]:
+    """The network by torch, exported, and exported with 8 bits; all on the CPU."""
+    ours = replace(Segmenter.load(options.run), precision="fp32").ready(torch.device("cpu"))
+    export_onnx(ours, folder / "onnx.onnx")
+    own = [Path(path) for path in read_json(Run(options.run).photos)["usable"]]
+    quantise(folder / "onnx.onnx", folder / "int8.onnx", list_photos(options.calibrate) if options.calibrate else own)
+    loaded = {name: OnnxSegmenter.load(folder / f"{name}.onnx", "cpu", threads) for name in ("onnx", "int8")}
+    return {"torch": ours, **loaded}
+
+
+def choose_pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
+    """Evenly spaced photos and their masks."""
+    pairs = pair_by_name(list_photos([options.photos]), options.photos, options.masks)
+    sample = min(options.sample, len(pairs))
+    return [pairs[index * len(pairs) // sample] for index in range(sample)]
+
+
+def compare(contestants: dict[str, Scorer], pairs: Sequence[tuple[Path, Path]]) -> dict[str, dict[str, Any]]:
+    """Scores and masks beside torch's; mIoU of each."""
+    results: dict[str, dict[str, Any]] = {}
+    photos = [photo for photo, _ in pairs]
+    wanted_scores = dict(score_files(contestants["torch"], photos, 1, 1))
+    for name, scorer in contestants.items():
+        largest, differing, pixels = 0.0, 0, 0
+        total = np.zeros((len(scorer.classes), len(scorer.classes)), np.int64)
+        for index, scores in score_files(scorer, photos, 1, 1):
+            size = read_size(photos[index])
+            wanted, mask = (likeliest(some, *size) for some in (wanted_scores[index], scores))
+            largest = max(largest, float(np.abs(scores - wanted_scores[index]).max()))
+            differing, pixels = differing + int((mask != wanted).sum()), pixels + mask.size
+            total += confusion_matrix(mask, read_mask(pairs[index][1]), len(scorer.classes))
+        results[name] = {
+            "largest_score_difference": float(f"{largest:.3g}"),
+            "share_of_pixels_that_differ": float(f"{differing / pixels:.3g}"),
+            "mean_iou": round(mean_iou(total), 4),
+        }
+    return results
+
+
+def time_all(contestants: dict[str, Scorer], photos: Sequence[Path], passes: int) -> dict[str, dict[str, Any]]:
+    """Photos a second of every contestant, in batches of each size."""
+    shape = (256, contestants["torch"].size_px)
+    images = [read_image(photo) for photo in photos]
+    fitting = [image for image in images if working_shape(image.shape, shape[1]) == shape] or images
+    stack = np.stack([resize(image, *shape) for image in fitting])
+    stack = np.concatenate([stack] * -(-max(BATCHES) // len(stack)))
+    plain = {name: scorer.seen_with(PredictConfig(flip=False)) for name, scorer in contestants.items()}
+    rates: dict[str, dict[int, list[float]]] = {name: {batch: [] for batch in BATCHES} for name in contestants}
+    for number in range(passes + 1):
+        for batch in BATCHES:
+            for name, scorer in plain.items():
+                began = time.perf_counter()
+                count = len(stack) // batch * batch
+                for first in range(0, count, batch):
+                    scorer.probabilities(stack[first : first + batch], shape)
+                if number:  # the first pass warms up
+                    rates[name][batch].append(count / (time.perf_counter() - began))
+    return {
+        name: {f"photos_per_s_batch_{batch}": spread(found) for batch, found in by.items()}
+        for name, by in rates.items()
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+    return {"median": round(middle, 1), "low": round(low, 1), "high": round(high, 1)}
+
+
+if __name__ == "__main__":
+    main()

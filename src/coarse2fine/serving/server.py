@@ -1,0 +1,83 @@
+"""uvicorn around the application: one process, or several that share a port."""
+
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import uvicorn
+
+from coarse2fine.config import ServeConfig
+from coarse2fine.console import Console
+from coarse2fine.errors import ConfigError
+from coarse2fine.hardware import Device, count_cores
+from coarse2fine.models import load_model
+from coarse2fine.serving.app import ORDER, Order, create_app
+from coarse2fine.serving.metrics import SHARED_FOLDER
+from coarse2fine.serving.patience import PatientProtocol
+
+
+def serve(model: Path, device: Device, threads: int | None, config: ServeConfig, console: Console) -> None:
+    """Serve a network until told to stop; what is in hand is finished then.
+
+    Args:
+        model: A run folder, or an exported network.
+        device: Where the network is computed.
+        threads: Of each worker; none: its share of the cores.
+        config: Everything else.
+        console: Where the address is told.
+
+    Raises:
+        ConfigError: The port cannot be had, or the device is not there.
+        DataError: The model cannot be read.
+    """
+    threads = threads or max(1, count_cores() // config.workers)
+    _check_port(config)
+    scorer = load_model(model, device, threads)
+    console.say(f"http://{_in_url(config.host)}:{config.port}  finds {', '.join(scorer.classes[1:])}", style="green")
+    console.say("POST a photo to /segment; /docs explains; Ctrl-C stops")
+    if config.workers == 1:
+        app: object = create_app(scorer, config, threads)
+        _run(app, config)
+        return
+    del scorer
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[SHARED_FOLDER] = folder
+        os.environ[ORDER] = Order(model=model, device=device, threads=threads, config=config).model_dump_json()
+        _run("coarse2fine.serving.app:app_from_environment", config)
+
+
+def _run(app: object, config: ServeConfig) -> None:
+    uvicorn.run(
+        app,  # type: ignore[arg-type]
+        factory=isinstance(app, str),
+        host=config.host,
+        port=config.port,
+        workers=config.workers,
+        http=PatientProtocol,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=config.stop_seconds,
+        lifespan="on",
+    )
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _check_port(config: ServeConfig) -> None:
+    """Have the port for a moment, to say in a sentence why not."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            if sys.platform != "win32":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"Port {config.port} of {config.host} must be free to listen on, but is not ({error.strerror}); choose "
+            "another --port or --host."
+        ) from error

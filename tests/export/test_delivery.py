@@ -1,0 +1,42 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from coarse2fine.cli import main
+from coarse2fine.models import load_model
+from coarse2fine.store import write_json, write_mask
+
+
+@pytest.fixture
+def truth(clouds, cloud_folder, tmp_path):
+    (cloud_folder / "broken.jpg").unlink()
+    for index, image in enumerate(clouds):
+        write_mask(tmp_path / "val" / "masks" / f"{index} ü.png", (image[..., 0] > 128).astype(np.uint8))
+    shutil.copytree(cloud_folder, tmp_path / "val" / "images")
+    return tmp_path / "val"
+
+
+def test_export__onnx(small_run, clouds, tmp_path, capsys):
+    main(["export", str(small_run), "--format", "onnx", "--out", str(tmp_path / "new" / "a b.onnx")])
+    assert "scores differ by at most" in capsys.readouterr().out
+    made, own = load_model(tmp_path / "new" / "a b.onnx", "cpu", 1), load_model(small_run, "cpu", 1)
+    assert (made(clouds[0]) == own(clouds[0])).all()
+
+
+def test_export__int8_measures_its_loss_on_the_runs_own_photos(small_run, cloud_folder, truth, tmp_path, capsys):
+    shutil.copytree(small_run, tmp_path / "run")
+    usable = {str(path): "" for path in [*cloud_folder.iterdir(), tmp_path / "gone.png"]}
+    write_json(tmp_path / "run" / "photos.json", {"usable": usable})
+    arguments = [tmp_path / "run", "--format", "onnx", "--out", tmp_path / "s.onnx", "--int8", "--truth", truth]
+    main(["export", *map(str, arguments)])
+    shown = capsys.readouterr().out
+    assert "float32: mIoU 0." in shown and "int8: mIoU 0." in shown and "on 5 photos" in shown
+    assert load_model(tmp_path / "s.onnx", "cpu", 1).classes == ("background", "Röte", "blue")
+
+
+def test_export__int8_without_photos_says_what_to_give(small_run, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["export", str(small_run), "--format", "onnx", "--out", str(tmp_path / "s.onnx"), "--int8"])
+    assert caught.value.code == 2 and not (tmp_path / "s.onnx").exists()
+    assert "give some: --calibrate PHOTOS" in capsys.readouterr().err

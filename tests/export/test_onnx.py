@@ -1,0 +1,94 @@
+import json
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from torch import Tensor, nn
+
+from coarse2fine.config import PredictConfig
+from coarse2fine.errors import Coarse2FineError, ConfigError
+from coarse2fine.export import onnx as exporting
+from coarse2fine.export.network import check, plain
+from coarse2fine.export.onnx import export_onnx
+from coarse2fine.inference import Segmenter
+from coarse2fine.onnx_inference import OnnxSegmenter
+
+
+@pytest.mark.parametrize("view", [PredictConfig(), PredictConfig(flip=False, scales=(0.5, 1.0, 1.25), size_px=96)])
+def test_export_onnx__gives_the_scores_and_masks_of_torch(small_segmenter, small_onnx, clouds, view):
+    ours, theirs = small_segmenter.seen_with(view), OnnxSegmenter.load(small_onnx, "cpu", 1).seen_with(view)
+    for image in clouds:
+        wanted = ours.scores(image)
+        assert wanted.std() > 0.1
+        assert np.abs(theirs.scores(image) - wanted).max() < 1e-4
+        assert (theirs(image) == ours(image)).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (5, 32, 96), (2, 67, 45)])
+def test_export_onnx__any_number_and_size(small_segmenter, small_onnx, shape):
+    batch = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    session = OnnxSegmenter.load(small_onnx, "cpu", 1).session
+    check(plain(small_segmenter), lambda batch: session.run(["scores"], {"photos": batch})[0], [shape])
+    scores = session.run(["scores"], {"photos": batch})[0]
+    assert scores.shape == (shape[0], 3, *shape[1:]) and scores.dtype == np.float32
+    assert np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_export_onnx__file_is_valid_and_says_what_it_is(small_onnx):
+    model = onnx.load(small_onnx)
+    onnx.checker.check_model(model, full_check=True)
+    notes = {prop.key: prop.value for prop in model.metadata_props}
+    assert json.loads(notes["classes"]) == ["background", "Röte", "blue"]
+    assert (notes["size_px"], notes["flip"], notes["scales"], notes["side_step_px"]) == (
+        "64",
+        "true",
+        "[1.0, 0.5]",
+        "32",
+    )
+    sizes = [size.dim_param or size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim]
+    assert sizes == ["batch", "height", "width", 3]
+    sizes = [size.dim_param or size.dim_value for size in model.graph.output[0].type.tensor_type.shape.dim]
+    assert sizes == ["batch", 3, "height", "width"]
+    assert b"site-packages" not in small_onnx.read_bytes()
+
+
+class Fickle(nn.Module):
+    """What it computes depends on its numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images) if images.sum() > 0 else -self.layer(images)
+
+
+def test_export_onnx__an_architecture_that_cannot_be_exported(small_segmenter, tmp_path):
+    (tmp_path / "a.onnx").write_text("before")
+    fickle = Segmenter(Fickle(), ("background", "a"), small_segmenter.network_config, 64)
+    with pytest.raises(ConfigError, match=r"encoder mobilenetv2_050 cannot be exported by torch.export: .*choose"):
+        export_onnx(fickle, tmp_path / "a.onnx")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_export_onnx__a_file_that_differs_is_not_written(small_segmenter, tmp_path, monkeypatch):
+    convert = exporting._convert
+
+    def spoil(segmenter):
+        model = convert(segmenter)
+        next(tensor for tensor in model.graph.initializer if tensor.name.endswith("classify.bias")).raw_data = np.array(
+            [9, 0, 0], np.float32
+        ).tobytes()
+        return model
+
+    monkeypatch.setattr(exporting, "_convert", spoil)
+    with pytest.raises(Coarse2FineError, match="they differ by .*nothing was written"):
+        export_onnx(small_segmenter, tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_onnx__without_the_extra(small_segmenter, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ConfigError, match=r"pip install 'coarse2fine\[onnx\]'"):
+        export_onnx(small_segmenter, tmp_path / "a.onnx")

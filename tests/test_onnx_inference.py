@@ -1,0 +1,105 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from coarse2fine.cli import main
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.models import is_model, load_model
+from coarse2fine.onnx_inference import OnnxSegmenter
+from coarse2fine.store import read_json, read_mask, write_mask
+
+WITHOUT_TORCH = """
+import sys
+class NotHere:
+    def find_spec(name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "lightning", "timm", "segmentation_models_pytorch", "numba"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NotHere)
+from coarse2fine.cli import main
+main(sys.argv[1:])
+"""
+
+
+def call_without_torch(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def masks_below(folder: Path) -> dict[str, np.ndarray]:
+    return {path.relative_to(folder).as_posix(): read_mask(path) for path in folder.rglob("*.png")}
+
+
+def test_predict__without_torch_the_same_masks(small_run, small_onnx, cloud_folder, tmp_path):
+    shown = call_without_torch("predict", small_onnx, cloud_folder, "--out", tmp_path / "a", "--scores", "--threads", 1)
+    assert shown.returncode == 0, shown.stderr
+    assert "left out" in shown.stderr and "broken.jpg: not an image" in shown.stderr
+    main(["predict", str(small_run), str(cloud_folder), "--out", str(tmp_path / "b"), "--scores", "--device", "cpu"])
+    ours, theirs = masks_below(tmp_path / "b" / "masks"), masks_below(tmp_path / "a" / "masks")
+    assert sorted(ours) == sorted(theirs) and len(ours) == 5
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+    assert any(len(np.unique(mask)) > 1 for mask in ours.values())
+    for name in ("found.csv", "classes.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_evaluate__without_torch_the_same_figures(small_run, small_onnx, cloud_folder, clouds, tmp_path):
+    (cloud_folder / "broken.jpg").unlink()
+    for index, image in enumerate(clouds):
+        write_mask(tmp_path / "masks" / f"{index} ü.png", (image[..., 0] > 128).astype(np.uint8))
+    arguments = [tmp_path / "masks", "--photos", cloud_folder]
+    shown = call_without_torch("evaluate", small_onnx, *arguments, "--out", tmp_path / "a.json")
+    assert shown.returncode == 0, shown.stderr
+    main(["evaluate", *map(str, [small_run, *arguments]), "--out", str(tmp_path / "b.json"), "--device", "cpu"])
+    assert read_json(tmp_path / "a.json") == read_json(tmp_path / "b.json")
+    assert read_json(tmp_path / "a.json")["photos"] == 5
+
+
+def test_predict__a_crf_without_torch_is_refused(small_onnx, cloud_folder, tmp_path):
+    shown = call_without_torch("predict", small_onnx, cloud_folder, "--out", tmp_path / "a", "--crf", "True")
+    assert shown.returncode == 2
+    assert "The CRF needs torch" in shown.stderr and "Traceback" not in shown.stderr
+
+
+def test_predict__a_run_without_torch_is_refused(small_run, cloud_folder, tmp_path):
+    shown = call_without_torch("predict", small_run, cloud_folder, "--out", tmp_path / "a")
+    assert shown.returncode == 2
+    assert "A run needs torch, which is not installed" in shown.stderr and "Traceback" not in shown.stderr
+
+
+def test_load__without_onnxruntime(small_onnx, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"pip install 'coarse2fine\[onnx\]'"):
+        OnnxSegmenter.load(small_onnx)
+
+
+def test_load__refuses_what_is_no_network_of_ours(small_onnx, tmp_path):
+    with pytest.raises(DataError, match="There is no network"):
+        OnnxSegmenter.load(tmp_path / "gone.onnx")
+    (tmp_path / "short.onnx").write_bytes(small_onnx.read_bytes()[:1000])
+    with pytest.raises(DataError, match="cannot be read as an ONNX network"):
+        OnnxSegmenter.load(tmp_path / "short.onnx")
+    model = onnx.load(small_onnx)
+    kept = [prop for prop in model.metadata_props if prop.key != "classes"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(DataError, match="lacks or garbles 'classes'; make it by coarse2fine export"):
+        OnnxSegmenter.load(tmp_path / "other.onnx")
+
+
+def test_load__a_gpu_that_is_not_there(small_onnx, small_run):
+    with pytest.raises(ConfigError, match="onnxruntime installed here computes on the CPU only"):
+        OnnxSegmenter.load(small_onnx, "cuda")
+    with pytest.raises(ConfigError, match="torch finds no CUDA GPU"):
+        load_model(small_run, "cuda")
+
+
+def test_load_model__a_run_or_an_exported_network(small_run, small_onnx, clouds):
+    assert is_model(small_run) and is_model(small_run / "model") and is_model(small_onnx)
+    assert not is_model(small_run.parent)
+    masks = [load_model(path, "cpu", 1)(clouds[0]) for path in (small_run, small_run / "model", small_onnx)]
+    assert all((mask == masks[0]).all() for mask in masks)
