@@ -65,7 +65,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=50, help="evenly spaced photos that are used")
     parser.add_argument("--passes", type=int, default=9, help="of the timing")
     parser.add_argument("--calibrate", nargs="+", help="photos to choose the scales of 8 bits by; default: the run's")
-    parser.add_argument("--name", default="export", help="of the result")
+    parser.add_argument("--name", default="exported_network", help="of the result")
     return parser.parse_args()
 
 
