@@ -52,6 +52,13 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
+def test_write_report__of_photos_without_labels(draw_run):
+    run, dataset = draw_run({"foreground": [f"{index}" for index in range(4)]})
+    text = flat(page_of(run, dataset).text)
+    assert "4 photos without labels; masks from" in text
+    assert "the network finds the objects of 7 other photos" in text
+
+
 def test_write_report__tells_the_run(draw_run):
     run, dataset = draw_run({"cat": [f"cat/{index}" for index in range(4)], "dog": ["dog/0", "dog/1"]})
     page = page_of(run, dataset)

@@ -8,6 +8,7 @@ from coarse2fine.report.story import Round, Story
 
 STILL_RISING = 0.01
 WEAK_BY = 0.1
+WORTH_A_LOOK = 3
 MANY = 0.1
 FEW_PHOTOS = 20
 
@@ -73,7 +74,7 @@ def _say_good_ones_left_out(last: Round) -> str | None:
     mean = last.mean_quality
     scores = [last.qualities[name].score for name in last.reasons or {} if name in last.qualities]
     good = [score for score in scores if mean is not None and score > mean]
-    if len(good) <= MANY * len(scores):
+    if len(good) < WORTH_A_LOOK or len(good) <= MANY * len(scores):
         return None
     return (
         f"{len(good)} of the {len(scores)} photos left out after {last.title} have masks that score above the mean: if "

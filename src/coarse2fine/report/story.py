@@ -10,7 +10,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.metrics import headline
 from coarse2fine.quality import TABLE, Quality, read_quality
 from coarse2fine.store import Run, read_json
-from coarse2fine.types import Dataset
+from coarse2fine.types import FOREGROUND_CLASSES, Dataset
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,11 @@ class Story:
     settings_text: str
     rounds: Sequence[Round]
     steps: Sequence[Step]
+
+    @property
+    def is_unlabelled(self) -> bool:
+        """Whether its network tells object from background only."""
+        return self.dataset.classes == FOREGROUND_CLASSES
 
     @property
     def is_finished(self) -> bool:
