@@ -102,7 +102,7 @@ def fit(
 
 @dataclass(frozen=True)
 class _Fit:
-    """One run: its places, photos and settings, who works, the truth to measure with, what people mended and rejected."""
+    """One run: its places, photos and settings, who works, the truth to measure with, what people decided."""
 
     run: Run
     dataset: Dataset
@@ -175,7 +175,8 @@ class _Fit:
         if not photos:
             raise DataError(
                 f"Round {number} needs at least one photo to train on, but the masks of all were left out (see "
-                f"{self.run.round(number - 1)}); widen refine.min_share and refine.max_share, change coarse.method, or reject fewer."
+                f"{self.run.round(number - 1)}); widen refine.min_share and refine.max_share, change "
+                "coarse.method, or reject fewer in review."
             )
         settings = training_settings(config, number) | describe_rejected(self.rejected)
         stage = Stage(folder, _title(number, "training"), settings, (masks.key,))

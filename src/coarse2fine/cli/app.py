@@ -25,8 +25,8 @@ def app(
 ) -> None:
     """Open a page on which masks are checked, the doubtful ones first: accept, reject, or fix them by brush.
 
-    Decisions are kept in RUN/review at once, and count when fit is run on RUN again. Also finds the classes of any photo
-    that is dropped on the page. Needs pip install 'coarse2fine[app]'; see docs/app.md.
+    Decisions are kept in RUN/review at once, and count when fit is run on RUN again. Also finds the classes of any
+    photo that is dropped on the page. Needs pip install 'coarse2fine[app]'; see docs/app.md.
 
     Like this:
       coarse2fine app runs/pets

@@ -32,7 +32,8 @@ class AppConfig(Settings):
     host: str = Field("127.0.0.1", description="address to listen on; any but this machine's own needs a token")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(8001, description="port to listen on")
     token: Annotated[str, Field(min_length=MIN_TOKEN)] | None = Field(
-        None, description=f"what the page asks for, at least {MIN_TOKEN} characters; default: made up where one is needed"
+        None,
+        description=f"what the page asks for, {MIN_TOKEN} characters or more; default: made up where one is needed",
     )
     max_mb: PositiveFloat = Field(20.0, description="larger photos, in bytes, are refused while they arrive")
     max_megapixels: PositiveFloat = Field(25.0, description="larger photos that are sent are refused undecoded")
