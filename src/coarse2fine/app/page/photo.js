@@ -236,7 +236,8 @@ function listFacts(photo) {
   if (quality) {
     facts.push(["score", figure(quality.score)]);
     facts.push(["confidence", `${figure(quality.confidence)}, a round before ${figure(quality.confidence_before)}`]);
-    facts.push(["agreement", `${figure(quality.agreement_taught)} with what it learnt from, ${figure(quality.agreement_enhanced)} with its enhancement`]);
+    const enhanced = quality.agreement_enhanced === null ? "not enhanced" : `${figure(quality.agreement_enhanced)} with its enhancement`;
+    facts.push(["agreement", `${figure(quality.agreement_taught)} with what it learnt from, ${enhanced}`]);
     facts.push(["mask", `${percent(quality.area)} of the photo, pieces: ${quality.pieces}, ${percent(quality.border)} of the border`]);
   } else facts.push(["score", "none yet"]);
   if (photo.left_out) facts.push(["left out", photo.left_out]);
