@@ -20,6 +20,7 @@ from coarse2fine.run_photos import read_photos
 from coarse2fine.store import Run, mask_path, read_mask
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
+expect = sync_api.expect
 HTML = "cat/<img src=x onerror=alert(1)>"
 
 
@@ -88,17 +89,17 @@ def test_browser__decisions_survive_a_restart_and_fit_takes_them(drawn_run, wind
         for key in ("j", "j", "Enter"):
             window.keyboard.press(key)
         window.wait_for_selector("[data-part=legend] li")
-        assert window.locator("h2").inner_text() == HTML and not window.locator("img[src=x]").count()
+        assert window.locator("#view h2").inner_text() == HTML and not window.locator("img[src=x]").count()
         assert "cat 6.8 %" in window.locator("[data-part=legend]").inner_text()
         window.keyboard.press(",")
-        window.wait_for_function("document.querySelector('[data-part=stage-name]').textContent === 'round 1'")
+        expect(window.locator("[data-part=stage-name]")).to_have_text("round 1")
         assert "cat 4.1 %" in window.locator("[data-part=legend]").inner_text()
         window.keyboard.press("a")  # the mask of round 1, which is the one that is shown
-        window.wait_for_function("document.querySelector('h2')?.textContent === 'cat/c'")
+        expect(window.locator("#view h2")).to_have_text("cat/c")
         assert f"{HTML}: accepted (round 1)" in window.locator("#message").inner_text()
         window.wait_for_selector("[data-part=legend] li")
         window.keyboard.press("r")
-        window.wait_for_function("document.querySelector('h2')?.textContent === 'dog/d'")
+        expect(window.locator("#view h2")).to_have_text("dog/d")
     with served(drawn_run) as url:
         window.goto(url)
         window.wait_for_selector(".grid a.accepted")
@@ -151,7 +152,7 @@ def test_browser__drawing_by_keys_alone(drawn_run, window):
         window.wait_for_selector(".tag.fixed")
     stored = read_mask(drawn_run.review / "masks" / "cat/a.png")
     before = read_mask(mask_path(drawn_run.enhanced(2), "cat/a"))
-    assert 0 < (stored != before).sum() and (stored[before == 0] == 0).all() and stored[9, 13] == 0
+    assert (stored != before).sum() > 0 and (stored[before == 0] == 0).all() and stored[9, 13] == 0
 
 
 def test_browser__a_photo_is_overlaid_and_a_huge_one_refused(drawn_run, add_network, window, photos_of, tmp_path):
@@ -186,7 +187,7 @@ def test_browser__asks_for_the_token(drawn_run, window):
         window.goto(url)
         window.fill("#token", "wrong")
         window.keyboard.press("Enter")
-        window.wait_for_function("document.querySelector('#enter-wrong').textContent.includes('not the token')")
+        expect(window.locator("#enter-wrong")).to_contain_text("not the token")
         window.fill("#token", "correct horse battery")
         window.keyboard.press("Enter")
         window.wait_for_selector(".grid li")

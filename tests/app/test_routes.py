@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from coarse2fine.app.gallery import PAGE
 from coarse2fine.app.guard import OWN_HEADER
 from coarse2fine.corrections.review import read_decisions
-from coarse2fine.store import mask_path, read_mask, write_mask
+from coarse2fine.store import mask_path, read_json, read_mask, write_json, write_mask
 
 HTML = "cat/<img src=x onerror=alert(1)>"
 
@@ -23,7 +23,8 @@ def see(client: TestClient, name: str, stage: str) -> tuple[np.ndarray, str]:
 
 def decide(client: TestClient, name: str, decision: str | None, stage: str = "round-2", seen: str | None = None):
     seen = see(client, name, stage)[1] if seen is None and decision == "accepted" else seen or ""
-    return client.post("/api/decision", params={"name": name}, json=dict(decision=decision, stage=stage, seen=seen))
+    wish = {"decision": decision, "stage": stage, "seen": seen}
+    return client.post("/api/decision", params={"name": name}, json=wish)
 
 
 def names(client: TestClient, **choice: object) -> list[str]:
@@ -47,8 +48,6 @@ def test_photos__are_paged(drawn_run, open_app, photos_of):
     for index in range(2 * PAGE):
         shutil.copy(photos_of / "cat" / "a.png", photos_of / "cat" / f"z{index:03}.png")
     usable = [str(path) for path in photos_of.rglob("*.png")]
-    from coarse2fine.store import read_json, write_json
-
     write_json(drawn_run.photos, read_json(drawn_run.photos) | {"usable": dict.fromkeys(usable, "")})
     client = open_app(drawn_run)
     found = client.get("/api/photos", params={"page": 3}).json()
