@@ -182,7 +182,7 @@ def _take_mask(photo: Photo, source: Path, corrected: Path, before: str | None) 
         return None
     key, target = _fingerprint(content), mask_path(corrected, photo.name)
     if key != before or not target.exists():
-        if read_size(content) != read_size(photo.path):
+        if read_size(source) != read_size(photo.path):
             raise DataError(
                 f"{source} must have the size of its photo, but that of {photo.path} has changed since; take the "
                 "decision back in 'coarse2fine app'."
