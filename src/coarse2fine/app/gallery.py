@@ -62,7 +62,6 @@ class _Fresh(Generic[Content]):
 class _Table:
     """Scores by name of the photo, and photos in the order of each choice."""
 
-    path: Path | None
     by_name: dict[str, Quality]
     orders: dict[Order, list[Photo]]
 
@@ -198,9 +197,7 @@ class Gallery:
         others = [photo for photo in self.dataset.photos if photo.name not in by_name]
         doubtful = sorted(scored, key=lambda photo: (by_name[photo.name].score, photo.name))
         good = doubtful[::-1]
-        return _Table(
-            path, by_name, {"doubtful": doubtful + others, "good": good + others, "name": [*self.dataset.photos]}
-        )
+        return _Table(by_name, {"doubtful": doubtful + others, "good": good + others, "name": [*self.dataset.photos]})
 
     def _fits(self, photo: Photo, choice: Choice) -> bool:
         decided = self.review.decided.get(photo.name)
