@@ -1,4 +1,4 @@
-"""Takes the screenshots of docs/report.md from a run on the drawn photos.
+"""Takes the screenshots of docs/report.md and docs/app.md from a run on the drawn photos.
 
     make demo
     pip install playwright && playwright install chromium
@@ -9,7 +9,12 @@ A browser that is already there may be named: ``--browser PATH``.
 
 import argparse
 import io
-from collections.abc import Sequence
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +44,49 @@ SHOTS = (
 )
 
 
+class AppShot(NamedTuple):
+    """One screenshot of the app: its name, the window, the colour scheme, and what is done before."""
+
+    name: str
+    width: int
+    height: int
+    scheme: str
+    prepare: Callable[[Any, Path], None]
+
+
+def show_list(window: Any, _run: Path) -> None:
+    """The photos, doubtful first."""
+    window.wait_for_selector(".grid li")
+    window.wait_for_load_state("networkidle")
+
+
+def show_photo(window: Any, run: Path) -> None:
+    """The eleventh photo, with a brush."""
+    show_list(window, run)
+    window.locator(".grid a").nth(10).click()
+    window.wait_for_selector("[data-part=legend] li")
+    if window.viewport_size["width"] > 900:
+        window.keyboard.press("b")
+        window.locator("[data-part=draft]").hover()
+
+
+def show_found(window: Any, run: Path) -> None:
+    """A dropped photo of several classes."""
+    window.locator("[data-page='/try']").click()
+    photo = sorted((run.parent / "data" / "val" / "images").iterdir())[1]
+    window.set_input_files("[data-part=file]", photo)
+    window.wait_for_selector("[data-part=result]:visible", timeout=120_000)
+    window.locator("[data-part=found]").evaluate("element => element.scrollIntoView()")
+
+
+APP_SHOTS = (
+    AppShot("app-wide-light", 1400, 860, "light", show_list),
+    AppShot("app-wide-dark", 1400, 900, "dark", show_photo),
+    AppShot("app-narrow-light", 390, 844, "light", show_photo),
+    AppShot("app-narrow-dark", 390, 844, "dark", show_found),
+)
+
+
 def main() -> None:
     """Write the page of a run, open it in a browser without a window, take every screenshot."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -48,6 +96,7 @@ def main() -> None:
     options = parser.parse_args()
     coarse2fine(["report", str(options.run)])
     take(options.run / "report.html", options.out, options.browser, SHOTS)
+    take_app(options.run, options.out, options.browser, APP_SHOTS)
 
 
 def take(page: Path, out: Path, browser: str | None, shots: Sequence[Shot]) -> None:
@@ -65,6 +114,42 @@ def take(page: Path, out: Path, browser: str | None, shots: Sequence[Shot]) -> N
             save(window.screenshot(), out / f"{shot.name}.png")
             window.close()
         chromium.close()
+
+
+def take_app(run: Path, out: Path, browser: str | None, shots: Sequence[AppShot]) -> None:
+    """Take screenshots of the app, whose decisions are left as they are."""
+    from playwright.sync_api import sync_playwright
+
+    with served(run) as url, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        for shot in shots:
+            size: Any = {"width": shot.width, "height": shot.height}
+            window = chromium.new_page(viewport=size, color_scheme=shot.scheme)
+            window.goto(url)
+            shot.prepare(window, run)
+            save(window.screenshot(), out / f"{shot.name}.png")
+            window.close()
+        chromium.close()
+
+
+@contextmanager
+def served(run: Path) -> Iterator[str]:
+    """The app of a run in a process of its own, on any free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-m", "coarse2fine", "app", str(run), "--port", str(port)])
+    try:
+        while process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def save(png: bytes, path: Path) -> None:

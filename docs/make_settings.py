@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from coarse2fine.config import (
     RECIPES,
+    AppConfig,
     FitConfig,
     MaskExportConfig,
     ServeConfig,
@@ -64,6 +65,15 @@ SERVE = """
 ## coarse2fine serve
 
 These are flags of `coarse2fine serve` (`--max-mb 50`); see [serve.md](serve.md).
+
+| setting | what it is | default |
+|---|---|---|
+"""
+
+APP = """
+## coarse2fine app
+
+These are flags of `coarse2fine app` (`--port 9000`); see [app.md](app.md).
 
 | setting | what it is | default |
 |---|---|---|
@@ -149,6 +159,7 @@ def page() -> str:
     parts += [TEACHER, *plain_rows(TeacherConfig), STUDENT, *plain_rows(StudentConfig)]
     parts += [EXPORT, *plain_rows(MaskExportConfig)]
     parts += [SERVE, *plain_rows(ServeConfig)]
+    parts += [APP, *plain_rows(AppConfig)]
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
 
 

@@ -28,10 +28,10 @@ ROWS = (
     {"inference", "onnx_inference", "training"},
     {"evaluation", "models", "report", "stages", "teaching"},
     {"prediction", "serving", "summary", "voc_submission"},
-    {"export", "generations", "plain_folders", "teacher"},
+    {"app", "export", "generations", "plain_folders", "teacher"},
     {"preparation"},
     {"pipeline"},
-    {"__init__", "app", "cli"},
+    {"__init__", "cli"},
     {"__main__"},
 )
 ROOT = Path(coarse2fine.__file__).parent

@@ -10,6 +10,7 @@ import torch
 from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.console import Console
 from coarse2fine.corrections import bring_home, check_given, list_corrected
+from coarse2fine.corrections.review import REJECTED, describe_rejected, list_rejected, take_decisions
 from coarse2fine.dependencies import (
     coarse_settings,
     describe_given,
@@ -88,17 +89,20 @@ def fit(
         listed, truths = check(Path(data), run, config, [Path(path) for path in truth])
         with hold_folder(run.root) if crew.leads else nullcontext():
             dataset = claim(Path(data), listed, run, config, crew)
+            if crew.leads:
+                take_decisions(run.review, dataset.photos, run.corrected, crew.console)
             if given and crew.leads:
                 bring_home(given, dataset, run.corrected, crew.console)
             crew.wait()
             corrected = list_corrected(dataset.photos, run.corrected)
-            _Fit(run, dataset, config, crew, truths, corrected).go()
+            rejected = list_rejected(dataset.photos, run.corrected)
+            _Fit(run, dataset, config, crew, truths, corrected, rejected).go()
     return run
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """One run: its places, photos and settings, who works, the truth to measure with, the photos that people mended."""
+    """One run: its places, photos and settings, who works, the truth to measure with, what people decided."""
 
     run: Run
     dataset: Dataset
@@ -106,6 +110,7 @@ class _Fit:
     crew: Crew
     truth: Truth
     corrected: Sequence[Photo] = ()
+    rejected: Sequence[str] = ()
 
     def go(self) -> None:
         masks = self.enhance(0, self.make_coarse())
@@ -146,7 +151,7 @@ class _Fit:
 
     def find_empty(self, masks: Stage) -> dict[str, str]:
         found = find_empty(self.dataset.photos, masks.folder, self.crew) - {photo.name for photo in self.corrected}
-        return dict.fromkeys(found, "foreground is empty")
+        return dict.fromkeys(found, "foreground is empty") | dict.fromkeys(self.rejected, REJECTED)
 
     def enhance(self, number: int, rough: Stage) -> Stage:
         config, photos = self.config.enhance, self.dataset.photos
@@ -170,9 +175,11 @@ class _Fit:
         if not photos:
             raise DataError(
                 f"Round {number} needs at least one photo to train on, but the masks of all were left out (see "
-                f"{self.run.round(number - 1)}); widen refine.min_share and refine.max_share or change coarse.method."
+                f"{self.run.round(number - 1)}); widen refine.min_share and refine.max_share, change "
+                "coarse.method, or reject fewer in review."
             )
-        stage = Stage(folder, _title(number, "training"), training_settings(config, number), (masks.key,))
+        settings = training_settings(config, number) | describe_rejected(self.rejected)
+        stage = Stage(folder, _title(number, "training"), settings, (masks.key,))
         torch.manual_seed(seed_of(config.seed, number, 0))
         network = build_network(config.network, len(self.dataset.classes))
         if number > 1 and config.train.start == "warm":
@@ -218,7 +225,7 @@ class _Fit:
         config, photos = self.config.refine, self.dataset.photos
         qualities = read_quality(self.run.quality(number) / TABLE) if config.drop_worst else []
         reasons = filter_masks(photos, self.run.refined(number), config, self.crew, qualities)
-        reasons |= dict.fromkeys([photo.name for photo in self.corrected])
+        reasons |= dict.fromkeys([photo.name for photo in self.corrected]) | dict.fromkeys(self.rejected, REJECTED)
         if self.crew.leads:
             write_json(self.run.round(number) / "kept.json", reasons)
         return {name: reason for name, reason in reasons.items() if reason}

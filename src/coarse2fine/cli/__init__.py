@@ -10,6 +10,7 @@ VERBS = {
     "demo": "draw a small data set and run the whole pipeline on it",
     "fit": "photos with one class label each -> masks and a network",
     "report": "a run -> one page to look at: masks, quality, figures",
+    "app": "a run -> a local page: check its masks, doubtful first; try the network",
     "predict": "a network and photos -> masks with all classes",
     "evaluate": "a network or masks, and true masks -> IoU",
     "export": "masks -> COCO, YOLO, Label Studio, ...; a network -> ONNX, torch.export",

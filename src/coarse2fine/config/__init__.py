@@ -16,7 +16,7 @@ from coarse2fine.config.fit import (
     parse_config,
     read_task,
 )
-from coarse2fine.config.serving import ServeConfig
+from coarse2fine.config.serving import AppConfig, ServeConfig
 from coarse2fine.config.stages import (
     CoarseConfig,
     CrfConfig,
@@ -39,6 +39,7 @@ from coarse2fine.config.teaching import (
 
 __all__ = [
     "RECIPES",
+    "AppConfig",
     "CoarseConfig",
     "Count",
     "CrfConfig",

@@ -1,7 +1,5 @@
 """The routes of the service, and what is said when something is wrong."""
 
-import json
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
-from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coarse2fine.config import ServeConfig
@@ -23,6 +19,7 @@ from coarse2fine.hardware import Device
 from coarse2fine.models import load_model
 from coarse2fine.scoring import Scorer
 from coarse2fine.serving.answers import EXAMPLE, Answer, Form, choose_form
+from coarse2fine.serving.explaining import add_explanations
 from coarse2fine.serving.refusal import RefusalError
 from coarse2fine.serving.service import Service
 
@@ -120,7 +117,7 @@ def create_app(scorer: Scorer, config: ServeConfig, threads: int) -> FastAPI:
         redoc_url=None,
     )
     _add_routes(app, scorer)
-    _add_explanations(app)
+    add_explanations(app, _ROUTES)
     app.add_middleware(_CountAnswers)
     return app
 
@@ -155,35 +152,6 @@ def _add_routes(app: FastAPI, scorer: Scorer) -> None:
     @app.get("/metrics", response_class=Response, summary="Counters, as Prometheus reads them")
     def metrics() -> Response:
         return Response(app.state.service.metrics.show(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _add_explanations(app: FastAPI) -> None:
-    @app.exception_handler(RefusalError)
-    async def refuse(_request: Request, refusal: RefusalError) -> JSONResponse:
-        return _problem(refusal.status, refusal.sentence, refusal.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def explain_query(_request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return _problem(422, f"{first['loc'][-1]}: {first['msg']}, found {json.dumps(first['input'])}.")
-
-    @app.exception_handler(HTTPException)
-    async def explain_route(request: Request, error: HTTPException) -> JSONResponse:
-        what = f"{request.method} {request.url.path} is not served here ({error.detail}). {_ROUTES}."
-        return _problem(error.status_code, what, error.headers)
-
-    @app.exception_handler(ClientDisconnect)
-    async def note_absence(_request: Request, _error: ClientDisconnect) -> JSONResponse:
-        return _problem(400, "The sender went away before the photo had arrived.")
-
-    @app.exception_handler(Exception)
-    async def apologise(_request: Request, error: Exception) -> JSONResponse:
-        logging.getLogger("uvicorn.error").error("a request failed", exc_info=error)
-        return _problem(500, "Something failed here that should not have; the service's log tells what.")
-
-
-def _problem(status: int, sentence: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": sentence[:1].upper() + sentence[1:]}, status, headers)
 
 
 class _CountAnswers:

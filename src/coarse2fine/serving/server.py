@@ -33,9 +33,9 @@ def serve(model: Path, device: Device, threads: int | None, config: ServeConfig,
         DataError: The model cannot be read.
     """
     threads = threads or max(1, count_cores() // config.workers)
-    _check_port(config)
+    check_port(config.host, config.port)
     scorer = load_model(model, device, threads)
-    console.say(f"http://{_in_url(config.host)}:{config.port}  finds {', '.join(scorer.classes[1:])}", style="green")
+    console.say(f"http://{in_url(config.host)}:{config.port}  finds {', '.join(scorer.classes[1:])}", style="green")
     console.say("POST a photo to /segment; /docs explains; Ctrl-C stops")
     if config.workers == 1:
         app: object = create_app(scorer, config, threads)
@@ -64,20 +64,25 @@ def _run(app: object, config: ServeConfig) -> None:
     )
 
 
-def _in_url(host: str) -> str:
+def in_url(host: str) -> str:
+    """A host as it stands in an address."""
     return f"[{host}]" if ":" in host else host
 
 
-def _check_port(config: ServeConfig) -> None:
-    """Have the port for a moment, to say in a sentence why not."""
+def check_port(host: str, port: int) -> None:
+    """Have the port for a moment, to say in a sentence why not.
+
+    Raises:
+        ConfigError: It cannot be had.
+    """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             if sys.platform != "win32":
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
         raise ConfigError(
-            f"Port {config.port} of {config.host} must be free to listen on, but is not ({error.strerror}); choose "
-            "another --port or --host."
+            f"Port {port} of {host} must be free to listen on, but is not ({error.strerror}); choose another --port or "
+            "--host."
         ) from error

@@ -63,12 +63,20 @@ class Service:
         Raises:
             RefusalError: The photo cannot be taken.
         """
+        return await self.find(request, partial(_encode, form, self.scorer.classes))
+
+    async def find(self, request: Request, write: Callable[[Mask], Result]) -> Result:
+        """What ``write`` makes, in a thread, of the mask of a request's photo.
+
+        Raises:
+            RefusalError: The photo cannot be taken.
+        """
         with self._place_to_send():
             content = await read_photo(request, self.config)
         with self._place_in_hand():
             prepared = await self._run(self._prepare, content)
             scores = await asyncio.wrap_future(self._batcher.submit(prepared.views, prepared.shape))
-            return await self._run(self._finish, prepared, scores, form)
+            return await self._run(self._finish, prepared, scores, write)
 
     def is_well(self) -> bool:
         """Whether the network still works."""
@@ -127,9 +135,10 @@ class Service:
                 f"{size[0]} pixels ({megapixels:.4g} megapixels); send a smaller one.",
             )
 
-    def _finish(self, prepared: Prepared, scores: Scores, form: Form) -> bytes:
+    def _finish(self, prepared: Prepared, scores: Scores, write: Callable[[Mask], Result]) -> Result:
         read = partial(read_image, prepared.content, at_least_px=self.scorer.crf.max_side_px)
-        mask: Mask = self.scorer.label(scores, prepared.size, read)
-        if form == "png":
-            return encode_mask(mask)
-        return describe_mask(mask, self.scorer.classes).model_dump_json().encode()
+        return write(self.scorer.label(scores, prepared.size, read))
+
+
+def _encode(form: Form, names: tuple[str, ...], mask: Mask) -> bytes:
+    return encode_mask(mask) if form == "png" else describe_mask(mask, names).model_dump_json().encode()

@@ -57,6 +57,11 @@ class Run:
         return self.root / "corrected"
 
     @property
+    def review(self) -> Path:
+        """What people decided about masks in ``coarse2fine app``, which alone writes here."""
+        return self.root / "review"
+
+    @property
     def model(self) -> Path:
         """The result: all that predict, export and app need."""
         return self.root / "model"

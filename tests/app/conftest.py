@@ -1,0 +1,90 @@
+"""A run with drawn masks of every stage, made without any training, and a network of random weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from coarse2fine.app.finding import Finder
+from coarse2fine.app.gallery import Gallery
+from coarse2fine.app.guard import OWN_HEADER, Door
+from coarse2fine.app.routes import create_app
+from coarse2fine.config import NetworkConfig, ServeConfig
+from coarse2fine.corrections.review import Review
+from coarse2fine.inference import Segmenter
+from coarse2fine.networks.building import build_network
+from coarse2fine.quality import Quality, write_quality
+from coarse2fine.run_photos import read_photos
+from coarse2fine.store import Run, mask_path, write_json, write_mask
+
+HTML = "<img src=x onerror=alert(1)>"
+NAMES = {"cat": ["a", HTML, "c"], "dog": ["d", "e"]}
+
+
+@pytest.fixture
+def drawn_run(tmp_path) -> Run:
+    """Two classes, five photos of 40 x 30 pixels, two rounds; the scores rise with the names."""
+    run, qualities = Run(tmp_path / "run"), []
+    for label, (kind, names) in enumerate(NAMES.items(), start=1):
+        for name in names:
+            path = tmp_path / "photos" / kind / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), (200, 180, 40)).save(path)
+            stages = [run.coarse, run.enhanced(0), run.refined(1), run.enhanced(1), run.refined(2), run.enhanced(2)]
+            for size, folder in enumerate(stages, start=4):
+                mask = np.zeros((30, 40), np.uint8)
+                mask[4 : 4 + size, 5 : 5 + size] = label
+                write_mask(mask_path(folder, f"{kind}/{name}"), mask)
+            score = len(qualities) / 10
+            qualities.append(Quality(f"{kind}/{name}", kind, score, score, None, 1.0, None, 0.25, 1, 0.0))
+    for folder in (run.coarse, *map(run.enhanced, range(3)), run.quality(2)):
+        write_json(folder / "done.json", {"key": "k", "settings": {}, "inputs": ["k"], "seconds": 1.0})
+    write_quality(run.quality(2) / "quality.csv", qualities)
+    write_json(run.round(2) / "kept.json", {"cat/a": "foreground 0.4 % is below 1 %"})
+    usable = {str(path): "" for path in (tmp_path / "photos").rglob("*.png")}
+    record = {
+        "data": str(tmp_path / "photos"),
+        "classes": ["background", "cat", "dog"],
+        "usable": usable,
+        "skipped": {},
+    }
+    write_json(run.photos, record)
+    return run
+
+
+@pytest.fixture
+def add_network() -> Callable[[Run], Segmenter]:
+    """Gives a run a network that finds class 2 everywhere."""
+
+    def add(run: Run) -> Segmenter:
+        config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
+        network = build_network(config, 3)
+        network.classify.weight.data.zero_()
+        network.classify.bias.data[:] = network.classify.bias.new_tensor([0.0, 0.0, 9.0])
+        made = Segmenter(network, ("background", "cat", "dog"), config, 64, precision="fp32")
+        made.save(run.model)
+        run.config.touch()
+        return made
+
+    return add
+
+
+@pytest.fixture
+def open_app() -> Callable[..., TestClient]:
+    """Opens the page of a run as the page itself would ask; every call is a restart."""
+
+    def open_page(run: Run, token: str | None = None, local: bool = True, max_mb: float = 1.0) -> TestClient:
+        gallery = Gallery(run, read_photos(run), Review(run.review))
+        finder = Finder(run, ServeConfig(max_mb=max_mb), "cpu", 1)
+        app = create_app(gallery, finder, Door(token, 8001), local)
+        return TestClient(app, base_url="http://127.0.0.1:8001", headers={OWN_HEADER: "1"})
+
+    return open_page
+
+
+@pytest.fixture
+def photos_of(tmp_path) -> Path:
+    return tmp_path / "photos"

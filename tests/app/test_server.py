@@ -1,0 +1,43 @@
+import pytest
+
+from coarse2fine.app.guard import is_loopback
+from coarse2fine.app.server import hold_review
+from coarse2fine.cli import main
+from coarse2fine.errors import DataError
+
+
+def say(capsys, *arguments: object) -> str:
+    with pytest.raises(SystemExit) as caught:
+        main(["app", *map(str, arguments)])
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_app__bad_input_is_one_sentence_and_status_2(drawn_run, tmp_path, capsys):
+    assert "photos.json is missing" in say(capsys, tmp_path / "gone")
+    assert "token" in say(capsys, drawn_run.root, "--token", "short")
+    assert "Port 80" not in say(capsys, drawn_run.root, "--port", "0")
+    with hold_review(drawn_run):
+        assert "Only one page at a time" in say(capsys, drawn_run.root, "--port", "58123")
+
+
+def test_app__without_its_extra_says_how_to_get_it(drawn_run, monkeypatch, capsys):
+    for name in ("fastapi", "coarse2fine.app.server"):
+        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+    monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
+    assert "pip install 'coarse2fine[app]'" in say(capsys, drawn_run.root)
+
+
+def test_hold_review__lets_go(drawn_run):
+    with hold_review(drawn_run), pytest.raises(DataError, match="Only one page"), hold_review(drawn_run):
+        pass
+    with hold_review(drawn_run):
+        pass
+
+
+@pytest.mark.parametrize(
+    "host, local",
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("", False)],
+)
+def test_is_loopback(host, local):
+    assert is_loopback(host) is local
