@@ -161,10 +161,11 @@ def test_metrics__count_answers_batches_and_time(client):
 
 
 def test_segment__concurrent_photos_share_batches_and_too_many_are_told_so(small_segmenter, monkeypatch):
-    gate, sizes = threading.Event(), []
+    gate, begun, sizes = threading.Event(), threading.Event(), []
     score = type(small_segmenter).score_views
 
     def score_later(self, views, shape):
+        begun.set()
         assert gate.wait(30)
         sizes.append(len(views))
         return score(self, views, shape)
@@ -173,7 +174,9 @@ def test_segment__concurrent_photos_share_batches_and_too_many_are_told_so(small
     config = ServeConfig(queue=5, batch=4, wait_ms=0)
     with TestClient(create_app(small_segmenter, config, 2)) as client, ThreadPoolExecutor(8) as pool:
         service = client.app.state.service
-        waiting = [pool.submit(client.post, "/segment", content=WHOLE) for _ in range(5)]
+        waiting = [pool.submit(client.post, "/segment", content=WHOLE)]
+        assert begun.wait(30)  # the first is alone in its batch
+        waiting += [pool.submit(client.post, "/segment", content=WHOLE) for _ in range(4)]
         while service._in_hand < 5 or len(service._batcher._jobs) < 4:
             threading.Event().wait(0.01)
         refused = client.post("/segment", content=WHOLE)

@@ -46,7 +46,7 @@ class Answer(BaseModel):
 EXAMPLE = {
     "height": 4,
     "width": 3,
-    "classes": [{"index": 1, "name": "cat", "area_px": 2, "share": 0.1667, "rle": {"size": [4, 3], "counts": "523"}}],
+    "classes": [{"index": 1, "name": "cat", "area_px": 2, "share": 0.1667, "rle": {"size": [4, 3], "counts": "525"}}],
 }
 
 
