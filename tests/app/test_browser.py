@@ -190,4 +190,5 @@ def test_browser__asks_for_the_token(drawn_run, window):
         expect(window.locator("#enter-wrong")).to_contain_text("not the token")
         window.fill("#token", "correct horse battery")
         window.keyboard.press("Enter")
-        window.wait_for_selector(".grid li")
+        expect(window.locator(".grid li").first).to_be_visible()
+        assert window.locator("#token").is_hidden()

@@ -22,7 +22,7 @@ def test_app__bad_input_is_one_sentence_and_status_2(drawn_run, tmp_path, capsys
 
 
 def test_app__without_its_extra_says_how_to_get_it(drawn_run, monkeypatch, capsys):
-    for name in ("fastapi", "coarse2fine.app.server"):
+    for name in ("fastapi", "coarse2fine.app.server", "coarse2fine.serving.server"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
     assert "pip install 'coarse2fine[app]'" in say(capsys, drawn_run.root)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from filelock import FileLock, Timeout
 
 from coarse2fine.app.finding import Finder
@@ -18,8 +17,7 @@ from coarse2fine.corrections.review import Review
 from coarse2fine.errors import DataError
 from coarse2fine.hardware import Device, count_cores
 from coarse2fine.run_photos import read_photos
-from coarse2fine.serving.patience import PatientProtocol
-from coarse2fine.serving.server import check_port, in_url
+from coarse2fine.serving.server import check_port, in_url, run_app
 from coarse2fine.store import Run
 
 _STOP_SECONDS = 5
@@ -54,16 +52,7 @@ def open_page(run: Path, device: Device, threads: int | None, config: AppConfig,
         if not local:
             console.warn("Without TLS others on the way can read along; a reverse proxy gives it (docs/app.md).")
         console.say("decisions are kept in the run folder at once, and count when fit is run again; Ctrl-C stops")
-        uvicorn.run(
-            app,
-            host=config.host,
-            port=config.port,
-            http=PatientProtocol,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
+        run_app(app, config.host, config.port, _STOP_SECONDS)
 
 
 @contextmanager

@@ -87,7 +87,13 @@ def export_network(
     """
     from coarse2fine.console import Console
     from coarse2fine.errors import ConfigError
-    from coarse2fine.export.delivery import deliver_int8, deliver_network
+
+    try:
+        from coarse2fine.export.delivery import deliver_int8, deliver_network
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"A network is exported by {error.name}, which is not installed; install all that coarse2fine needs."
+        ) from error
 
     if int8 and format != "onnx":
         raise ConfigError(f"8 bits are for --format onnx only, found --format {format}; leave --int8 out.")

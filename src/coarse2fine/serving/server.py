@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from coarse2fine.config import ServeConfig
 from coarse2fine.console import Console
@@ -38,28 +39,37 @@ def serve(model: Path, device: Device, threads: int | None, config: ServeConfig,
     console.say(f"http://{in_url(config.host)}:{config.port}  finds {', '.join(scorer.classes[1:])}", style="green")
     console.say("POST a photo to /segment; /docs explains; Ctrl-C stops")
     if config.workers == 1:
-        app: object = create_app(scorer, config, threads)
-        _run(app, config)
+        run_app(create_app(scorer, config, threads), config.host, config.port, config.stop_seconds)
         return
     del scorer
     with tempfile.TemporaryDirectory() as folder:
         os.environ[SHARED_FOLDER] = folder
         os.environ[ORDER] = Order(model=model, device=device, threads=threads, config=config).model_dump_json()
-        _run("coarse2fine.serving.app:app_from_environment", config)
+        factory = "coarse2fine.serving.app:app_from_environment"
+        run_app(factory, config.host, config.port, config.stop_seconds, config.workers)
 
 
-def _run(app: object, config: ServeConfig) -> None:
+def run_app(app: FastAPI | str, host: str, port: int, stop_seconds: int, workers: int = 1) -> None:
+    """Run an application until told to stop.
+
+    Args:
+        app: It, or, for several workers, where the function lies that makes it.
+        host: Address to listen on.
+        port: Port to listen on.
+        stop_seconds: How long what is in hand may take when told to stop.
+        workers: Processes.
+    """
     uvicorn.run(
-        app,  # type: ignore[arg-type]
+        app,
         factory=isinstance(app, str),
-        host=config.host,
-        port=config.port,
-        workers=config.workers,
+        host=host,
+        port=port,
+        workers=workers,
         http=PatientProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=config.stop_seconds,
+        timeout_graceful_shutdown=stop_seconds,
         lifespan="on",
     )
 
