@@ -24,7 +24,7 @@ ROWS = (
         "samples",
         "truths",
     },
-    {"scoring"},
+    {"lessons", "scoring"},
     {"inference", "onnx_inference", "training"},
     {"evaluation", "models", "report", "stages", "teaching"},
     {"prediction", "serving", "summary", "voc_submission"},

@@ -10,8 +10,9 @@ from coarse2fine.console import Console
 from coarse2fine.networks.student import EvalSegNet, build_student
 from coarse2fine.parallel import World
 from coarse2fine.samples import Draw, SoftSamples
+from coarse2fine.store import mask_path
 from coarse2fine.teaching import Lesson, soft_iou, soft_loss, teach, teach_judge
-from coarse2fine.types import Photo
+from coarse2fine.types import Example, Photo
 
 NETWORK = StudentNetworkConfig(width=0.25, input_px=32, view_px=32)
 TRAIN = StudentTrainConfig(
@@ -20,9 +21,13 @@ TRAIN = StudentTrainConfig(
 QUIET = Console(quiet=True)
 
 
+def pair(photos: list[Photo], folder: Path) -> list[Example]:
+    return [Example(photo.path, mask_path(folder / "masks", photo.name)) for photo in photos]
+
+
 def make_lesson(folder: Path, photos: list[Photo], name: str, epochs: int = 100, **changes: object) -> Lesson:
     config = TRAIN.model_copy(update=changes)
-    return Lesson(photos, folder / "masks", config, epochs, NETWORK.input_px, 5, folder / name)
+    return Lesson(pair(photos, folder), config, epochs, NETWORK.input_px, 5, folder / name)
 
 
 def new_student() -> nn.Module:
@@ -34,7 +39,7 @@ def test_teach__a_student_finds_the_squares(tmp_path, draw_squares):
     photos = draw_squares(tmp_path, 16)
     network = new_student()
     loss = teach(network, make_lesson(tmp_path, photos, "a"), World(), QUIET)
-    samples = SoftSamples(photos, tmp_path / "masks", TRAIN, 32, seed=99)
+    samples = SoftSamples(pair(photos, tmp_path), TRAIN, 32, seed=99)
     images, wanted = (torch.stack(parts) for parts in zip(*(samples[Draw(0, i)] for i in range(16)), strict=True))
     with torch.inference_mode():
         found = network.eval()(images)
@@ -79,7 +84,7 @@ def test_teach_judge__good_masks_score_higher(tmp_path, draw_squares):
     lesson = make_lesson(tmp_path, photos, "judge", epochs=60, flip=False)
     judge = EvalSegNet(8)
     teach_judge(judge, HalfBlind(), lesson, World(), QUIET)
-    samples = SoftSamples(photos, tmp_path / "masks", lesson.config, 32, seed=99)
+    samples = SoftSamples(pair(photos, tmp_path), lesson.config, 32, seed=99)
     images, wanted = (torch.stack(parts) for parts in zip(*(samples[Draw(0, i)] for i in range(24)), strict=True))
     found = HalfBlind()(images)
     with torch.inference_mode():

@@ -90,7 +90,11 @@ def describe_photos(photos: Sequence[Photo]) -> str:
 
 def describe_given(photos: Sequence[Photo], folder: Path) -> str:
     """Fingerprint of the content of the masks that a user gives; of those there are."""
-    paths = [mask_path(folder, photo.name) for photo in photos]
+    return describe_masks([mask_path(folder, photo.name) for photo in photos])
+
+
+def describe_masks(paths: Sequence[Path]) -> str:
+    """Fingerprint of the content of masks; of those there are."""
     return hash_of([hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in paths])
 
 

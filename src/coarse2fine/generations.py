@@ -5,7 +5,6 @@ Every step is a stage in the folder beside the student's file, so that the same 
 Source: Croitoru, Bogolin, Leordeanu, ICCV 2017 (first generation) and IJCV 2019, section 3 (the next ones).
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +19,11 @@ from coarse2fine.coarse.videopca import centred_gaussian
 from coarse2fine.config import EnhanceConfig, StudentConfig
 from coarse2fine.crew import Crew, run_stage
 from coarse2fine.data import list_photos, read_image
-from coarse2fine.dependencies import describe_given, describe_photos, enhance_settings, value_of
+from coarse2fine.dependencies import describe_photos, enhance_settings, value_of
 from coarse2fine.enhance.grabcut import grabcut_with_note
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference import save_weights
+from coarse2fine.lessons import describe_examples, find_first
 from coarse2fine.masks import resize_soft
 from coarse2fine.networks.student import EvalSegNet, build_student
 from coarse2fine.parallel import map_threads
@@ -31,15 +31,12 @@ from coarse2fine.prediction import name_below_common_folder
 from coarse2fine.seeds import seed_of
 from coarse2fine.store import Stage, hash_of, hold_folder, mask_path, read_json, read_soft, write_json, write_soft
 from coarse2fine.teaching import Lesson, teach, teach_judge
-from coarse2fine.types import Photo, SoftMask
-
-SELECTION = "selection.csv"
-"""The teacher's table of frames: which are kept."""
+from coarse2fine.types import Example, Photo, SoftMask
 
 
 def train_student(
     frames: Sequence[Path | str],
-    masks: Path | str,
+    masks: Sequence[Path | str],
     out: Path | str,
     config: StudentConfig | None = None,
     photos: Sequence[Path | str] = (),
@@ -50,8 +47,8 @@ def train_student(
 
     Args:
         frames: Folders of the frames or photos that the teacher saw.
-        masks: Folder of their soft masks, grey PNGs of the same names; where it or the folder around it holds the
-            teacher's ``selection.csv``, only frames kept there teach.
+        masks: The folder of their soft masks, grey PNGs of the same names, or one for each folder of frames, in their
+            order; where it or the folder around it holds the teacher's ``selection.csv``, only frames kept there teach.
         out: The student's file, ``.safetensors``; everything else goes to the folder of the same name without ending.
         config: Every setting.
         photos: Files, folders, glob patterns: new photos without labels, needed for more than one generation.
@@ -62,61 +59,35 @@ def train_student(
         The student of the last generation.
 
     Raises:
-        ConfigError: There are no frames, or no photos for further generations.
+        ConfigError: There are no frames, masks belong to no frames, or there are no photos for further generations.
         DataError: Frames, masks or photos cannot be used, or the folder holds something else.
     """
     config, crew, out = config or StudentConfig(), crew or Crew(), Path(out)
-    _check(frames, out, config, photos)
-    first = find_kept([Path(folder) for folder in frames], Path(masks))
+    _check(frames, masks, out, config, photos)
+    first = find_first([Path(folder) for folder in frames], [Path(folder) for folder in masks])
     folder = out.with_suffix("")
     new = _name_photos(photos, folder) if config.generations.number > 1 else []
     with hold_folder(folder):
-        student = _Generations(folder, config, crew, new).go(first, Path(masks))
+        student = _Generations(folder, config, crew, new).go(first)
         student.save(out, {"settings": config.model_dump(mode="json")}, half)
     crew.console.say(f"student: {out}", style="green")
     return student
 
 
-def find_kept(frames: Sequence[Path], masks: Path) -> list[Photo]:
-    """The frames that teach: those with a mask, of which the teacher's selection, if there is one, keeps its best.
-
-    Args:
-        frames: Folders of frames, named like the masks.
-        masks: Folder of soft masks; ``selection.csv`` lies there or in the folder around it.
-
-    Raises:
-        DataError: There are no masks, none is kept, or one that teaches has no frame.
-    """
-    names = sorted(path.relative_to(masks).with_suffix("").as_posix() for path in masks.rglob("*.png"))
-    if not names:
-        raise DataError(f"{masks} must hold soft masks as PNG, but has none.")
-    table = next((path for path in (masks / SELECTION, masks.parent / SELECTION) if path.is_file()), None)
-    if table is not None:
-        kept = _read_kept(table)
-        names = [name for name in names if name in kept]
-        if not names:
-            raise DataError(f"{table} must keep at least one of the masks in {masks}, but keeps none.")
-    paths = {path.relative_to(root).with_suffix("").as_posix(): path for root in frames for path in list_photos([root])}
-    missing = [name for name in names if name not in paths]
-    if missing:
-        raise DataError(
-            f"Every mask that teaches needs a frame of the same name, but {len(missing)} of {len(names)} in {masks} "
-            f"have none in {', '.join(map(str, frames))}; the first is {missing[0]}.png."
-        )
-    return [Photo(paths[name], name, 1) for name in names]
-
-
-def _read_kept(table: Path) -> set[str]:
-    try:
-        with table.open(encoding="utf-8", newline="") as file:
-            return {row["frame"] for row in csv.DictReader(file) if row["kept"] == "1"}
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{table} must be a table with the columns frame and kept ({error!r}).") from error
-
-
-def _check(frames: Sequence[Path | str], out: Path, config: StudentConfig, photos: Sequence[Path | str]) -> None:
+def _check(
+    frames: Sequence[Path | str],
+    masks: Sequence[Path | str],
+    out: Path,
+    config: StudentConfig,
+    photos: Sequence[Path | str],
+) -> None:
     if not frames:
         raise ConfigError("A student learns from frames and their masks: add --frames, the folder of the frames.")
+    if len(masks) not in {1, len(frames)}:
+        raise ConfigError(
+            f"There must be one folder of masks for all frames, or one for each of the {len(frames)} given, "
+            f"in their order, found {len(masks)}; give --masks once, or as often as --frames."
+        )
     if out.suffix != ".safetensors":
         raise ConfigError(f"The student's file must end in .safetensors, found {out}.")
     if config.generations.number > 1 and not photos:
@@ -140,9 +111,9 @@ class _Generations:
     crew: Crew
     photos: Sequence[Photo]
 
-    def go(self, frames: Sequence[Photo], masks: Path) -> Student:
-        key = f"{describe_photos(frames)} {describe_given(frames, masks)}"
-        lesson = self.plan(1, frames, masks)
+    def go(self, first: Sequence[Example]) -> Student:
+        key = describe_examples(first)
+        lesson = self.plan(1, first)
         student, key = self.train(1, lesson, key)
         for number in range(2, self.config.generations.number + 1):
             lesson, key = self.prepare(number, student, lesson, key)
@@ -152,11 +123,11 @@ class _Generations:
     def place(self, number: int) -> Path:
         return self.folder / f"generation-{number}"
 
-    def plan(self, number: int, photos: Sequence[Photo], masks: Path) -> Lesson:
+    def plan(self, number: int, examples: Sequence[Example]) -> Lesson:
         config, title = self.config, f"generation {number}: training"
         seed, folder = seed_of(config.seed, number), self.place(number) / "training"
         epochs = value_of(config.train.epochs, number)
-        return Lesson(photos, masks, config.train, epochs, config.network.input_px, seed, folder, title)
+        return Lesson(examples, config.train, epochs, config.network.input_px, seed, folder, title)
 
     def train(self, number: int, lesson: Lesson, key: str) -> tuple[Student, str]:
         settings = self.settings("network", "train") | {"train.epochs": lesson.epochs}
@@ -174,7 +145,7 @@ class _Generations:
         return replace(Student.load(path), config=self.config.network), stage.key
 
     def prepare(self, number: int, student: Student, before: Lesson, key: str) -> tuple[Lesson, str]:
-        """What generation ``number`` learns from: the masks of ``student`` on the new photos, the best of them."""
+        """What generation ``number`` learns from: the best masks of ``student`` on the new photos, and kept lessons."""
         soft = self.find_masks(number, student, key)
         scores = self.judge(number, student, before, soft)
         share = 1.0 if self.config.generations.selector == "none" else self.config.generations.keep_share
@@ -183,7 +154,13 @@ class _Generations:
         if not photos:
             raise DataError(f"Generation {number} has nothing to learn from: all masks of the one before are empty.")
         masks = self.enhance(number, soft) if self.config.generations.enhance else soft
-        return self.plan(number, photos, masks.folder), hash_of([masks.key, [photo.name for photo in photos]])
+        examples = [Example(photo.path, mask_path(masks.folder, photo.name)) for photo in photos]
+        made = hash_of([masks.key, [photo.name for photo in photos]])
+        if not self.config.generations.keep_lessons:
+            return self.plan(number, examples), made
+        seen = {photo.path.resolve() for photo in self.photos}
+        kept_on = [example for example in before.photos if example.photo.resolve() not in seen]
+        return self.plan(number, [*examples, *kept_on]), hash_of([made, describe_examples(kept_on)])
 
     def find_masks(self, number: int, student: Student, key: str) -> Stage:
         sigma = value_of(self.config.generations.prior_sigma, number - 1)
@@ -243,11 +220,13 @@ class _Generations:
 
     def enhance(self, number: int, soft: Stage) -> Stage:
         folder, title = self.place(number) / "enhanced", f"generation {number}: GrabCut"
-        stage = Stage(folder, title, enhance_settings(EnhanceConfig(), "scores", 0), (soft.key,))
+        share = self.config.generations.soft_share
+        settings = enhance_settings(EnhanceConfig(), "scores", 0) | ({"soft_share": share} if share else {})
+        stage = Stage(folder, title, settings, (soft.key,))
 
         def make(photo: Photo) -> None:
             if not mask_path(folder, photo.name).exists():
-                write_soft(mask_path(folder, photo.name), snap(photo, mask_path(soft.folder, photo.name)))
+                write_soft(mask_path(folder, photo.name), snap(photo, mask_path(soft.folder, photo.name), share))
 
         def work() -> None:
             done = map_threads(make, self.photos, self.crew.threads)
@@ -287,11 +266,22 @@ def is_seen(soft: SoftMask) -> bool:
     return bool((soft > 0.5).any())
 
 
-def snap(photo: Photo, soft_path: Path) -> SoftMask:
-    """A soft mask snapped to its photo by GrabCut from its scores: 0 or 1, shape (H, W)."""
+def snap(photo: Photo, soft_path: Path, soft_share: float = 0.0) -> SoftMask:
+    """A soft mask snapped to its photo by GrabCut from its scores.
+
+    Args:
+        photo: The photo.
+        soft_path: Its soft mask, of any size.
+        soft_share: Share of the soft mask in the mean of it and of GrabCut's, 0 to 1.
+
+    Returns:
+        Shape (H, W), 0 to 1; 0 or 1 if ``soft_share`` is 0.
+    """
     image, soft = read_image(photo.path), read_soft(soft_path)
-    rough = (resize_soft(soft, *image.shape[:2]) > 0.5).astype(np.uint8)
-    return grabcut_with_note(image, rough, EnhanceConfig(), "scores", 0, soft).mask.astype(np.float32)
+    whole = resize_soft(soft, *image.shape[:2])
+    cut = grabcut_with_note(image, (whole > 0.5).astype(np.uint8), EnhanceConfig(), "scores", 0, soft).mask
+    mixed: SoftMask = soft_share * whole + np.float32(1 - soft_share) * cut
+    return mixed
 
 
 @torch.inference_mode()

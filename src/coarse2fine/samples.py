@@ -17,7 +17,7 @@ from coarse2fine.config import StudentTrainConfig, TrainConfig
 from coarse2fine.data.photos import read_image
 from coarse2fine.seeds import seed_of
 from coarse2fine.store import mask_path, read_mask, read_soft_or_binary
-from coarse2fine.types import IGNORE, Photo
+from coarse2fine.types import IGNORE, Example, Photo
 
 GREY = (124, 116, 104)
 """What fills a crop beyond the photo's edge: ImageNet's mean colour."""
@@ -111,7 +111,6 @@ class SoftSamples(Dataset[tuple[Tensor, Tensor]]):
 
     Args:
         photos: What to train on.
-        folder: Where their soft masks lie.
         config: Sizes and variation.
         crop_px: Side of a sample.
         seed: Decides the variation.
@@ -119,10 +118,8 @@ class SoftSamples(Dataset[tuple[Tensor, Tensor]]):
     Source: Croitoru et al., ICCV 2017, section 4.2: squashed to 160, a random crop of 128.
     """
 
-    def __init__(
-        self, photos: Sequence[Photo], folder: Path, config: StudentTrainConfig, crop_px: int, seed: int
-    ) -> None:
-        self.photos, self.folder, self.seed = photos, folder, seed
+    def __init__(self, photos: Sequence[Example], config: StudentTrainConfig, crop_px: int, seed: int) -> None:
+        self.photos, self.seed = photos, seed
         self.side_px = max(crop_px, config.resize_px)
         self.reach_px = round(self.side_px * max(1.0, config.scale_jitter[1]))
         self.place, self.colour = make_soft_variation(config, self.side_px, crop_px)
@@ -131,9 +128,9 @@ class SoftSamples(Dataset[tuple[Tensor, Tensor]]):
         return len(self.photos)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        photo = self.photos[draw.photo]
-        image = read_image(photo.path, at_least_px=2 * self.reach_px).astype(np.float32) / np.float32(255)
-        soft = read_soft_or_binary(mask_path(self.folder, photo.name))
+        example = self.photos[draw.photo]
+        image = read_image(example.photo, at_least_px=2 * self.reach_px).astype(np.float32) / np.float32(255)
+        soft = read_soft_or_binary(example.mask)
         layers = np.dstack([_squash(image, self.reach_px), _squash(soft, self.reach_px)])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, *draw))

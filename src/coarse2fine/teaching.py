@@ -16,7 +16,7 @@ from coarse2fine.console import Console
 from coarse2fine.parallel import World
 from coarse2fine.samples import SoftSamples
 from coarse2fine.training import StreamModule, run_training, steps_of
-from coarse2fine.types import Photo
+from coarse2fine.types import Example
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class Lesson:
     """What a student learns from.
 
     Attributes:
-        photos: What it sees.
-        masks: Folder of their soft masks.
+        photos: What it sees, and what it should find there.
         config: How it learns.
         epochs: Passes over the photos.
         input_px: Side at which it sees a photo.
@@ -34,8 +33,7 @@ class Lesson:
         title: What progress is called.
     """
 
-    photos: Sequence[Photo]
-    masks: Path
+    photos: Sequence[Example]
     config: StudentTrainConfig
     epochs: int
     input_px: int
@@ -74,7 +72,7 @@ class StudentModule(StreamModule):
     def make_samples(self) -> Dataset[Any]:
         """Photos and soft masks."""
         lesson = self.lesson
-        return SoftSamples(lesson.photos, lesson.masks, lesson.config, lesson.input_px, lesson.seed)
+        return SoftSamples(lesson.photos, lesson.config, lesson.input_px, lesson.seed)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, and the poly schedule unless the rate is to stay."""
@@ -109,7 +107,7 @@ class JudgeModule(StreamModule):
     def make_samples(self) -> Dataset[Any]:
         """Photos and the teacher's soft masks."""
         lesson = self.lesson
-        return SoftSamples(lesson.photos, lesson.masks, lesson.config, lesson.input_px, lesson.seed)
+        return SoftSamples(lesson.photos, lesson.config, lesson.input_px, lesson.seed)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """As for a student."""

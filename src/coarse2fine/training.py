@@ -32,7 +32,7 @@ from coarse2fine.networks.segmentation import SegmentationNetwork, parameter_gro
 from coarse2fine.parallel import World
 from coarse2fine.samples import StreamSampler, TrainingSamples, count_steps
 from coarse2fine.seeds import seed_of
-from coarse2fine.types import IGNORE, Photo
+from coarse2fine.types import IGNORE, Example, Photo
 
 LOADER_WORKERS_MAX = 8
 
@@ -50,7 +50,7 @@ class Task(Protocol):
     """
 
     @property
-    def photos(self) -> Sequence[Photo]: ...  # noqa: D102
+    def photos(self) -> Sequence[Photo | Example]: ...  # noqa: D102
     @property
     def config(self) -> StreamConfig: ...  # noqa: D102
     @property

@@ -47,6 +47,13 @@ class Photo:
     label: int
 
 
+class Example(NamedTuple):
+    """A photo and the soft mask that a student should give it."""
+
+    photo: Path
+    mask: Path
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A photo that cannot be used, and why.

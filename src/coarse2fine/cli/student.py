@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def train(
     frames: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")],
-    masks: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    masks: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")],
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")],
     photos: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="PHOTOS")] = (),
     settings: Annotated[StudentConfig, tyro.conf.arg(name="")] = StudentConfig(),  # noqa: B008 - frozen
@@ -43,7 +43,8 @@ def train(
 
     Args:
         frames: The frames that the teacher saw; may be given again (of video files: the teacher's DIR/frames).
-        masks: Their soft masks; frames that selection.csv (here or one folder up) does not keep are left out.
+        masks: Their soft masks; frames that selection.csv (here or one folder up) does not keep are left out. Given as
+            often as --frames: those of the first, the second, ...
         out: The student, a .safetensors file.
         photos: New photos, without labels, for generations after the first; may be given again.
         settings: Network, training, generations.

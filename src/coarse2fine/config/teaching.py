@@ -105,6 +105,13 @@ class GenerationsConfig(Settings):
         0.5, description="evalseg, mean: this best share of the masks teaches"
     )
     enhance: bool = Field(True, description="GrabCut snaps the masks to their photos before they teach")
+    soft_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="enhance: share of the soft mask in the mean of it and of GrabCut's; 0: GrabCut's alone"
+    )
+    keep_lessons: bool = Field(
+        False,
+        description="what the generation before learnt from goes on teaching, but for photos that have a new mask",
+    )
 
 
 class StudentConfig(Settings):
