@@ -49,7 +49,7 @@ def main() -> None:
         results[file.stem] = measure(file.stem, find_all(student, pairs), pairs)
         results[file.stem] |= {"photos_per_s": measure_rate(student, pairs, options.repeats)}
         if frames:
-            results[file.stem] |= {"frames_iou": measure_frames(find_all(student, frames), frames)}
+            results[file.stem] |= measure_frames(find_all(student, frames), frames)
         show(file.stem, results[file.stem])
     if options.lowres:
         config = StudentNetworkConfig(shape="lowres")
@@ -117,13 +117,17 @@ def judge(masks: Sequence[Mask], truths: Sequence[Mask]) -> float:
     return statistics.fmean(binary_iou(mask, truth) for mask, truth in zip(masks, truths, strict=True))
 
 
-def measure_frames(softs: Sequence[SoftMask], pairs: Pairs) -> float:
-    """Mean over videos of the mean IoU at soft > 0.5, as for the teacher."""
-    by_video: dict[str, list[float]] = defaultdict(list)
+def measure_frames(softs: Sequence[SoftMask], pairs: Pairs) -> dict[str, float]:
+    """Mean over videos of the mean IoU, by Otsu's threshold and at soft > 0.5."""
+    by_otsu: dict[str, list[float]] = defaultdict(list)
+    at_half: dict[str, list[float]] = defaultdict(list)
     for soft, (_, mask) in zip(softs, pairs, strict=True):
         truth = (read_mask(mask) > 0).astype(np.uint8)
-        by_video[mask.parent.name].append(binary_iou((resize_soft(soft, *truth.shape) > 0.5).astype(np.uint8), truth))
-    return statistics.fmean(map(statistics.fmean, by_video.values()))
+        whole, video = resize_soft(soft, *truth.shape), mask.parent.name
+        by_otsu[video].append(binary_iou(binarise(whole, "otsu"), truth))
+        at_half[video].append(binary_iou((whole > 0.5).astype(np.uint8), truth))
+    kinds = {"frames_iou": by_otsu, "frames_iou_at_half": at_half}
+    return {name: statistics.fmean(map(statistics.fmean, ious.values())) for name, ious in kinds.items()}
 
 
 def measure_rate(student: Student, pairs: Pairs, repeats: int) -> float:
