@@ -127,7 +127,7 @@ def _draw(
     asked = [number for number, classes in enumerate(chosen) if classes.sum() > 1]
     problems = [Problem(sized[number].scores[chosen[number]], sized[number].image) for number in asked]
     marginals: dict[int, Scores] = {}
-    for group in _group(problems, 1e6 * max_megapixels):
+    for group in _group([problem.scores.shape for problem in problems], max_megapixels):
         marginals |= zip(group, _infer_or_tell([problems[one] for one in group], config, device, setting), strict=True)
     for one, number in enumerate(asked):
         sized[number].scores[chosen[number]] = marginals[one] * problems[one].scores.sum(axis=0)
@@ -139,27 +139,21 @@ def _choose_classes(scores: Scores) -> NDArray[np.bool_]:
     return chosen
 
 
-def _group(problems: Sequence[Problem], most_pixels: float) -> Iterator[list[int]]:
-    """Problems that are worked on together, those of most nearly the same classes and shape."""
+def _group(shapes: Sequence[tuple[int, ...]], max_megapixels: float) -> Iterator[list[int]]:
+    """Numbers of photos that are worked on together, those of most nearly the same classes, height and width."""
 
     def count_pixels(group: list[int]) -> int:
-        return len(group) * math.prod(_find_sides([problems[number] for number in group]))
+        return len(group) * math.prod(max(shapes[number][axis] for number in group) for axis in (1, 2))
 
-    alike = sorted(range(len(problems)), key=lambda number: problems[number].scores.shape)
-    return group_photos(alike, count_pixels, most_pixels)
-
-
-def _find_sides(problems: Sequence[Problem]) -> tuple[int, int]:
-    """The greatest height and the greatest width."""
-    return max(one.image.shape[0] for one in problems), max(one.image.shape[1] for one in problems)
+    alike = sorted(range(len(shapes)), key=lambda number: shapes[number])
+    return group_photos(alike, count_pixels, 1e6 * max_megapixels)
 
 
 def _infer_or_tell(problems: Sequence[Problem], config: CrfConfig, device: torch.device, setting: str) -> list[Scores]:
     try:
         return infer(problems, config, device)
     except torch.OutOfMemoryError as error:
-        height, width = _find_sides(problems)
-        classes = max(len(one.scores) for one in problems)
+        classes, height, width = (max(one.scores.shape[axis] for one in problems) for axis in range(3))
         alone = len(problems) == 1
         photos = "a photo of" if alone else f"{len(problems)} photos at the same time of up to"
         raise Coarse2FineError(
@@ -235,12 +229,17 @@ def draw_masks(posed: Sequence[Likely], config: EnhanceConfig, device: torch.dev
     Raises:
         Coarse2FineError: The GPU has too little memory.
     """
-    photos = [(np.stack([1 - likely.soft, likely.soft]), likely.image) for likely in posed]
-    marginals = _draw(photos, config.crf, device, _OF_GRABCUT * config.gpu_megapixels, "enhance.gpu_megapixels")
-    return [
-        (resize_soft(found[1], *likely.shape) > 0.5).astype(np.uint8)
-        for likely, found in zip(posed, marginals, strict=True)
-    ]
+    budget = _OF_GRABCUT * config.gpu_megapixels
+
+    def enlarge(found: tuple[int, Scores]) -> tuple[int, Mask]:
+        return found[0], (resize_soft(found[1][1], *posed[found[0]].shape) > 0.5).astype(np.uint8)
+
+    masks: dict[int, Mask] = {}
+    for group in _group([(2, *likely.soft.shape) for likely in posed], budget):  # two classes of so many only
+        photos = [(np.stack([1 - posed[number].soft, posed[number].soft]), posed[number].image) for number in group]
+        found = zip(group, _draw(photos, config.crf, device, budget, "enhance.gpu_megapixels"), strict=True)
+        masks |= map_threads(enlarge, found, count_cores())
+    return [masks[number] for number in range(len(posed))]
 
 
 def _check(scores: Scores, image: Image) -> None:
