@@ -5,7 +5,7 @@ the sum of two Gaussian kernels, of place and of place and colour. Mean-field st
 authors' code, each kernel is normalised symmetrically, and a pixel is a neighbour of its own.
 
 On the CPU one photo at a time is best: one of 500 px has a million corners in the lattice. On a GPU several go
-together, since it works a photo off in less time than its hundreds of operations take to start.
+together, because one alone would wait for its hundreds of small operations to be started.
 
 Source: Krähenbühl, Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials" (NIPS 2011).
 """

@@ -74,9 +74,10 @@ def infer(problems: Sequence[Problem], config: CrfConfig, device: torch.device) 
 
     A photo's do not depend on the photos beside it, but for the last bits where these have more classes.
 
-    Memory, measured on photos of VOC: 0.5 to 0.7 GB per megapixel for two classes, 0.8 to 1.5 GB for 21; at most 1.2
-    and 2 GB, where every pixel has a colour of its own. A photo of 500 px so takes 0.1 to 0.5 GB. Among photos of other
-    shapes and numbers of classes each takes nearly what the highest, the widest, and that of most classes would.
+    Memory, measured on the CPU on photos of VOC: 0.5 to 0.8 GB per megapixel for two classes, 0.8 to 1.5 GB for 21; at
+    most 1.2 and 2 GB, where every pixel has a colour of its own. A photo of 500 px so takes 0.1 to 0.5 GB. Together,
+    each photo counts as one of the most classes; for the kernel of place also as high as the highest and as wide as the
+    widest.
     """
     with _GPU_PLACES if device.type == "cuda" else _CPU_PLACES, torch.inference_mode():
         unary = _weigh_classes([problem.scores for problem in problems], device)
