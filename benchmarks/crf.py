@@ -5,9 +5,9 @@
 RUN is a finished run of ``coarse2fine fit``; masks are true ones in its class indices (PNG, 0 background, 255 ignored),
 named like the photos. Every contestant gets the same scores of the network. ``ms`` is wall clock per photo of the CRF
 alone on scores and photo in memory, one photo at a time, median and quartiles, at the longer side ``--side-px``, to
-which larger photos are reduced. ``ms_together`` is the same per photo in batches of ``--batch``, as ``predict`` has them
-on a GPU; ``labels_apart`` is the share of pixels that get another class in a batch than alone. On a GPU ``peak_mb`` is
-the memory it takes at most, in the same two ways.
+which larger photos are reduced. ``ms_together`` is the same per photo in batches of ``--batch``, as ``predict`` has
+them on a GPU; ``labels_apart`` is the share of pixels that get another class in a batch than alone. On a GPU
+``peak_mb`` is the memory it takes at most, in the same two ways.
 """
 
 import argparse
