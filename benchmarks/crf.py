@@ -1,14 +1,17 @@
 """What does a CRF after the network add, and what does it cost?
 
-    python benchmarks/crf.py --run RUN --photos val/images --masks val/masks
+    python benchmarks/crf.py --run RUN --photos val/images --masks val/masks [--batch 8]
 
 RUN is a finished run of ``coarse2fine fit``; masks are true ones in its class indices (PNG, 0 background, 255 ignored),
 named like the photos. Every contestant gets the same scores of the network. ``ms`` is wall clock per photo of the CRF
 alone on scores and photo in memory, one photo at a time, median and quartiles, at the longer side ``--side-px``, to
-which larger photos are reduced.
+which larger photos are reduced. ``ms_together`` is the same per photo in batches of ``--batch``, as ``predict`` has
+them on a GPU; ``labels_apart`` is the share of pixels that get another class in a batch than alone. On a GPU
+``peak_mb`` is the memory it takes at most, in the same two ways.
 """
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -22,7 +25,7 @@ from numpy.typing import NDArray
 
 from coarse2fine.config import CrfConfig
 from coarse2fine.data import list_photos, read_image
-from coarse2fine.enhance.crf import dense_crf
+from coarse2fine.enhance.crf import dense_crf, dense_crf_many
 from coarse2fine.evaluation import pair_by_name
 from coarse2fine.hardware import count_cores, pick_device
 from coarse2fine.inference import Segmenter
@@ -61,8 +64,10 @@ def main() -> None:
     for name, changes in CONTESTANTS.items():
         config = None if changes is None else CrfConfig(max_side_px=options.side_px, **changes)
         results[name] = measure(cases, config, len(segmenter.classes), device)
+        if config and options.batch > 1:
+            results[name] |= measure_together(cases, config, device, options.batch)
         print(f"{name:24}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
-    keep(options.name, {"photos": len(cases), "device": device.type, "contestants": results})
+    keep(options.name, {"photos": len(cases), "device": device.type, "batch": options.batch, "contestants": results})
 
 
 def read_options() -> argparse.Namespace:
@@ -73,6 +78,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--masks", type=Path, required=True, help="their true masks")
     parser.add_argument("--sample", type=int, default=100, help="evenly spaced photos that are used")
     parser.add_argument("--side-px", type=int, default=500, help="longer side at which the CRF sees a photo, at most")
+    parser.add_argument("--batch", type=int, default=1, help="also time so many photos at once")
     parser.add_argument("--name", default="crf", help="of the result")
     return parser.parse_args()
 
@@ -91,16 +97,47 @@ def measure(cases: Sequence[Case], config: CrfConfig | None, classes: int, devic
     total: NDArray[np.int64] = np.zeros((classes, classes), np.int64)
     spent: list[float] = []
     if config:
-        dense_crf(cases[0].scores, cases[0].image, config, device)
+        start_over(cases[:1], config, device)
     for case in cases:
         began = time.perf_counter()
         scores = dense_crf(case.scores, case.image, config, device) if config else case.scores
         spent.append(1e3 * (time.perf_counter() - began))
         total += confusion_matrix(likeliest(scores, *case.truth.shape), case.truth, classes)
     figures: dict[str, Any] = {"mean_iou": round(mean_iou(total), 4)}
-    if config:
-        low, middle, high = (round(value, 1) for value in statistics.quantiles(spent, n=4))
-        figures |= {"ms": middle, "ms_quartiles": [low, high]}
+    return figures | (summarise("", spent, device) if config else {})
+
+
+def measure_together(cases: Sequence[Case], config: CrfConfig, device: torch.device, batch: int) -> dict[str, Any]:
+    """Cost of one contestant in batches, and how far its masks are from those one by one."""
+    start_over(cases[:batch], config, device)
+    spent: list[float] = []
+    apart = pixels = 0
+    for first in range(0, len(cases), batch):
+        photos = [(case.scores, case.image) for case in cases[first : first + batch]]
+        began = time.perf_counter()
+        together = dense_crf_many(photos, config, device, max_megapixels=math.inf)
+        spent += [1e3 * (time.perf_counter() - began) / len(photos)] * len(photos)
+        for (scores, image), found in zip(photos, together, strict=True):
+            alone = dense_crf(scores, image, config, device)
+            apart += int((alone.argmax(axis=0) != found.argmax(axis=0)).sum())
+            pixels += found[0].size
+    return summarise("_together", spent, device) | {"labels_apart": apart / pixels}
+
+
+def start_over(cases: Sequence[Case], config: CrfConfig, device: torch.device) -> None:
+    """Do once what is slower the first time; forget how much memory was taken before."""
+    dense_crf_many([(case.scores, case.image) for case in cases], config, device, max_megapixels=math.inf)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def summarise(ending: str, spent: Sequence[float], device: torch.device) -> dict[str, Any]:
+    """Median and quartiles of milliseconds per photo, and the memory of a GPU."""
+    low, middle, high = (round(value, 1) for value in statistics.quantiles(spent, n=4))
+    figures: dict[str, Any] = {f"ms{ending}": middle, f"ms_quartiles{ending}": [low, high]}
+    if device.type == "cuda":
+        figures[f"peak_mb{ending}"] = round(torch.cuda.max_memory_allocated(device) / 1e6)
     return figures
 
 

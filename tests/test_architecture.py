@@ -25,7 +25,7 @@ ROWS = (
         "truths",
     },
     {"lessons", "scoring"},
-    {"inference", "onnx_inference", "training"},
+    {"drawing", "inference", "onnx_inference", "training"},
     {"evaluation", "models", "report", "stages", "teaching"},
     {"prediction", "serving", "summary", "voc_submission"},
     {"app", "export", "generations", "plain_folders", "teacher"},

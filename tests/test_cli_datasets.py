@@ -82,3 +82,5 @@ def test_voc_submission__from_masks(voc_tree, tmp_path, capsys):
     assert "1 masks" in capsys.readouterr().out and (tmp_path / "r.tgz").exists()
     fails("voc-submission", tmp_path / "none", "--voc", voc_tree, "--out", tmp_path / "r.tgz")
     assert "1 of 1 have none" in capsys.readouterr().err
+    fails("voc-submission", tmp_path / "masks", "--voc", voc_tree, "--out", tmp_path / "s.tgz", "--crf", "True")
+    assert "folder of masks; leave out --crf" in capsys.readouterr().err and not (tmp_path / "s.tgz").exists()

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig
@@ -108,11 +107,9 @@ def test_enhance_folder__from_scores(photos, tmp_path):
         enhance_folder(photos, tmp_path / "classes", tmp_path / "f", config, 0, Crew())
 
 
-def test_enhance_folder__in_batches_like_one_by_one(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "coarse2fine.stages.enhancement.find_gpu",
-        lambda config: torch.device("cpu") if config.works_in_batches else None,
-    )
+@pytest.mark.parametrize("method", ["grabcut", "crf"])
+def test_enhance_folder__in_batches_like_one_by_one(method, photos, tmp_path, monkeypatch, cpu_as_gpu):
+    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
     for index in range(3):
         image = np.full((40, 60 + 10 * index, 3), (60, 90, 160), np.uint8)
         image[5:20, 5:20], image[10:30, 30:50] = (230, 160, 20), (20, 200, 30)
@@ -122,7 +119,9 @@ def test_enhance_folder__in_batches_like_one_by_one(photos, tmp_path, monkeypatc
         mask[3:22, 3:22], mask[8:32, 28:52] = 4, 7
         write_mask(tmp_path / "m" / f"{index}.png", mask if index < 2 else np.zeros_like(mask))
     for device in ("cpu", "gpu"):
-        enhance_folder(photos, tmp_path / "m", tmp_path / device, EnhanceConfig(device=device), 0, Crew())
+        enhance_folder(
+            photos, tmp_path / "m", tmp_path / device, EnhanceConfig(method=method, device=device), 0, Crew()
+        )
     expected = np.zeros((40, 70), np.uint8)
     expected[5:20, 5:20], expected[10:30, 30:50] = 4, 7
     for device in ("cpu", "gpu"):
@@ -130,11 +129,8 @@ def test_enhance_folder__in_batches_like_one_by_one(photos, tmp_path, monkeypatc
         assert read_json(tmp_path / device / "notes.json") == {"2": "empty"}
 
 
-def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "coarse2fine.stages.enhancement.find_gpu",
-        lambda config: torch.device("cpu") if config.works_in_batches else None,
-    )
+def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path, monkeypatch, cpu_as_gpu):
+    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
     for index in range(3):
         write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60), np.uint8))
     for device in ("cpu", "gpu"):

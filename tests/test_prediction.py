@@ -113,6 +113,28 @@ def test_evaluate_network__with_and_without_a_crf(segmenter, colour_edge, tmp_pa
     assert without.mean_iou < by_crf.mean_iou == 1
 
 
+def test_predict_and_evaluate__a_crf_in_batches_like_one_by_one(segmenter, tmp_path, monkeypatch):
+    for number, width in enumerate((128, 40, 96, 128, 64)):
+        red = np.zeros((96 - 7 * number, width, 3), np.uint8)
+        red[:, : 5 + 9 * number] = (250, 0, 0)
+        path = tmp_path / "in" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(red).save(path)
+        write_mask(tmp_path / "truth" / f"{number}.png", (red[..., 0] > 0).astype(np.uint8))
+    coarse = replace(segmenter, size_px=32)
+    sharp = coarse.seen_with(PredictConfig(crf=PredictCrfConfig(on=True)))
+    results = {}
+    for name, one in (("network", coarse), ("alone", sharp), ("batches", sharp)):
+        monkeypatch.setattr(Segmenter, "draws_in_batches", name == "batches")
+        predict_photos(one, [tmp_path / "in"], tmp_path / name, 3, Crew(), scores=True)
+        masks = [read_mask(tmp_path / name / "masks" / f"{number}.png").tolist() for number in range(5)]
+        figures = evaluate_network(one, tmp_path / "in", tmp_path / "truth", 2)
+        results[name] = masks, (tmp_path / name / "found.csv").read_text(), figures.matrix.tolist()
+        assert np.load(tmp_path / name / "scores" / "0.npz")["scores"].shape == (2, 32, 32)
+    assert results["alone"] == results["batches"]
+    assert all(one != other for one, other in zip(results["network"], results["alone"], strict=True))
+
+
 def test_name_below_common_folder__distinct_and_short(tmp_path):
     paths = [tmp_path / "x" / "a.jpg", tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg"]
     assert name_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]

@@ -141,11 +141,8 @@ def test_enhance_masks__from_scores_at_another_size(photos, tmp_path):
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
 
 
-def test_enhance_masks__in_batches_like_one_by_one(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "coarse2fine.stages.enhancement.find_gpu",
-        lambda config: torch.device("cpu") if config.works_in_batches else None,
-    )
+def test_enhance_masks__in_batches_like_one_by_one(photos, tmp_path, monkeypatch, cpu_as_gpu):
+    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
     monkeypatch.setattr("coarse2fine.stages.enhancement.GPU_BATCH", 3)
     make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
     write_mask(mask_path(tmp_path / "c", photos[1].name), np.zeros((40, 60), np.uint8))
@@ -156,14 +153,34 @@ def test_enhance_masks__in_batches_like_one_by_one(photos, tmp_path, monkeypatch
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
 
 
-def test_enhance_masks__a_gpu_that_is_too_small_is_one_sentence(photos, tmp_path, monkeypatch):
+@pytest.mark.parametrize("start", ["mask", "scores"])
+def test_enhance_masks__by_a_crf_in_batches_like_one_by_one(start, photos, tmp_path, monkeypatch, cpu_as_gpu):
+    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
+    monkeypatch.setattr("coarse2fine.stages.enhancement.GPU_BATCH", 3)
+    Image.fromarray(np.tile(np.arange(0, 250, 5, np.uint8)[:, None, None], (1, 30, 3))).save(photos[2].path)
+    for photo in photos:
+        height, width = (50, 30) if photo == photos[2] else (40, 60)
+        rough, soft = np.zeros((height, width), np.uint8), np.full((20, 30), 0.2, np.float32)
+        rough[8:28, 12:42], soft[4:14, 6:21] = photo.label * (photo != photos[1]), 0.8
+        write_mask(mask_path(tmp_path / "c", photo.name), rough)
+        write_soft(mask_path(tmp_path / "s", photo.name), soft)
+    scores = tmp_path / "s" if start == "scores" else None
+    for device in ("cpu", "gpu"):
+        config = EnhanceConfig(method="crf", device=device, gpu_megapixels=0.02)
+        enhance_masks(photos, tmp_path / "c", tmp_path / device, config, start, 0, CREW, scores=scores)
+        assert read_notes(tmp_path / device) == {photos[1].name: "empty"}
+    for photo in photos:
+        one, other = (read_mask(mask_path(tmp_path / device, photo.name)) for device in ("cpu", "gpu"))
+        assert (one == other).all()
+        found = one[10:30, 15:45] == photo.label
+        assert photo in (photos[1], photos[2]) or (found.all() and int((one > 0).sum()) == 20 * 30)
+
+
+def test_enhance_masks__a_gpu_that_is_too_small_is_one_sentence(photos, tmp_path, monkeypatch, cpu_as_gpu):
     def cut(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr(
-        "coarse2fine.stages.enhancement.find_gpu",
-        lambda config: torch.device("cpu") if config.works_in_batches else None,
-    )
+    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
     monkeypatch.setattr("coarse2fine.enhance.batched.cut_batch", cut)
     make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
     with pytest.raises(Coarse2FineError, match=r"too little memory to cut 16 megapixels .* lower enhance\.gpu_mega"):

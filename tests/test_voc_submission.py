@@ -31,9 +31,17 @@ class OneEverywhere(nn.Module):
         return torch.stack([images[:, 0] * 0, images[:, 0] * 0 + 9], dim=1)
 
 
-def finds(name: str) -> Segmenter:
+class OneOnTheRight(OneEverywhere):
+    """Two pixels in five are rather class 1."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        right = (torch.arange(images.shape[-1]) >= 0.6 * images.shape[-1]).float() - 0.5
+        return torch.stack([-right, right]).reshape(1, 2, 1, -1).expand(len(images), 2, *images.shape[-2:])
+
+
+def finds(name: str, network: nn.Module | None = None) -> Segmenter:
     config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
-    segmenter = Segmenter(OneEverywhere(), ("background", name), config, 64, precision="fp32")
+    segmenter = Segmenter(network or OneEverywhere(), ("background", name), config, 64, flip=False, precision="fp32")
     return segmenter.ready(torch.device("cpu"))
 
 
@@ -119,6 +127,17 @@ def test_submit_network__its_classes_by_name(voc_tree, tmp_path):
     assert submit_network(finds("Horse"), voc_tree, tmp_path / "a.tgz", 1) == 1
     image = read_archive(tmp_path / "a.tgz")[MEMBER]
     assert image.size == (40, 30) and np.unique(np.asarray(image)).tolist() == [VOC_CLASSES.index("horse")]
+
+
+def test_submit_network__with_the_crf_of_the_run(voc_tree, tmp_path):
+    image = np.full((30, 40, 3), (60, 90, 130), np.uint8)
+    image[:, 20:] = (150, 110, 60)
+    Image.fromarray(image).save(voc_tree / "JPEGImages/2008_000009.jpg", quality=95, subsampling=0)
+    segmenter, edges = finds("cat", OneOnTheRight()), {}
+    for on in (False, True):
+        submit_network(segmenter.drawn(on), voc_tree, tmp_path / "a.tgz", 1)
+        edges[on] = (np.asarray(read_archive(tmp_path / "a.tgz")[MEMBER]) == 8).sum(axis=1)
+    assert (abs(edges[False] - 16) <= 1).all() and (edges[True] == 20).all()
 
 
 def test_evaluate_pairs__a_network_that_calls_the_class_otherwise(voc_tree):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from coarse2fine.config import FitConfig, load_config, load_recipe
     from coarse2fine.data import open_dataset, read_image
     from coarse2fine.data.frames import open_video
-    from coarse2fine.enhance.crf import dense_crf
+    from coarse2fine.enhance.crf import dense_crf, dense_crf_many
     from coarse2fine.enhance.grabcut import grabcut
     from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
     from coarse2fine.evaluation import evaluate_masks, evaluate_network
@@ -44,6 +44,7 @@ _HOMES = {
     "centred_box": "coarse.box",
     "constrain": "masks",
     "dense_crf": "enhance.crf",
+    "dense_crf_many": "enhance.crf",
     "evaluate_masks": "evaluation",
     "evaluate_network": "evaluation",
     "export_masks": "export",
@@ -76,6 +77,7 @@ __all__ = [
     "centred_box",
     "constrain",
     "dense_crf",
+    "dense_crf_many",
     "evaluate_masks",
     "evaluate_network",
     "export_masks",

@@ -5,7 +5,6 @@ One confusion matrix over the whole split, pixels marked 255 ignored, as PASCAL 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from coarse2fine.data.pairs import Pairs
-from coarse2fine.data.photos import read_image
+from coarse2fine.drawing import Drawn, draw_files
 from coarse2fine.errors import DataError
 from coarse2fine.masks import binarize, classes_in, resize_mask
 from coarse2fine.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
@@ -195,15 +194,15 @@ def evaluate_pairs(
     read = truth_reader(pairs, segmenter.classes)
     classes = measured_classes(pairs, segmenter.classes)
 
-    def count(scored: tuple[int, NDArray[np.float32]]) -> NDArray[np.int64]:
-        photo, path = pairs.photos[scored[0]], pairs.masks[scored[0]]
+    def count(drawn: Drawn) -> NDArray[np.int64]:
+        path = pairs.masks[drawn.index]
         true = read(path)
-        load = partial(read_image, photo, at_least_px=segmenter.crf.max_side_px)
-        found = segmenter.label(scored[1], true.shape, load)
+        found = drawn.label(true.shape)
         return _count(binarize(found) if pairs.knows_foreground_only else found, true, len(classes), path)
 
     scored = score_files(segmenter, pairs.photos, EVALUATION_BATCH, threads)
-    return _sum(watch(map_threads(count, scored, threads), len(pairs.photos)), classes)
+    drawn = draw_files(segmenter, scored, pairs.photos, EVALUATION_BATCH, threads)
+    return _sum(watch(map_threads(count, drawn, threads), len(pairs.photos)), classes)
 
 
 def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], threads: int) -> Result:

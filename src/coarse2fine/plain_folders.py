@@ -14,8 +14,7 @@ from coarse2fine.crew import Crew
 from coarse2fine.data import find_unreadable, list_photos, read_image
 from coarse2fine.data.photos import read_size
 from coarse2fine.dependencies import coarse_settings, describe_given, describe_photos, enhance_settings
-from coarse2fine.enhance import enhance_many
-from coarse2fine.enhance.grabcut import pose
+from coarse2fine.enhance import enhance_many, pose
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks import foreground_values, resize_soft
 from coarse2fine.parallel import map_threads

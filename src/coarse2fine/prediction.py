@@ -5,7 +5,6 @@ import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image as PillowImage
 from coarse2fine.crew import Crew
 from coarse2fine.data import list_photos, name_photos, read_image
 from coarse2fine.data.photos import read_size
+from coarse2fine.drawing import Drawn, draw_files
 from coarse2fine.errors import DataError
 from coarse2fine.masks import overlay, resize_mask
 from coarse2fine.parallel import map_threads
@@ -73,13 +73,11 @@ def predict_photos(
     def leave_out(index: int, reason: str) -> None:
         skipped.append(Skipped(paths[index], reason))
 
-    def write(scored: tuple[int, Scores]) -> Found:
-        index, probabilities = scored
-        read = partial(read_image, paths[index], at_least_px=segmenter.crf.max_side_px)
-        mask = segmenter.label(probabilities, read_size(paths[index]), read)
+    def write(drawn: Drawn) -> Found:
+        index, mask = drawn.index, drawn.label(read_size(paths[drawn.index]))
         write_mask(mask_path(out / "masks", names[index]), mask)
         if scores:
-            _write_scores(out / "scores" / f"{names[index]}.npz", probabilities)
+            _write_scores(out / "scores" / f"{names[index]}.npz", drawn.scores)
         if overlays:
             image = read_image(paths[index], at_least_px=OVERLAY_MAX_SIDE_PX)
             _write_overlay(out / "overlays" / f"{names[index]}.jpg", image, mask)
@@ -88,7 +86,8 @@ def predict_photos(
         return Found(names[index], {label: share for label, share in shares if label})
 
     scored = score_files(segmenter, paths, batch, crew.threads, leave_out=leave_out, max_megapixels=max_megapixels)
-    done = crew.console.track(map_threads(write, scored, crew.threads), len(paths), "predicting")
+    drawn = draw_files(segmenter, scored, paths, batch, crew.threads)
+    done = crew.console.track(map_threads(write, drawn, crew.threads), len(paths), "predicting")
     _write_table(out / "found.csv", done, segmenter.classes)
     write_json(out / "photos.json", {name: str(path.absolute()) for name, path in zip(names, paths, strict=True)})
     write_json(out / "classes.json", list(segmenter.classes))

@@ -67,6 +67,11 @@ class Scorer(ABC):
         return None
 
     @property
+    def draws_in_batches(self) -> bool:
+        """Whether the CRF takes several photos at once: one alone keeps no GPU busy, but all cores of a CPU."""
+        return self.crf.on and self.crf_device is not None and self.crf_device.type == "cuda"
+
+    @property
     def at_least_px(self) -> int:
         """The longer side that the network can make use of; a photo may be read reduced to it."""
         return round(self.size_px * max(1.0, *self.scales))
@@ -105,17 +110,19 @@ class Scorer(ABC):
 
     def snap(self, scores: Scores, read: Callable[[], Image]) -> Scores:
         """Scores of a photo, shape (C, h, w), after the CRF, at its own size; as they are where there is none."""
-        if not self.crf.on:
-            return scores
+        return self.snap_many([(scores, read())])[0] if self.crf.on else scores
+
+    def snap_many(self, photos: Sequence[tuple[Scores, Image]]) -> list[Scores]:
+        """Scores and photo of each after the CRF, at the photo's own size."""
         try:
-            from coarse2fine.enhance.crf import dense_crf
+            from coarse2fine.enhance.crf import dense_crf_many
         except ModuleNotFoundError as error:  # where an exported network works without torch
             raise ConfigError(
                 f"The CRF needs torch and numba, but {error.name} is not installed; install it, or leave the CRF out: "
                 "--crf False."
             ) from error
 
-        return dense_crf(scores, read(), self.crf, self.crf_device)
+        return dense_crf_many(photos, self.crf, self.crf_device)
 
     def score(self, images: Sequence[Image]) -> list[Scores]:
         """Class probabilities at the working size, shape (C, h, w) each.

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coarse2fine.data.photos import read_size
 from coarse2fine.data.voc import VOC_CLASSES, check_photos_there, photo_of, read_ids, voc_index
+from coarse2fine.drawing import Drawn, draw_files
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation import EVALUATION_BATCH
 from coarse2fine.parallel import map_threads
-from coarse2fine.scoring import Scorer, likeliest, score_files
+from coarse2fine.scoring import Scorer, score_files
 from coarse2fine.store import encode_mask, mask_path, read_mask, write_atomically
 from coarse2fine.types import Mask
 
@@ -35,7 +35,7 @@ def submit_network(
     threads: int,
     watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _total: items,
 ) -> int:
-    """Predict the test photos and write the archive.
+    """Predict the test photos, with the CRF should the network have one, and write the archive.
 
     Args:
         segmenter: Its classes are matched by name with those of VOC.
@@ -54,12 +54,12 @@ def submit_network(
     ids = _read_test_ids(voc)
     photos = [photo_of(voc, one) for one in ids]
 
-    def predict(scored: tuple[int, NDArray[np.float32]]) -> tuple[str, bytes]:
-        mask = likeliest(scored[1], *read_size(photos[scored[0]]))
-        return ids[scored[0]], encode_mask(table[mask])
+    def predict(drawn: Drawn) -> tuple[str, bytes]:
+        return ids[drawn.index], encode_mask(table[drawn.label(read_size(photos[drawn.index]))])
 
     scored = score_files(segmenter, photos, EVALUATION_BATCH, threads)
-    _write_archive(out, dict(watch(map_threads(predict, scored, threads), len(ids))))
+    drawn = draw_files(segmenter, scored, photos, EVALUATION_BATCH, threads)
+    _write_archive(out, dict(watch(map_threads(predict, drawn, threads), len(ids))))
     return len(ids)
 
 

@@ -196,7 +196,6 @@ def test_cut_batch__other_photos_and_groups_change_nothing(monkeypatch):
     asks = (ask_from_box, ask_from_scores, ask_from_band, ask_from_box, ask_from_scores)
     questions = [ask(*photo) for ask, photo in zip(asks, drawn, strict=True)]
     together = cut_batch(questions, 5, CPU)
-    assert list(batched._group((1, 3, 2, 4, 0), questions, 8_000)) == [[1, 3], [2], [4], [0]]
     apart = cut_batch(questions, 5, CPU, max_megapixels=0.008)
     alone = [cut_batch([question], 5, CPU)[0] for question in questions]
     for question, one, two, three in zip(questions, together, apart, alone, strict=True):

@@ -8,11 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from coarse2fine.config import CrfConfig, EnhanceConfig
-from coarse2fine.enhance import enhancer_from
-from coarse2fine.enhance.crf import LEAST_PROBABILITY, crf_with_note, dense_crf
+from coarse2fine.enhance import enhance_many, enhancer_from, pose
+from coarse2fine.enhance.crf import crf_with_note, dense_crf, dense_crf_many, draw_masks, pose_crf
+from coarse2fine.enhance.mean_field import LEAST_PROBABILITY, infer
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.types import Image, Scores
 
+BY_CRF = EnhanceConfig(method="crf")
 TRIAL = CrfConfig(steps=4, position_weight=0.75, bilateral_weight=1, bilateral_sigma_px=8, colour_sigma=25)
 """Mild enough that marginals stay between 0 and 1, where a wrong kernel shows."""
 
@@ -210,11 +212,63 @@ def test_dense_crf__a_gpu_that_is_too_small_is_one_sentence(monkeypatch):
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("coarse2fine.enhance.crf.build_lattice", fail)
+    monkeypatch.setattr("coarse2fine.enhance.mean_field.build_lattice", fail)
     with pytest.raises(
-        Coarse2FineError, match=r"too little memory for a CRF of 4 classes .* 20 x 16 px; lower crf\.max"
+        Coarse2FineError, match=r"memory for a CRF of 4 classes on a photo of 20 x 16 px; lower crf\.max_side_px, and"
     ):
         dense_crf(*draw(0), TRIAL)
+    photos = [draw(0), draw(1, 9, 30, 5)]
+    with pytest.raises(
+        Coarse2FineError, match=r"of 5 classes on 2 photos at the same time of up to 30 x 16 px; lower the batch or crf"
+    ):
+        dense_crf_many(photos, TRIAL)
+    posed = [pose_crf(image, np.ones(image.shape[:2], np.uint8), None, BY_CRF, "mask")[1] for _, image in photos]
+    with pytest.raises(Coarse2FineError, match=r"of 2 classes on 2 photos .* lower enhance\.gpu_megapixels, and run"):
+        draw_masks(posed, BY_CRF, torch.device("cpu"))
+
+
+def several() -> list[tuple[Scores, Image]]:
+    """Photos of all kinds: upright, lying, thin, a lone pixel, of many classes, of one that has no rival."""
+    photos = [draw(seed, *shape) for seed, shape in enumerate([(16, 20), (20, 16), (1, 1), (1, 40), (40, 1), (33, 17)])]
+    photos += [draw(7, 16, 20, 2), draw(8, 16, 20, 18)]
+    sure = np.full((3, 8, 8), 1e-4, np.float32)
+    sure[1] = 0.9998
+    small_scores = draw(9, 5, 4, 3)[0]
+    return [*photos, (sure, draw(9, 16, 20)[1]), (small_scores, two_colours(60, 80))]
+
+
+@pytest.mark.parametrize("max_megapixels", [2.0, 0.001, 1e-9])
+def test_dense_crf_many__each_photo_gets_what_it_gets_alone(max_megapixels, monkeypatch):
+    sizes, photos = [], several()
+
+    def watch(problems, *arguments):
+        sizes.append(len(problems))
+        return infer(problems, *arguments)
+
+    monkeypatch.setattr("coarse2fine.enhance.crf.infer", watch)
+    config = TRIAL.model_copy(update={"max_side_px": 40})
+    together = dense_crf_many(photos, config, max_megapixels=max_megapixels)
+    assert sum(sizes) == len(photos) - 1  # where one class alone has a chance there is nothing to infer
+    assert max(sizes) == {2.0: 9, 0.001: 2, 1e-9: 1}[max_megapixels]
+    for (scores, image), found in zip(photos, together, strict=True):
+        alone = dense_crf(scores, image, config)
+        assert found.shape == alone.shape and np.abs(found - alone).max() < 1e-5
+        assert max_megapixels == 2.0 or (found == alone).all()
+    assert (together[-2] == 1e-4).any(axis=(1, 2)).tolist() == [True, False, True]
+    assert dense_crf_many([], config) == []
+
+
+def test_dense_crf_many__is_mean_field_with_the_whole_kernels():
+    photos = [draw(seed, *shape) for seed, shape in enumerate([(16, 20), (20, 16), (13, 23), (16, 20)])]
+    for (scores, image), found in zip(photos, dense_crf_many(photos, TRIAL), strict=True):
+        exact = exact_crf(scores, image, TRIAL)
+        assert gap(found, exact) < 0.002 < 0.03 < gap(scores, exact)
+        assert np.abs(found - exact).max() < 0.03
+
+
+def test_dense_crf_many__refuses_what_is_no_photo_among_others():
+    with pytest.raises(DataError, match="8-bit RGB image"):
+        dense_crf_many([draw(0), (draw(0)[0], np.zeros((16, 20), np.uint8)), draw(1)])
 
 
 def block() -> tuple[Image, NDArray[np.uint8]]:
@@ -268,6 +322,30 @@ def test_crf_with_note__of_a_large_photo_is_seen_small():
     config = EnhanceConfig(method="crf", crf=CrfConfig(max_side_px=60))
     made = crf_with_note(image, np.roll(truth, 9, axis=1), config, "mask")
     assert made.mask.shape == (120, 180) and np.mean(made.mask == truth) > 0.99
+
+
+@pytest.mark.parametrize("gpu_megapixels", [16.0, 0.02])
+def test_enhance_many__like_one_by_one(gpu_megapixels):
+    image, truth = block()
+    large, soft = np.kron(image, np.ones((3, 3, 1), np.uint8)), np.full((20, 30), 0.2, np.float32)
+    soft[4:16, 6:24] = 0.8
+    config = EnhanceConfig(method="crf", gpu_megapixels=gpu_megapixels, crf=CrfConfig(max_side_px=60))
+    asked = [
+        (image, np.roll(truth, 4, axis=1), None, "mask"),
+        (np.full_like(image, 128), 0 * truth, None, "mask"),
+        (image, truth, soft, "scores"),
+        (large, np.kron(np.roll(truth, 2, axis=0), np.ones((3, 3), np.uint8)), None, "box"),
+        (np.full_like(image, 128), np.eye(40, 60, dtype=np.uint8), None, "mask"),
+        (image.transpose(1, 0, 2), np.roll(truth, 4, axis=0).T, None, "mask"),
+        (image[:1, :1], truth[10:11, 15:16], None, "mask"),
+    ]
+    posed = [pose(image, mask, soft, config, start) for image, mask, soft, start in asked]
+    many = enhance_many(iter(posed), config, torch.device("cpu"))
+    for (image, mask, soft, start), made in zip(asked, many, strict=True):
+        alone = crf_with_note(image, mask, config, start, soft)
+        assert (made.mask == alone.mask).all() and made.mask.dtype == np.uint8 and made.note == alone.note
+    assert [made.note for made in many][:3] == [None, "empty", None] and many[4].note.startswith("kept: the CRF")
+    assert (many[0].mask == truth).all() and (many[2].mask == truth).all() and (many[5].mask == truth.T).all()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -76,6 +76,25 @@ def test_blur_points__far_points_do_not_meet():
     assert blurred[2] == alone[0] and blurred[0] < 2.1
 
 
+def test_build_lattice__groups_share_no_point_and_are_no_neighbours():
+    points, values = scattered(200), torch.rand(400, 3, generator=torch.Generator().manual_seed(0))
+    groups = torch.arange(2, dtype=torch.int32).repeat_interleave(200)
+    twice = torch.cat([points, points])
+    apart, alone = build_lattice(twice, groups), build_lattice(points)
+    assert len(apart.starts) - 1 == 2 * (len(alone.starts) - 1)
+    number = len(apart.starts) - 1
+    group_of = torch.full((number + 1,), -1)
+    for group in range(2):
+        group_of[apart.corners[groups == group].long().flatten()] = group
+    for after, before in apart.neighbours.long():
+        for neighbour in (after, before):
+            assert ((group_of[neighbour] == group_of) | (neighbour == number))[:number].all()
+    blurred = blur_points(apart, values)
+    assert (blurred[:200] == blur_points(alone, values[:200])).all()
+    assert (blurred[200:] == blur_points(alone, values[200:])).all()
+    assert (blur_points(build_lattice(twice), values) != blurred).any()
+
+
 def test_blur_points__many_channels_like_one_by_one(monkeypatch):
     points, values = scattered(100), torch.rand(100, 7, generator=torch.Generator().manual_seed(0))
     built = build_lattice(points)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from coarse2fine.cli import main
-from coarse2fine.config import MaskExportConfig, NetworkConfig
+from coarse2fine.config import MaskExportConfig, NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.export.sources import read_quality
@@ -187,6 +187,11 @@ def test_export_masks__predictions_of_a_network(tmp_path, monkeypatch):
     assert export_masks(tmp_path / "run", tmp_path / "voc", "voc", photos=[tmp_path / "in"]) == 1
     mask = read_mask(tmp_path / "voc" / "SegmentationClass" / "a.png")
     assert (mask[:, :60] == 1).all() and (mask[:, 68:] == 0).all()
+    network = network.seen_with(PredictConfig(size_px=32, crf=PredictCrfConfig(on=True)))
+    monkeypatch.setattr(Segmenter, "draws_in_batches", True)
+    assert export_masks(tmp_path / "run", tmp_path / "drawn", "voc", photos=[tmp_path / "in"]) == 1
+    drawn = read_mask(tmp_path / "drawn" / "SegmentationClass" / "a.png")
+    assert (drawn[:, :64] == 1).all() and (drawn[:, 64:] == 0).all()
     with pytest.raises(ConfigError, match="no score yet"):
         export_masks(tmp_path, tmp_path / "o", "voc", MaskExportConfig(min_quality=0.5), photos=[tmp_path / "in"])
     with pytest.raises(DataError, match="None of the 1 photos can be read"):

@@ -19,6 +19,7 @@ def voc_submission(
     voc: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.tgz")],
     classes: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    crf: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None,
     quiet: bool = False,
 ) -> None:
     """Write the archive that the evaluation server of PASCAL VOC 2012 takes: a mask for every photo of the test list.
@@ -36,10 +37,12 @@ def voc_submission(
         out: The archive to upload.
         classes: For a folder of masks: class names by index, one per line, or a classes.json; default: the classes.json
             in or beside the folder, else the indices are VOC's.
+        crf: For a network: draw its masks to the photos' edges with a fully connected CRF; default: as the run was set.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.console import Console
     from coarse2fine.data.voc import need_voc
+    from coarse2fine.errors import ConfigError
     from coarse2fine.evaluation import named_classes
     from coarse2fine.hardware import count_cores
     from coarse2fine.models import is_model, load_model
@@ -47,9 +50,12 @@ def voc_submission(
 
     console, threads, folder = Console(quiet), count_cores(), need_voc(voc)
     if is_model(what):
+        network = load_model(what).drawn(crf)
         count = submit_network(
-            load_model(what), folder, out, threads, lambda items, total: console.track(items, total, "predicting")
+            network, folder, out, threads, lambda items, total: console.track(items, total, "predicting")
         )
+    elif crf:
+        raise ConfigError(f"A CRF needs a network's scores, but {what} is a folder of masks; leave out --crf.")
     else:
         count = submit_masks(what, named_classes(classes, what), folder, out, threads)
     console.say(f"{count} masks: {out}", style="green")

@@ -121,11 +121,13 @@ class EnhanceConfig(Settings):
     )
     device: Literal["cpu", "gpu"] = Field(
         "cpu",
-        description="engine=fast: cpu: exact cuts on all cores; gpu: many photos at once on the CUDA GPU, nearly "
-        "exact (never timed on one yet); crf: where it is computed",
+        description="cpu: on all cores; gpu: many photos at once on the CUDA GPU (never timed on one yet); "
+        "grabcut: with engine=fast, its cuts exact on the CPU and nearly exact on the GPU",
     )
     gpu_megapixels: PositiveFloat = Field(
-        16.0, description="device=gpu: so many are cut at the same time; each takes 150 to 400 MB of its memory"
+        16.0,
+        description="device=gpu: so many are cut at the same time; each takes 150 to 400 MB of its memory; crf: a "
+        "quarter as many, each of which takes four times as much",
     )
     start: Start = Field(
         "box",
@@ -165,14 +167,9 @@ class EnhanceConfig(Settings):
         return self.engine == "fast" or self.score_weight == 0
 
     @property
-    def works_on_gpu(self) -> bool:
-        """Whether masks are enhanced on the GPU."""
-        return self.device == "gpu" and (self.method == "crf" or self.works_in_batches)
-
-    @property
     def works_in_batches(self) -> bool:
         """Whether many photos are enhanced at once, on the GPU."""
-        return self.method == "grabcut" and self.engine == "fast" and self.device == "gpu"
+        return self.device == "gpu" and self.method in ("grabcut", "crf")
 
     @model_validator(mode="after")
     def _opencv_has_no_gpu(self) -> Self:

@@ -4,7 +4,7 @@ The pixels of all photos of a group lie in one row, photo by photo, so photos of
 and no photo's mask depends on the others. Every sum over a photo is exact.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 
 from coarse2fine.enhance.batched_colours import compare, learn_models, sample_sides, start_models
 from coarse2fine.enhance.pixel_graph import COLUMNS, ROWS, SHARES, SMOOTHNESS, mean_contrast
+from coarse2fine.enhance.pixel_rows import group_photos, place_pixels
 from coarse2fine.enhance.pyramid import (
     BAND_PX,
     RESTING_SHARE,
@@ -71,27 +72,16 @@ def cut_batch(
     by_size = sorted(range(len(questions)), key=lambda number: questions[number].trimap.size)
     prepared = map_threads(_prepare, (questions[number] for number in by_size), count_cores())
     masks: dict[int, Mask] = {}
+
+    def count_pixels(group: list[int]) -> int:
+        return sum(questions[number].trimap.size for number in group)
+
     with torch.inference_mode():
-        for group in _group(by_size, questions, 1e6 * max_megapixels):
+        for group in group_photos(by_size, count_pixels, 1e6 * max_megapixels):
             photos = sorted(zip(group, prepared, strict=False), key=lambda photo: -len(photo[1]))
             cuts = _cut_group([copies for _, copies in photos], iterations, device)
             masks |= {number: cut for (number, _), cut in zip(photos, cuts, strict=True)}
     return [masks[number] for number in range(len(questions))]
-
-
-def _group(numbers: Sequence[int], questions: Sequence[Question], most_pixels: float) -> Iterator[list[int]]:
-    """Questions that are worked on together, in the order of ``numbers``."""
-    group: list[int] = []
-    pixels = 0
-    for number in numbers:
-        size = questions[number].trimap.size
-        if group and pixels + size > most_pixels:
-            yield group
-            group, pixels = [], 0
-        group.append(number)
-        pixels += size
-    if group:
-        yield group
 
 
 def _prepare(question: Question) -> list[_Copy]:
@@ -122,20 +112,13 @@ def _cut_group(photos: list[list[_Copy]], iterations: int, device: torch.device)
 
 
 def _lay_out(copies: list[_Copy], device: torch.device) -> _Row:
-    counts = torch.tensor([copy.trimap.size for copy in copies])
-    shapes = torch.tensor([copy.trimap.shape for copy in copies]).T
-    sizes = torch.cat([(counts.cumsum(0) - counts)[None], shapes]).to(device, torch.int32)
-    numbers = torch.arange(len(copies), dtype=torch.int32, device=device)
-    photo = numbers.repeat_interleave(counts.to(device), output_size=int(counts.sum()))
-    first, _, width = sizes.index_select(1, photo)
-    inside = torch.arange(len(photo), dtype=torch.int32, device=device) - first
-    y = inside // width
+    place, sizes = place_pixels([copy.trimap.shape for copy in copies], device)
     energy = [[copy.smoothness for copy in copies], [copy.sharpness for copy in copies]]
     return _Row(
         torch.from_numpy(np.concatenate([copy.image.reshape(-1, 3) for copy in copies])).to(device),
         torch.from_numpy(np.concatenate([copy.trimap.reshape(-1) for copy in copies])).to(device),
         torch.from_numpy(np.concatenate([copy.prior for copy in copies])).to(device),
-        torch.stack([photo, y, inside - y * width]),
+        place,
         sizes,
         torch.tensor(energy, dtype=torch.float32, device=device),
     )

@@ -4,33 +4,30 @@ Energy: for each pixel minus the logarithm of its class's probability, and for e
 the sum of two Gaussian kernels, of place and of place and colour. Mean-field steps approximate the marginals. As in the
 authors' code, each kernel is normalised symmetrically, and a pixel is a neighbour of its own.
 
-One photo at a time, with tensor operations only: a photo of 500 px has over a million corners in the lattice, enough
-for any device, and so no photo depends on another.
+On the CPU one photo at a time is best: one of 500 px has a million corners in the lattice. On a GPU several go
+together, because one alone would wait for its hundreds of small operations to be started.
 
 Source: Krähenbühl, Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials" (NIPS 2011).
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
-from threading import BoundedSemaphore
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from coarse2fine.config import CrfConfig, EnhanceConfig, Start
 from coarse2fine.enhance.grabcut import check_input, judge
-from coarse2fine.enhance.lattice import blur_points, build_lattice
+from coarse2fine.enhance.mean_field import Problem, infer
+from coarse2fine.enhance.pixel_rows import group_photos
 from coarse2fine.enhance.trimap import LEAST_ODDS
 from coarse2fine.errors import Coarse2FineError, DataError
+from coarse2fine.hardware import count_cores
 from coarse2fine.masks import binarize, resize_soft, shrink
+from coarse2fine.parallel import map_threads
 from coarse2fine.types import Enhanced, Image, Mask, Scores, SoftMask
-
-LEAST_PROBABILITY = 1e-5
-"""Classes are taken to be at least this likely everywhere, or no neighbour could persuade a pixel."""
 
 LEAST_CHANCE = 0.01
 """A class takes no part where it is nowhere in the photo this likely, compared with the likeliest class there.
@@ -39,19 +36,24 @@ Such a class cannot win: kernels of weights 3 and 4 favour it by a factor of exp
 stays as it is. Of many classes only those that the photo may show cost time and memory.
 """
 
-_REACH = 4.0  # of the kernel of place, in sigmas: beyond it the Gaussian is below 0.0004 of its height
-_GPU_PLACES, _CPU_PLACES = BoundedSemaphore(1), BoundedSemaphore(4)  # photos at once: each needs its memory
+MEGAPIXELS_AT_ONCE = 2.0
+"""Eight photos of 500 px: 1 to 3 GB of a GPU's memory, 4 GB at most."""
+
+_OF_GRABCUT = 0.25  # a megapixel takes four times the memory that it takes in GrabCut
 
 
-class _Kernel(NamedTuple):
-    """A normalised Gaussian kernel between all pixels, times its weight."""
+class Likely(NamedTuple):
+    """A rough mask, as the CRF sees it.
 
-    blur: Callable[[Tensor], Tensor]
-    scale: Tensor  # (N, 1): 1 / root of the sum of a pixel's row
-    weight: float
+    Attributes:
+        image: The photo at the size at which it is seen, shape (h, w, 3).
+        soft: How likely each pixel is foreground, shape (h, w).
+        shape: Height and width of the mask.
+    """
 
-    def sum_up(self, values: Tensor) -> Tensor:
-        return self.blur(values * self.scale).mul_(self.weight * self.scale)
+    image: Image
+    soft: SoftMask
+    shape: tuple[int, int]
 
 
 def dense_crf(
@@ -77,23 +79,86 @@ def dense_crf(
         DataError: The photo is not 8-bit RGB, or there are no scores.
         Coarse2FineError: The GPU has too little memory.
     """
-    _check(scores, image)
-    image = shrink(image, config.max_side_px)
-    sized = np.stack([resize_soft(channel, *image.shape[:2]) for channel in np.asarray(scores, np.float32)])
-    chosen = (sized >= LEAST_CHANCE * sized.max(axis=0)).any(axis=(1, 2))
-    if chosen.sum() > 1:
-        left = sized[chosen].sum(axis=0)
-        sized[chosen] = _infer_or_tell(sized[chosen], image, config, device or torch.device("cpu")) * left
-    return sized
+    return dense_crf_many([(scores, image)], config, device)[0]
 
 
-def _infer_or_tell(scores: Scores, image: Image, config: CrfConfig, device: torch.device) -> Scores:
+def dense_crf_many(
+    photos: Sequence[tuple[Scores, Image]],
+    config: CrfConfig = CrfConfig(),  # noqa: B008 - frozen
+    device: torch.device | None = None,
+    max_megapixels: float = MEGAPIXELS_AT_ONCE,
+) -> list[Scores]:
+    """Draw the class probabilities of many photos to their edges, several photos at once; worth while on a GPU.
+
+    Args:
+        photos: Scores and photo of each, as for :func:`dense_crf`; of any sizes and numbers of classes.
+        config: Steps, kernels, and the size.
+        device: Where it is computed; default: the CPU.
+        max_megapixels: Photos that are worked on together have no more, each counted as high and wide as the highest
+            and the widest, unless it is a single one. A megapixel takes 0.5 to 2 GB of the device's memory.
+
+    Returns:
+        What :func:`dense_crf` gives for each.
+
+    Raises:
+        DataError: A photo is not 8-bit RGB, or has no scores.
+        Coarse2FineError: The GPU has too little memory.
+    """
+    return _draw(photos, config, device or torch.device("cpu"), max_megapixels, "the batch or crf.max_side_px")
+
+
+def _draw(
+    photos: Sequence[tuple[Scores, Image]],
+    config: CrfConfig,
+    device: torch.device,
+    max_megapixels: float,
+    setting: str,
+) -> list[Scores]:
+    """See :func:`dense_crf_many`; ``setting`` is what to lower where photos together take too much memory."""
+
+    def size(photo: tuple[Scores, Image]) -> Problem:
+        _check(*photo)
+        image = shrink(photo[1], config.max_side_px)
+        channels = [resize_soft(channel, *image.shape[:2]) for channel in np.asarray(photo[0], np.float32)]
+        return Problem(np.stack(channels), image)
+
+    sized = list(map_threads(size, photos, count_cores()))
+    chosen = [_choose_classes(problem.scores) for problem in sized]
+    asked = [number for number, classes in enumerate(chosen) if classes.sum() > 1]
+    problems = [Problem(sized[number].scores[chosen[number]], sized[number].image) for number in asked]
+    marginals: dict[int, Scores] = {}
+    for group in _group([problem.scores.shape for problem in problems], max_megapixels):
+        marginals |= zip(group, _infer_or_tell([problems[one] for one in group], config, device, setting), strict=True)
+    for one, number in enumerate(asked):
+        sized[number].scores[chosen[number]] = marginals[one] * problems[one].scores.sum(axis=0)
+    return [problem.scores for problem in sized]
+
+
+def _choose_classes(scores: Scores) -> NDArray[np.bool_]:
+    chosen: NDArray[np.bool_] = (scores >= LEAST_CHANCE * scores.max(axis=0)).any(axis=(1, 2))
+    return chosen
+
+
+def _group(shapes: Sequence[tuple[int, ...]], max_megapixels: float) -> Iterator[list[int]]:
+    """Numbers of photos that are worked on together, those of most nearly the same classes, height and width."""
+
+    def count_pixels(group: list[int]) -> int:
+        return len(group) * math.prod(max(shapes[number][axis] for number in group) for axis in (1, 2))
+
+    alike = sorted(range(len(shapes)), key=lambda number: shapes[number])
+    return group_photos(alike, count_pixels, 1e6 * max_megapixels)
+
+
+def _infer_or_tell(problems: Sequence[Problem], config: CrfConfig, device: torch.device, setting: str) -> list[Scores]:
     try:
-        return infer(scores, image, config, device)
+        return infer(problems, config, device)
     except torch.OutOfMemoryError as error:
+        classes, height, width = (max(one.scores.shape[axis] for one in problems) for axis in range(3))
+        alone = len(problems) == 1
+        photos = "a photo of" if alone else f"{len(problems)} photos at the same time of up to"
         raise Coarse2FineError(
-            f"The GPU has too little memory for a CRF of {len(scores)} classes on a photo of {image.shape[1]} x "
-            f"{image.shape[0]} px; lower crf.max_side_px, and run the same command again."
+            f"The GPU has too little memory for a CRF of {classes} classes on {photos} "
+            f"{width} x {height} px; lower {'crf.max_side_px' if alone else setting}, and run the same command again."
         ) from error
 
 
@@ -124,75 +189,57 @@ def crf_with_note(
 
     Raises:
         DataError: Image and mask differ in height or width, the image is not 8-bit RGB, or scores are missing.
+        Coarse2FineError: The GPU has too little memory.
+    """
+    rough, posed = pose_crf(image, mask, soft, config, start)
+    if isinstance(posed, str):
+        return Enhanced(rough, posed)
+    return judge(draw_masks([posed], config, device or torch.device("cpu"))[0], rough, "the CRF")
+
+
+def pose_crf(
+    image: Image, mask: Mask, soft: SoftMask | None, config: EnhanceConfig, start: Start
+) -> tuple[Mask, Likely | str]:
+    """Turn a rough mask into what a CRF draws to the edges; arguments and errors of :func:`crf_with_note`.
+
+    Returns:
+        The binary rough mask, and how likely its pixels are, or the note that says why there is nothing to draw.
     """
     check_input(image, mask, start, soft, "The CRF")
     rough = binarize(mask)
     if not rough.any():
-        return Enhanced(rough, "empty")
+        return rough, "empty"
     if start == "scores" and soft is not None:
         likely = soft.clip(LEAST_ODDS, 1 - LEAST_ODDS)
     else:
         likely = np.where(rough, config.mask_certainty, 1 - config.mask_certainty).astype(np.float32)
     image = shrink(image, config.crf.max_side_px)
-    likely = resize_soft(likely, *image.shape[:2])  # the photo may be huge: two classes only where it is small
-    marginals = dense_crf(np.stack([1 - likely, likely]), image, config.crf, device)
-    found = resize_soft(marginals[1], *rough.shape) > 0.5
-    return judge(found.astype(np.uint8), rough, "the CRF")
+    # the photo may be huge: two classes only where it is small
+    return rough, Likely(image, resize_soft(likely, *image.shape[:2]), (rough.shape[0], rough.shape[1]))
 
 
-def infer(scores: Scores, image: Image, config: CrfConfig, device: torch.device) -> Scores:
-    """Mean-field marginals of the classes, shape (C, H, W), from probabilities of the same shape.
+def draw_masks(posed: Sequence[Likely], config: EnhanceConfig, device: torch.device) -> list[Mask]:
+    """Where foreground is likelier than not, shape (H, W), of what :func:`pose_crf` made of many rough masks.
 
-    Memory, measured on photos of VOC: 0.5 to 0.7 GB per megapixel for two classes, 0.8 to 1.5 GB for 21; at most 1.2
-    and 2 GB, where every pixel has a colour of its own. A photo of 500 px so takes 0.1 to 0.5 GB.
+    Args:
+        posed: Of each; as many are worked on together as ``config.gpu_megapixels`` allows.
+        config: Its ``crf`` and ``gpu_megapixels`` count.
+        device: Where it is computed.
+
+    Raises:
+        Coarse2FineError: The GPU has too little memory.
     """
-    places = _GPU_PLACES if device.type == "cuda" else _CPU_PLACES
-    with places, torch.inference_mode():
-        pixels = torch.from_numpy(image.astype(np.float32, order="C")).to(device)
-        unary = torch.from_numpy(scores.reshape(len(scores), -1).T.copy()).to(device)
-        unary = unary.clamp_(min=LEAST_PROBABILITY).log_()
-        kernels = _make_kernels(pixels, config)
-        marginals = unary.softmax(1)
-        for _ in range(config.steps):
-            logits = unary.clone()
-            for kernel in kernels:
-                logits += kernel.sum_up(marginals)
-            marginals = logits.softmax(1)
-        found: NDArray[np.float32] = marginals.T.reshape(scores.shape).cpu().numpy()
-    return found
+    budget = _OF_GRABCUT * config.gpu_megapixels
 
+    def enlarge(found: tuple[int, Scores]) -> tuple[int, Mask]:
+        return found[0], (resize_soft(found[1][1], *posed[found[0]].shape) > 0.5).astype(np.uint8)
 
-def _make_kernels(pixels: Tensor, config: CrfConfig) -> list[_Kernel]:
-    blurs: list[tuple[float, Callable[[Tensor], Tensor]]] = []
-    if config.position_weight > 0:
-        shape = pixels.shape[0], pixels.shape[1]
-        blurs.append((config.position_weight, partial(_blur_places, shape=shape, sigma_px=config.position_sigma_px)))
-    if config.bilateral_weight > 0:
-        lattice = build_lattice(_place_and_colour(pixels, config.bilateral_sigma_px, config.colour_sigma))
-        blurs.append((config.bilateral_weight, partial(blur_points, lattice)))
-    ones = pixels.new_ones((pixels.shape[0] * pixels.shape[1], 1))
-    return [_Kernel(blur, blur(ones).rsqrt_(), weight) for weight, blur in blurs]
-
-
-def _place_and_colour(pixels: Tensor, sigma_px: float, colour_sigma: float) -> Tensor:
-    """Row, column and colour of every pixel in units of sigma, shape (H * W, 5)."""
-    height, width, _ = pixels.shape
-    sides = (torch.arange(side, device=pixels.device, dtype=pixels.dtype) for side in (height, width))
-    places = torch.stack(torch.meshgrid(*sides, indexing="ij"), -1)
-    return torch.cat([places / sigma_px, pixels / colour_sigma], -1).reshape(-1, 5)
-
-
-def _blur_places(values: Tensor, shape: tuple[int, int], sigma_px: float) -> Tensor:
-    """Sum the values around every pixel, weighted by a Gaussian of height 1; (H * W, C) to (H * W, C)."""
-    grid = values.reshape(*shape, -1)
-    for axis, side in enumerate(shape):
-        blurred = grid.clone()
-        for distance in range(1, min(side - 1, math.ceil(_REACH * sigma_px)) + 1):
-            height, length = math.exp(-0.5 * (distance / sigma_px) ** 2), side - distance
-            blurred.narrow(axis, distance, length).add_(grid.narrow(axis, 0, length), alpha=height)
-            blurred.narrow(axis, 0, length).add_(grid.narrow(axis, distance, length), alpha=height)
-        grid = blurred
-    return grid.reshape_as(values)
+    masks: dict[int, Mask] = {}
+    for group in _group([(2, *likely.soft.shape) for likely in posed], budget):  # two classes of so many only
+        photos = [(np.stack([1 - posed[number].soft, posed[number].soft]), posed[number].image) for number in group]
+        found = zip(group, _draw(photos, config.crf, device, budget, "enhance.gpu_megapixels"), strict=True)
+        masks |= map_threads(enlarge, found, count_cores())
+    return [masks[number] for number in range(len(posed))]
 
 
 def _check(scores: Scores, image: Image) -> None:

@@ -66,7 +66,7 @@ def grabcut_with_note(
 
     Source: Rother, Kolmogorov, Blake, "GrabCut" (SIGGRAPH 2004); the box start is that of the paper.
     """
-    rough, posed = pose(image, mask, soft, config, start)
+    rough, posed = pose_grabcut(image, mask, soft, config, start)
     if isinstance(posed, str):
         return Enhanced(rough, posed)
     try:
@@ -76,7 +76,7 @@ def grabcut_with_note(
     return judge(cut, rough)
 
 
-def pose(
+def pose_grabcut(
     image: Image, mask: Mask, soft: SoftMask | None, config: EnhanceConfig, start: Start
 ) -> tuple[Mask, Question | str]:
     """Turn a rough mask into the question that a cut answers; arguments and errors of :func:`grabcut_with_note`.

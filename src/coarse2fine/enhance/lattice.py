@@ -43,11 +43,13 @@ class Lattice(NamedTuple):
     neighbours: Tensor
 
 
-def build_lattice(features: Tensor) -> Lattice:
+def build_lattice(features: Tensor, groups: Tensor | None = None) -> Lattice:
     """Lay points into the lattice.
 
     Args:
         features: Coordinates in units of the Gaussian's sigma, shape (N, D), float32.
+        groups: Number of each point's group, such as its photo, shape (N,), integer: groups share no lattice point, and
+            are no neighbours of each other, wherever they lie. None: all are of one.
 
     Returns:
         The lattice. In five dimensions it takes 96 bytes per point and 52 per lattice point, and several times as much
@@ -56,7 +58,8 @@ def build_lattice(features: Tensor) -> Lattice:
     elevated = _elevate(features)
     origin, rank = _find_simplex(elevated)
     shares = _weigh_corners(elevated, origin, rank)
-    keys, numbers, counts = torch.unique(_name_corners(origin, rank), return_inverse=True, return_counts=True)
+    names = _name_corners(origin, rank, groups)
+    keys, numbers, counts = torch.unique(names, return_inverse=True, return_counts=True)
     order = numbers.reshape(-1).argsort(stable=True)
     starts = pad(counts.cumsum(0), (1, 0))
     sides = features.shape[1] + 1
@@ -124,18 +127,20 @@ def _multipliers(count: int, device: torch.device) -> Tensor:
     return torch.tensor([power - 2**64 * (power >= 2**63) for power in powers], dtype=torch.int64, device=device)
 
 
-def _name_corners(origin: Tensor, rank: Tensor) -> Tensor:
-    """A number for each corner, shape (N, D + 1): linear in its coordinates, with 64 bits that overflow.
+def _name_corners(origin: Tensor, rank: Tensor, groups: Tensor | None) -> Tensor:
+    """A number for each corner, shape (N, D + 1): linear in its coordinates and group, with 64 bits that overflow.
 
-    Two corners of a photo share one with a chance below one in a million, and would then be blurred as one.
+    Two corners of a photo share one, or take each other for neighbours, with a chance below one in a million, and would
+    then be blurred together; in a batch of twenty photos of 500 px, with a chance below one in a thousand.
     """
     sides = origin.shape[1]
-    multipliers = _multipliers(sides, origin.device)
+    multipliers = _multipliers(sides + 1, origin.device)
     names = []
     for remainder in range(sides):
         corner = sides * (origin - (rank >= sides - remainder).long()) + remainder
-        names.append((corner * multipliers).sum(1))
-    return torch.stack(names, 1)
+        names.append((corner * multipliers[:-1]).sum(1))
+    named = torch.stack(names, 1)
+    return named if groups is None else named.add_((groups.long() * multipliers[-1])[:, None])
 
 
 def _link(keys: Tensor, sides: int) -> Tensor:

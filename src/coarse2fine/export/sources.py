@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from coarse2fine.config import MaskExportConfig, load_config
-from coarse2fine.data import list_photos, read_image, read_size
+from coarse2fine.data import list_photos, read_size
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.run_photos import read_photos
 from coarse2fine.store import Run, mask_path, read_json, read_mask
@@ -202,6 +202,7 @@ def _score(samples: Sequence[Sample], path: Path, least: float | None, remarks: 
 
 
 def _predict(what: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> Source:
+    from coarse2fine.drawing import draw_files
     from coarse2fine.models import load_model  # torch for a run: masks that are there do without it
     from coarse2fine.prediction import name_below_common_folder
     from coarse2fine.scoring import score_files
@@ -215,10 +216,10 @@ def _predict(what: Path, photos: Sequence[Path | str], batch: int, threads: int,
         remarks.append(f"left out: {paths[index]}: {reason}")
 
     def samples() -> Iterator[Sample]:
-        for index, scores in score_files(segmenter, paths, batch, threads, leave_out=leave_out):
-            read = partial(read_image, paths[index], at_least_px=segmenter.crf.max_side_px)
-            label = partial(segmenter.label, scores, read_size(paths[index]), read)
-            yield Sample(names[index], paths[index], label)
+        scored = score_files(segmenter, paths, batch, threads, leave_out=leave_out)
+        for drawn in draw_files(segmenter, scored, paths, batch, threads):
+            path = paths[drawn.index]
+            yield Sample(names[drawn.index], path, partial(drawn.label, read_size(path)))
         if len(remarks) == len(paths):
             raise DataError(f"None of the {len(paths)} photos can be read; the first {remarks[0]}.")
 

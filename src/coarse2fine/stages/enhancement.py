@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from coarse2fine.config import EnhanceConfig
 from coarse2fine.crew import Crew
 from coarse2fine.data.photos import read_image
-from coarse2fine.enhance import Start, enhance_many, enhancer_from, find_gpu, prepare
-from coarse2fine.enhance.grabcut import pose
-from coarse2fine.enhance.pyramid import Question
+from coarse2fine.enhance import Posed, Start, enhance_many, enhancer_from, find_gpu, pose, prepare
 from coarse2fine.masks import binarize
 from coarse2fine.parallel import map_threads
 from coarse2fine.stages.writing import in_label, write_batches, write_masks
@@ -56,7 +54,7 @@ def enhance_masks(
         soft = read_soft(mask_path(scores, photo.name)) if scores else None
         return read_image(photo.path), rough_mask, soft
 
-    def ask(photo: Photo) -> tuple[Mask, Question | str]:
+    def ask(photo: Photo) -> Posed:
         image, rough_mask, soft = load(photo)
         return pose(image, rough_mask, soft, config, start)
 

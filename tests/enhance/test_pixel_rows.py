@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from coarse2fine.enhance.pixel_rows import group_photos, place_pixels
+
+
+def test_place_pixels__photo_by_photo_row_by_row():
+    places, sizes = place_pixels([(2, 3), (1, 1), (2, 1)], torch.device("cpu"))
+    assert places.T.tolist() == [
+        [0, 0, 0],
+        [0, 0, 1],
+        [0, 0, 2],
+        [0, 1, 0],
+        [0, 1, 1],
+        [0, 1, 2],
+        [1, 0, 0],
+        [2, 0, 0],
+        [2, 1, 0],
+    ]
+    assert sizes.T.tolist() == [[0, 2, 3], [6, 1, 1], [7, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    "most, groups", [(99, [[3, 0, 2, 1]]), (7, [[3, 0], [2, 1]]), (5, [[3, 0], [2], [1]]), (1, [[3], [0], [2], [1]])]
+)
+def test_group_photos__as_many_as_fit_and_one_at_least(most, groups):
+    pixels = [4, 3, 4, 1]
+    assert list(group_photos((3, 0, 2, 1), lambda group: sum(pixels[one] for one in group), most)) == groups
+    assert list(group_photos((), len, most)) == []
