@@ -9,6 +9,7 @@ from coarse2fine.enhance.mean_field import Problem, infer
 
 CPU = torch.device("cpu")
 TRIAL = CrfConfig(steps=4, position_weight=0.75, bilateral_weight=1, bilateral_sigma_px=8, colour_sigma=25)
+LAST_BITS = 1e-6  # equal here, to the bit; another processor may round otherwise at the end of an array
 SHAPES = ((16, 21), (1, 1), (21, 16), (1, 30), (30, 1), (7, 7), (16, 21))
 
 
@@ -22,14 +23,14 @@ def draw(seed: int, height: int, width: int, classes: int = 3) -> Problem:
 
 
 @pytest.mark.parametrize("kernel", ["both", "position", "bilateral", "none"])
-def test_infer__photos_of_any_sizes_get_the_bits_that_they_get_alone(kernel):
+def test_infer__photos_of_any_sizes_get_what_they_get_alone(kernel):
     without = {"position_weight": kernel in ("both", "position"), "bilateral_weight": kernel in ("both", "bilateral")}
     config = TRIAL.model_copy(update={name: float(weight) for name, weight in without.items()})
     problems = [draw(seed, *shape) for seed, shape in enumerate(SHAPES)]
     together = infer(problems, config, CPU)
     for problem, found in zip(problems, together, strict=True):
         assert found.shape == problem.scores.shape and found.dtype == np.float32
-        assert (found == infer([problem], config, CPU)[0]).all()
+        assert np.abs(found - infer([problem], config, CPU)[0]).max() < LAST_BITS
         changed = np.abs(found - problem.scores).max() > 0.05
         assert changed == (kernel != "none") or problem.image.size == 3  # a lone pixel has no neighbour but itself
 
@@ -38,7 +39,7 @@ def test_infer__photos_of_one_shape_in_any_order():
     problems = [draw(seed, 12, 17) for seed in range(4)]
     forwards, backwards = infer(problems, TRIAL, CPU), infer(problems[::-1], TRIAL, CPU)
     for problem, one, other in zip(problems, forwards, backwards[::-1], strict=True):
-        assert (one == other).all() and (one == infer([problem], TRIAL, CPU)[0]).all()
+        assert max(np.abs(one - other).max(), np.abs(one - infer([problem], TRIAL, CPU)[0]).max()) < LAST_BITS
 
 
 def test_infer__equal_photos_do_not_see_each_other():
@@ -47,7 +48,7 @@ def test_infer__equal_photos_do_not_see_each_other():
     beside_itself, _, _ = infer([first, opposite, opposite], TRIAL, CPU)
     beside_another, _, _ = infer([first, other, other], TRIAL, CPU)
     assert (beside_itself == beside_another).all()
-    assert (beside_itself == infer([first], TRIAL, CPU)[0]).all()
+    assert np.abs(beside_itself - infer([first], TRIAL, CPU)[0]).max() < LAST_BITS
 
 
 def test_infer__photos_of_other_numbers_of_classes():
