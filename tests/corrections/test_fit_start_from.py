@@ -1,6 +1,7 @@
 """Corrected masks in a whole run: every stage leaves them as they are, and a change redoes what depends on them."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,47 +10,23 @@ import pytest
 import coarse2fine
 from coarse2fine.cli import main
 from coarse2fine.config import FitConfig, MaskExportConfig, parse_config
-from coarse2fine.data.shapes import draw_dataset
 from coarse2fine.errors import DataError
 from coarse2fine.export import export_masks
 from coarse2fine.store import Run, mask_path, read_json, read_mask, write_mask
 
-TINY = """
-rounds = 2
+SETTINGS = """
 seed = 3
-[coarse]
-method = "box"
-[enhance]
-start = "scores"
-iterations = 1
 [refine]
 constrain = "foreground"
 min_share = 0.02
 max_share = 0.9
-[network]
-encoder = "mobilenetv2_050"
-encoder_weights = "none"
-decoder_channels = 16
-[train]
-epochs = [1]
-batch = 6
-resize_px = 48
-keep_aspect = true
-crop_px = 32
-loader_workers = 0
-precision = "fp32"
 """
 
 
-def settings(text: str = "") -> FitConfig:
-    return parse_config(text, "test", parse_config(TINY, "test"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    draw_dataset(folder, train_per_class=2, val_photos=1, size_px=48)
-    return folder / "train"
+@pytest.fixture(scope="session")
+def settings(settings) -> Callable[..., FitConfig]:
+    """As in the review, but photos leave by the share of their mask."""
+    return lambda text="": parse_config(text, "test", settings(SETTINGS))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +39,7 @@ def corrections(data) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def mended(data, corrections, tmp_path_factory) -> Run:
+def mended(settings, data, corrections, tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("given")
     for name, mask in corrections.items():
         write_mask(mask_path(folder, name), mask)
@@ -84,7 +61,7 @@ def test_fit__leaves_corrected_masks_as_they_are_in_every_stage(mended, correcti
         assert read_json(mended.training(number) / "done.json")["photos"] >= 3
 
 
-def test_fit__other_photos_start_as_usual(mended, data, corrections, tmp_path):
+def test_fit__other_photos_start_as_usual(settings, mended, data, corrections, tmp_path):
     plain = coarse2fine.fit(data, tmp_path / "run", settings("rounds = 1"))
     for folder in (plain.coarse, plain.enhanced(0)):
         for path in folder.rglob("*.png"):
@@ -95,7 +72,9 @@ def test_fit__other_photos_start_as_usual(mended, data, corrections, tmp_path):
     assert "corrected masks" not in read_json(plain.coarse / "done.json")["settings"]
 
 
-def test_fit__remembers_corrected_masks_and_redoes_what_a_change_concerns(mended, data, corrections, tmp_path, capsys):
+def test_fit__remembers_corrected_masks_and_redoes_what_a_change_concerns(
+    settings, mended, data, corrections, tmp_path, capsys
+):
     run = Run(shutil.copytree(mended.root, tmp_path / "run"))
     coarse2fine.fit(data, run.root, settings(), quiet=False)
     assert "done again" not in capsys.readouterr().out
@@ -113,7 +92,7 @@ def test_fit__remembers_corrected_masks_and_redoes_what_a_change_concerns(mended
 
 
 @pytest.mark.parametrize("kind", ["labelstudio", "cvat", "voc"])
-def test_fit__masks_that_went_out_come_home(mended, data, tmp_path, kind):
+def test_fit__masks_that_went_out_come_home(settings, mended, data, tmp_path, kind):
     export_masks(mended.root, tmp_path / "out", kind, MaskExportConfig(left_out=True))
     home = {"cvat": "annotations.xml", "voc": "SegmentationClass", "labelstudio": "tasks-1.json"}[kind]
     if kind == "labelstudio":
@@ -129,7 +108,9 @@ def test_fit__masks_that_went_out_come_home(mended, data, tmp_path, kind):
         assert all(np.array_equal(read_mask(folder / name), mask) for folder in (run.coarse, run.enhanced(1)))
 
 
-def test_fit__masks_from_a_folder_are_needed_only_where_none_is_corrected(mended, data, corrections, tmp_path):
+def test_fit__masks_from_a_folder_are_needed_only_where_none_is_corrected(
+    settings, mended, data, corrections, tmp_path
+):
     for path in mended.coarse.rglob("*.png"):
         name = path.relative_to(mended.coarse)
         if name.with_suffix("").as_posix() not in corrections:
@@ -142,13 +123,13 @@ def test_fit__masks_from_a_folder_are_needed_only_where_none_is_corrected(mended
         coarse2fine.fit(data, tmp_path / "other", config)
 
 
-def test_fit__what_cannot_be_corrected_masks_is_refused_at_once(data, tmp_path):
+def test_fit__what_cannot_be_corrected_masks_is_refused_at_once(settings, data, tmp_path):
     with pytest.raises(DataError, match="there is no such file or folder"):
         coarse2fine.fit(data, tmp_path / "run", settings(), start_from=tmp_path / "none.json")
     assert not (tmp_path / "run").exists()
 
 
-def test_fit__a_student_leaves_corrected_masks_alone(data, corrections, mended, tmp_path):
+def test_fit__a_student_leaves_corrected_masks_alone(settings, data, corrections, mended, tmp_path):
     config = settings('rounds = 1\n[coarse]\nmethod = "student"\n[enhance]\ncoarse_start = "scores"')
     run = coarse2fine.fit(data, tmp_path / "run", config, start_from=mended.corrected)
     for name, mask in corrections.items():
@@ -157,11 +138,10 @@ def test_fit__a_student_leaves_corrected_masks_alone(data, corrections, mended, 
 
 
 def test_command__takes_corrected_masks_and_says_what_is_wrong(mended, data, corrections, tmp_path, capsys):
-    (tmp_path / "tiny.toml").write_text(TINY + "scale_jitter = [1.0, 1.0]\n[predict]\nflip = false\n")
     command = ["fit", str(data), "--out", str(tmp_path / "run"), "--recipe", "demo"]
-    command += ["--config", str(tmp_path / "tiny.toml"), "--rounds", "1", "--start-from"]
+    command += ["--config", str(mended.root / "config.toml"), "--rounds", "1", "--start-from"]
     with pytest.raises(SystemExit) as caught:
-        main([*command, str(tmp_path / "tiny.toml")])
+        main([*command, str(mended.root / "config.toml")])
     assert caught.value.code == 2 and "it is another kind of file" in capsys.readouterr().err
     main([*command, str(mended.corrected)])
     assert "3 corrected masks from" in capsys.readouterr().out

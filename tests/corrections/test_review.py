@@ -2,13 +2,11 @@
 
 import shutil
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import coarse2fine
-from coarse2fine.config import FitConfig, parse_config
 from coarse2fine.console import Console
 from coarse2fine.corrections.review import (
     REJECTED,
@@ -18,49 +16,13 @@ from coarse2fine.corrections.review import (
     read_decisions,
     take_decisions,
 )
-from coarse2fine.data.shapes import draw_dataset
 from coarse2fine.errors import DataError
 from coarse2fine.run_photos import read_photos
 from coarse2fine.store import Run, encode_mask, mask_path, read_json, read_mask, write_mask, write_text
 
-TINY = """
-rounds = 2
-[coarse]
-method = "box"
-[enhance]
-start = "scores"
-iterations = 1
-[refine]
-min_share = 0
-max_share = 1
-[network]
-encoder = "mobilenetv2_050"
-encoder_weights = "none"
-decoder_channels = 16
-[train]
-epochs = [1]
-batch = 6
-resize_px = 48
-keep_aspect = true
-crop_px = 32
-loader_workers = 0
-precision = "fp32"
-"""
-
-
-def settings() -> FitConfig:
-    return parse_config(TINY, "test")
-
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    draw_dataset(folder, train_per_class=2, val_photos=1, size_px=48)
-    return folder / "train"
-
-
-@pytest.fixture(scope="module")
-def fresh(data, tmp_path_factory) -> Run:
+def fresh(settings, data, tmp_path_factory) -> Run:
     return coarse2fine.fit(data, tmp_path_factory.mktemp("runs") / "run", settings())
 
 
@@ -73,7 +35,7 @@ def done_again(said: str) -> list[str]:
     return [line.split(": done again")[0] for line in said.splitlines() if ": done again" in line]
 
 
-def test_fit__leaves_out_what_is_rejected_and_does_only_training_again(run, data, capsys):
+def test_fit__leaves_out_what_is_rejected_and_does_only_training_again(settings, run, data, capsys):
     name = read_photos(run).photos[3].name
     Review(run.review).keep(name, "rejected", "round-2")
     coarse2fine.fit(data, run.root, settings(), quiet=False)
@@ -88,7 +50,7 @@ def test_fit__leaves_out_what_is_rejected_and_does_only_training_again(run, data
     assert not done_again(capsys.readouterr().out)
 
 
-def test_fit__a_rejected_photo_that_is_accepted_comes_back(run, data):
+def test_fit__a_rejected_photo_that_is_accepted_comes_back(settings, run, data):
     name = read_photos(run).photos[3].name
     review = Review(run.review)
     review.keep(name, "rejected", "round-2")
@@ -103,7 +65,7 @@ def test_fit__a_rejected_photo_that_is_accepted_comes_back(run, data):
     assert all(mask_path(folder, name).read_bytes() == accepted for folder in folders)
 
 
-def test_fit__a_fixed_mask_stays_until_it_is_taken_back(run, data):
+def test_fit__a_fixed_mask_stays_until_it_is_taken_back(settings, run, data):
     name, drawn = read_photos(run).photos[0].name, np.zeros((48, 48), np.uint8)
     drawn[3:9], drawn[20:30] = 2, 1
     before = read_mask(mask_path(run.coarse, name))
@@ -167,7 +129,7 @@ def test_keep__where_nothing_can_be_written_the_earlier_decision_holds(tmp_path,
     assert read_decisions(review.folder) == dict(review.decided)
 
 
-def test_fit__does_not_mind_decisions_made_while_it_works(run, data, monkeypatch):
+def test_fit__does_not_mind_decisions_made_while_it_works(settings, run, data, monkeypatch):
     """Every decision changes while the second round is trained; this fit ends as it began, the next one takes them."""
     photos, review = read_photos(run).photos, Review(run.review)
     mask = encode_mask(np.ones((48, 48), np.uint8))

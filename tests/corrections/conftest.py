@@ -1,0 +1,46 @@
+"""A recursion of seconds on twelve drawn photos, whose masks are then corrected or reviewed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coarse2fine.config import FitConfig, parse_config
+from coarse2fine.data.shapes import draw_dataset
+
+TINY = """
+rounds = 2
+[coarse]
+method = "box"
+[enhance]
+start = "scores"
+iterations = 1
+[refine]
+min_share = 0
+max_share = 1
+[network]
+encoder = "mobilenetv2_050"
+encoder_weights = "none"
+decoder_channels = 16
+[train]
+epochs = [1]
+batch = 6
+resize_px = 48
+keep_aspect = true
+crop_px = 32
+loader_workers = 0
+precision = "fp32"
+"""
+
+
+@pytest.fixture(scope="session")
+def settings() -> Callable[..., FitConfig]:
+    """Settings of the recursion, over which a test may lay its own, as TOML."""
+    return lambda text="": parse_config(text, "test", parse_config(TINY, "test"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_dataset(folder, train_per_class=2, val_photos=1, size_px=48)
+    return folder / "train"
