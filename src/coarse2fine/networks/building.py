@@ -8,6 +8,7 @@ from coarse2fine.config import NetworkConfig
 from coarse2fine.errors import ConfigError
 from coarse2fine.networks.backbone import build_encoder
 from coarse2fine.networks.deeplab import DeepLabV2, DeepLabV3Plus
+from coarse2fine.networks.depthwise import speed_up_depthwise
 from coarse2fine.networks.fpn import DFPN, FPN
 from coarse2fine.networks.segmentation import SegmentationNetwork, freeze
 
@@ -50,6 +51,7 @@ def build_network(config: NetworkConfig, classes: int) -> SegmentationNetwork:
         raise ConfigError(f"A network needs the background and at least one class, found {classes} in all.")
     encoder = build_encoder(config.encoder, config.output_stride, config.encoder_weights)
     network = NETWORKS[config.name](encoder, classes, config)
+    speed_up_depthwise(network)
     network.scales = config.scales
     freeze(network, config)
     return network

@@ -44,7 +44,8 @@ class SegmentationNetwork(nn.Module, ABC):
         Returns:
             Logits in float32, shape (N, C, H, W), bilinearly upsampled from the head's stride.
         """
-        return torch.stack(self.score_scales(images)).amax(dim=0)
+        parts = self.score_scales(images)
+        return parts[0] if len(parts) == 1 else torch.stack(parts).amax(dim=0)
 
     def score_scales(self, images: Tensor) -> list[Tensor]:
         """Class scores at each of the network's scales; arguments and results are those of :meth:`forward`.
