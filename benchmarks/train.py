@@ -87,8 +87,7 @@ def time_steps(config: FitConfig, batches: Iterator[tuple[Tensor, Tensor]], fast
         began = time.perf_counter()
         images, masks = next(batches)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            logits = network(normalise(images.to(device), config.network.encoder))
-        loss = pixel_loss(logits, masks.to(device))
+            loss = pixel_loss(network, normalise(images.to(device), config.network.encoder), masks.to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -12,6 +12,7 @@ from coarse2fine.data import read_image
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.networks.building import build_network
 from coarse2fine.networks.normalise import normalise
+from coarse2fine.networks.segmentation import SegmentationNetwork
 from coarse2fine.parallel import World
 from coarse2fine.store import mask_path, read_mask, write_mask
 from coarse2fine.training import Round, RoundModule, count_loader_workers, pixel_loss, rate_factor, train_round
@@ -117,14 +118,34 @@ def test_train_round__refuses_batches_too_small_for_batch_norm(tmp_path, batch, 
         train_round(nn.Identity(), work, World(0, size, size), QUIET)
 
 
+class Scored(SegmentationNetwork):
+    """A network whose scores are the images."""
+
+    def __init__(self):
+        encoder = nn.Identity()
+        encoder.out_channels, encoder.output_stride = [2], 1
+        super().__init__(encoder)
+
+    def decode(self, features):
+        return features
+
+
 def test_pixel_loss__ignored_pixels_do_not_count():
     logits = torch.zeros(1, 2, 1, 2)
     logits[0, 1, 0, 0] = 100.0
     right = torch.tensor([[[1, IGNORE]]])
-    assert pixel_loss(logits, right) == 0
-    assert pixel_loss(logits, torch.tensor([[[0, IGNORE]]])) == 100
-    assert pixel_loss(logits, torch.full((1, 1, 2), IGNORE)) == 0
-    assert pixel_loss(logits, torch.tensor([[[1, 1]]])) == pytest.approx(np.log(2) / 2)
+    assert pixel_loss(Scored(), logits, right) == 0
+    assert pixel_loss(Scored(), logits, torch.tensor([[[0, IGNORE]]])) == 100
+    assert pixel_loss(Scored(), logits, torch.full((1, 1, 2), IGNORE)) == 0
+    assert pixel_loss(Scored(), logits, torch.tensor([[[1, 1]]])) == pytest.approx(np.log(2) / 2)
+
+
+def test_pixel_loss__is_the_mean_over_the_pixels_of_all_photos():
+    torch.manual_seed(0)
+    logits, masks = torch.randn(3, 4, 5, 6), torch.randint(0, 4, (3, 5, 6))
+    masks[0, :4] = IGNORE
+    expected = nn.functional.cross_entropy(logits, masks, ignore_index=IGNORE)
+    assert pixel_loss(Scored(), logits, masks).item() == pytest.approx(expected.item())
 
 
 def test_rate_factor__rises_then_falls_to_nothing():
@@ -160,7 +181,8 @@ def test_find_loss__has_a_part_for_each_scale_and_one_for_their_maximum(tmp_path
     images = torch.stack([torch.from_numpy(read_image(photo.path)).permute(2, 0, 1) for photo in photos])
     masks = torch.stack([torch.from_numpy(read_mask(mask_path(tmp_path / "masks", p.name))).long() for p in photos])
     small, large = network.score_scales(normalise(images, NETWORK.encoder))
-    parts = [pixel_loss(logits, masks) for logits in (small, large, torch.maximum(small, large))]
+    all_scores = (small, large, torch.maximum(small, large))
+    parts = [nn.functional.cross_entropy(logits, masks, ignore_index=IGNORE) for logits in all_scores]
     assert module.find_loss((images, masks, torch.zeros(2))).item() == pytest.approx(sum(parts).item())
     network.scales = (1.0,)
     assert module.find_loss((images, masks, torch.zeros(2))).item() == pytest.approx(parts[1].item())

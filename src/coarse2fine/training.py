@@ -205,18 +205,9 @@ class RoundModule(StreamModule):
         self.work = work
 
     def find_loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Cross-entropy of a batch; pixels marked IGNORE do not count.
-
-        A network of several scales has one for each scale and one for their highest scores, summed.
-
-        Source: Chen et al., "DeepLab", TPAMI 2018, section 4.1.1, and the authors' Caffe models (one loss per scale).
-        """
+        """Cross-entropy of a batch, see :func:`pixel_loss`."""
         images, masks, _labels = batch
-        parts = cast(SegmentationNetwork, self.network).score_scales(normalise(images, self.work.encoder))
-        losses = [pixel_loss(logits, masks) for logits in parts]
-        if len(parts) > 1:
-            losses.append(pixel_loss(torch.stack(parts).amax(dim=0), masks))
-        return torch.stack(losses).sum()
+        return pixel_loss(cast(SegmentationNetwork, self.network), normalise(images, self.work.encoder), masks)
 
     def make_samples(self) -> Dataset[Any]:
         """Photos and masks of the round."""
@@ -234,17 +225,30 @@ class RoundModule(StreamModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def pixel_loss(logits: Tensor, masks: Tensor) -> Tensor:
+def pixel_loss(network: SegmentationNetwork, images: Tensor, masks: Tensor) -> Tensor:
     """Mean cross-entropy over the pixels that count; 0 where none does.
 
+    A network of several scales has one for each scale and one for their highest scores, summed. Scores come to the size
+    of the images one photo at a time, which fits the caches of a processor.
+
     Args:
-        logits: Shape (N, C, H, W).
+        network: What learns.
+        images: Normalised RGB, shape (N, 3, H, W).
         masks: Class indices, shape (N, H, W), with IGNORE.
+
+    Source: Chen et al., "DeepLab", TPAMI 2018, section 4.1.1, and the authors' Caffe models (one loss per scale).
     """
-    flat = logits.float().permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
-    target = masks.reshape(-1)
-    total = nn.functional.cross_entropy(flat, target, ignore_index=IGNORE, reduction="sum")
-    return total / (target != IGNORE).sum().clamp(min=1)
+    scores = network.score_coarsely(images)
+    losses = []
+    for index in range(len(images)):
+        parts = network.upsample([part[index : index + 1] for part in scores], masks.shape[-2:])
+        highest = [torch.stack(parts).amax(dim=0)] if len(parts) > 1 else []
+        losses += [_sum_of_losses(logits, masks[index : index + 1]) for logits in parts + highest]
+    return torch.stack(losses).sum() / (masks != IGNORE).sum().clamp(min=1)
+
+
+def _sum_of_losses(logits: Tensor, masks: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits, masks, ignore_index=IGNORE, reduction="sum")
 
 
 def rate_factor(step: int, steps: int, config: TrainConfig) -> float:

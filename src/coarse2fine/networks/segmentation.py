@@ -52,14 +52,40 @@ class SegmentationNetwork(nn.Module, ABC):
 
         Source: Chen et al., "DeepLab", TPAMI 2018, section 3.1 (scales, and their maximum at every pixel).
         """
-        size = images.shape[-2:]
-        return [resize_maps(self._score(_enlarge(images, scale)), size) for scale in self.scales]
+        return self.upsample(self.score_coarsely(images), images.shape[-2:])
+
+    def score_coarsely(self, images: Tensor) -> list[Tensor]:
+        """Class scores at each of the network's scales, as the head gives them.
+
+        Args:
+            images: Those of :meth:`forward`.
+
+        Returns:
+            Logits in float32, shape (N, C, h, w) at the head's stride, for :meth:`upsample`.
+        """
+        return [self._score(_enlarge(images, scale)) for scale in self.scales]
 
     def _score(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         padded = functional.pad(images, (0, -width % self.output_stride, 0, -height % self.output_stride))
-        logits = self.decode(self.encoder(padded)).float()
-        return resize_maps(logits, padded.shape[-2:])[..., :height, :width]
+        return self.decode(self.encoder(padded)).float()
+
+    def upsample(self, parts: Sequence[Tensor], size: Sequence[int]) -> list[Tensor]:
+        """Bring class scores to the size of the images, bilinearly.
+
+        Args:
+            parts: From :meth:`score_coarsely`, of all photos or of some.
+            size: Height and width of the images.
+
+        Returns:
+            Logits for each scale, shape (N, C, H, W).
+        """
+        stride, found = self.output_stride, []
+        for logits, scale in zip(parts, self.scales, strict=True):
+            height, width = _scaled(size, scale)
+            padded = resize_maps(logits.contiguous(), (height + -height % stride, width + -width % stride))
+            found.append(resize_maps(padded[..., :height, :width], size))
+        return found
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training; batch norms of the encoder whose weights do not train keep their statistics, too."""
@@ -133,4 +159,11 @@ def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _enlarge(images: Tensor, scale: float) -> Tensor:
-    return resize_maps(images, [max(1, round(side * scale)) for side in images.shape[-2:]])
+    return resize_maps(images, _scaled(images.shape[-2:], scale))
+
+
+def _scaled(size: Sequence[int], scale: float) -> tuple[int, int]:
+    height, width = size
+    if scale == 1:
+        return height, width  # exporters know no rounding of free sizes
+    return max(1, round(height * scale)), max(1, round(width * scale))
