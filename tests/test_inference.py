@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,19 @@ def test_segmenter__mirrored_photo_gives_mirrored_scores():
     assert np.allclose(straight, mirrored[:, :, ::-1], atol=1e-4)
     lone = Segmenter(network, CLASSES, CONFIG, 64, flip=False, precision="fp32").ready()
     assert not np.allclose(lone.scores(image), lone.scores(image[:, ::-1].copy())[:, :, ::-1], atol=1e-4)
+
+
+def test_segmenter__computes_with_a_folded_copy_of_the_network_as_it_was_when_ready():
+    torch.manual_seed(0)
+    network = build_network(CONFIG, 3)
+    made = Segmenter(network, CLASSES, CONFIG, 64, precision="fp32").ready()
+    assert made.folded not in (None, network)
+    before = made.scores(two_halves())
+    assert np.allclose(before, replace(made, folded=None).scores(two_halves()), atol=1e-5)
+    nn.init.constant_(network.classify.bias, 3.0)
+    nn.init.zeros_(network.classify.weight)
+    assert (made.scores(two_halves()) == before).all()
+    assert np.allclose(made.ready().scores(two_halves()), 1 / 3, atol=1e-6)
 
 
 def test_segmenter__save_and_load_give_the_same_scores(tmp_path):

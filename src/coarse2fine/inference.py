@@ -17,6 +17,7 @@ from coarse2fine.config import NetworkConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
 from coarse2fine.hardware import pick_device, pick_dtype
 from coarse2fine.networks.building import build_network
+from coarse2fine.networks.folding import fold
 from coarse2fine.networks.normalise import normalise
 from coarse2fine.scoring import Scorer
 from coarse2fine.store import Run, write_atomically, write_text
@@ -35,6 +36,7 @@ class Segmenter(Scorer):
         scales: Average the scores over these multiples of ``size_px``.
         precision: Number format, as in training.
         crf: Whether and how a fully connected CRF draws the scores to the photo's edges.
+        folded: What computes, once :meth:`ready` was called: a faster copy of the network as it then was.
     """
 
     network: nn.Module
@@ -45,6 +47,7 @@ class Segmenter(Scorer):
     scales: tuple[float, ...] = (1.0,)
     precision: str = "auto"
     crf: PredictCrfConfig = field(default_factory=PredictCrfConfig)
+    folded: nn.Module | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: Path | str) -> "Segmenter":
@@ -84,9 +87,12 @@ class Segmenter(Scorer):
         write_text(folder / "model.toml", tomli_w.dumps(settings))
 
     def ready(self, device: torch.device | None = None) -> "Segmenter":
-        """The same segmenter on ``device`` (default: the GPU if there is one), in evaluation mode."""
+        """The same segmenter on ``device`` (default: the GPU if there is one), in evaluation mode.
+
+        To be called again after a change of the network's weights.
+        """
         network = self.network.to(device or pick_device()).to(memory_format=torch.channels_last).eval()
-        return replace(self, network=network)
+        return replace(self, network=network, folded=fold(network))
 
     @property
     def device(self) -> torch.device:
@@ -103,11 +109,12 @@ class Segmenter(Scorer):
         """See :meth:`Scorer.probabilities`; computed in the number format ``precision``."""
         device = self.device
         dtype = pick_dtype(self.precision, device)  # type: ignore[arg-type]
+        network = self.folded or self.network
         images = normalise(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device), self.network_config.encoder)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            logits = self.network(images)
+            logits = network(images)
             if self.flip:
-                mirrored = self.network(images.flip(-1).contiguous(memory_format=torch.channels_last)).flip(-1)
+                mirrored = network(images.flip(-1).contiguous(memory_format=torch.channels_last)).flip(-1)
         probabilities = logits.float().softmax(1)
         if self.flip:
             probabilities = (probabilities + mirrored.float().softmax(1)) / 2
