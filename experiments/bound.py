@@ -12,7 +12,7 @@ True masks train here and nowhere else; the weak run never sees them.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,22 +65,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seen = photos_seen(weak, rounds)
     lesson = find_lesson(experiment)
     weak_miou = figures_of(weak, rounds)["mean_iou"]
-    full = train_longer_and_longer(experiment, lesson, seen)
+    for full, rising in train_longer_and_longer(experiment, lesson, seen):
+        report(experiment, seen, weak_miou, len(lesson.photos), full, rising)
+
+
+def report(
+    experiment: Experiment, seen: int, weak_miou: float, photos: int, full: dict[int, float], rising: bool
+) -> None:
+    """Keep what is known so far, so that a training of days is not lost on the next."""
     ratios = {epochs: weak_miou / iou if iou else None for epochs, iou in full.items()}
-    best = max(full, key=lambda epochs: full[epochs])
-    ratio = ratios[best]
+    ratio = ratios[max(full, key=lambda epochs: full[epochs])]
+    remarks = [
+        f"Ratio weak / full: {'none' if ratio is None else f'{ratio:.3f}'} (paper: {PAPER}); "
+        f"{photos} photos have true masks."
+    ]
+    if rising:
+        remarks.append("Not at its end: twice as many epochs come next.")
     experiment.keep(
         "Bound: labels alone against true masks",
         ["training", "photos seen", "mIoU", "labels alone / this"],
         [
             ["labels alone, all rounds", seen, weak_miou, None],
-            *([f"true masks, {n} epochs", n * len(lesson.photos), iou, ratios[n]] for n, iou in full.items()),
+            *([f"true masks, {n} epochs", n * photos, iou, ratios[n]] for n, iou in full.items()),
         ],
-        [
-            f"Ratio weak / full: {'none' if ratio is None else f'{ratio:.3f}'} (paper: {PAPER}); "
-            f"{len(lesson.photos)} photos have true masks."
-        ],
-        {"weak": weak_miou, "full": {str(epochs): iou for epochs, iou in full.items()}, "ratio": ratio},
+        remarks,
+        {"weak": weak_miou, "full": {str(n): iou for n, iou in full.items()}, "ratio": ratio, "rising": rising},
     )
 
 
@@ -108,18 +117,19 @@ def find_lesson(experiment: Experiment) -> Lesson:
     return Lesson(VOC_CLASSES, tuple(photos), masks)
 
 
-def train_longer_and_longer(experiment: Experiment, lesson: Lesson, seen: int) -> dict[int, float]:
-    """MIoU by epochs."""
+def train_longer_and_longer(
+    experiment: Experiment, lesson: Lesson, seen: int
+) -> Iterator[tuple[dict[int, float], bool]]:
+    """MIoU by epochs, and whether it still rises, after each training."""
     dataset = Dataset(lesson.classes, lesson.photos, ())
     val = open_truth([experiment.val], dataset).pairs
     assert val is not None
     found: dict[int, float] = {}
-    epochs = max(1, round(FIRST_SHARE * seen / len(lesson.photos)))
-    while True:
+    epochs, rising = max(1, round(FIRST_SHARE * seen / len(lesson.photos))), True
+    while rising:
         found[epochs] = train(experiment, f"bound-{epochs}-epochs", lesson, epochs, val).mean_iou
-        values = list(found.values())
-        if len(values) > 1 and values[-1] - values[-2] < STILL_RISING:
-            return found
+        rising = len(found) < 2 or found[epochs] - found[epochs // 2] >= STILL_RISING
+        yield dict(found), rising
         epochs *= 2
 
 
