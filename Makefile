@@ -18,6 +18,7 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/kill.py
 
