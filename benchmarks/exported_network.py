@@ -3,9 +3,10 @@
     python benchmarks/exported_network.py --run RUN --photos val/images --masks val/masks
 
 RUN is a finished run of ``coarse2fine fit``; masks are true ones in its class indices, named like the photos. Torch
-computes in float32, as the exported network does. Scores are compared as ``predict`` makes them, with the run's scales
-and flip, at the network's size; masks at the photos' size. Photos a second count the network alone, one scale and no
-flip, on photos of one working shape in memory: median and quartiles of several passes, the contestants in turn.
+computes in float32, as the exported network does, and in bfloat16, as a run does where the processor can. Scores are
+compared as ``predict`` makes them, with the run's scales and flip, at the network's size; masks at the photos' size.
+Photos a second count the network alone, one scale and no flip, on photos of one working shape in memory: median and
+quartiles of several passes, the contestants in turn.
 """
 
 import argparse
@@ -51,7 +52,7 @@ def main() -> None:
     results = compare(contestants, pairs)
     for name, figures in time_all(contestants, [photo for photo, _ in pairs], options.passes).items():
         results[name] |= figures
-        print(f"{name:6}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
+        print(f"{name:14}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
     facts = {"photos": len(pairs), "threads": threads, "onnxruntime": version("onnxruntime"), "megabytes": megabytes}
     keep(options.name, facts | {"contestants": results})
 
@@ -70,13 +71,13 @@ def read_options() -> argparse.Namespace:
 
 
 def make_contestants(options: argparse.Namespace, folder: Path, threads: int) -> dict[str, Scorer]:
-    """The network by torch, exported, and exported with 8 bits; all on the CPU."""
+    """The network by torch in two precisions, exported, and exported with 8 bits; all on the CPU."""
     ours = replace(Segmenter.load(options.run), precision="fp32").ready(torch.device("cpu"))
     export_onnx(ours, folder / "onnx.onnx")
     own = [Path(path) for path in read_json(Run(options.run).photos)["usable"]]
     quantise(folder / "onnx.onnx", folder / "int8.onnx", list_photos(options.calibrate) if options.calibrate else own)
     loaded = {name: OnnxSegmenter.load(folder / f"{name}.onnx", "cpu", threads) for name in ("onnx", "int8")}
-    return {"torch": ours, **loaded}
+    return {"torch": ours, "torch_bfloat16": replace(ours, precision="bf16"), **loaded}
 
 
 def choose_pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:

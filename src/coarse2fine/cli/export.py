@@ -80,7 +80,7 @@ def export_network(
         run: A run folder of fit, or the model folder in it.
         format: onnx (needs pip install 'coarse2fine[onnx]'), or torch-export, a .pt2 file for torch.export.load.
         out: The file to write.
-        int8: For onnx: weights and activations of 8 bits, a quarter of the size.
+        int8: For onnx: weights and activations of 8 bits, a third of the size.
         calibrate: For int8: photos to choose the scales of 8 bits by; default: the run's training photos.
         truth: For int8: photos and true masks (val/images and val/masks, or a public data set) to measure the loss by.
         quiet: Print only warnings and errors.

@@ -1,4 +1,4 @@
-"""An exported network with weights and activations of 8 bits: a quarter of the size, faster where the processor can."""
+"""An exported network with weights and activations of 8 bits: a third of the size, on some processors faster."""
 
 import logging
 import tempfile
