@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src
+	$(BIN)/mypy src experiments
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/train.py

@@ -22,7 +22,7 @@ PAPER = {"coarse": 32.5, "boxes": 35.2, "enhanced": 47.7, "refined": 50.4}
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train on each kind, compare."""
     experiment = open_experiment("table1", __doc__, arguments, small=EQUAL_ROUNDS)
-    found = {kind: measured for kind, *measured in make_runs(experiment)}
+    found = {kind: (miou, own) for kind, miou, own in make_runs(experiment)}
     rows = [[kind, _share(PAPER.get(kind)), *measured] for kind, measured in found.items()]
     ours = [found[kind][0] for kind in PAPER]
     holds = ours == sorted(ours)

@@ -27,6 +27,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation import evaluate_pairs
 from coarse2fine.hardware import count_cores
 from coarse2fine.masks import binarize
+from coarse2fine.metrics import iou_per_class
 from coarse2fine.store import mask_path, read_mask, write_mask
 from coarse2fine.truths import open_truth
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset
@@ -115,8 +116,8 @@ def learn_true_masks(experiment: Experiment, name: str) -> float:
     assert val is not None
     network = experiment.base.network.model_copy(update={"name": name})
     chosen = replace(experiment, base=experiment.base.model_copy(update={"network": network}))
-    figures = train(chosen, f"table4-true-{name}", lesson, TRUE_EPOCHS, val).as_plain()
-    return float(figures["iou"]["foreground"])
+    matrices = train(chosen, f"table4-true-{name}", lesson, TRUE_EPOCHS, val)
+    return float(iou_per_class(matrices.sum(axis=0))[FOREGROUND_CLASSES.index("foreground")])
 
 
 def _measure(segmenter: Segmenter, root: Path) -> Mapping[str, Any]:

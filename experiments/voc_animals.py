@@ -94,7 +94,7 @@ def write(entry: Entry, out: Path) -> None:
     with Image.open(entry.photo) as image:
         whole = image.convert("RGB")
     factor = min(1.0, MAX_SIDE_PX / max(whole.size))
-    size = tuple(round(side * factor) for side in whole.size)
+    size = (round(whole.width * factor), round(whole.height * factor))
     with write_atomically(photos / entry.label / f"{entry.id}.jpg") as file:
         whole.resize(size, Image.Resampling.LANCZOS).save(file, format="JPEG", quality=QUALITY[entry.split])
     reduced = Image.fromarray(convert(read_mask(entry.mask))).resize(size, Image.Resampling.NEAREST)

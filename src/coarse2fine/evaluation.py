@@ -3,7 +3,7 @@
 One confusion matrix over the whole split, pixels marked 255 ignored, as PASCAL VOC does it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,16 @@ def evaluate_pairs(
     Raises:
         DataError: Sizes or classes do not fit together.
     """
+    matrices = compare_pairs(segmenter, pairs, threads)
+    return _sum(watch(matrices, len(pairs.photos)), measured_classes(pairs, segmenter.classes))
+
+
+def compare_pairs(segmenter: Scorer, pairs: Pairs, threads: int) -> Iterator[NDArray[np.int64]]:
+    """The confusion matrix of each photo, in their order; see :func:`evaluate_pairs`.
+
+    Yields:
+        Shape (C, C), rows true classes, columns predicted ones.
+    """
     read = truth_reader(pairs, segmenter.classes)
     classes = measured_classes(pairs, segmenter.classes)
 
@@ -201,8 +211,7 @@ def evaluate_pairs(
         return _count(binarize(found) if pairs.knows_foreground_only else found, true, len(classes), path)
 
     scored = score_files(segmenter, pairs.photos, EVALUATION_BATCH, threads)
-    drawn = draw_files(segmenter, scored, pairs.photos, EVALUATION_BATCH, threads)
-    return _sum(watch(map_threads(count, drawn, threads), len(pairs.photos)), classes)
+    return map_threads(count, draw_files(segmenter, scored, pairs.photos, EVALUATION_BATCH, threads), threads)
 
 
 def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], threads: int) -> Result:

@@ -2,7 +2,7 @@
 
 import importlib
 import shutil
-from itertools import repeat
+from itertools import pairwise, repeat
 from pathlib import Path
 
 import numpy as np
@@ -138,13 +138,41 @@ def test_bound__goes_on_until_it_rises_no_more(place):
     epochs = [int(number) for number in found["full"]]
     assert epochs == [epochs[0] * 2**power for power in range(len(epochs))]
     assert epochs[0] == 4, "as many photos as two rounds of two epochs"
-    values = [found["full"][str(number)] for number in epochs]
-    assert values[-1] - values[-2] < 0.005 and not found["rising"]
+    lengths = [found["full"][str(number)] for number in epochs]
+    values = [length["mean_iou"] for length in lengths]
+    assert not found["rising"] and lengths[0]["gain"] is None
+    for before, after in pairwise(lengths):
+        assert after["gain"] == pytest.approx(after["mean_iou"] - before["mean_iou"])
+        assert (after["gain"] < max(0.005, after["error"])) == (after is lengths[-1])
     assert found["ratio"] == pytest.approx(found["weak"] / max(values)) if max(values) else found["ratio"] is None
     weights = sorted((place / "runs").glob("bound-*/weights.safetensors"))
     before = [path.stat().st_mtime_ns for path in weights]
     call("bound", place, "--small")
     assert [path.stat().st_mtime_ns for path in weights] == before
+
+
+def test_bound__standard_error_is_that_of_photos_taken_anew():
+    bound = importlib.import_module("bound")
+    generator = np.random.default_rng(1)
+    right = generator.integers(200, 400, (3, 64))  # right pixels among the 400 of each class
+    before, after, other = (np.stack([np.array([[n, 400 - n], [400 - n, n]]) for n in row]) for row in right)
+    assert bound.standard_error(before, before) == 0
+    # IoU = n / (800 - n) for both classes; its slope at the mean turns the scatter of n into that of the gain.
+    slope = 800 / (800 - right.mean()) ** 2
+    expected = slope * np.std(right[1] - right[0]) / 64**0.5
+    assert bound.standard_error(before, after) == pytest.approx(expected, rel=0.1)
+    assert bound.standard_error(np.tile(before, (4, 1, 1)), np.tile(after, (4, 1, 1))) == pytest.approx(
+        expected / 2, rel=0.1
+    )
+    kin = after + (other - after) // 10  # a training that is wrong on the same photos as another
+    assert bound.standard_error(after, kin) < bound.standard_error(after, other) / 2
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "rises"), [(None, None, True), (0.02, 0.01, True), (0.02, 0.03, False), (0.004, 0.001, False)]
+)
+def test_bound__a_gain_below_its_error_is_none(gain, error, rises):
+    assert importlib.import_module("bound").Length(0.8, gain, error).rises == rises
 
 
 def test_table4__three_seeds_of_two_networks(place):
