@@ -31,6 +31,7 @@ from coarse2fine.data import open_dataset
 from coarse2fine.data.pairs import Pairs
 from coarse2fine.data.voc import VOC_CLASSES, read_voc_pairs
 from coarse2fine.dependencies import describe_photos, training_settings
+from coarse2fine.errors import DataError
 from coarse2fine.evaluation import compare_pairs
 from coarse2fine.hardware import count_cores
 from coarse2fine.inference import load_weights, save_weights
@@ -46,7 +47,6 @@ STILL_RISING = 0.005
 FIRST_SHARE = 0.95
 RESAMPLES = 2000
 PAPER = 0.797
-
 
 Matrices = NDArray[np.int64]
 """Confusion matrix of every photo, shape (N, C, C)."""
@@ -90,10 +90,10 @@ class Length:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train on true masks, longer and longer; compare."""
     experiment = open_experiment("bound", __doc__, arguments)
+    lesson = find_lesson(experiment)  # before hours of training, should there be none
     weak = experiment.fit("main", {})
     rounds = experiment.rounds_of(weak)
     seen = photos_seen(weak, rounds)
-    lesson = find_lesson(experiment)
     weak_miou = figures_of(weak, rounds)["mean_iou"]
     for full in train_longer_and_longer(experiment, lesson, seen):
         report(experiment, seen, weak_miou, len(lesson.photos), full)
@@ -133,10 +133,19 @@ def photos_seen(run: Run, rounds: int) -> int:
 
 
 def find_lesson(experiment: Experiment) -> Lesson:
-    """The photos that have true masks."""
+    """The photos that have true masks.
+
+    Raises:
+        DataError: None has one.
+    """
     if experiment.small:
         dataset, masks = open_dataset(experiment.photos), experiment.data / "train_masks"
         photos = [photo for photo in dataset.photos if mask_path(masks, photo.name).exists()]
+        if not photos:
+            raise DataError(
+                f"True masks to train on must lie in {masks}, named like the photos of {experiment.photos}, but none "
+                "of these has one there; see docs/experiments.md on what --data holds."
+            )
         return Lesson(dataset.classes, tuple(photos), masks)
     longest = experiment.val / "ImageSets/Segmentation/trainaug.txt"
     pairs = read_voc_pairs(experiment.val, "trainaug" if longest.exists() else "train")

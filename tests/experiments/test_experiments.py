@@ -151,6 +151,16 @@ def test_bound__goes_on_until_it_rises_no_more(place):
     assert [path.stat().st_mtime_ns for path in weights] == before
 
 
+def test_bound__says_before_training_that_there_are_no_true_masks(place, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(place / "data", data, ignore=shutil.ignore_patterns("train_masks"))
+    with pytest.raises(DataError, match="none of these has one there"):
+        importlib.import_module("bound").main(
+            ["--small", "--data", str(data), "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+        )
+    assert not (tmp_path / "runs").exists()
+
+
 def test_bound__standard_error_is_that_of_photos_taken_anew():
     bound = importlib.import_module("bound")
     generator = np.random.default_rng(1)
