@@ -22,8 +22,8 @@ from coarse2fine.coarse import binarise, coarse_from
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
-from coarse2fine.metrics import binary_iou
-from coarse2fine.store import read_mask
+from coarse2fine.evaluation.metrics import binary_iou
+from coarse2fine.masks.png import read_mask
 from coarse2fine.types import CoarseMethod, Image, Mask
 
 THREADS = 2

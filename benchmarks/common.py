@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from coarse2fine.hardware import describe_machine
+from coarse2fine.runtime.device import describe_machine
 
 RESULTS = Path(__file__).with_name("results")
 

@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 from coarse2fine.config import CrfConfig
 from coarse2fine.data import list_photos, read_image
 from coarse2fine.enhance.crf import dense_crf, dense_crf_many
-from coarse2fine.evaluation import pair_by_name
-from coarse2fine.hardware import count_cores, pick_device
-from coarse2fine.inference import Segmenter
-from coarse2fine.metrics import confusion_matrix, mean_iou
-from coarse2fine.scoring import likeliest, score_files
-from coarse2fine.store import read_mask
+from coarse2fine.evaluation.evaluate import pair_by_name
+from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
+from coarse2fine.inference.segmenter import likeliest, score_files
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.masks.png import read_mask
+from coarse2fine.runtime.device import count_cores, pick_device
 from coarse2fine.types import Image, Mask, Scores
 
 CONTESTANTS: dict[str, dict[str, Any] | None] = {

@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 
 from coarse2fine.config import EnhanceConfig
 from coarse2fine.data import read_image
-from coarse2fine.enhance import enhancer_from, pyramid
-from coarse2fine.enhance.pyramid import UNDECIDED_PIXELS
-from coarse2fine.hardware import count_cores
-from coarse2fine.masks import bounding_box, resize_mask
-from coarse2fine.metrics import binary_iou
-from coarse2fine.parallel import map_threads
-from coarse2fine.store import read_mask
+from coarse2fine.enhance import enhancer_from
+from coarse2fine.enhance.graph_cut import pyramid
+from coarse2fine.enhance.graph_cut.pyramid import UNDECIDED_PIXELS
+from coarse2fine.evaluation.metrics import binary_iou
+from coarse2fine.masks.png import read_mask
+from coarse2fine.masks.regions import bounding_box, resize_mask
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Image, Mask
 
 Engine = Literal["fast", "opencv"]

@@ -21,7 +21,8 @@ from common import keep
 from PIL import Image
 
 from coarse2fine.export import MASK_FORMATS
-from coarse2fine.store import mask_path, write_json, write_mask, write_text
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.runtime.files import write_json, write_text
 
 DRAWN = 20
 RUN = """

@@ -26,15 +26,17 @@ from common import keep
 from coarse2fine.config import PredictConfig
 from coarse2fine.data import list_photos, read_image
 from coarse2fine.data.photos import read_size
+from coarse2fine.evaluation.ground_truth import pair_by_name
+from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
 from coarse2fine.export.int8 import quantise
 from coarse2fine.export.onnx import export_onnx
-from coarse2fine.hardware import count_cores
-from coarse2fine.inference import Segmenter
-from coarse2fine.metrics import confusion_matrix, mean_iou
-from coarse2fine.onnx_inference import OnnxSegmenter
-from coarse2fine.scoring import Scorer, likeliest, resize, score_files, working_shape
-from coarse2fine.store import Run, read_json, read_mask
-from coarse2fine.truths import pair_by_name
+from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
+from coarse2fine.inference.segmenter import Scorer, likeliest, resize, score_files, working_shape
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.masks.png import read_mask
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
 
 BATCHES = (1, 8)
 

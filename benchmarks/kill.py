@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common import keep
 
-from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.data.synthetic import draw_dataset
 
 SETTINGS = """
 rounds = 3

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import keep
 
-from coarse2fine.data.shapes import CLASSES, draw_dataset
+from coarse2fine.data.synthetic import CLASSES, draw_dataset
 
 RUN = """
 import resource, sys

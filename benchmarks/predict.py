@@ -16,9 +16,9 @@ import torch
 from common import keep
 
 from coarse2fine.config import load_recipe
-from coarse2fine.hardware import count_cores
-from coarse2fine.inference import Segmenter
-from coarse2fine.networks.building import build_network
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.networks.build import build_network
+from coarse2fine.runtime.device import count_cores
 
 TURNS, PHOTOS = 5, 16
 CLASSES = ("background", "bird", "cat", "cow", "dog", "horse")

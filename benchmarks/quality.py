@@ -21,13 +21,14 @@ from common import keep
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from coarse2fine.evaluation import measure_training_masks
-from coarse2fine.hardware import count_cores
-from coarse2fine.parallel import map_threads
-from coarse2fine.quality import Quality, list_rounds, score_mask
-from coarse2fine.run_photos import read_photos
-from coarse2fine.stages.judgement import judge_round
-from coarse2fine.store import Run, mask_path
+from coarse2fine.evaluation.evaluate import measure_training_masks
+from coarse2fine.evaluation.mask_quality import Quality, list_rounds, score_mask
+from coarse2fine.masks.png import mask_path
+from coarse2fine.pipeline.quality_stage import judge_round
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.processes import map_threads
+from coarse2fine.store.photos import read_photos
+from coarse2fine.store.run import Run
 from coarse2fine.types import Photo
 
 Floats = NDArray[np.float64]

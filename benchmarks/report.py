@@ -24,7 +24,9 @@ from common import keep
 from PIL import Image
 
 from coarse2fine.config import dump_config, load_recipe
-from coarse2fine.store import Run, mask_path, write_json, write_mask, write_soft, write_text
+from coarse2fine.masks.png import mask_path, write_mask, write_soft
+from coarse2fine.runtime.files import write_json, write_text
+from coarse2fine.store.run import Run
 
 CLASSES = ("ape", "bee", "cat", "dog", "elk")
 ORIGINALS = 40

@@ -22,11 +22,12 @@ from common import keep
 from coarse2fine.config import EnhanceConfig, Start
 from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
-from coarse2fine.hardware import count_cores
-from coarse2fine.masks import resize_soft
-from coarse2fine.metrics import binary_iou
-from coarse2fine.parallel import map_threads
-from coarse2fine.store import Run, read_mask, read_soft
+from coarse2fine.evaluation.metrics import binary_iou
+from coarse2fine.masks.png import read_mask, read_soft
+from coarse2fine.masks.regions import resize_soft
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.processes import map_threads
+from coarse2fine.store.run import Run
 from coarse2fine.types import Image, Mask, SoftMask
 
 BAND = {"band_share": 0.1}

@@ -25,11 +25,11 @@ from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import CoarseConfig, EnhanceConfig, StudentNetworkConfig
 from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
-from coarse2fine.hardware import count_cores
-from coarse2fine.masks import resize_soft
-from coarse2fine.metrics import binary_iou
+from coarse2fine.evaluation.metrics import binary_iou
+from coarse2fine.masks.png import read_mask
+from coarse2fine.masks.regions import resize_soft
 from coarse2fine.networks.student import build_student
-from coarse2fine.store import read_mask
+from coarse2fine.runtime.device import count_cores
 from coarse2fine.types import Image, Mask, SoftMask
 
 Pairs = Sequence[tuple[Path, Path]]

@@ -22,13 +22,13 @@ import cv2
 import numpy as np
 from common import keep
 
-from coarse2fine.coarse.selection import score_mask, select
-from coarse2fine.coarse.videopca import videopca
 from coarse2fine.config import TeacherConfig
 from coarse2fine.data.frames import Footage, find_videos, open_video
-from coarse2fine.masks import Box, bounding_box, resize_soft
-from coarse2fine.metrics import binary_iou
-from coarse2fine.store import read_mask
+from coarse2fine.distillation.selection import score_mask, select
+from coarse2fine.distillation.videopca import videopca
+from coarse2fine.evaluation.metrics import binary_iou
+from coarse2fine.masks.png import read_mask
+from coarse2fine.masks.regions import Box, bounding_box, resize_soft
 from coarse2fine.types import Mask, SoftMask
 
 THRESHOLD = 0.5

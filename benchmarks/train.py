@@ -20,15 +20,15 @@ from torch.utils.data import DataLoader
 
 from coarse2fine.config import FitConfig, TrainConfig, load_recipe
 from coarse2fine.data import open_dataset
-from coarse2fine.data.shapes import draw_dataset
-from coarse2fine.hardware import count_cores, pick_device, pick_dtype
-from coarse2fine.networks.building import build_network
+from coarse2fine.data.synthetic import draw_dataset
+from coarse2fine.networks.build import build_network
 from coarse2fine.networks.depthwise import DilatedDepthwiseConv
-from coarse2fine.networks.normalise import normalise
+from coarse2fine.networks.normalization import normalise
 from coarse2fine.networks.segmentation import parameter_groups
-from coarse2fine.parallel import World
-from coarse2fine.samples import StreamSampler, TrainingSamples
-from coarse2fine.training import count_loader_workers, pixel_loss
+from coarse2fine.runtime.device import count_cores, pick_device, pick_dtype
+from coarse2fine.runtime.processes import World
+from coarse2fine.training.loop import count_loader_workers, pixel_loss
+from coarse2fine.training.samples import StreamSampler, TrainingSamples
 
 WARM_UP, STEPS = 3, 12
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import coarse2fine
-from coarse2fine.store import mask_path
+from coarse2fine.masks.png import mask_path
 
 
 def warm_colours(image: np.ndarray) -> np.ndarray:

@@ -24,23 +24,25 @@ from common import Experiment, figures_of, open_experiment
 from numpy.typing import NDArray
 
 from coarse2fine import Run, Segmenter
-from coarse2fine.cli.failing import run_safely
-from coarse2fine.console import Console
-from coarse2fine.crew import Crew, run_stage
+from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data import open_dataset
 from coarse2fine.data.pairs import Pairs
 from coarse2fine.data.voc import VOC_CLASSES, read_voc_pairs
-from coarse2fine.dependencies import describe_photos, training_settings
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation import compare_pairs
-from coarse2fine.hardware import count_cores
-from coarse2fine.inference import load_weights, save_weights
-from coarse2fine.metrics import mean_iou
-from coarse2fine.networks.building import build_network
-from coarse2fine.seeds import seed_of
-from coarse2fine.store import Stage, mask_path, read_json
-from coarse2fine.training import Round, train_round
-from coarse2fine.truths import open_truth
+from coarse2fine.evaluation.evaluate import compare_pairs
+from coarse2fine.evaluation.ground_truth import open_truth
+from coarse2fine.evaluation.metrics import mean_iou
+from coarse2fine.inference.torch_segmenter import load_weights, save_weights
+from coarse2fine.masks.png import mask_path
+from coarse2fine.networks.build import build_network
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import read_json
+from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.store.fingerprints import describe_photos, training_settings
+from coarse2fine.store.run import Stage
+from coarse2fine.training.loop import Round, train_round
 from coarse2fine.types import Dataset, Photo
 
 STILL_RISING = 0.005

@@ -12,8 +12,8 @@ import tomli_w
 from coarse2fine import FitConfig, Run, fit
 from coarse2fine.config import Task, load_config, load_recipe, parse_config
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.hardware import describe_machine
-from coarse2fine.store import read_json, write_json, write_text
+from coarse2fine.runtime.device import describe_machine
+from coarse2fine.runtime.files import read_json, write_json, write_text
 
 Changes: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Settings by stage: ``{"train": {"epochs": [3]}}``."""

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from common import EQUAL_ROUNDS, open_experiment
 
-from coarse2fine.cli.failing import run_safely
+from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data import open_dataset
-from coarse2fine.report.sheet import draw_rounds, pick_rows
+from coarse2fine.report.contact_sheet import draw_rounds, pick_rows
 
 ROWS = 10
 ROUNDS = 3

@@ -15,8 +15,8 @@ from pathlib import Path
 from common import EQUAL_ROUNDS, figures_of, load_pyplot, mask_iou, open_experiment
 
 from coarse2fine import Run
-from coarse2fine.cli.failing import run_safely
-from coarse2fine.store import write_atomically
+from coarse2fine.cli.exit_status import run_safely
+from coarse2fine.runtime.files import write_atomically
 
 REFINEMENTS = 5
 

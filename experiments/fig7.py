@@ -12,8 +12,8 @@ import numpy as np
 from common import figures_of, load_pyplot, open_experiment
 from numpy.typing import NDArray
 
-from coarse2fine.cli.failing import run_safely
-from coarse2fine.store import write_atomically
+from coarse2fine.cli.exit_status import run_safely
+from coarse2fine.runtime.files import write_atomically
 
 MOST_NUMBERED = 8
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from common import EQUAL_ROUNDS, Experiment, figures_of, mask_iou, open_experiment
 
 from coarse2fine import Run
-from coarse2fine.cli.failing import run_safely
+from coarse2fine.cli.exit_status import run_safely
 
 PAPER = {"coarse": 32.5, "boxes": 35.2, "enhanced": 47.7, "refined": 50.4}
 

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from common import Experiment, figures_of, open_experiment
 
 from coarse2fine import Run, Segmenter
-from coarse2fine.cli.failing import run_safely
-from coarse2fine.hardware import count_cores
-from coarse2fine.store import read_json
-from coarse2fine.voc_submission import submit_network
+from coarse2fine.cli.exit_status import run_safely
+from coarse2fine.evaluation.voc_submission import submit_network
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import read_json
 
 PAPER = {"val": 61.9, "test": 62.8}
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from common import figures_of, open_experiment
 
-from coarse2fine.cli.failing import run_safely
+from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data.voc import spell
 
 PAPER = {

@@ -21,15 +21,15 @@ from bound import find_lesson, train
 from common import EQUAL_ROUNDS, Experiment, figures_of, open_experiment
 
 from coarse2fine import Segmenter
-from coarse2fine.cli.failing import run_safely
+from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data.public_sets import open_pairs
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation import evaluate_pairs
-from coarse2fine.hardware import count_cores
-from coarse2fine.masks import binarize
-from coarse2fine.metrics import iou_per_class
-from coarse2fine.store import mask_path, read_mask, write_mask
-from coarse2fine.truths import open_truth
+from coarse2fine.evaluation.evaluate import evaluate_pairs
+from coarse2fine.evaluation.ground_truth import open_truth
+from coarse2fine.evaluation.metrics import iou_per_class
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.masks.regions import binarize
+from coarse2fine.runtime.device import count_cores
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset
 
 PAPER = {  # FPN, DFPN

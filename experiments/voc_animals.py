@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from coarse2fine.cli.failing import run_safely
-from coarse2fine.console import Console
+from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data.voc import VOC_CLASSES, read_voc_pairs
 from coarse2fine.errors import DataError
-from coarse2fine.hardware import count_cores
-from coarse2fine.parallel import map_threads
-from coarse2fine.store import mask_path, read_mask, write_atomically, write_mask, write_text
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import write_atomically, write_text
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import IGNORE, Mask
 
 CLASSES = ("background", "cat", "cow", "dog", "horse", "sheep")

@@ -10,9 +10,9 @@ from PIL import Image
 from coarse2fine.config import NetworkConfig
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.export.onnx import export_onnx
-from coarse2fine.inference import Segmenter
-from coarse2fine.networks.building import build_network
-from coarse2fine.store import mask_path, write_mask, write_soft
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.masks.png import mask_path, write_mask, write_soft
+from coarse2fine.networks.build import build_network
 from coarse2fine.types import Photo
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 import coarse2fine
-from coarse2fine.data.shapes import draw_dataset
-from coarse2fine.store import read_mask
+from coarse2fine.data.synthetic import draw_dataset
+from coarse2fine.masks.png import read_mask
 
 ROOT = Path(__file__).parents[1]
 

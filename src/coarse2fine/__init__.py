@@ -16,52 +16,53 @@ if TYPE_CHECKING:
     from coarse2fine.coarse import binarise, saliency
     from coarse2fine.coarse.box import centred_box
     from coarse2fine.coarse.student import Student
-    from coarse2fine.coarse.videopca import videopca
     from coarse2fine.config import FitConfig, load_config, load_recipe
     from coarse2fine.data import open_dataset, read_image
     from coarse2fine.data.frames import open_video
+    from coarse2fine.distillation.generations import train_student
+    from coarse2fine.distillation.videopca import videopca
     from coarse2fine.enhance.crf import dense_crf, dense_crf_many
     from coarse2fine.enhance.grabcut import grabcut
     from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
-    from coarse2fine.evaluation import evaluate_masks, evaluate_network
+    from coarse2fine.evaluation.evaluate import evaluate_masks, evaluate_network
     from coarse2fine.export import export_masks
-    from coarse2fine.generations import train_student
-    from coarse2fine.inference import Segmenter
-    from coarse2fine.masks import constrain, overlay
-    from coarse2fine.pipeline import fit
-    from coarse2fine.prediction import predict_photos
-    from coarse2fine.store import Run, read_mask, write_mask
+    from coarse2fine.inference.predict import predict_photos
+    from coarse2fine.inference.torch_segmenter import Segmenter
+    from coarse2fine.masks.png import read_mask, write_mask
+    from coarse2fine.masks.regions import constrain, overlay
+    from coarse2fine.pipeline.fit import fit
+    from coarse2fine.store.run import Run
 
 _HOMES = {
     "Coarse2FineError": "errors",
     "ConfigError": "errors",
     "DataError": "errors",
     "FitConfig": "config",
-    "Run": "store",
-    "Segmenter": "inference",
+    "Run": "store.run",
+    "Segmenter": "inference.torch_segmenter",
     "Student": "coarse.student",
     "binarise": "coarse",
     "centred_box": "coarse.box",
-    "constrain": "masks",
+    "constrain": "masks.regions",
     "dense_crf": "enhance.crf",
     "dense_crf_many": "enhance.crf",
-    "evaluate_masks": "evaluation",
-    "evaluate_network": "evaluation",
+    "evaluate_masks": "evaluation.evaluate",
+    "evaluate_network": "evaluation.evaluate",
     "export_masks": "export",
-    "fit": "pipeline",
+    "fit": "pipeline.fit",
     "grabcut": "enhance.grabcut",
     "load_config": "config",
     "load_recipe": "config",
     "open_dataset": "data",
     "open_video": "data.frames",
-    "overlay": "masks",
-    "predict_photos": "prediction",
+    "overlay": "masks.regions",
+    "predict_photos": "inference.predict",
     "read_image": "data",
-    "read_mask": "store",
+    "read_mask": "masks.png",
     "saliency": "coarse.saliency",
-    "train_student": "generations",
-    "videopca": "coarse.videopca",
-    "write_mask": "store",
+    "train_student": "distillation.generations",
+    "videopca": "distillation.videopca",
+    "write_mask": "masks.png",
 }
 """Where the public names live; each is imported when it is first asked for, so that the command line starts fast."""
 

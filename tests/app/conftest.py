@@ -8,17 +8,19 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from coarse2fine.app.finding import Finder
-from coarse2fine.app.gallery import Gallery
-from coarse2fine.app.guard import OWN_HEADER, Door
+from coarse2fine.app.access import OWN_HEADER, Door
+from coarse2fine.app.network import Finder
+from coarse2fine.app.photo_list import Gallery
 from coarse2fine.app.routes import create_app
 from coarse2fine.config import NetworkConfig, ServeConfig
 from coarse2fine.corrections.review import Review
-from coarse2fine.inference import Segmenter
-from coarse2fine.networks.building import build_network
-from coarse2fine.quality import Quality, write_quality
-from coarse2fine.run_photos import read_photos
-from coarse2fine.store import Run, mask_path, write_json, write_mask
+from coarse2fine.evaluation.mask_quality import Quality, write_quality
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.networks.build import build_network
+from coarse2fine.runtime.files import write_json
+from coarse2fine.store.photos import read_photos
+from coarse2fine.store.run import Run
 
 HTML = "<img src=x onerror=alert(1)>"
 NAMES = {"cat": ["a", HTML, "c"], "dog": ["d", "e"]}

@@ -14,10 +14,11 @@ import httpx
 import numpy as np
 import pytest
 
-from coarse2fine.console import Console
 from coarse2fine.corrections.review import list_rejected, read_decisions, take_decisions
-from coarse2fine.run_photos import read_photos
-from coarse2fine.store import Run, mask_path, read_mask
+from coarse2fine.masks.png import mask_path, read_mask
+from coarse2fine.runtime.console import Console
+from coarse2fine.store.photos import read_photos
+from coarse2fine.store.run import Run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
 expect = sync_api.expect

@@ -6,10 +6,11 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from coarse2fine.app.gallery import PAGE
-from coarse2fine.app.guard import OWN_HEADER
+from coarse2fine.app.access import OWN_HEADER
+from coarse2fine.app.photo_list import PAGE
 from coarse2fine.corrections.review import read_decisions
-from coarse2fine.store import mask_path, read_json, read_mask, write_json, write_mask
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.runtime.files import read_json, write_json
 
 HTML = "cat/<img src=x onerror=alert(1)>"
 

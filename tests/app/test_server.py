@@ -1,6 +1,6 @@
 import pytest
 
-from coarse2fine.app.guard import is_loopback
+from coarse2fine.app.access import is_loopback
 from coarse2fine.app.server import hold_review
 from coarse2fine.cli import main
 from coarse2fine.errors import DataError

@@ -9,7 +9,8 @@ from PIL import Image
 import coarse2fine
 from coarse2fine.cli import main
 from coarse2fine.config import dump_config, parse_config
-from coarse2fine.store import mask_path, read_json, read_mask
+from coarse2fine.masks.png import mask_path, read_mask
+from coarse2fine.runtime.files import read_json
 
 SETTINGS = parse_config(
     """

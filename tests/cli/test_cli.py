@@ -11,8 +11,9 @@ from PIL import Image
 
 from coarse2fine.cli import VERBS, main
 from coarse2fine.cli.fit import take_option
-from coarse2fine.data.shapes import draw_dataset
-from coarse2fine.store import read_json, read_mask, write_mask, write_soft
+from coarse2fine.data.synthetic import draw_dataset
+from coarse2fine.masks.png import read_mask, write_mask, write_soft
+from coarse2fine.runtime.files import read_json
 
 
 def call(*arguments: str | Path) -> int:

@@ -8,7 +8,8 @@ import pytest
 from coarse2fine.cli import main
 from coarse2fine.data import open_dataset
 from coarse2fine.data.imagenet import read_synsets
-from coarse2fine.store import read_json, read_mask, write_mask
+from coarse2fine.masks.png import read_mask, write_mask
+from coarse2fine.runtime.files import read_json
 
 
 def fails(*arguments: str | Path) -> None:

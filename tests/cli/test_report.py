@@ -4,9 +4,11 @@ import pytest
 from filelock import FileLock
 
 from coarse2fine.cli import main
-from coarse2fine.data.shapes import draw_dataset
-from coarse2fine.quality import list_unjudged, read_quality
-from coarse2fine.store import Run, mask_path, read_json, read_mask, write_json, write_mask, write_text
+from coarse2fine.data.synthetic import draw_dataset
+from coarse2fine.evaluation.mask_quality import list_unjudged, read_quality
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.runtime.files import read_json, write_json, write_text
+from coarse2fine.store.run import Run
 
 
 @pytest.fixture

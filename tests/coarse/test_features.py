@@ -21,9 +21,9 @@ from coarse2fine.coarse.features import (
     soften,
 )
 from coarse2fine.config import CoarseConfig, FitConfig, dump_config, parse_config
-from coarse2fine.dependencies import coarse_settings
 from coarse2fine.errors import ConfigError
 from coarse2fine.networks import vit
+from coarse2fine.store.fingerprints import coarse_settings
 
 TINY = "vit_tiny_patch16_224"
 

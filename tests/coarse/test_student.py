@@ -10,7 +10,7 @@ from coarse2fine.coarse.student import SETTINGS_KEY, Student, find_in_files
 from coarse2fine.config import CoarseConfig, StudentNetworkConfig
 from coarse2fine.errors import DataError
 from coarse2fine.networks.student import build_student
-from coarse2fine.parallel import World
+from coarse2fine.runtime.processes import World
 
 CONFIG = StudentNetworkConfig(width=0.1, input_px=32, view_px=32)
 

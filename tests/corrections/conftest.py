@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coarse2fine.config import FitConfig, parse_config
-from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.data.synthetic import draw_dataset
 
 TINY = """
 rounds = 2

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from coarse2fine.config import MaskExportConfig
-from coarse2fine.console import Console
 from coarse2fine.corrections import bring_home, check_given, list_corrected
 from coarse2fine.corrections.names import PhotoFinder, name_ignored, plain_path, plain_text
-from coarse2fine.corrections.shapes import fill_polygon
+from coarse2fine.corrections.regions import fill_polygon
 from coarse2fine.errors import DataError
 from coarse2fine.export import export_masks
-from coarse2fine.rle import encode_brush
-from coarse2fine.store import mask_path, read_json, read_mask, write_json, write_mask, write_text
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.masks.run_length import encode_brush
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.files import read_json, write_json, write_text
 from coarse2fine.types import Dataset, Photo
 
 CLASSES = ("background", "cat & <b>", "ünder")

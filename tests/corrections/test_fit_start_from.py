@@ -12,7 +12,9 @@ from coarse2fine.cli import main
 from coarse2fine.config import FitConfig, MaskExportConfig, parse_config
 from coarse2fine.errors import DataError
 from coarse2fine.export import export_masks
-from coarse2fine.store import Run, mask_path, read_json, read_mask, write_mask
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
 
 SETTINGS = """
 seed = 3

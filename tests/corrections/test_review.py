@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import coarse2fine
-from coarse2fine.console import Console
 from coarse2fine.corrections.review import (
     REJECTED,
     Review,
@@ -17,8 +16,11 @@ from coarse2fine.corrections.review import (
     take_decisions,
 )
 from coarse2fine.errors import DataError
-from coarse2fine.run_photos import read_photos
-from coarse2fine.store import Run, encode_mask, mask_path, read_json, read_mask, write_mask, write_text
+from coarse2fine.masks.png import encode_mask, mask_path, read_mask, write_mask
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.files import read_json, write_text
+from coarse2fine.store.photos import read_photos
+from coarse2fine.store.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +136,7 @@ def test_fit__does_not_mind_decisions_made_while_it_works(settings, run, data, m
     photos, review = read_photos(run).photos, Review(run.review)
     mask = encode_mask(np.ones((48, 48), np.uint8))
     review.keep(photos[0].name, "fixed", "", mask)
-    train, turned = coarse2fine.pipeline.train_round, threading.Event()
+    train, turned = coarse2fine.pipeline.fit.train_round, threading.Event()
 
     def train_and_decide(*arguments):
         if not turned.is_set():
@@ -144,7 +146,7 @@ def test_fit__does_not_mind_decisions_made_while_it_works(settings, run, data, m
             review.keep(photos[2].name, "rejected", "")
         return train(*arguments)
 
-    monkeypatch.setattr("coarse2fine.pipeline.train_round", train_and_decide)
+    monkeypatch.setattr("coarse2fine.pipeline.fit.train_round", train_and_decide)
     coarse2fine.fit(data, run.root, settings())
     assert turned.is_set() and (read_mask(mask_path(run.enhanced(2), photos[0].name)) == 1).all()
     assert read_json(run.round(2) / "kept.json")[photos[2].name] is None

@@ -1,8 +1,8 @@
 import pytest
 
 from coarse2fine.data import open_dataset
+from coarse2fine.data.label_writer import write_labels
 from coarse2fine.errors import DataError
-from coarse2fine.labels import write_labels
 
 
 @pytest.fixture

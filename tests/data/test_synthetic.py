@@ -5,9 +5,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from coarse2fine.data.shapes import CLASSES, _place_train, draw_dataset, draw_photo
+from coarse2fine.data.synthetic import CLASSES, _place_train, draw_dataset, draw_photo
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.masks import colour_table
+from coarse2fine.masks.regions import colour_table
 
 
 def _read_all(folder: Path) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coarse2fine.data.shapes_objects import OBJECTS, draw_noise, draw_object, ellipse, pick_colour
+from coarse2fine.data.synthetic_objects import OBJECTS, draw_noise, draw_object, ellipse, pick_colour
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTS))

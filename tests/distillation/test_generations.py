@@ -7,14 +7,15 @@ import pytest
 from coarse2fine.cli import main
 from coarse2fine.coarse.student import Student
 from coarse2fine.config import GenerationsConfig, StudentConfig, StudentNetworkConfig, StudentTrainConfig
-from coarse2fine.console import Console
-from coarse2fine.crew import Crew
 from coarse2fine.data import read_image
+from coarse2fine.distillation.examples import describe_examples, find_first, find_kept
+from coarse2fine.distillation.generations import snap, train_student, weigh
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.generations import snap, train_student, weigh
-from coarse2fine.lessons import describe_examples, find_first, find_kept
-from coarse2fine.masks import resize_mask, resize_soft
-from coarse2fine.store import read_json, read_soft, write_soft
+from coarse2fine.masks.png import read_soft, write_soft
+from coarse2fine.masks.regions import resize_mask, resize_soft
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.files import read_json
 
 CONFIG = StudentConfig(
     network=StudentNetworkConfig(width=0.2, input_px=32, view_px=32),

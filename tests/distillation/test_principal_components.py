@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coarse2fine.coarse.principal import centre, principal_directions
+from coarse2fine.distillation.principal_components import centre, principal_directions
 from coarse2fine.errors import DataError
 
 

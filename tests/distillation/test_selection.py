@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coarse2fine.coarse.selection import score_mask, select
+from coarse2fine.distillation.selection import score_mask, select
 
 
 def test_score_mask__mean_of_the_non_zero_pixels():

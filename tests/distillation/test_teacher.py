@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarse2fine import teacher
 from coarse2fine.cli import main
-from coarse2fine.coarse.selection import score_mask
-from coarse2fine.coarse.videopca import videopca
 from coarse2fine.config import TeacherConfig
-from coarse2fine.crew import Crew
 from coarse2fine.data.frames import Video, open_video
+from coarse2fine.distillation import teacher
+from coarse2fine.distillation.selection import score_mask
+from coarse2fine.distillation.teacher import Taught, select_frames, teach_folder
+from coarse2fine.distillation.videopca import videopca
 from coarse2fine.errors import DataError
-from coarse2fine.store import read_soft
-from coarse2fine.teacher import Taught, select_frames, teach_folder
+from coarse2fine.masks.png import read_soft
+from coarse2fine.runtime.context import Crew
 
 HALF = TeacherConfig(keep_share=0.5)
 

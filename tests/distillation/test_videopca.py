@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coarse2fine.coarse import principal
 from coarse2fine.coarse.box import centred_box
-from coarse2fine.coarse.videopca import (
+from coarse2fine.data.frames import open_video
+from coarse2fine.distillation import principal_components as principal
+from coarse2fine.distillation.videopca import (
     COLOUR_BINS,
     ColourCounts,
     centred_gaussian,
@@ -20,9 +21,8 @@ from coarse2fine.coarse.videopca import (
     soft_mask,
     videopca,
 )
-from coarse2fine.data.frames import open_video
-from coarse2fine.metrics import binary_iou
-from coarse2fine.store import read_mask
+from coarse2fine.evaluation.metrics import binary_iou
+from coarse2fine.masks.png import read_mask
 
 DAVIS = Path(__file__).parents[3] / "shared" / "data" / "davis"
 HEIGHT, WIDTH, SIDE = 60, 90, 18

@@ -4,17 +4,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from coarse2fine.data.shapes import draw_photo
-from coarse2fine.enhance import batched, colour_models, pyramid
+from coarse2fine.data.synthetic import draw_photo
+from coarse2fine.enhance import batched
 from coarse2fine.enhance.batched import cut_batch
 from coarse2fine.enhance.batched_colours import compare, learn_models, sample_sides, start_models
-from coarse2fine.enhance.max_flow import Graph, minimum_cut
-from coarse2fine.enhance.pixel_graph import UNIT, build_graph
-from coarse2fine.enhance.pyramid import Question, cut_pyramid
+from coarse2fine.enhance.graph_cut import color_models as colour_models
+from coarse2fine.enhance.graph_cut import pyramid
+from coarse2fine.enhance.graph_cut.max_flow import Graph, minimum_cut
+from coarse2fine.enhance.graph_cut.pixel_graph import UNIT, build_graph
+from coarse2fine.enhance.graph_cut.pyramid import Question, cut_pyramid
+from coarse2fine.enhance.graph_cut.trimap import LEAST_ODDS, log_odds, undecided_band, undecided_box, undecided_scores
 from coarse2fine.enhance.total_variation import EDGES, TOLERATED, Graphs, cut_cheaply, sum_per_photo
-from coarse2fine.enhance.trimap import LEAST_ODDS, log_odds, undecided_band, undecided_box, undecided_scores
-from coarse2fine.masks import fill_box
-from coarse2fine.metrics import binary_iou
+from coarse2fine.evaluation.metrics import binary_iou
+from coarse2fine.masks.regions import fill_box
 from coarse2fine.types import Image, Mask
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from coarse2fine.config import CrfConfig, EnhanceConfig
 from coarse2fine.enhance import enhance_many, enhancer_from, pose
 from coarse2fine.enhance.crf import crf_with_note, dense_crf, dense_crf_many, draw_masks, pose_crf
-from coarse2fine.enhance.mean_field import LEAST_PROBABILITY, infer
+from coarse2fine.enhance.dense_crf.mean_field import LEAST_PROBABILITY, infer
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.types import Image, Scores
 
@@ -212,7 +212,7 @@ def test_dense_crf__a_gpu_that_is_too_small_is_one_sentence(monkeypatch):
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("coarse2fine.enhance.mean_field.build_lattice", fail)
+    monkeypatch.setattr("coarse2fine.enhance.dense_crf.mean_field.build_lattice", fail)
     with pytest.raises(
         Coarse2FineError, match=r"memory for a CRF of 4 classes on a photo of 20 x 16 px; lower crf\.max_side_px, and"
     ):

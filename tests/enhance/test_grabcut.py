@@ -10,7 +10,7 @@ from coarse2fine.config import EnhanceConfig
 from coarse2fine.enhance import ENHANCERS, enhancer_from
 from coarse2fine.enhance.grabcut import Enhanced, grabcut, grabcut_with_note
 from coarse2fine.errors import DataError
-from coarse2fine.metrics import binary_iou
+from coarse2fine.evaluation.metrics import binary_iou
 from coarse2fine.types import Image, Mask
 
 CONFIG = EnhanceConfig()

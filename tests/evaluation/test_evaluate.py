@@ -6,15 +6,10 @@ from PIL import Image
 from rich.console import Console as RichConsole
 
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation import (
-    Result,
-    evaluate_masks,
-    measure,
-    measure_training_masks,
-    read_classes,
-)
-from coarse2fine.store import mask_path, write_json, write_mask
-from coarse2fine.truths import Truth, open_truth, pair_by_name, pair_folders
+from coarse2fine.evaluation.evaluate import Result, evaluate_masks, measure, measure_training_masks, read_classes
+from coarse2fine.evaluation.ground_truth import Truth, open_truth, pair_by_name, pair_folders
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.runtime.files import write_json
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset, Photo
 
 CLASSES = ("background", "cat", "dog")

@@ -8,9 +8,9 @@ from coarse2fine.data.pairs import Pairs
 from coarse2fine.data.public_sets import open_pairs
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation import evaluate_mask_pairs
-from coarse2fine.store import read_mask, write_mask
-from coarse2fine.truths import explain_unknown, object_reader, open_truth, truth_reader
+from coarse2fine.evaluation.evaluate import evaluate_mask_pairs
+from coarse2fine.evaluation.ground_truth import explain_unknown, object_reader, open_truth, truth_reader
+from coarse2fine.masks.png import read_mask, write_mask
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset, Photo
 
 

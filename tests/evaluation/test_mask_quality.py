@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coarse2fine.errors import DataError
-from coarse2fine.quality import (
+from coarse2fine.evaluation.mask_quality import (
     WORKING_PX,
     Quality,
     count_pieces,
@@ -20,7 +20,8 @@ from coarse2fine.quality import (
     write_class_quality,
     write_quality,
 )
-from coarse2fine.store import Run, mask_path, write_mask, write_soft
+from coarse2fine.masks.png import mask_path, write_mask, write_soft
+from coarse2fine.store.run import Run
 from coarse2fine.types import Photo
 
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from coarse2fine.errors import DataError
-from coarse2fine.metrics import binary_iou, confusion_matrix, headline, iou_per_class, mean_iou, pixel_accuracy
+from coarse2fine.evaluation.metrics import (
+    binary_iou,
+    confusion_matrix,
+    headline,
+    iou_per_class,
+    mean_iou,
+    pixel_accuracy,
+)
 
 PREDICTION = np.array([[0, 1, 1], [1, 2, 2]], np.uint8)
 TRUTH = np.array([[0, 0, 1], [1, 1, 2]], np.uint8)

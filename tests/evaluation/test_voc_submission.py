@@ -11,11 +11,11 @@ from coarse2fine.config import NetworkConfig
 from coarse2fine.data.public_sets import open_pairs
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation import evaluate_pairs
-from coarse2fine.inference import Segmenter
-from coarse2fine.masks import colour_table
-from coarse2fine.store import write_mask
-from coarse2fine.voc_submission import submit_masks, submit_network, voc_indices
+from coarse2fine.evaluation.evaluate import evaluate_pairs
+from coarse2fine.evaluation.voc_submission import submit_masks, submit_network, voc_indices
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.masks.png import write_mask
+from coarse2fine.masks.regions import colour_table
 
 MEMBER = "results/VOC2012/Segmentation/comp6_test_cls/2008_000009.png"
 

@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from coarse2fine.data.object_discovery import OBJECT_DISCOVERY_PHOTOS
-from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
-from coarse2fine.store import Run, mask_path, read_json, read_mask, write_mask
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
 
 TINY = """
 rounds = 2

@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from coarse2fine.config import FitConfig, dump_config
-from coarse2fine.store import Run, mask_path, write_json, write_mask, write_text
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.runtime.files import write_json, write_text
+from coarse2fine.store.run import Run
 
 CLASSES = ("background", "cat & <b>dog</b>", "žaba 蛙", *(f"class {index}" for index in range(3, 255)))
 COLOUR = (200, 30, 60)

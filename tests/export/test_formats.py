@@ -18,7 +18,7 @@ from torchvision.datasets import VOCSegmentation
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.corrections.names import PHOTO_KEY
 from coarse2fine.export import MASK_FORMATS, export_masks
-from coarse2fine.masks import colour_table
+from coarse2fine.masks.regions import colour_table
 
 CLASSES = ["background", "cat & <b>dog</b>", "žaba 蛙"]  # the first of 255
 

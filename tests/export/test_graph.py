@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from coarse2fine.export.network import METADATA_FILE, export_torch
+from coarse2fine.export.graph import METADATA_FILE, export_torch
 
 
 def test_export_torch__comes_back_with_its_scores_and_notes(small_segmenter, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from coarse2fine.data.photos import list_photos
 from coarse2fine.errors import DataError
 from coarse2fine.export.int8 import quantise
-from coarse2fine.onnx_inference import OnnxSegmenter
+from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 
 
 def test_quantise__smaller_and_nearly_as_sure(small_onnx, cloud_folder, clouds, tmp_path):

@@ -12,7 +12,8 @@ from coarse2fine.config import MaskExportConfig
 from coarse2fine.data import read_image
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
-from coarse2fine.store import mask_path, read_json, read_mask, write_json, write_mask
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.runtime.files import read_json, write_json
 
 
 def test_export_masks__photos_as_copies_links_or_not(predicted, tmp_path):
@@ -82,7 +83,7 @@ def test_export_masks__control_characters_in_names(predicted, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["yolo", "coco"])
 def test_export_masks__tells_that_ignored_pixels_are_lost(predicted, tmp_path, kind, capsys):
-    from coarse2fine.console import Console
+    from coarse2fine.runtime.console import Console
 
     export_masks(predicted, tmp_path / "out", kind, console=Console(quiet=True))
     assert "ignored pixels became background in 3 photos" in capsys.readouterr().err

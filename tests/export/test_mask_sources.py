@@ -13,11 +13,11 @@ from coarse2fine.cli import main
 from coarse2fine.config import MaskExportConfig, NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
-from coarse2fine.export.sources import read_quality
-from coarse2fine.inference import Segmenter
-from coarse2fine.prediction import predict_photos
-from coarse2fine.stages import Crew
-from coarse2fine.store import read_mask, write_mask
+from coarse2fine.export.mask_sources import read_quality
+from coarse2fine.inference.predict import predict_photos
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.masks.png import read_mask, write_mask
+from coarse2fine.runtime.context import Crew
 
 QUALITY = "photo,class,score,area\ncat/a,cat,0.9,1\ncat/b,cat,0.25,1\ndog/a,dog,0.5,1\ndog/c,dog,1.0,1\n"
 
@@ -44,7 +44,7 @@ def rows_of(out: Path) -> dict[str, int]:
 
 
 def test_export_masks__last_round_without_what_the_filter_left_out(finished, tmp_path, capsys):
-    from coarse2fine.console import Console
+    from coarse2fine.runtime.console import Console
 
     assert export_masks(finished.root, tmp_path / "out", "voc", console=Console()) == 3
     assert rows_of(tmp_path / "out") == {"cat/a": 4, "cat/b": 5, "dog/a": 6}

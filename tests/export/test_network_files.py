@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from coarse2fine.cli import main
-from coarse2fine.models import load_model
-from coarse2fine.store import write_json, write_mask
+from coarse2fine.inference.load import load_model
+from coarse2fine.masks.png import write_mask
+from coarse2fine.runtime.files import write_json
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from coarse2fine.config import PredictConfig
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.export import onnx as exporting
-from coarse2fine.export.network import check, plain
+from coarse2fine.export.graph import check, plain
 from coarse2fine.export.onnx import export_onnx
-from coarse2fine.inference import Segmenter
-from coarse2fine.onnx_inference import OnnxSegmenter
+from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
+from coarse2fine.inference.torch_segmenter import Segmenter
 
 
 @pytest.mark.parametrize("view", [PredictConfig(), PredictConfig(flip=False, scales=(0.5, 1.0, 1.25), size_px=96)])

@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from coarse2fine.export import export_masks, hugging_face, label_studio
-from coarse2fine.export.tables import JsonFiles, JsonLists
+from coarse2fine.export.streamed_files import JsonFiles, JsonLists
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from coarse2fine.config import PredictCrfConfig
-from coarse2fine.drawing import draw_files
 from coarse2fine.errors import DataError
-from coarse2fine.scoring import Scorer
+from coarse2fine.inference.crf_refinement import draw_files
+from coarse2fine.inference.segmenter import Scorer
 from coarse2fine.types import Scores
 
 SIZES = ((40, 30), (30, 40), (1, 1), (64, 48), (40, 30), (9, 33), (40, 30))  # width, height

@@ -8,9 +8,10 @@ import pytest
 
 from coarse2fine.cli import main
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.models import is_model, load_model
-from coarse2fine.onnx_inference import OnnxSegmenter
-from coarse2fine.store import read_json, read_mask, write_mask
+from coarse2fine.inference.load import is_model, load_model
+from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
+from coarse2fine.masks.png import read_mask, write_mask
+from coarse2fine.runtime.files import read_json
 
 WITHOUT_TORCH = """
 import sys

@@ -8,13 +8,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
-from coarse2fine.crew import Crew
 from coarse2fine.data import read_image
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation import evaluate_network
-from coarse2fine.inference import Segmenter
-from coarse2fine.prediction import name_below_common_folder, predict_photos
-from coarse2fine.store import read_json, read_mask, write_mask
+from coarse2fine.evaluation.evaluate import evaluate_network
+from coarse2fine.inference.predict import name_below_common_folder, predict_photos
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.masks.png import read_mask, write_mask
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.files import read_json
 
 
 class RedIsOne(nn.Module):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coarse2fine.scoring import likeliest, plan_batches, working_shape
+from coarse2fine.inference.segmenter import likeliest, plan_batches, working_shape
 
 
 @pytest.mark.parametrize(

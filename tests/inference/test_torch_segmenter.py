@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
-from coarse2fine.inference import Segmenter, load_weights, save_weights
-from coarse2fine.networks.building import build_network
-from coarse2fine.parallel import World
-from coarse2fine.scoring import score_files
-from coarse2fine.store import is_run
+from coarse2fine.inference.segmenter import score_files
+from coarse2fine.inference.torch_segmenter import Segmenter, load_weights, save_weights
+from coarse2fine.networks.build import build_network
+from coarse2fine.runtime.processes import World
+from coarse2fine.store.run import is_run
 
 CONFIG = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
 CLASSES = ("background", "red", "blue")

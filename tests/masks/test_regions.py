@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks import (
+from coarse2fine.masks.regions import (
     Box,
     binarize,
     bounding_box,

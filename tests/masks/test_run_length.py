@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from label_studio_converter.brush import decode_rle, encode_rle
 
 from coarse2fine.errors import DataError
-from coarse2fine.rle import decode_brush, decode_counts, encode_brush, encode_counts, find_runs
+from coarse2fine.masks.run_length import decode_brush, decode_counts, encode_brush, encode_counts, find_runs
 
 masks = arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 40)), elements=st.integers(0, 1), fill=st.just(0))
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig
-from coarse2fine.networks import building, depthwise
-from coarse2fine.networks.building import build_network
+from coarse2fine.networks import build as building
+from coarse2fine.networks import depthwise
+from coarse2fine.networks.build import build_network
 from coarse2fine.networks.depthwise import DilatedDepthwiseConv, convolve_grids, speed_up_depthwise
 
 SIZES = [(16, 16), (15, 17), (1, 1), (2, 9), (30, 7)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig
-from coarse2fine.networks.building import NETWORKS, build_network
+from coarse2fine.networks.build import NETWORKS, build_network
 from coarse2fine.networks.folding import ClippedReLU, fold
 
 PARTS = [(name, encoder) for name in NETWORKS for encoder in ("resnet18", "mobilenetv2_100")]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig, TrainConfig
 from coarse2fine.errors import ConfigError
-from coarse2fine.networks.building import NETWORKS, build_network
+from coarse2fine.networks.build import NETWORKS, build_network
 from coarse2fine.networks.segmentation import SegmentationNetwork, freeze, parameter_groups
 
 CLASSES = 3

@@ -12,7 +12,7 @@ import pytest
 
 import coarse2fine
 from coarse2fine.config import dump_config, load_recipe, parse_config
-from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.data.synthetic import draw_dataset
 
 SETTINGS = """
 rounds = 1

@@ -8,11 +8,13 @@ import pytest
 import coarse2fine
 from coarse2fine import store
 from coarse2fine.config import FitConfig, parse_config
-from coarse2fine.data.shapes import draw_dataset
+from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.masks import resize_soft
-from coarse2fine.quality import find_confidence, read_quality, score_mask, shrink_mask, soft_iou
-from coarse2fine.store import Run, read_json, read_mask, read_soft
+from coarse2fine.evaluation.mask_quality import find_confidence, read_quality, score_mask, shrink_mask, soft_iou
+from coarse2fine.masks.png import read_mask, read_soft
+from coarse2fine.masks.regions import resize_soft
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
 
 TINY = """
 rounds = 2
@@ -341,7 +343,7 @@ def test_fit__a_lower_limit_counts_for_photos_checked_before(finished, data, tmp
 
 def test_fit__another_process_works_on_it(finished, data):
     with store.hold_folder(finished.root), pytest.MonkeyPatch.context() as patched:
-        patched.setattr("coarse2fine.pipeline.hold_folder", partial(store.hold_folder, patience=0))
+        patched.setattr("coarse2fine.pipeline.fit.hold_folder", partial(store.hold_folder, patience=0))
         with pytest.raises(DataError, match="Only one process at a time"):
             coarse2fine.fit(data / "train", finished.root, settings())
 

@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig
-from coarse2fine.crew import Crew
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.plain_folders import coarse_folder, enhance_folder, lay_over, split_classes, split_scores
-from coarse2fine.store import read_json, read_mask, read_soft, write_mask, write_soft
+from coarse2fine.masks.png import read_mask, read_soft, write_mask, write_soft
+from coarse2fine.pipeline.folders import coarse_folder, enhance_folder, lay_over, split_classes, split_scores
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.files import read_json
 from coarse2fine.types import Enhanced
 
 BOX = CoarseConfig(method="box")
@@ -109,7 +110,7 @@ def test_enhance_folder__from_scores(photos, tmp_path):
 
 @pytest.mark.parametrize("method", ["grabcut", "crf"])
 def test_enhance_folder__in_batches_like_one_by_one(method, photos, tmp_path, monkeypatch, cpu_as_gpu):
-    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
+    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
     for index in range(3):
         image = np.full((40, 60 + 10 * index, 3), (60, 90, 160), np.uint8)
         image[5:20, 5:20], image[10:30, 30:50] = (230, 160, 20), (20, 200, 30)
@@ -130,7 +131,7 @@ def test_enhance_folder__in_batches_like_one_by_one(method, photos, tmp_path, mo
 
 
 def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path, monkeypatch, cpu_as_gpu):
-    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
+    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
     for index in range(3):
         write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60), np.uint8))
     for device in ("cpu", "gpu"):

@@ -11,32 +11,18 @@ from coarse2fine.coarse.student import Student
 from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig, StudentNetworkConfig
 from coarse2fine.data import read_image
 from coarse2fine.errors import Coarse2FineError, DataError
+from coarse2fine.evaluation.mask_quality import Quality, read_quality
+from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.networks.student import build_student
-from coarse2fine.parallel import World
-from coarse2fine.quality import Quality, read_quality
-from coarse2fine.stages import (
-    Crew,
-    enhance_masks,
-    filter_masks,
-    find_empty,
-    judge_run,
-    make_coarse_masks,
-    read_notes,
-    run_stage,
-    write_masks,
-)
-from coarse2fine.stages.judgement import judge_round
-from coarse2fine.store import (
-    Run,
-    Stage,
-    mask_path,
-    read_json,
-    read_mask,
-    read_soft,
-    write_json,
-    write_mask,
-    write_soft,
-)
+from coarse2fine.pipeline.coarse_stage import make_coarse_masks
+from coarse2fine.pipeline.enhance_stage import enhance_masks
+from coarse2fine.pipeline.mask_writer import read_notes, write_masks
+from coarse2fine.pipeline.quality_stage import judge_round, judge_run
+from coarse2fine.pipeline.refine_stage import filter_masks, find_empty
+from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.runtime.files import read_json, write_json
+from coarse2fine.runtime.processes import World
+from coarse2fine.store.run import Run, Stage
 from coarse2fine.types import Dataset, Enhanced, Photo
 
 CREW = Crew()
@@ -142,8 +128,8 @@ def test_enhance_masks__from_scores_at_another_size(photos, tmp_path):
 
 
 def test_enhance_masks__in_batches_like_one_by_one(photos, tmp_path, monkeypatch, cpu_as_gpu):
-    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
-    monkeypatch.setattr("coarse2fine.stages.enhancement.GPU_BATCH", 3)
+    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
+    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.GPU_BATCH", 3)
     make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
     write_mask(mask_path(tmp_path / "c", photos[1].name), np.zeros((40, 60), np.uint8))
     enhance_masks(photos, tmp_path / "c", tmp_path / "g", EnhanceConfig(device="gpu"), "box", 0, CREW)
@@ -155,8 +141,8 @@ def test_enhance_masks__in_batches_like_one_by_one(photos, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("start", ["mask", "scores"])
 def test_enhance_masks__by_a_crf_in_batches_like_one_by_one(start, photos, tmp_path, monkeypatch, cpu_as_gpu):
-    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
-    monkeypatch.setattr("coarse2fine.stages.enhancement.GPU_BATCH", 3)
+    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
+    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.GPU_BATCH", 3)
     Image.fromarray(np.tile(np.arange(0, 250, 5, np.uint8)[:, None, None], (1, 30, 3))).save(photos[2].path)
     for photo in photos:
         height, width = (50, 30) if photo == photos[2] else (40, 60)
@@ -180,7 +166,7 @@ def test_enhance_masks__a_gpu_that_is_too_small_is_one_sentence(photos, tmp_path
     def cut(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("coarse2fine.stages.enhancement.find_gpu", cpu_as_gpu)
+    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
     monkeypatch.setattr("coarse2fine.enhance.batched.cut_batch", cut)
     make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
     with pytest.raises(Coarse2FineError, match=r"too little memory to cut 16 megapixels .* lower enhance\.gpu_mega"):
@@ -194,7 +180,7 @@ def test_write_masks__leaves_finished_ones_alone(photos, tmp_path):
 
 
 def test_write_masks__processes_share_the_photos(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("coarse2fine.crew.barrier", lambda world: None)
+    monkeypatch.setattr("coarse2fine.runtime.context.barrier", lambda world: None)
     made = {0: [], 1: []}
     for rank in (1, 0):
         crew = Crew(World(rank, 2, 2))

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 from coarse2fine.config import FitConfig
-from coarse2fine.console import Console
-from coarse2fine.store import Run, Stage, write_json
-from coarse2fine.summary import show_end, show_round, show_start
+from coarse2fine.pipeline.terminal_summary import show_end, show_round, show_start
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.files import write_json
+from coarse2fine.store.run import Run, Stage
 from coarse2fine.types import Dataset, Photo, Skipped
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarse2fine.quality import Quality, write_quality
-from coarse2fine.store import Run, mask_path, write_json, write_mask, write_text
+from coarse2fine.evaluation.mask_quality import Quality, write_quality
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.runtime.files import write_json, write_text
+from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Photo, Skipped
 
 SETTINGS = """rounds = {rounds}

@@ -1,5 +1,5 @@
 from coarse2fine.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, make_charts
-from coarse2fine.report.story import read_story
+from coarse2fine.report.run_summary import read_story
 
 
 def test_make_charts__curves_lie_where_their_values_are(draw_run):

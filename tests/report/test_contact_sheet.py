@@ -1,8 +1,9 @@
 import numpy as np
 from PIL import Image
 
-from coarse2fine.report.sheet import CELL_PX, draw_rounds, pick_rows
-from coarse2fine.store import Run, mask_path, write_mask
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.report.contact_sheet import CELL_PX, draw_rounds, pick_rows
+from coarse2fine.store.run import Run
 from coarse2fine.types import Photo
 
 

@@ -1,6 +1,6 @@
 from coarse2fine.report.hints import find_hints
-from coarse2fine.report.story import read_story
-from coarse2fine.store import write_json
+from coarse2fine.report.run_summary import read_story
+from coarse2fine.runtime.files import write_json
 
 
 def hints_of(run, dataset) -> str:

@@ -4,9 +4,9 @@ import pytest
 
 from coarse2fine.errors import DataError
 from coarse2fine.report.page import find_confusions, find_matrix, kind_of, render, write_report
-from coarse2fine.report.samples import PICTURES
-from coarse2fine.report.story import read_story
-from coarse2fine.store import read_json, write_json, write_text
+from coarse2fine.report.photo_selection import PICTURES
+from coarse2fine.report.run_summary import read_story
+from coarse2fine.runtime.files import read_json, write_json, write_text
 from coarse2fine.types import Skipped
 
 VOID = {"meta", "img", "line", "path", "circle", "br"}

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from coarse2fine.quality import Quality
-from coarse2fine.report.samples import EACH, PICTURES, pick_evenly, pick_samples
+from coarse2fine.evaluation.mask_quality import Quality
+from coarse2fine.report.photo_selection import EACH, PICTURES, pick_evenly, pick_samples
 from coarse2fine.types import Photo
 
 

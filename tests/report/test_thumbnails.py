@@ -4,8 +4,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from coarse2fine.report.pictures import SIDE_PX, draw_row, shrink_to
-from coarse2fine.store import mask_path, write_mask
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.report.thumbnails import SIDE_PX, draw_row, shrink_to
 from coarse2fine.types import Photo
 
 

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from coarse2fine.console import Console, format_seconds
+from coarse2fine.runtime.console import Console, format_seconds
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ def test_format_seconds__as_people_say_it(seconds, text):
 
 def test_console__plain_lines_where_no_terminal_listens(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("coarse2fine.console.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("coarse2fine.runtime.console.time.monotonic", lambda: now[0])
     console = Console()
     for _ in console.track(range(10), 10, "sorting [x]", unit="nuts"):
         now[0] += 6.0

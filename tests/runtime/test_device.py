@@ -1,8 +1,8 @@
 import torch
 
-from coarse2fine import hardware
-from coarse2fine.hardware import count_cores, pick_device, pick_dtype
-from coarse2fine.seeds import seed_of
+from coarse2fine.runtime import device as hardware
+from coarse2fine.runtime.device import count_cores, pick_device, pick_dtype
+from coarse2fine.runtime.seeds import seed_of
 
 
 def test_pick_device__the_gpu_of_this_process(monkeypatch):

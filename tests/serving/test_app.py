@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 from starlette.testclient import TestClient
 
 from coarse2fine.config import ServeConfig
-from coarse2fine.onnx_inference import OnnxSegmenter
+from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 from coarse2fine.serving.app import create_app
 
 

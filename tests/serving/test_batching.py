@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from coarse2fine.config import PredictCrfConfig
-from coarse2fine.scoring import Scorer
+from coarse2fine.inference.segmenter import Scorer
 from coarse2fine.serving.batching import Batcher
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from coarse2fine.serving.answers import EXAMPLE, Answer, choose_form, describe_mask
-from coarse2fine.serving.refusal import RefusalError
+from coarse2fine.serving.request_error import RefusalError
+from coarse2fine.serving.responses import EXAMPLE, Answer, choose_form, describe_mask
 
 
 def test_describe_mask__regions_read_back_pixel_for_pixel():

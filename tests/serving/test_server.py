@@ -19,8 +19,8 @@ import uvicorn
 from PIL import Image
 
 from coarse2fine.cli import main
-from coarse2fine.serving import patience
-from coarse2fine.serving.patience import PatientProtocol
+from coarse2fine.serving import timeouts as patience
+from coarse2fine.serving.timeouts import PatientProtocol
 
 
 def free_port() -> int:

@@ -7,22 +7,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks import colour_table
-from coarse2fine.store import (
-    Run,
-    Stage,
-    claim_folder,
-    explain_change,
-    hold_folder,
-    read_json,
-    read_mask,
-    read_soft,
-    read_soft_or_binary,
-    write_atomically,
-    write_json,
-    write_mask,
-    write_soft,
-)
+from coarse2fine.masks.png import read_mask, read_soft, read_soft_or_binary, write_mask, write_soft
+from coarse2fine.masks.regions import colour_table
+from coarse2fine.runtime.files import read_json, write_atomically, write_json
+from coarse2fine.store.run import Run, Stage, claim_folder, explain_change, hold_folder
 
 
 def test_write_soft__comes_back_within_a_grey_level(tmp_path):
@@ -160,7 +148,7 @@ def test_claim_folder__goes_on_with_the_same_settings_only(tmp_path):
 
 
 def test_hold_folder__one_process_at_a_time_and_a_kill_lets_go(tmp_path):
-    hold = "import sys, time; from pathlib import Path; from coarse2fine.store import hold_folder\n"
+    hold = "import sys, time; from pathlib import Path; from coarse2fine.store.run import hold_folder\n"
     hold += "with hold_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     run = tmp_path / "runs" / "new"
     with subprocess.Popen([sys.executable, "-c", hold, str(run)], stdout=subprocess.PIPE) as other:

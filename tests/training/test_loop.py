@@ -7,15 +7,15 @@ from PIL import Image
 from torch import nn
 
 from coarse2fine.config import NetworkConfig, TrainConfig
-from coarse2fine.console import Console
 from coarse2fine.data import read_image
 from coarse2fine.errors import Coarse2FineError, ConfigError
-from coarse2fine.networks.building import build_network
-from coarse2fine.networks.normalise import normalise
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.networks.build import build_network
+from coarse2fine.networks.normalization import normalise
 from coarse2fine.networks.segmentation import SegmentationNetwork
-from coarse2fine.parallel import World
-from coarse2fine.store import mask_path, read_mask, write_mask
-from coarse2fine.training import Round, RoundModule, count_loader_workers, pixel_loss, rate_factor, train_round
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.processes import World
+from coarse2fine.training.loop import Round, RoundModule, count_loader_workers, pixel_loss, rate_factor, train_round
 from coarse2fine.types import IGNORE, Photo
 
 NETWORK = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
@@ -88,11 +88,11 @@ def test_train_round__killed_and_resumed_gives_the_same_weights(tmp_path, monkey
             raise RuntimeError("killed")
         return pixel_loss(*arguments)
 
-    monkeypatch.setattr("coarse2fine.training.pixel_loss", die_at_the_sixth)
+    monkeypatch.setattr("coarse2fine.training.loop.pixel_loss", die_at_the_sixth)
     work = make_round(tmp_path, photos, "parts", 4, **settings)
     with pytest.raises(RuntimeError, match="killed"):
         train_round(new_network(), work, World(), QUIET)
-    monkeypatch.setattr("coarse2fine.training.pixel_loss", pixel_loss)
+    monkeypatch.setattr("coarse2fine.training.loop.pixel_loss", pixel_loss)
     torch.manual_seed(99)
     resumed = build_network(NETWORK, 3)
     assert train_round(resumed, work, World(), QUIET) == pytest.approx(loss, abs=0)
@@ -157,7 +157,7 @@ def test_rate_factor__rises_then_falls_to_nothing():
 
 
 def test_count_loader_workers__as_set_or_by_cores(monkeypatch):
-    monkeypatch.setattr("coarse2fine.training.count_cores", lambda: 16)
+    monkeypatch.setattr("coarse2fine.training.loop.count_cores", lambda: 16)
     assert count_loader_workers(TrainConfig(loader_workers=3), World()) == 3
     assert count_loader_workers(TrainConfig(), World(0, 4, 4)) == 4
     assert count_loader_workers(TrainConfig(), World()) == 8

@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 
 from coarse2fine.config import TrainConfig
-from coarse2fine.samples import GREY, Draw, StreamSampler, TrainingSamples, count_steps
-from coarse2fine.store import mask_path, write_mask
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.training.samples import GREY, Draw, StreamSampler, TrainingSamples, count_steps
 from coarse2fine.types import IGNORE, Photo
 
 

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from coarse2fine.config import StudentNetworkConfig, StudentTrainConfig
-from coarse2fine.console import Console
+from coarse2fine.masks.png import mask_path
 from coarse2fine.networks.student import EvalSegNet, build_student
-from coarse2fine.parallel import World
-from coarse2fine.samples import Draw, SoftSamples
-from coarse2fine.store import mask_path
-from coarse2fine.teaching import Lesson, soft_iou, soft_loss, teach, teach_judge
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.processes import World
+from coarse2fine.training.samples import Draw, SoftSamples
+from coarse2fine.training.student import Lesson, soft_iou, soft_loss, teach, teach_judge
 from coarse2fine.types import Example, Photo
 
 NETWORK = StudentNetworkConfig(width=0.25, input_px=32, view_px=32)
@@ -62,7 +62,7 @@ def test_teach__killed_and_resumed_gives_the_same_student(tmp_path, monkeypatch,
 
     lesson = make_lesson(tmp_path, photos, "halves", epochs=4, checkpoint_photos=16)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("coarse2fine.teaching.soft_loss", kill)
+        patch.setattr("coarse2fine.training.student.soft_loss", kill)
         teach(halves, lesson, World(), QUIET)
     assert (tmp_path / "halves" / "checkpoint.ckpt").exists()
     again = new_student()

@@ -9,8 +9,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coarse2fine.serving.explaining import problem
-from coarse2fine.serving.refusal import RefusalError
+from coarse2fine.serving.error_responses import problem
+from coarse2fine.serving.request_error import RefusalError
 
 OWN_HEADER = "x-coarse2fine"
 """Every request that changes something has it; a form of another site cannot set it."""

@@ -8,11 +8,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from coarse2fine.config import ServeConfig
-from coarse2fine.hardware import Device
-from coarse2fine.models import load_model
-from coarse2fine.serving.refusal import RefusalError
+from coarse2fine.inference.load import load_model
+from coarse2fine.runtime.device import Device
+from coarse2fine.serving.request_error import RefusalError
 from coarse2fine.serving.service import Service
-from coarse2fine.store import Run
+from coarse2fine.store.run import Run
 from coarse2fine.types import Mask
 
 Result = TypeVar("Result")

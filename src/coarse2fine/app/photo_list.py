@@ -8,12 +8,14 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from coarse2fine.app.masks import VIEW_PX, fingerprint, fit_size
+from coarse2fine.app.images import VIEW_PX, fingerprint, fit_size
 from coarse2fine.corrections.review import Review
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
-from coarse2fine.quality import TABLE, Quality, list_rounds, read_quality
-from coarse2fine.store import Run, mask_path, read_json
+from coarse2fine.evaluation.mask_quality import TABLE, Quality, list_rounds, read_quality
+from coarse2fine.masks.png import mask_path
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Photo
 
 Order = Literal["doubtful", "good", "name"]

@@ -15,24 +15,16 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from coarse2fine.app.finding import Finder
-from coarse2fine.app.gallery import Choice, Gallery, Order, State, describe_palette
-from coarse2fine.app.guard import ENTER, Door, Guard
-from coarse2fine.app.masks import (
-    VIEW_PX,
-    check_drawn,
-    draw_picture,
-    draw_thumb,
-    fingerprint,
-    fit_size,
-    lay_drawn,
-)
+from coarse2fine.app.access import ENTER, Door, Guard
+from coarse2fine.app.images import VIEW_PX, check_drawn, draw_picture, draw_thumb, fingerprint, fit_size, lay_drawn
+from coarse2fine.app.network import Finder
+from coarse2fine.app.photo_list import Choice, Gallery, Order, State, describe_palette
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import Coarse2FineError
-from coarse2fine.masks import colour_table, resize_mask
-from coarse2fine.serving.explaining import add_explanations, problem
-from coarse2fine.serving.refusal import RefusalError
-from coarse2fine.store import encode_mask, read_mask
+from coarse2fine.masks.png import encode_mask, read_mask
+from coarse2fine.masks.regions import colour_table, resize_mask
+from coarse2fine.serving.error_responses import add_explanations, problem
+from coarse2fine.serving.request_error import RefusalError
 from coarse2fine.types import Mask, Photo
 
 PAGE = Path(__file__).with_name("page")

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from coarse2fine.app.finding import Finder
-from coarse2fine.app.gallery import Gallery
-from coarse2fine.app.guard import Door, is_loopback
+from coarse2fine.app.access import Door, is_loopback
+from coarse2fine.app.network import Finder
+from coarse2fine.app.photo_list import Gallery
 from coarse2fine.app.routes import create_app
 from coarse2fine.config import AppConfig, ServeConfig
-from coarse2fine.console import Console
 from coarse2fine.corrections.review import Review
 from coarse2fine.errors import DataError
-from coarse2fine.hardware import Device, count_cores
-from coarse2fine.run_photos import read_photos
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.device import Device, count_cores
 from coarse2fine.serving.server import check_port, in_url, run_app
-from coarse2fine.store import Run
+from coarse2fine.store.photos import read_photos
+from coarse2fine.store.run import Run
 
 _STOP_SECONDS = 5
 

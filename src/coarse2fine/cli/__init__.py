@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from coarse2fine.cli.failing import run_safely
+from coarse2fine.cli.exit_status import run_safely
 
 VERBS = {
     "demo": "draw a small data set and run the whole pipeline on it",

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 from coarse2fine.config import AppConfig
-from coarse2fine.hardware import Device
+from coarse2fine.runtime.device import Device
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -39,8 +39,8 @@ def app(
         threads: Threads of the processor; default: all cores.
         quiet: Print only warnings, errors, and the token where one was made up.
     """
-    from coarse2fine.console import Console
     from coarse2fine.errors import ConfigError
+    from coarse2fine.runtime.console import Console
 
     try:
         from coarse2fine.app.server import open_page

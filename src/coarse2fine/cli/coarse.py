@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 from coarse2fine.config import CoarseConfig
 
 
@@ -37,8 +37,8 @@ def coarse(
         scores: Where the soft masks go, too (grey PNGs): start from them with enhance photos DIR --start scores.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
-    from coarse2fine.crew import Crew
-    from coarse2fine.plain_folders import coarse_folder
+    from coarse2fine.pipeline.folders import coarse_folder
+    from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.context import Crew
 
     coarse_folder(photos, out, settings, Crew(console=Console(quiet)), scores)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 
 ROWS = 8
 
@@ -25,11 +25,11 @@ def demo(out: Path = Path("demo"), seed: int = 0, quiet: bool = False) -> None:
         quiet: Print only warnings and errors.
     """
     from coarse2fine.config import load_recipe
-    from coarse2fine.console import Console
     from coarse2fine.data import open_dataset
-    from coarse2fine.data.shapes import draw_dataset
-    from coarse2fine.pipeline import fit
-    from coarse2fine.report.sheet import draw_rounds, pick_rows
+    from coarse2fine.data.synthetic import draw_dataset
+    from coarse2fine.pipeline.fit import fit
+    from coarse2fine.report.contact_sheet import draw_rounds, pick_rows
+    from coarse2fine.runtime.console import Console
 
     console = Console(quiet)
     data, settings = out / "data", load_recipe("demo")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 from coarse2fine.config import EnhanceConfig
 
 
@@ -44,8 +44,8 @@ def enhance(
         seed: OpenCV's colour models begin at random; the same seed gives the same masks. The fast engine needs none.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
-    from coarse2fine.crew import Crew
-    from coarse2fine.plain_folders import enhance_folder
+    from coarse2fine.pipeline.folders import enhance_folder
+    from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.context import Crew
 
     enhance_folder(photos, masks, out, settings, seed, Crew(console=Console(quiet)))

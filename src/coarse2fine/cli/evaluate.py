@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
-from coarse2fine.hardware import Device, count_cores
+from coarse2fine.cli.parser import parse_settings
+from coarse2fine.runtime.device import Device, count_cores
 
 if TYPE_CHECKING:
-    from coarse2fine.console import Console
-    from coarse2fine.evaluation import Result
-    from coarse2fine.scoring import Scorer
+    from coarse2fine.evaluation.evaluate import Result
+    from coarse2fine.inference.segmenter import Scorer
+    from coarse2fine.runtime.console import Console
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -61,10 +61,10 @@ def evaluate(
         threads: For a network: threads of the processor; default: all cores.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
     from coarse2fine.errors import ConfigError
-    from coarse2fine.models import is_model, load_model
-    from coarse2fine.store import write_json
+    from coarse2fine.inference.load import is_model, load_model
+    from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.files import write_json
 
     console, threads = Console(quiet), threads or count_cores()
     network = load_model(what, device, threads).drawn(crf) if is_model(what) else None
@@ -81,7 +81,7 @@ def evaluate(
 
 
 def _choose_place(what: Path) -> Path:
-    from coarse2fine.store import is_run
+    from coarse2fine.store.run import is_run
 
     if is_run(what):
         return what / "evaluation"
@@ -100,14 +100,14 @@ def _compare(
     """The figures, and what their reader should know."""
     from coarse2fine.data.public_sets import open_pairs
     from coarse2fine.errors import ConfigError
-    from coarse2fine.evaluation import (
+    from coarse2fine.evaluation.evaluate import (
         evaluate_mask_pairs,
         evaluate_masks,
         evaluate_pairs,
         named_classes,
         read_classes,
     )
-    from coarse2fine.truths import explain_unknown, pair_folders
+    from coarse2fine.evaluation.ground_truth import explain_unknown, pair_folders
 
     true_masks = truth / "masks" if (truth / "masks").is_dir() else truth
     public = open_pairs(truth)

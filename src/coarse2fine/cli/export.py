@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from coarse2fine.cli.fit import take_option
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 from coarse2fine.config import MaskExportConfig
 
 NETWORK_FORMATS = ("onnx", "torch-export")
@@ -49,8 +49,8 @@ def export_masks(
         settings: Which masks, and how.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
     from coarse2fine.export import export_masks as write_masks
+    from coarse2fine.runtime.console import Console
 
     console = Console(quiet)
     count = write_masks(run, out, format, settings, photos, console)
@@ -85,11 +85,11 @@ def export_network(
         truth: For int8: photos and true masks (val/images and val/masks, or a public data set) to measure the loss by.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
     from coarse2fine.errors import ConfigError
+    from coarse2fine.runtime.console import Console
 
     try:
-        from coarse2fine.export.delivery import deliver_int8, deliver_network
+        from coarse2fine.export.network_files import deliver_int8, deliver_network
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"A network is exported by {error.name}, which is not installed; install all that coarse2fine needs."

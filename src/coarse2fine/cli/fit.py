@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 from coarse2fine.config import FitConfig, find_task, load_config, load_recipe, read_task
 
 RECIPE = "small"
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str]) -> None:
                 and leaves them as they are.
             quiet: Print only warnings and errors.
         """
-        from coarse2fine.pipeline import fit as run_fit
+        from coarse2fine.pipeline.fit import fit as run_fit
 
         run_fit(data, out, settings, truth, quiet, start_from)
 

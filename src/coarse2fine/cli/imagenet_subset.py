@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,7 +53,6 @@ def imagenet_subset(
         table: Synsets of your own: a CSV with the columns class, synset, and sub1 or sub2 (1: take it).
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
     from coarse2fine.data.imagenet import (
         FEWEST_PHOTOS,
         PAPER_TOTALS,
@@ -62,8 +61,9 @@ def imagenet_subset(
         list_synset_photos,
         read_synsets,
     )
+    from coarse2fine.data.label_writer import write_labels
     from coarse2fine.errors import ConfigError
-    from coarse2fine.labels import write_labels
+    from coarse2fine.runtime.console import Console
 
     if total is not None and per_class is not None:
         raise ConfigError("Give --total or --per-class, not both.")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
-from coarse2fine.hardware import Device
+from coarse2fine.cli.parser import parse_settings
+from coarse2fine.runtime.device import Device
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -59,11 +59,11 @@ def predict(
         quiet: Print only warnings and errors.
     """
     from coarse2fine.config import PredictConfig
-    from coarse2fine.console import Console
-    from coarse2fine.crew import Crew
     from coarse2fine.errors import ConfigError
-    from coarse2fine.models import load_model
-    from coarse2fine.prediction import predict_photos
+    from coarse2fine.inference.load import load_model
+    from coarse2fine.inference.predict import predict_photos
+    from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.context import Crew
 
     if not photos:
         raise ConfigError("predict needs photos: files, folders or glob patterns after the run folder.")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 
 if TYPE_CHECKING:
-    from coarse2fine.console import Console
-    from coarse2fine.store import Run
+    from coarse2fine.runtime.console import Console
+    from coarse2fine.store.run import Run
     from coarse2fine.types import Dataset
 
 
@@ -38,11 +38,11 @@ def report(
         out: The page; default: RUN/report.html.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
-    from coarse2fine.hardware import count_cores
     from coarse2fine.report.page import write_report
-    from coarse2fine.run_photos import read_photos
-    from coarse2fine.store import Run
+    from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.device import count_cores
+    from coarse2fine.store.photos import read_photos
+    from coarse2fine.store.run import Run
 
     places, console = Run(run), Console(quiet)
     dataset = read_photos(places)
@@ -56,13 +56,14 @@ def judge_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> Non
     """Judge the rounds that were not judged yet; those of a run that fit works on are left to it."""
     from filelock import FileLock, Timeout
 
-    from coarse2fine.quality import list_unjudged
+    from coarse2fine.evaluation.mask_quality import list_unjudged
 
     if not list_unjudged(run):
         return
     try:
         with FileLock(run.root / ".lock", timeout=0):
-            from coarse2fine.stages import Crew, judge_run
+            from coarse2fine.pipeline.quality_stage import judge_run
+            from coarse2fine.runtime.context import Crew
 
             judge_run(run, dataset, Crew(console=console))
     except Timeout:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 from coarse2fine.config import ServeConfig
-from coarse2fine.hardware import Device
+from coarse2fine.runtime.device import Device
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -41,8 +41,8 @@ def serve(
         threads: Threads of the processor for each worker; default: its share of the cores.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
     from coarse2fine.errors import ConfigError
+    from coarse2fine.runtime.console import Console
 
     try:
         from coarse2fine.serving.server import serve as serve_model

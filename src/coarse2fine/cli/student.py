@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 from coarse2fine.config import StudentConfig
 from coarse2fine.errors import ConfigError
 
@@ -51,8 +51,8 @@ def train(
         half: Store numbers of 16 bits: half the size.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
-    from coarse2fine.crew import Crew
-    from coarse2fine.generations import train_student
+    from coarse2fine.distillation.generations import train_student
+    from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.context import Crew
 
     train_student(frames, masks, out, settings, photos, Crew(console=Console(quiet)), half)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 from coarse2fine.config import TeacherConfig
 
 
@@ -44,10 +44,10 @@ def teacher(
         settings: How masks are made and selected.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
-    from coarse2fine.crew import Crew
+    from coarse2fine.distillation.teacher import teach_folder
     from coarse2fine.errors import ConfigError
-    from coarse2fine.teacher import teach_folder
+    from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.context import Crew
 
     if not videos:
         raise ConfigError("teacher needs videos: files, folders of frames, or folders with any of them.")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -42,9 +42,9 @@ def voc_labels(
         choose: largest: all photos, with the class of their largest object; single: only photos of a single class.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
+    from coarse2fine.data.label_writer import write_labels
     from coarse2fine.data.voc import need_voc, read_ids, read_voc_labels
-    from coarse2fine.labels import write_labels
+    from coarse2fine.runtime.console import Console
 
     console, folder = Console(quiet), need_voc(voc)
     photos = read_voc_labels(folder, which, choose)

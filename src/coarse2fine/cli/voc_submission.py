@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.settings import parse_settings
+from coarse2fine.cli.parser import parse_settings
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -40,13 +40,13 @@ def voc_submission(
         crf: For a network: draw its masks to the photos' edges with a fully connected CRF; default: as the run was set.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.console import Console
     from coarse2fine.data.voc import need_voc
     from coarse2fine.errors import ConfigError
-    from coarse2fine.evaluation import named_classes
-    from coarse2fine.hardware import count_cores
-    from coarse2fine.models import is_model, load_model
-    from coarse2fine.voc_submission import submit_masks, submit_network
+    from coarse2fine.evaluation.evaluate import named_classes
+    from coarse2fine.evaluation.voc_submission import submit_masks, submit_network
+    from coarse2fine.inference.load import is_model, load_model
+    from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.device import count_cores
 
     console, threads, folder = Console(quiet), count_cores(), need_voc(voc)
     if is_model(what):

@@ -20,8 +20,8 @@ from scipy.linalg import eigh
 
 from coarse2fine.config import CoarseConfig
 from coarse2fine.errors import ConfigError
-from coarse2fine.hardware import pick_device
-from coarse2fine.masks import resize_soft
+from coarse2fine.masks.regions import resize_soft
+from coarse2fine.runtime.device import pick_device
 from coarse2fine.types import CoarseMethod, Image, SoftMask
 
 # Given in TokenCut, section 3.2 and its implementation details.

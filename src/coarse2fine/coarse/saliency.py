@@ -18,7 +18,7 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial.distance import cdist
 from skimage.segmentation import slic
 
-from coarse2fine.masks import resize_soft, shrink
+from coarse2fine.masks.regions import resize_soft, shrink
 from coarse2fine.types import Image, SoftMask
 
 # Given in the paper, sections 3 to 5.

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from coarse2fine.config import StudentNetworkConfig, explain
 from coarse2fine.data.photos import read_image
 from coarse2fine.errors import DataError
-from coarse2fine.hardware import pick_device, pick_dtype
-from coarse2fine.masks import resize_soft
+from coarse2fine.masks.regions import resize_soft
 from coarse2fine.networks.student import build_student
-from coarse2fine.parallel import World, map_threads
-from coarse2fine.store import write_atomically
+from coarse2fine.runtime.device import pick_device, pick_dtype
+from coarse2fine.runtime.files import write_atomically
+from coarse2fine.runtime.processes import World, map_threads
 from coarse2fine.types import Image, SoftMask
 
 SETTINGS_KEY = "coarse2fine.student"

@@ -4,6 +4,13 @@ The command line, ``config.toml`` of a run and the reference in the docs are all
 """
 
 from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share, explain
+from coarse2fine.config.distillation import (
+    GenerationsConfig,
+    StudentConfig,
+    StudentNetworkConfig,
+    StudentTrainConfig,
+    TeacherConfig,
+)
 from coarse2fine.config.export import MaskExportConfig
 from coarse2fine.config.fit import (
     RECIPES,
@@ -28,13 +35,6 @@ from coarse2fine.config.stages import (
     Start,
     StreamConfig,
     TrainConfig,
-)
-from coarse2fine.config.teaching import (
-    GenerationsConfig,
-    StudentConfig,
-    StudentNetworkConfig,
-    StudentTrainConfig,
-    TeacherConfig,
 )
 
 __all__ = [

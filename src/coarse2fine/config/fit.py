@@ -133,7 +133,7 @@ def dump_config(config: Settings) -> str:
 
 
 def _parse_recipe(name: str, base: FitConfig | None) -> FitConfig:
-    text = (resources.files("coarse2fine") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    text = (resources.files("coarse2fine.config") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     return parse_config(text, where=f"recipe {name}", base=base)
 
 

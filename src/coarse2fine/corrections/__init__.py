@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.console import Console
 from coarse2fine.corrections.cvat import read_cvat
 from coarse2fine.corrections.label_studio import read_label_studio
 from coarse2fine.corrections.names import PhotoFinder, name_ignored, plain_path, plain_text
-from coarse2fine.corrections.shapes import Corrected, paint_shapes
+from coarse2fine.corrections.regions import Corrected, paint_shapes
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
-from coarse2fine.masks import classes_in, foreground_values
-from coarse2fine.store import mask_path, read_json, read_mask, write_mask
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
+from coarse2fine.masks.regions import classes_in, foreground_values
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.files import read_json
 from coarse2fine.types import IGNORE, Dataset, Mask, Photo
 
 READERS = {".json": read_label_studio, ".xml": read_cvat, ".zip": read_cvat}

@@ -12,9 +12,9 @@ from xml.etree.ElementTree import Element, ParseError, iterparse
 
 import numpy as np
 
-from coarse2fine.corrections.shapes import Corrected, Shape, fill_polygon
+from coarse2fine.corrections.regions import Corrected, Shape, fill_polygon
 from coarse2fine.errors import DataError
-from coarse2fine.rle import decode_counts
+from coarse2fine.masks.run_length import decode_counts
 from coarse2fine.types import Mask
 
 _INNER = "annotations.xml"

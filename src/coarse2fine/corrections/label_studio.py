@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from coarse2fine.corrections.names import PHOTO_KEY
-from coarse2fine.corrections.shapes import Corrected, Shape, fill_polygon
+from coarse2fine.corrections.regions import Corrected, Shape, fill_polygon
 from coarse2fine.errors import DataError
-from coarse2fine.rle import decode_brush
+from coarse2fine.masks.run_length import decode_brush
 
 _CHUNK = 1 << 20
 _WITHOUT_PIXELS = ("choices", "rating", "textarea", "number", "taxonomy", "datetime", "pairwise")

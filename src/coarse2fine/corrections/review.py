@@ -14,10 +14,11 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from coarse2fine.config import Settings
-from coarse2fine.console import Console
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
-from coarse2fine.store import hash_of, mask_path, read_json, write_atomically, write_json
+from coarse2fine.masks.png import mask_path
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.files import hash_of, read_json, write_atomically, write_json
 from coarse2fine.types import Photo
 
 Decision = Literal["accepted", "fixed", "rejected"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coarse2fine.errors import DataError
-from coarse2fine.store import write_text
+from coarse2fine.runtime.files import write_text
 
 
 def write_labels(photos: Sequence[tuple[str, Path]], out: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 
 from coarse2fine.errors import DataError
-from coarse2fine.pixel_limit import lift_pixel_limit
+from coarse2fine.runtime.pixel_limit import lift_pixel_limit
 from coarse2fine.types import FOREGROUND_CLASSES, Mask
 
 

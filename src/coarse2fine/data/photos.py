@@ -17,9 +17,9 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from coarse2fine.errors import DataError
-from coarse2fine.hardware import count_cores
-from coarse2fine.parallel import map_threads
-from coarse2fine.pixel_limit import lift_pixel_limit
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.pixel_limit import lift_pixel_limit
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Image, Photo, Skipped
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")

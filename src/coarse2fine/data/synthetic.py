@@ -17,9 +17,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from coarse2fine.data.shapes_objects import OBJECTS, Sprite, draw_noise, draw_object, pick_colour
+from coarse2fine.data.synthetic_objects import OBJECTS, Sprite, draw_noise, draw_object, pick_colour
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.masks import colour_table
+from coarse2fine.masks.regions import colour_table
 from coarse2fine.types import BACKGROUND, Image, Mask
 
 CLASSES: tuple[str, ...] = ("background", *sorted(OBJECTS))

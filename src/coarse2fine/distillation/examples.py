@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coarse2fine.data import list_photos
-from coarse2fine.dependencies import describe_masks
 from coarse2fine.errors import DataError
-from coarse2fine.store import hash_of, mask_path
+from coarse2fine.masks.png import mask_path
+from coarse2fine.runtime.files import hash_of
+from coarse2fine.store.fingerprints import describe_masks
 from coarse2fine.types import Example
 
 SELECTION = "selection.csv"

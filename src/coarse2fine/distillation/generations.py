@@ -13,24 +13,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from coarse2fine.coarse.selection import score_mask, select
 from coarse2fine.coarse.student import Student, find_in_files
-from coarse2fine.coarse.videopca import centred_gaussian
 from coarse2fine.config import EnhanceConfig, StudentConfig
-from coarse2fine.crew import Crew, run_stage
 from coarse2fine.data import list_photos, read_image
-from coarse2fine.dependencies import describe_photos, enhance_settings, value_of
+from coarse2fine.distillation.examples import describe_examples, find_first
+from coarse2fine.distillation.selection import score_mask, select
+from coarse2fine.distillation.videopca import centred_gaussian
 from coarse2fine.enhance.grabcut import grabcut_with_note
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.inference import save_weights
-from coarse2fine.lessons import describe_examples, find_first
-from coarse2fine.masks import resize_soft
+from coarse2fine.inference.predict import name_below_common_folder
+from coarse2fine.inference.torch_segmenter import save_weights
+from coarse2fine.masks.png import mask_path, read_soft, write_soft
+from coarse2fine.masks.regions import resize_soft
 from coarse2fine.networks.student import EvalSegNet, build_student
-from coarse2fine.parallel import map_threads
-from coarse2fine.prediction import name_below_common_folder
-from coarse2fine.seeds import seed_of
-from coarse2fine.store import Stage, hash_of, hold_folder, mask_path, read_json, read_soft, write_json, write_soft
-from coarse2fine.teaching import Lesson, teach, teach_judge
+from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.runtime.files import hash_of, read_json, write_json
+from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.store.fingerprints import describe_photos, enhance_settings, value_of
+from coarse2fine.store.run import Stage, hold_folder
+from coarse2fine.training.student import Lesson, teach, teach_judge
 from coarse2fine.types import Example, Photo, SoftMask
 
 

@@ -17,26 +17,19 @@ from typing import Any
 import cv2
 from PIL import Image as PillowImage
 
-from coarse2fine.coarse.selection import score_mask, select
-from coarse2fine.coarse.videopca import videopca
 from coarse2fine.config import TeacherConfig
-from coarse2fine.console import Advance, format_seconds
-from coarse2fine.crew import Crew
 from coarse2fine.data.frames import Footage, Video, estimate_frames, find_videos, open_video
 from coarse2fine.data.video_files import decode, import_av
+from coarse2fine.distillation.selection import score_mask, select
+from coarse2fine.distillation.videopca import videopca
 from coarse2fine.errors import DataError
-from coarse2fine.masks import resize_soft
-from coarse2fine.parallel import map_threads
-from coarse2fine.store import (
-    claim_folder,
-    hash_of,
-    mask_path,
-    measure_seconds,
-    read_json,
-    write_atomically,
-    write_json,
-    write_soft,
-)
+from coarse2fine.masks.png import mask_path, write_soft
+from coarse2fine.masks.regions import resize_soft
+from coarse2fine.runtime.console import Advance, format_seconds
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.files import hash_of, read_json, write_atomically, write_json
+from coarse2fine.runtime.processes import map_threads
+from coarse2fine.store.run import claim_folder, measure_seconds
 from coarse2fine.types import Image, SoftMask
 
 JPEG_QUALITY = 95

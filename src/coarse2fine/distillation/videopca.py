@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.coarse.principal import Floats, centre, principal_directions
-from coarse2fine.hardware import count_cores
-from coarse2fine.parallel import map_threads
+from coarse2fine.distillation.principal_components import Floats, centre, principal_directions
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Image, SoftMask
 
 # Given in the source.

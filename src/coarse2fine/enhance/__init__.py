@@ -9,11 +9,11 @@ import numpy as np
 
 from coarse2fine.config import EnhanceConfig, Start
 from coarse2fine.enhance.grabcut import grabcut_with_note, judge, pose_grabcut
-from coarse2fine.enhance.pyramid import Question, cut_pyramid
-from coarse2fine.enhance.trimap import MAYBE_FOREGROUND
+from coarse2fine.enhance.graph_cut.pyramid import Question, cut_pyramid
+from coarse2fine.enhance.graph_cut.trimap import MAYBE_FOREGROUND
 from coarse2fine.errors import Coarse2FineError, ConfigError
-from coarse2fine.hardware import pick_device
-from coarse2fine.masks import BoxRule, binarize, fill_box
+from coarse2fine.masks.regions import BoxRule, binarize, fill_box
+from coarse2fine.runtime.device import pick_device
 from coarse2fine.types import Enhanced, Enhancer, Image, Mask, SoftMask
 
 if TYPE_CHECKING:

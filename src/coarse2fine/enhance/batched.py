@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from coarse2fine.enhance.batched_colours import compare, learn_models, sample_sides, start_models
-from coarse2fine.enhance.pixel_graph import COLUMNS, ROWS, SHARES, SMOOTHNESS, mean_contrast
-from coarse2fine.enhance.pixel_rows import group_photos, place_pixels
-from coarse2fine.enhance.pyramid import (
+from coarse2fine.enhance.dense_crf.pixel_rows import group_photos, place_pixels
+from coarse2fine.enhance.graph_cut.pixel_graph import COLUMNS, ROWS, SHARES, SMOOTHNESS, mean_contrast
+from coarse2fine.enhance.graph_cut.pyramid import (
     BAND_PX,
     RESTING_SHARE,
     Question,
@@ -25,10 +25,10 @@ from coarse2fine.enhance.pyramid import (
     shrink_image,
     shrink_trimap,
 )
+from coarse2fine.enhance.graph_cut.trimap import MAYBE_BACKGROUND
 from coarse2fine.enhance.total_variation import EDGES, Graphs, cut_cheaply, sum_per_photo
-from coarse2fine.enhance.trimap import MAYBE_BACKGROUND
-from coarse2fine.hardware import count_cores
-from coarse2fine.parallel import map_threads
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Image, Mask
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from coarse2fine.enhance.colour_models import (
+from coarse2fine.enhance.graph_cut.color_models import (
     FARTHEST,
     GAUSSIANS,
     LLOYD_STEPS,

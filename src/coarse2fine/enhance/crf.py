@@ -19,14 +19,14 @@ import torch
 from numpy.typing import NDArray
 
 from coarse2fine.config import CrfConfig, EnhanceConfig, Start
+from coarse2fine.enhance.dense_crf.mean_field import Problem, infer
+from coarse2fine.enhance.dense_crf.pixel_rows import group_photos
 from coarse2fine.enhance.grabcut import check_input, judge
-from coarse2fine.enhance.mean_field import Problem, infer
-from coarse2fine.enhance.pixel_rows import group_photos
-from coarse2fine.enhance.trimap import LEAST_ODDS
+from coarse2fine.enhance.graph_cut.trimap import LEAST_ODDS
 from coarse2fine.errors import Coarse2FineError, DataError
-from coarse2fine.hardware import count_cores
-from coarse2fine.masks import binarize, resize_soft, shrink
-from coarse2fine.parallel import map_threads
+from coarse2fine.masks.regions import binarize, resize_soft, shrink
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Enhanced, Image, Mask, Scores, SoftMask
 
 LEAST_CHANCE = 0.01

@@ -5,11 +5,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.config import EnhanceConfig, Start
-from coarse2fine.enhance.colour_models import GAUSSIANS
-from coarse2fine.enhance.pyramid import Question, cut_pyramid
-from coarse2fine.enhance.trimap import log_odds, undecided_band, undecided_box, undecided_scores
+from coarse2fine.enhance.graph_cut.color_models import GAUSSIANS
+from coarse2fine.enhance.graph_cut.pyramid import Question, cut_pyramid
+from coarse2fine.enhance.graph_cut.trimap import log_odds, undecided_band, undecided_box, undecided_scores
 from coarse2fine.errors import DataError
-from coarse2fine.masks import binarize, fill_box, resize_soft
+from coarse2fine.masks.regions import binarize, fill_box, resize_soft
 from coarse2fine.types import Enhanced, Image, Mask, SoftMask
 
 LEAST_KEPT_SHARE = 0.05

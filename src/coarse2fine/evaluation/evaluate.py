@@ -14,14 +14,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from coarse2fine.data.pairs import Pairs
-from coarse2fine.drawing import Drawn, draw_files
 from coarse2fine.errors import DataError
-from coarse2fine.masks import binarize, classes_in, resize_mask
-from coarse2fine.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
-from coarse2fine.parallel import map_threads
-from coarse2fine.scoring import Scorer, score_files
-from coarse2fine.store import mask_path, read_json, read_mask
-from coarse2fine.truths import Truth, measured_classes, object_reader, pair_by_name, pair_folders, truth_reader
+from coarse2fine.evaluation.ground_truth import (
+    Truth,
+    measured_classes,
+    object_reader,
+    pair_by_name,
+    pair_folders,
+    truth_reader,
+)
+from coarse2fine.evaluation.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
+from coarse2fine.inference.crf_refinement import Drawn, draw_files
+from coarse2fine.inference.segmenter import Scorer, score_files
+from coarse2fine.masks.png import mask_path, read_mask
+from coarse2fine.masks.regions import binarize, classes_in, resize_mask
+from coarse2fine.runtime.files import read_json
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Mask, Photo
 
 EVALUATION_BATCH = 8

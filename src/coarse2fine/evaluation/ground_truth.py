@@ -14,10 +14,11 @@ from coarse2fine.data.photos import find_unreadable, list_photos
 from coarse2fine.data.public_sets import open_pairs
 from coarse2fine.data.voc import spell
 from coarse2fine.errors import DataError
-from coarse2fine.hardware import count_cores
-from coarse2fine.masks import binarize, classes_in
-from coarse2fine.parallel import map_threads
-from coarse2fine.store import hash_of, mask_path, read_mask
+from coarse2fine.masks.png import mask_path, read_mask
+from coarse2fine.masks.regions import binarize, classes_in
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import hash_of
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset, Mask
 
 

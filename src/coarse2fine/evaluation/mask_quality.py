@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks import binarize, resize_soft
-from coarse2fine.parallel import map_threads
-from coarse2fine.store import Run, mask_path, read_json, read_mask, read_soft, write_text
+from coarse2fine.masks.png import mask_path, read_mask, read_soft
+from coarse2fine.masks.regions import binarize, resize_soft
+from coarse2fine.runtime.files import read_json, write_text
+from coarse2fine.runtime.processes import map_threads
+from coarse2fine.store.run import Run
 from coarse2fine.types import Mask, Photo, SoftMask
 
 TABLE, CLASS_TABLE = "quality.csv", "quality-classes.csv"

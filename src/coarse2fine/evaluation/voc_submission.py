@@ -15,12 +15,13 @@ import numpy as np
 
 from coarse2fine.data.photos import read_size
 from coarse2fine.data.voc import VOC_CLASSES, check_photos_there, photo_of, read_ids, voc_index
-from coarse2fine.drawing import Drawn, draw_files
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation import EVALUATION_BATCH
-from coarse2fine.parallel import map_threads
-from coarse2fine.scoring import Scorer, score_files
-from coarse2fine.store import encode_mask, mask_path, read_mask, write_atomically
+from coarse2fine.evaluation.evaluate import EVALUATION_BATCH
+from coarse2fine.inference.crf_refinement import Drawn, draw_files
+from coarse2fine.inference.segmenter import Scorer, score_files
+from coarse2fine.masks.png import encode_mask, mask_path, read_mask
+from coarse2fine.runtime.files import write_atomically
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Mask
 
 INNER_FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"

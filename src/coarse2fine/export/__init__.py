@@ -15,16 +15,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from coarse2fine.config import MaskExportConfig
-from coarse2fine.console import Console
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export.coco import write_coco, write_panoptic
 from coarse2fine.export.cvat import write_cvat
-from coarse2fine.export.job import Job
 from coarse2fine.export.label_studio import write_label_studio
-from coarse2fine.export.sources import Sample, open_source
+from coarse2fine.export.mask_export import Job
+from coarse2fine.export.mask_sources import Sample, open_source
 from coarse2fine.export.voc import write_voc
 from coarse2fine.export.yolo import write_yolo
-from coarse2fine.hardware import count_cores
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.device import count_cores
 
 
 def _write_hugging_face(job: Job) -> None:

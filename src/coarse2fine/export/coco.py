@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from coarse2fine.export.job import Job, Object, Opened, cut_out, write_bytes
+from coarse2fine.export.mask_export import Job, Object, Opened, cut_out, write_bytes
 from coarse2fine.export.polygons import trace_edges
-from coarse2fine.export.tables import JsonLists
-from coarse2fine.masks import colour_table
+from coarse2fine.export.streamed_files import JsonLists
+from coarse2fine.masks.regions import colour_table
 from coarse2fine.types import BACKGROUND
 
 Annotation = dict[str, Any]

@@ -6,8 +6,8 @@ Source: https://docs.cvat.ai, XML annotation format and CVAT for image.
 import json
 from xml.sax.saxutils import escape, quoteattr
 
-from coarse2fine.export.job import Job, Object, Opened, write_lines
-from coarse2fine.rle import encode_counts
+from coarse2fine.export.mask_export import Job, Object, Opened, write_lines
+from coarse2fine.masks.run_length import encode_counts
 
 
 def write_cvat(job: Job) -> None:

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from coarse2fine.errors import Coarse2FineError, ConfigError
-from coarse2fine.inference import Segmenter
-from coarse2fine.networks.normalise import mean_and_std
-from coarse2fine.onnx_inference import INPUT, to_metadata
-from coarse2fine.store import write_atomically
+from coarse2fine.inference.onnx_segmenter import INPUT, to_metadata
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.networks.normalization import mean_and_std
+from coarse2fine.runtime.files import write_atomically
 
 TOLERANCE = 1e-4
 """Scores of the graph and of the network may differ by this: sums in another order."""

@@ -10,9 +10,9 @@ import pyarrow
 from pyarrow import parquet
 
 from coarse2fine.corrections.names import plain_text
-from coarse2fine.export.job import Job, Opened, encode_upright, write_lines
-from coarse2fine.masks import classes_in
-from coarse2fine.store import encode_mask
+from coarse2fine.export.mask_export import Job, Opened, encode_upright, write_lines
+from coarse2fine.masks.png import encode_mask
+from coarse2fine.masks.regions import classes_in
 
 GROUP_ROWS = 100
 GROUP_BYTES = 32 << 20

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from coarse2fine.data.photos import read_image
 from coarse2fine.export.onnx import write_model
-from coarse2fine.onnx_inference import INPUT, OnnxSegmenter, to_metadata
-from coarse2fine.scoring import working_shape
+from coarse2fine.inference.onnx_segmenter import INPUT, OnnxSegmenter, to_metadata
+from coarse2fine.inference.segmenter import working_shape
 
 CALIBRATION_PHOTOS = 64
 

@@ -8,9 +8,9 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from coarse2fine.corrections.names import PHOTO_KEY, plain_text
-from coarse2fine.export.job import Job, Opened, write_lines
-from coarse2fine.export.tables import JsonFiles
-from coarse2fine.rle import encode_brush
+from coarse2fine.export.mask_export import Job, Opened, write_lines
+from coarse2fine.export.streamed_files import JsonFiles
+from coarse2fine.masks.run_length import encode_brush
 
 TASKS_IN_A_FILE = 1000
 """Label Studio reads a file of tasks as a whole."""

@@ -15,9 +15,9 @@ from coarse2fine.config import MaskExportConfig
 from coarse2fine.corrections.names import name_ignored, plain_path, plain_text
 from coarse2fine.data.photos import PHOTO_ENDINGS, Header, read_header, read_image
 from coarse2fine.errors import DataError
-from coarse2fine.export.sources import Sample
-from coarse2fine.masks import Box, bounding_box, classes_in, colour_table
-from coarse2fine.parallel import map_threads
+from coarse2fine.export.mask_sources import Sample
+from coarse2fine.masks.regions import Box, bounding_box, classes_in, colour_table
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import BACKGROUND, IGNORE, Mask
 
 Made = TypeVar("Made")

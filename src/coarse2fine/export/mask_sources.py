@@ -9,8 +9,10 @@ from pathlib import Path
 from coarse2fine.config import MaskExportConfig, load_config
 from coarse2fine.data import list_photos, read_size
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.run_photos import read_photos
-from coarse2fine.store import Run, mask_path, read_json, read_mask
+from coarse2fine.masks.png import mask_path, read_mask
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.photos import read_photos
+from coarse2fine.store.run import Run
 from coarse2fine.types import Mask
 
 MENDING = ("labelstudio", "cvat")
@@ -202,10 +204,10 @@ def _score(samples: Sequence[Sample], path: Path, least: float | None, remarks: 
 
 
 def _predict(what: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> Source:
-    from coarse2fine.drawing import draw_files
-    from coarse2fine.models import load_model  # torch for a run: masks that are there do without it
-    from coarse2fine.prediction import name_below_common_folder
-    from coarse2fine.scoring import score_files
+    from coarse2fine.inference.crf_refinement import draw_files
+    from coarse2fine.inference.load import load_model
+    from coarse2fine.inference.predict import name_below_common_folder
+    from coarse2fine.inference.segmenter import score_files
 
     segmenter = load_model(what)
     paths = list_photos(photos, apart_from=out)

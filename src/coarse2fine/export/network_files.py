@@ -6,19 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from coarse2fine.console import Console
 from coarse2fine.data import list_photos
 from coarse2fine.data.public_sets import open_pairs
 from coarse2fine.errors import ConfigError
-from coarse2fine.evaluation import evaluate_pairs
+from coarse2fine.evaluation.evaluate import evaluate_pairs
+from coarse2fine.evaluation.ground_truth import pair_folders
+from coarse2fine.export.graph import export_torch
 from coarse2fine.export.int8 import quantise
-from coarse2fine.export.network import export_torch
 from coarse2fine.export.onnx import export_onnx, need_onnx
-from coarse2fine.hardware import count_cores
-from coarse2fine.inference import Segmenter
-from coarse2fine.onnx_inference import OnnxSegmenter
-from coarse2fine.store import Run, read_json
-from coarse2fine.truths import pair_folders
+from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
 
 NetworkFormat = Literal["onnx", "torch-export"]
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from coarse2fine.errors import ConfigError
-from coarse2fine.export.network import before_it_counts, check, plain, refused, trace
-from coarse2fine.inference import Segmenter
-from coarse2fine.onnx_inference import INPUT, OUTPUT, OnnxSegmenter, to_metadata
-from coarse2fine.store import write_atomically
+from coarse2fine.export.graph import before_it_counts, check, plain, refused, trace
+from coarse2fine.inference.onnx_segmenter import INPUT, OUTPUT, OnnxSegmenter, to_metadata
+from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.runtime.files import write_atomically
 
 if TYPE_CHECKING:
     from onnx import ModelProto

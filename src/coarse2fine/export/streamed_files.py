@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from coarse2fine.export.job import Job, Opened
+from coarse2fine.export.mask_export import Job, Opened
 
 
 class QualityTable:

@@ -4,10 +4,11 @@ Source: VOC 2012 development kit; labelmap.txt as CVAT and Datumaro write it.
 """
 
 from coarse2fine.corrections.names import plain_text
-from coarse2fine.export.job import Job, Opened, carry_file, write_bytes, write_lines
-from coarse2fine.export.tables import QualityTable
-from coarse2fine.masks import colour_table
-from coarse2fine.store import encode_mask, write_json
+from coarse2fine.export.mask_export import Job, Opened, carry_file, write_bytes, write_lines
+from coarse2fine.export.streamed_files import QualityTable
+from coarse2fine.masks.png import encode_mask
+from coarse2fine.masks.regions import colour_table
+from coarse2fine.runtime.files import write_json
 
 LIST = "train"
 

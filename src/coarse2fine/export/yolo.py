@@ -5,11 +5,11 @@ Source: https://docs.ultralytics.com/datasets/segment.
 
 import numpy as np
 
-from coarse2fine.export.job import Job, Opened, write_lines
+from coarse2fine.export.mask_export import Job, Opened, write_lines
 from coarse2fine.export.polygons import Ring, trace_centres
-from coarse2fine.export.tables import QualityTable
-from coarse2fine.masks import classes_in
-from coarse2fine.store import write_json
+from coarse2fine.export.streamed_files import QualityTable
+from coarse2fine.masks.regions import classes_in
+from coarse2fine.runtime.files import write_json
 
 INTO_PIXEL = 0.25
 """How far corners lie beyond their pixel's index: whether a reader rounds or cuts off, it finds the same pixel."""

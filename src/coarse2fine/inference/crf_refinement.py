@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 from coarse2fine.data.photos import read_image
-from coarse2fine.masks import shrink
-from coarse2fine.parallel import map_threads
-from coarse2fine.scoring import Scorer, likeliest
+from coarse2fine.inference.segmenter import Scorer, likeliest
+from coarse2fine.masks.regions import shrink
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Image, Mask, Scores
 
 
@@ -42,7 +42,7 @@ def draw_files(
 
     Args:
         scorer: Made the scores.
-        scored: From :func:`~coarse2fine.scoring.score_files`.
+        scored: From :func:`~coarse2fine.inference.segmenter.score_files`.
         paths: The photos.
         batch: Photos at once, at most.
         threads: Photos decoded at the same time.

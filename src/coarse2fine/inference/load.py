@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from coarse2fine.errors import ConfigError
-from coarse2fine.hardware import Device
-from coarse2fine.scoring import Scorer
-from coarse2fine.store import is_run
+from coarse2fine.inference.segmenter import Scorer
+from coarse2fine.runtime.device import Device
+from coarse2fine.store.run import is_run
 
 
 def is_model(path: Path) -> bool:
@@ -26,13 +26,13 @@ def load_model(path: Path, device: Device = "auto", threads: int | None = None) 
         DataError: There is no finished network, or its files are damaged.
     """
     if path.suffix.lower() == ".onnx":
-        from coarse2fine.onnx_inference import OnnxSegmenter
+        from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 
         return OnnxSegmenter.load(path, device, threads)
     try:
         import torch
 
-        from coarse2fine.inference import Segmenter
+        from coarse2fine.inference.torch_segmenter import Segmenter
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"A run needs {error.name}, which is not installed; install coarse2fine with all it depends on, or give an "

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from coarse2fine.config import PredictCrfConfig
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.hardware import Device, count_cores
-from coarse2fine.scoring import SIDE_STEP_PX, Scorer
+from coarse2fine.inference.segmenter import SIDE_STEP_PX, Scorer
+from coarse2fine.runtime.device import Device, count_cores
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

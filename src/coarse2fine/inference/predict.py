@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from coarse2fine.crew import Crew
 from coarse2fine.data import list_photos, name_photos, read_image
 from coarse2fine.data.photos import read_size
-from coarse2fine.drawing import Drawn, draw_files
 from coarse2fine.errors import DataError
-from coarse2fine.masks import overlay, resize_mask
-from coarse2fine.parallel import map_threads
-from coarse2fine.scoring import Scorer, resize, score_files
-from coarse2fine.store import mask_path, write_atomically, write_json, write_mask
+from coarse2fine.inference.crf_refinement import Drawn, draw_files
+from coarse2fine.inference.segmenter import Scorer, resize, score_files
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.masks.regions import overlay, resize_mask
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.files import write_atomically, write_json
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Image, Mask, Scores, Skipped
 
 OVERLAY_MAX_SIDE_PX = 1600

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from coarse2fine.config import PredictConfig, PredictCrfConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.parallel import World, map_threads
+from coarse2fine.runtime.processes import World, map_threads
 from coarse2fine.types import Image, Mask, Scores
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ from torch import nn
 
 from coarse2fine.config import NetworkConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
-from coarse2fine.hardware import pick_device, pick_dtype
-from coarse2fine.networks.building import build_network
+from coarse2fine.inference.segmenter import Scorer
+from coarse2fine.networks.build import build_network
 from coarse2fine.networks.folding import fold
-from coarse2fine.networks.normalise import normalise
-from coarse2fine.scoring import Scorer
-from coarse2fine.store import Run, write_atomically, write_text
+from coarse2fine.networks.normalization import normalise
+from coarse2fine.runtime.device import pick_device, pick_dtype
+from coarse2fine.runtime.files import write_atomically, write_text
+from coarse2fine.store.run import Run
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks import binarize, colour_table
-from coarse2fine.pixel_limit import lift_pixel_limit
-from coarse2fine.store.files import write_atomically
+from coarse2fine.masks.regions import binarize, colour_table
+from coarse2fine.runtime.files import write_atomically
+from coarse2fine.runtime.pixel_limit import lift_pixel_limit
 from coarse2fine.types import Mask, SoftMask
 
 

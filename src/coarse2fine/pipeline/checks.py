@@ -5,15 +5,16 @@ from pathlib import Path
 
 from coarse2fine.coarse import check_method
 from coarse2fine.config import FitConfig, dump_config
-from coarse2fine.crew import Crew
 from coarse2fine.data import check_photos, open_dataset
 from coarse2fine.enhance import find_gpu
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.networks.building import build_network
-from coarse2fine.run_photos import keep_usable
-from coarse2fine.store import Run, read_json, write_json, write_text
-from coarse2fine.summary import show_start
-from coarse2fine.truths import Truth, open_truth
+from coarse2fine.evaluation.ground_truth import Truth, open_truth
+from coarse2fine.networks.build import build_network
+from coarse2fine.pipeline.terminal_summary import show_start
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.files import read_json, write_json, write_text
+from coarse2fine.store.photos import keep_usable
+from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Skipped
 
 

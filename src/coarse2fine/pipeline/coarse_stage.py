@@ -8,18 +8,13 @@ import numpy as np
 from coarse2fine.coarse import binarise, coarse_from
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import CoarseConfig
-from coarse2fine.crew import Crew
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
-from coarse2fine.masks import foreground_values, resize_mask, resize_soft
-from coarse2fine.parallel import map_threads
-from coarse2fine.stages.writing import in_label, list_missing, write_masks
-from coarse2fine.store import (
-    mask_path,
-    read_mask,
-    write_mask,
-    write_soft,
-)
+from coarse2fine.masks.png import mask_path, read_mask, write_mask, write_soft
+from coarse2fine.masks.regions import foreground_values, resize_mask, resize_soft
+from coarse2fine.pipeline.mask_writer import in_label, list_missing, write_masks
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Enhanced, Photo, SoftMask
 
 

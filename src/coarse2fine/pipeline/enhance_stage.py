@@ -6,17 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coarse2fine.config import EnhanceConfig
-from coarse2fine.crew import Crew
 from coarse2fine.data.photos import read_image
 from coarse2fine.enhance import Posed, Start, enhance_many, enhancer_from, find_gpu, pose, prepare
-from coarse2fine.masks import binarize
-from coarse2fine.parallel import map_threads
-from coarse2fine.stages.writing import in_label, write_batches, write_masks
-from coarse2fine.store import (
-    mask_path,
-    read_mask,
-    read_soft,
-)
+from coarse2fine.masks.png import mask_path, read_mask, read_soft
+from coarse2fine.masks.regions import binarize
+from coarse2fine.pipeline.mask_writer import in_label, write_batches, write_masks
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Enhanced, Enhancer, Image, Mask, Photo, SoftMask
 
 if TYPE_CHECKING:

@@ -8,10 +8,29 @@ from pathlib import Path
 import torch
 
 from coarse2fine.config import FitConfig, load_recipe
-from coarse2fine.console import Console
 from coarse2fine.corrections import bring_home, check_given, list_corrected
 from coarse2fine.corrections.review import REJECTED, describe_rejected, list_rejected, take_decisions
-from coarse2fine.dependencies import (
+from coarse2fine.errors import DataError
+from coarse2fine.evaluation.evaluate import measure
+from coarse2fine.evaluation.ground_truth import Truth
+from coarse2fine.evaluation.mask_quality import TABLE, read_quality
+from coarse2fine.inference.torch_segmenter import Segmenter, load_weights, save_weights
+from coarse2fine.networks.build import build_network
+from coarse2fine.pipeline.checks import check, claim
+from coarse2fine.pipeline.coarse_stage import make_coarse_masks
+from coarse2fine.pipeline.enhance_stage import enhance_masks
+from coarse2fine.pipeline.mask_writer import lay_corrected
+from coarse2fine.pipeline.quality_stage import judge_masks, publish_quality
+from coarse2fine.pipeline.refine_stage import filter_masks, find_empty, refine_masks
+from coarse2fine.pipeline.terminal_summary import show_end, show_round
+from coarse2fine.report.page import write_report
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.runtime.device import be_deterministic, pick_device
+from coarse2fine.runtime.files import hash_of, read_json, write_json
+from coarse2fine.runtime.processes import find_world, joined
+from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.store.fingerprints import (
     coarse_settings,
     describe_given,
     describe_photos,
@@ -20,32 +39,8 @@ from coarse2fine.dependencies import (
     training_settings,
     value_of,
 )
-from coarse2fine.errors import DataError
-from coarse2fine.evaluation import measure
-from coarse2fine.hardware import be_deterministic, pick_device
-from coarse2fine.inference import Segmenter, load_weights, save_weights
-from coarse2fine.networks.building import build_network
-from coarse2fine.parallel import find_world, joined
-from coarse2fine.preparation import check, claim
-from coarse2fine.quality import TABLE, read_quality
-from coarse2fine.report.page import write_report
-from coarse2fine.seeds import seed_of
-from coarse2fine.stages import (
-    Crew,
-    enhance_masks,
-    filter_masks,
-    find_empty,
-    judge_masks,
-    lay_corrected,
-    make_coarse_masks,
-    publish_quality,
-    refine_masks,
-    run_stage,
-)
-from coarse2fine.store import Run, Stage, hash_of, hold_folder, read_json, write_json
-from coarse2fine.summary import show_end, show_round
-from coarse2fine.training import Round, train_round
-from coarse2fine.truths import Truth
+from coarse2fine.store.run import Run, Stage, hold_folder
+from coarse2fine.training.loop import Round, train_round
 from coarse2fine.types import Dataset, Photo
 
 

@@ -10,18 +10,21 @@ import numpy as np
 
 from coarse2fine.coarse import check_method
 from coarse2fine.config import CoarseConfig, EnhanceConfig
-from coarse2fine.crew import Crew
 from coarse2fine.data import find_unreadable, list_photos, read_image
 from coarse2fine.data.photos import read_size
-from coarse2fine.dependencies import coarse_settings, describe_given, describe_photos, enhance_settings
 from coarse2fine.enhance import enhance_many, pose
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.masks import foreground_values, resize_soft
-from coarse2fine.parallel import map_threads
-from coarse2fine.prediction import name_below_common_folder
-from coarse2fine.stages import GPU_BATCH, make_coarse_masks, start_enhancing, write_batches, write_masks
-from coarse2fine.store import claim_folder, mask_path, read_mask, read_soft
-from coarse2fine.truths import pair_by_name
+from coarse2fine.evaluation.ground_truth import pair_by_name
+from coarse2fine.inference.predict import name_below_common_folder
+from coarse2fine.masks.png import mask_path, read_mask, read_soft
+from coarse2fine.masks.regions import foreground_values, resize_soft
+from coarse2fine.pipeline.coarse_stage import make_coarse_masks
+from coarse2fine.pipeline.enhance_stage import GPU_BATCH, start_enhancing
+from coarse2fine.pipeline.mask_writer import write_batches, write_masks
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.processes import map_threads
+from coarse2fine.store.fingerprints import coarse_settings, describe_given, describe_photos, enhance_settings
+from coarse2fine.store.run import claim_folder
 from coarse2fine.types import Enhanced, Image, Mask, Photo, SoftMask
 
 if TYPE_CHECKING:

@@ -11,16 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from coarse2fine.crew import Crew
-from coarse2fine.masks import binarize
-from coarse2fine.parallel import map_threads
-from coarse2fine.store import (
-    mask_path,
-    read_json,
-    write_atomically,
-    write_json,
-    write_mask,
-)
+from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.masks.regions import binarize
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.files import read_json, write_atomically, write_json
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Enhanced, Photo
 
 

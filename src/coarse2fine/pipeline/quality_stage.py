@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from coarse2fine.crew import Crew, run_stage
-from coarse2fine.quality import (
+from coarse2fine.evaluation.mask_quality import (
     CLASS_TABLE,
     TABLE,
     WORKING_PX,
@@ -15,8 +14,11 @@ from coarse2fine.quality import (
     write_class_quality,
     write_quality,
 )
-from coarse2fine.stages.writing import read_notes
-from coarse2fine.store import Run, Stage, mask_path, read_json, write_atomically
+from coarse2fine.masks.png import mask_path
+from coarse2fine.pipeline.mask_writer import read_notes
+from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.runtime.files import read_json, write_atomically
+from coarse2fine.store.run import Run, Stage
 from coarse2fine.types import Dataset
 
 

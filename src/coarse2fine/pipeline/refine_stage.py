@@ -6,19 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from coarse2fine.config import RefineConfig
-from coarse2fine.crew import Crew
 from coarse2fine.data.photos import read_size
-from coarse2fine.masks import binarize, keep_reason, likelihood, resize_soft
-from coarse2fine.parallel import map_threads
-from coarse2fine.quality import Quality, find_worst
-from coarse2fine.scoring import Scorer, score_files
-from coarse2fine.stages.writing import list_missing
-from coarse2fine.store import (
-    mask_path,
-    read_mask,
-    write_mask,
-    write_soft,
-)
+from coarse2fine.evaluation.mask_quality import Quality, find_worst
+from coarse2fine.inference.segmenter import Scorer, score_files
+from coarse2fine.masks.png import mask_path, read_mask, write_mask, write_soft
+from coarse2fine.masks.regions import binarize, keep_reason, likelihood, resize_soft
+from coarse2fine.pipeline.mask_writer import list_missing
+from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.processes import map_threads
 from coarse2fine.types import Photo, Scores
 
 REFINE_BATCH = 8

@@ -8,11 +8,12 @@ from typing import Any
 from rich.table import Table
 
 from coarse2fine.config import FitConfig
-from coarse2fine.console import Console, format_seconds
-from coarse2fine.hardware import count_cores, pick_device
-from coarse2fine.metrics import headline
-from coarse2fine.stages import read_notes
-from coarse2fine.store import Run, Stage, read_json
+from coarse2fine.evaluation.metrics import headline
+from coarse2fine.pipeline.mask_writer import read_notes
+from coarse2fine.runtime.console import Console, format_seconds
+from coarse2fine.runtime.device import count_cores, pick_device
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run, Stage
 from coarse2fine.types import Dataset
 
 SKIPPED_SHOWN = 20

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from coarse2fine.quality import summarise_classes
-from coarse2fine.report.story import Round, Story
+from coarse2fine.evaluation.mask_quality import summarise_classes
+from coarse2fine.report.run_summary import Round, Story
 
 STILL_RISING = 0.01
 WEAK_BY = 0.1

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from coarse2fine.console import format_seconds
-from coarse2fine.parallel import map_threads
-from coarse2fine.quality import Quality, summarise_classes
+from coarse2fine.evaluation.mask_quality import Quality, summarise_classes
 from coarse2fine.report import charts
 from coarse2fine.report.hints import find_hints
-from coarse2fine.report.pictures import Picture, draw_row
-from coarse2fine.report.samples import COLUMNS, Sample, pick_evenly, pick_samples
-from coarse2fine.report.story import Round, Story, read_story
-from coarse2fine.store import Run, write_text
+from coarse2fine.report.photo_selection import COLUMNS, Sample, pick_evenly, pick_samples
+from coarse2fine.report.run_summary import Round, Story, read_story
+from coarse2fine.report.thumbnails import Picture, draw_row
+from coarse2fine.runtime.console import format_seconds
+from coarse2fine.runtime.files import write_text
+from coarse2fine.runtime.processes import map_threads
+from coarse2fine.store.run import Run
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Photo
 
 TEMPLATE = "page.html.j2"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from coarse2fine.quality import Quality, group_by_class, summarise_classes
+from coarse2fine.evaluation.mask_quality import Quality, group_by_class, summarise_classes
 from coarse2fine.types import Photo
 
 Item = TypeVar("Item")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from coarse2fine.errors import DataError
-from coarse2fine.metrics import headline
-from coarse2fine.quality import TABLE, Quality, read_quality
-from coarse2fine.store import Run, read_json
+from coarse2fine.evaluation.mask_quality import TABLE, Quality, read_quality
+from coarse2fine.evaluation.metrics import headline
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset
 
 

@@ -4,12 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from coarse2fine.console import Console
-from coarse2fine.parallel import World, barrier, count_threads
-from coarse2fine.store import (
-    Stage,
-    measure_seconds,
-)
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.processes import World, barrier, count_threads
+from coarse2fine.store.run import Stage, measure_seconds
 
 
 @dataclass(frozen=True)

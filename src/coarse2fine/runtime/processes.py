@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TypeVar
 
 from coarse2fine.errors import Coarse2FineError
-from coarse2fine.hardware import count_cores
+from coarse2fine.runtime.device import count_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -15,12 +15,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coarse2fine.config import ServeConfig
-from coarse2fine.hardware import Device
-from coarse2fine.models import load_model
-from coarse2fine.scoring import Scorer
-from coarse2fine.serving.answers import EXAMPLE, Answer, Form, choose_form
-from coarse2fine.serving.explaining import add_explanations
-from coarse2fine.serving.refusal import RefusalError
+from coarse2fine.inference.load import load_model
+from coarse2fine.inference.segmenter import Scorer
+from coarse2fine.runtime.device import Device
+from coarse2fine.serving.error_responses import add_explanations
+from coarse2fine.serving.request_error import RefusalError
+from coarse2fine.serving.responses import EXAMPLE, Answer, Form, choose_form
 from coarse2fine.serving.service import Service
 
 ORDER = "COARSE2FINE_SERVE"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from coarse2fine.scoring import Scorer
+from coarse2fine.inference.segmenter import Scorer
 from coarse2fine.types import Image, Scores
 
 

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from coarse2fine.serving.refusal import RefusalError
+from coarse2fine.serving.request_error import RefusalError
 
 
 def add_explanations(app: FastAPI, routes: str) -> None:

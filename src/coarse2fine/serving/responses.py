@@ -6,8 +6,8 @@ import numpy as np
 from pycocotools import mask as coco
 from pydantic import BaseModel, Field
 
-from coarse2fine.masks import classes_in
-from coarse2fine.serving.refusal import RefusalError
+from coarse2fine.masks.regions import classes_in
+from coarse2fine.serving.request_error import RefusalError
 from coarse2fine.types import Mask
 
 Form = Literal["png", "json"]

@@ -10,13 +10,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from coarse2fine.config import ServeConfig
-from coarse2fine.console import Console
 from coarse2fine.errors import ConfigError
-from coarse2fine.hardware import Device, count_cores
-from coarse2fine.models import load_model
+from coarse2fine.inference.load import load_model
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.device import Device, count_cores
 from coarse2fine.serving.app import ORDER, Order, create_app
 from coarse2fine.serving.metrics import SHARED_FOLDER
-from coarse2fine.serving.patience import PatientProtocol
+from coarse2fine.serving.timeouts import PatientProtocol
 
 
 def serve(model: Path, device: Device, threads: int | None, config: ServeConfig, console: Console) -> None:

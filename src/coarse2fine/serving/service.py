@@ -13,13 +13,13 @@ from starlette.requests import Request
 from coarse2fine.config import ServeConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
-from coarse2fine.scoring import Scorer, working_shape
-from coarse2fine.serving.answers import Form, describe_mask
+from coarse2fine.inference.segmenter import Scorer, working_shape
+from coarse2fine.masks.png import encode_mask
 from coarse2fine.serving.batching import Batcher
 from coarse2fine.serving.metrics import Metrics
-from coarse2fine.serving.reading import read_photo
-from coarse2fine.serving.refusal import RefusalError, busy
-from coarse2fine.store import encode_mask
+from coarse2fine.serving.request_error import RefusalError, busy
+from coarse2fine.serving.responses import Form, describe_mask
+from coarse2fine.serving.uploads import read_photo
 from coarse2fine.types import Image, Mask, Scores
 
 Result = TypeVar("Result")

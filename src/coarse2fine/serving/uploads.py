@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from coarse2fine.config import ServeConfig
-from coarse2fine.serving.refusal import RefusalError
+from coarse2fine.serving.request_error import RefusalError
 
 FORM_BYTES = 16_384
 """What the borders and headers of a form may take beside the photo in it."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from coarse2fine.config import CoarseConfig, EnhanceConfig, FitConfig, NetworkConfig, RefineConfig, Settings, Start
-from coarse2fine.store import hash_of, mask_path
+from coarse2fine.masks.png import mask_path
+from coarse2fine.runtime.files import hash_of
 from coarse2fine.types import Photo
 
 _FEATURES = ("features_model", "features_weights", "features_side_px", "features_pieces")

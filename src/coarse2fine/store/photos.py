@@ -4,7 +4,8 @@ from pathlib import Path
 
 from coarse2fine.data import open_dataset
 from coarse2fine.errors import DataError
-from coarse2fine.store import Run, read_json
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Skipped
 
 

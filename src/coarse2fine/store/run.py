@@ -15,8 +15,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from coarse2fine.errors import DataError
-from coarse2fine.hardware import VERSIONED, find_version
-from coarse2fine.store.files import hash_of, read_json, write_json
+from coarse2fine.runtime.device import VERSIONED, find_version
+from coarse2fine.runtime.files import hash_of, read_json, write_json
 
 SECONDS_TO_DIE = 15  # of the loader processes of a killed run, which hold its lock for as long as they live
 

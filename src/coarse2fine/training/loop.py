@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from coarse2fine.config import StreamConfig, TrainConfig
-from coarse2fine.console import Advance, Console
 from coarse2fine.errors import Coarse2FineError, ConfigError
-from coarse2fine.hardware import count_cores, pick_device, pick_dtype
-from coarse2fine.networks.normalise import normalise
+from coarse2fine.networks.normalization import normalise
 from coarse2fine.networks.segmentation import SegmentationNetwork, parameter_groups
-from coarse2fine.parallel import World
-from coarse2fine.samples import StreamSampler, TrainingSamples, count_steps
-from coarse2fine.seeds import seed_of
+from coarse2fine.runtime.console import Advance, Console
+from coarse2fine.runtime.device import count_cores, pick_device, pick_dtype
+from coarse2fine.runtime.processes import World
+from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.training.samples import StreamSampler, TrainingSamples, count_steps
 from coarse2fine.types import IGNORE, Example, Photo
 
 LOADER_WORKERS_MAX = 8
@@ -158,7 +158,7 @@ class StreamModule(LightningModule):
 
     @abstractmethod
     def make_samples(self) -> Dataset[Any]:
-        """What a `~coarse2fine.samples.Draw` chooses from."""
+        """What a `~coarse2fine.training.samples.Draw` chooses from."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The loss of a batch, kept and watched."""

@@ -15,8 +15,8 @@ from torchvision.transforms import v2
 
 from coarse2fine.config import StudentTrainConfig, TrainConfig
 from coarse2fine.data.photos import read_image
-from coarse2fine.seeds import seed_of
-from coarse2fine.store import mask_path, read_mask, read_soft_or_binary
+from coarse2fine.masks.png import mask_path, read_mask, read_soft_or_binary
+from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.types import IGNORE, Example, Photo
 
 GREY = (124, 116, 104)

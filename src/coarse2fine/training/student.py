@@ -12,10 +12,10 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from coarse2fine.config import StudentTrainConfig
-from coarse2fine.console import Console
-from coarse2fine.parallel import World
-from coarse2fine.samples import SoftSamples
-from coarse2fine.training import StreamModule, run_training, steps_of
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.processes import World
+from coarse2fine.training.loop import StreamModule, run_training, steps_of
+from coarse2fine.training.samples import SoftSamples
 from coarse2fine.types import Example
 
 

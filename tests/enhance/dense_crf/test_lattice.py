@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from coarse2fine.enhance import lattice
-from coarse2fine.enhance.lattice import blur_points, build_lattice
+from coarse2fine.enhance.dense_crf import lattice
+from coarse2fine.enhance.dense_crf.lattice import blur_points, build_lattice
 
 
 def grid(dimensions: int, spacing: float, side: int) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from coarse2fine.config import CrfConfig
-from coarse2fine.enhance.mean_field import Problem, infer
+from coarse2fine.enhance.dense_crf.mean_field import Problem, infer
 
 CPU = torch.device("cpu")
 TRIAL = CrfConfig(steps=4, position_weight=0.75, bilateral_weight=1, bilateral_sigma_px=8, colour_sigma=25)

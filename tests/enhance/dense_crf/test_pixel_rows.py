@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from coarse2fine.enhance.pixel_rows import group_photos, place_pixels
+from coarse2fine.enhance.dense_crf.pixel_rows import group_photos, place_pixels
 
 
 def test_place_pixels__photo_by_photo_row_by_row():

@@ -1,13 +1,7 @@
 import numpy as np
 import pytest
 
-from coarse2fine.enhance.colour_models import (
-    GAUSSIANS,
-    SAMPLES,
-    compare,
-    learn_models,
-    start_models,
-)
+from coarse2fine.enhance.graph_cut.color_models import GAUSSIANS, SAMPLES, compare, learn_models, start_models
 
 BLUE, ORANGE, GREEN = (40, 70, 160), (220, 130, 40), (40, 200, 60)
 

@@ -5,7 +5,7 @@ import numba
 import numpy as np
 import pytest
 
-from coarse2fine.enhance import compiled as room
+from coarse2fine.enhance.graph_cut import compilation as room
 
 
 def add_up(numbers):

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from coarse2fine.enhance.max_flow import DIRECTIONS, Graph, minimum_cut
+from coarse2fine.enhance.graph_cut.max_flow import DIRECTIONS, Graph, minimum_cut
 
 STEPS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 

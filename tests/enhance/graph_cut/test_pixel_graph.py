@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
 
-from coarse2fine.enhance.pixel_graph import UNIT, build_graph, mean_contrast
-from coarse2fine.enhance.trimap import CERTAIN_BACKGROUND, CERTAIN_FOREGROUND, MAYBE_BACKGROUND, MAYBE_FOREGROUND
+from coarse2fine.enhance.graph_cut.pixel_graph import UNIT, build_graph, mean_contrast
+from coarse2fine.enhance.graph_cut.trimap import (
+    CERTAIN_BACKGROUND,
+    CERTAIN_FOREGROUND,
+    MAYBE_BACKGROUND,
+    MAYBE_FOREGROUND,
+)
 
 RIGHT, BELOW, BELOW_RIGHT = 4, 6, 7
 

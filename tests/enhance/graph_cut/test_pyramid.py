@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from coarse2fine.enhance.pyramid import UNDECIDED_PIXELS, Question, cut_pyramid, plan_scales, shrink_trimap
-from coarse2fine.enhance.trimap import MAYBE_FOREGROUND
-from coarse2fine.metrics import binary_iou
+from coarse2fine.enhance.graph_cut.pyramid import UNDECIDED_PIXELS, Question, cut_pyramid, plan_scales, shrink_trimap
+from coarse2fine.enhance.graph_cut.trimap import MAYBE_FOREGROUND
+from coarse2fine.evaluation.metrics import binary_iou
 
 
 def draw_star(side_px: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coarse2fine.enhance.trimap import log_odds, undecided_band, undecided_box, undecided_scores
+from coarse2fine.enhance.graph_cut.trimap import log_odds, undecided_band, undecided_box, undecided_scores
 
 
 def test_undecided_box__outside_is_certain():

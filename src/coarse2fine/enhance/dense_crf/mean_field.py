@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from coarse2fine.config import CrfConfig
-from coarse2fine.enhance.lattice import blur_points, build_lattice
-from coarse2fine.enhance.pixel_rows import place_pixels
+from coarse2fine.enhance.dense_crf.lattice import blur_points, build_lattice
+from coarse2fine.enhance.dense_crf.pixel_rows import place_pixels
 from coarse2fine.types import Image, Scores
 
 LEAST_PROBABILITY = 1e-5

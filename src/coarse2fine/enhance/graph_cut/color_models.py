@@ -7,7 +7,7 @@ along their principal axis (Orchard, Bouman, "Color quantization of images", 199
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.enhance.compiled import compiled, compiled_lean
+from coarse2fine.enhance.graph_cut.compilation import compiled, compiled_lean
 
 GAUSSIANS = 5
 SIDES = 2  # background, foreground

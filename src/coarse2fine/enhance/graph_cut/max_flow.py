@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.enhance.compiled import compiled, compiled_lean
+from coarse2fine.enhance.graph_cut.compilation import compiled, compiled_lean
 
 FREE, SOURCE, SINK = 0, 1, 2  # which tree holds a node
 TERMINAL, ORPHAN, NO_PARENT = 8, 9, 10  # parents that are no direction

@@ -7,9 +7,9 @@ Source: Rother, Kolmogorov, Blake, "GrabCut" (SIGGRAPH 2004), equation 11, over 
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.enhance.compiled import compiled, compiled_lean
-from coarse2fine.enhance.max_flow import DIRECTIONS, Graph
-from coarse2fine.enhance.trimap import CERTAIN_FOREGROUND, MAYBE_BACKGROUND
+from coarse2fine.enhance.graph_cut.compilation import compiled, compiled_lean
+from coarse2fine.enhance.graph_cut.max_flow import DIRECTIONS, Graph
+from coarse2fine.enhance.graph_cut.trimap import CERTAIN_FOREGROUND, MAYBE_BACKGROUND
 from coarse2fine.types import Image, Mask
 
 SMOOTHNESS = 50.0

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.enhance.colour_models import Models, compare, learn_models, start_models
-from coarse2fine.enhance.max_flow import minimum_cut
-from coarse2fine.enhance.pixel_graph import SMOOTHNESS, UNIT, build_graph
-from coarse2fine.enhance.trimap import CERTAIN_BACKGROUND, CERTAIN_FOREGROUND, MAYBE_BACKGROUND
+from coarse2fine.enhance.graph_cut.color_models import Models, compare, learn_models, start_models
+from coarse2fine.enhance.graph_cut.max_flow import minimum_cut
+from coarse2fine.enhance.graph_cut.pixel_graph import SMOOTHNESS, UNIT, build_graph
+from coarse2fine.enhance.graph_cut.trimap import CERTAIN_BACKGROUND, CERTAIN_FOREGROUND, MAYBE_BACKGROUND
 from coarse2fine.types import Image, Mask
 
 UNDECIDED_PIXELS = 16_000

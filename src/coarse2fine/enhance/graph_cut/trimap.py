@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.masks import resize_soft
+from coarse2fine.masks.regions import resize_soft
 from coarse2fine.types import Mask, SoftMask
 
 CERTAIN_BACKGROUND, CERTAIN_FOREGROUND, MAYBE_BACKGROUND, MAYBE_FOREGROUND = 0, 1, 2, 3

@@ -1,0 +1,1 @@
+"""Videos to soft masks (VideoPCA), and soft masks to student networks, generation by generation."""

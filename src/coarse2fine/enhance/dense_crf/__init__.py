@@ -1,0 +1,1 @@
+"""The algorithms of the fully connected CRF: permutohedral lattice and mean-field inference."""

@@ -1,0 +1,1 @@
+"""Trained networks applied to photos: one interface, two back ends (torch, onnxruntime)."""

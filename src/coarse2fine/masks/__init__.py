@@ -1,0 +1,1 @@
+"""Pure functions on mask arrays, and masks as PNG files and run lengths."""
