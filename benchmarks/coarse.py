@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 from common import keep
 
-from coarse2fine.coarse import binarise, coarse_from
+from coarse2fine.coarse import binarize, coarse_from
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
@@ -93,7 +93,7 @@ def time_call(method: CoarseMethod, photo: Image) -> tuple[float, float]:
 def measure_quality(config: CoarseConfig, photos: Sequence[Image], truths: Sequence[Mask]) -> dict[str, float]:
     """Mean IoU and its standard error, alone and through GrabCut started from the mask's box and from the mask."""
     method = coarse_from(config)
-    masks = [binarise(method(photo), config.threshold) for photo in photos]
+    masks = [binarize(method(photo), config.threshold) for photo in photos]
     ious = [binary_iou(mask, truth) for mask, truth in zip(masks, truths, strict=True)]
     error = statistics.stdev(ious) / len(ious) ** 0.5
     through = {f"iou_grabcut_{start}": enhance_all(start, photos, masks, truths) for start in ("box", "mask")}

@@ -29,17 +29,17 @@ from coarse2fine.enhance.crf import dense_crf, dense_crf_many
 from coarse2fine.evaluation.evaluate import pair_by_name
 from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
 from coarse2fine.inference.segmenter import likeliest, score_files
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask
 from coarse2fine.runtime.device import count_cores, pick_device
-from coarse2fine.types import Image, Mask, Scores
+from coarse2fine.types import Image, Mask, Probabilities
 
 CONTESTANTS: dict[str, dict[str, Any] | None] = {
     "network alone": None,
     "published": {},
     "5 steps": {"steps": 5},
-    "sigma rgb 5": {"colour_sigma": 5.0},
-    "sigma rgb 10": {"colour_sigma": 10.0},
+    "sigma rgb 5": {"color_sigma": 5.0},
+    "sigma rgb 10": {"color_sigma": 10.0},
     "sigma xy 40": {"bilateral_sigma_px": 40.0},
     "bilateral weight 2": {"bilateral_weight": 2.0},
     "position kernel alone": {"bilateral_weight": 0.0},
@@ -51,13 +51,13 @@ class Case(NamedTuple):
 
     image: Image
     truth: Mask
-    scores: Scores
+    scores: Probabilities
 
 
 def main() -> None:
     """Measure every contestant on the same photos; print a line for each, then one line of JSON."""
     options = read_options()
-    segmenter = Segmenter.load(options.run)
+    segmenter = TorchSegmenter.load(options.run)
     cases = load_cases(options, segmenter)
     device = pick_device()
     results: dict[str, Any] = {}
@@ -83,7 +83,7 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_cases(options: argparse.Namespace, segmenter: Segmenter) -> list[Case]:
+def load_cases(options: argparse.Namespace, segmenter: TorchSegmenter) -> list[Case]:
     """Score evenly spaced photos."""
     pairs = pair_by_name(list_photos([options.photos]), options.photos, options.masks)
     sample = min(options.sample, len(pairs))
@@ -104,7 +104,7 @@ def measure(cases: Sequence[Case], config: CrfConfig | None, classes: int, devic
         spent.append(1e3 * (time.perf_counter() - began))
         total += confusion_matrix(likeliest(scores, *case.truth.shape), case.truth, classes)
     figures: dict[str, Any] = {"mean_iou": round(mean_iou(total), 4)}
-    return figures | (summarise("", spent, device) if config else {})
+    return figures | (summarize("", spent, device) if config else {})
 
 
 def measure_together(cases: Sequence[Case], config: CrfConfig, device: torch.device, batch: int) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def measure_together(cases: Sequence[Case], config: CrfConfig, device: torch.dev
             alone = dense_crf(scores, image, config, device)
             apart += int((alone.argmax(axis=0) != found.argmax(axis=0)).sum())
             pixels += found[0].size
-    return summarise("_together", spent, device) | {"labels_apart": apart / pixels}
+    return summarize("_together", spent, device) | {"labels_apart": apart / pixels}
 
 
 def start_over(cases: Sequence[Case], config: CrfConfig, device: torch.device) -> None:
@@ -132,7 +132,7 @@ def start_over(cases: Sequence[Case], config: CrfConfig, device: torch.device) -
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def summarise(ending: str, spent: Sequence[float], device: torch.device) -> dict[str, Any]:
+def summarize(ending: str, spent: Sequence[float], device: torch.device) -> dict[str, Any]:
     """Median and quartiles of milliseconds per photo, and the memory of a GPU."""
     low, middle, high = (round(value, 1) for value in statistics.quantiles(spent, n=4))
     figures: dict[str, Any] = {f"ms{ending}": middle, f"ms_quartiles{ending}": [low, high]}

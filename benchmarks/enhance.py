@@ -33,9 +33,10 @@ from coarse2fine.enhance.graph_cut import pyramid
 from coarse2fine.enhance.graph_cut.pyramid import UNDECIDED_PIXELS
 from coarse2fine.evaluation.metrics import binary_iou
 from coarse2fine.masks.png import read_mask
-from coarse2fine.masks.regions import bounding_box, resize_mask
+from coarse2fine.masks.regions import bounding_box
+from coarse2fine.masks.resize import resize_mask
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, Mask
 
 Engine = Literal["fast", "opencv"]

@@ -3,8 +3,9 @@
     python benchmarks/exported_network.py --run RUN --photos val/images --masks val/masks
 
 RUN is a finished run of ``coarse2fine fit``; masks are true ones in its class indices, named like the photos. Torch
-computes in float32, as the exported network does, and in bfloat16, as a run does where the processor can. Scores are
-compared as ``predict`` makes them, with the run's scales and flip, at the network's size; masks at the photos' size.
+computes in float32, as the exported network does, and in bfloat16, as a run does where the processor can. Probabilities
+are compared as ``predict`` makes them, with the run's scales and flip, at the network's size;
+masks at the photos' size.
 Photos a second count the network alone, one scale and no flip, on photos of one working shape in memory: median and
 quartiles of several passes, the contestants in turn.
 """
@@ -28,12 +29,13 @@ from coarse2fine.data import list_photos, read_image
 from coarse2fine.data.photos import read_size
 from coarse2fine.evaluation.ground_truth import pair_by_name
 from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
-from coarse2fine.export.int8 import quantise
+from coarse2fine.export.int8 import quantize
 from coarse2fine.export.onnx import export_onnx
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
-from coarse2fine.inference.segmenter import Scorer, likeliest, resize, score_files, working_shape
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.segmenter import Segmenter, likeliest, score_files, working_shape
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask
+from coarse2fine.masks.resize import resize
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
@@ -72,12 +74,12 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_contestants(options: argparse.Namespace, folder: Path, threads: int) -> dict[str, Scorer]:
+def make_contestants(options: argparse.Namespace, folder: Path, threads: int) -> dict[str, Segmenter]:
     """The network by torch in two precisions, exported, and exported with 8 bits; all on the CPU."""
-    ours = replace(Segmenter.load(options.run), precision="fp32").ready(torch.device("cpu"))
+    ours = replace(TorchSegmenter.load(options.run), precision="fp32").ready(torch.device("cpu"))
     export_onnx(ours, folder / "onnx.onnx")
     own = [Path(path) for path in read_json(Run(options.run).photos)["usable"]]
-    quantise(folder / "onnx.onnx", folder / "int8.onnx", list_photos(options.calibrate) if options.calibrate else own)
+    quantize(folder / "onnx.onnx", folder / "int8.onnx", list_photos(options.calibrate) if options.calibrate else own)
     loaded = {name: OnnxSegmenter.load(folder / f"{name}.onnx", "cpu", threads) for name in ("onnx", "int8")}
     return {"torch": ours, "torch_bfloat16": replace(ours, precision="bf16"), **loaded}
 
@@ -89,8 +91,8 @@ def choose_pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
     return [pairs[index * len(pairs) // sample] for index in range(sample)]
 
 
-def compare(contestants: dict[str, Scorer], pairs: Sequence[tuple[Path, Path]]) -> dict[str, dict[str, Any]]:
-    """Scores and masks beside torch's; mIoU of each."""
+def compare(contestants: dict[str, Segmenter], pairs: Sequence[tuple[Path, Path]]) -> dict[str, dict[str, Any]]:
+    """Probabilities and masks beside torch's; mIoU of each."""
     results: dict[str, dict[str, Any]] = {}
     photos = [photo for photo, _ in pairs]
     wanted_scores = dict(score_files(contestants["torch"], photos, 1, 1))
@@ -111,7 +113,7 @@ def compare(contestants: dict[str, Scorer], pairs: Sequence[tuple[Path, Path]]) 
     return results
 
 
-def time_all(contestants: dict[str, Scorer], photos: Sequence[Path], passes: int) -> dict[str, dict[str, Any]]:
+def time_all(contestants: dict[str, Segmenter], photos: Sequence[Path], passes: int) -> dict[str, dict[str, Any]]:
     """Photos a second of every contestant, in batches of each size."""
     shape = (256, contestants["torch"].size_px)
     images = [read_image(photo) for photo in photos]

@@ -16,7 +16,7 @@ import torch
 from common import keep
 
 from coarse2fine.config import load_recipe
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.networks.build import build_network
 from coarse2fine.runtime.device import count_cores
 
@@ -32,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config = load_recipe("small").network.model_copy(update={"encoder_weights": "none"})
-    folded = Segmenter(build_network(config, len(CLASSES)), CLASSES, config, options.px).ready()
+    folded = TorchSegmenter(build_network(config, len(CLASSES)), CLASSES, config, options.px).ready()
     height, width = options.px, options.px * 4 // 5 // 32 * 32
     photos = np.random.default_rng(0).integers(0, 256, (8, height, width, 3), np.uint8)
     rates: dict[str, dict[str, float]] = {}
@@ -48,7 +48,7 @@ def main() -> None:
     keep("predict", {"px": [height, width], "threads": options.threads, "photos_per_s": rates})
 
 
-def time_in_turn(variants: dict[str, Segmenter], photos: np.ndarray) -> dict[str, float]:
+def time_in_turn(variants: dict[str, TorchSegmenter], photos: np.ndarray) -> dict[str, float]:
     """Photos per second, the median of some turns."""
     rates: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(TURNS + 1):

@@ -26,7 +26,7 @@ from coarse2fine.evaluation.mask_quality import Quality, list_rounds, score_mask
 from coarse2fine.masks.png import mask_path
 from coarse2fine.pipeline.quality_stage import judge_round
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
 from coarse2fine.types import Photo
@@ -41,7 +41,7 @@ PARTS: dict[str, Callable[[Quality], float | None]] = {
     ),
     "confidence": lambda one: one.confidence,
     "confidence, round before": lambda one: one.confidence_before,
-    "agreement with what it learnt from": lambda one: one.agreement_taught,
+    "agreement with what it learned from": lambda one: one.agreement_taught,
     "agreement with its enhancement": lambda one: 0.0 if one.agreement_enhanced is None else one.agreement_enhanced,
     "no part: area": lambda one: one.area,
     "no part: few pieces": lambda one: -one.pieces,

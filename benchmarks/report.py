@@ -111,8 +111,8 @@ def draw_masks(place: Path, names: Sequence[str], originals: Sequence[str], rng:
     """Ellipses that differ a little from stage to stage."""
     y, x = np.mgrid[0:375, 0:500]
     for name in originals:
-        centre, radius = rng.integers((160, 220), (210, 280)), rng.integers((60, 90), (130, 190))
-        inside = ((y - centre[0]) / radius[0]) ** 2 + ((x - centre[1]) / radius[1]) ** 2 < 1
+        center, radius = rng.integers((160, 220), (210, 280)), rng.integers((60, 90), (130, 190))
+        inside = ((y - center[0]) / radius[0]) ** 2 + ((x - center[1]) / radius[1]) ** 2 < 1
         label = 1 + CLASSES.index(name.partition("/")[0])
         write_mask(mask_path(place, name), inside.astype(np.uint8) * np.uint8(label))
     link(place, names, originals, ".png")

@@ -24,9 +24,9 @@ from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.evaluation.metrics import binary_iou
 from coarse2fine.masks.png import read_mask, read_soft
-from coarse2fine.masks.regions import resize_soft
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
 from coarse2fine.types import Image, Mask, SoftMask
 

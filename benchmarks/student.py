@@ -20,14 +20,14 @@ import cv2
 import numpy as np
 from common import keep
 
-from coarse2fine.coarse import binarise, coarse_from
+from coarse2fine.coarse import binarize, coarse_from
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import CoarseConfig, EnhanceConfig, StudentNetworkConfig
 from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.evaluation.metrics import binary_iou
 from coarse2fine.masks.png import read_mask
-from coarse2fine.masks.regions import resize_soft
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.networks.student import build_student
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.types import Image, Mask, SoftMask
@@ -91,7 +91,7 @@ def measure(name: str, softs: Sequence[SoftMask], pairs: Pairs) -> dict[str, flo
     images, truths = [read_image(photo) for photo, _ in pairs], [read_mask(mask) for _, mask in pairs]
     whole = [resize_soft(soft, *image.shape[:2]) for soft, image in zip(softs, images, strict=True)]
     halves = [(soft > 0.5).astype(np.uint8) for soft in whole]
-    masks = [binarise(soft, "otsu") for soft in whole]
+    masks = [binarize(soft, "otsu") for soft in whole]
     ious = [binary_iou(mask, truth) for mask, truth in zip(masks, truths, strict=True)]
     result = {
         "iou": statistics.fmean(ious),
@@ -124,7 +124,7 @@ def measure_frames(softs: Sequence[SoftMask], pairs: Pairs) -> dict[str, float]:
     for soft, (_, mask) in zip(softs, pairs, strict=True):
         truth = (read_mask(mask) > 0).astype(np.uint8)
         whole, video = resize_soft(soft, *truth.shape), mask.parent.name
-        by_otsu[video].append(binary_iou(binarise(whole, "otsu"), truth))
+        by_otsu[video].append(binary_iou(binarize(whole, "otsu"), truth))
         at_half[video].append(binary_iou((whole > 0.5).astype(np.uint8), truth))
     kinds = {"frames_iou": by_otsu, "frames_iou_at_half": at_half}
     return {name: statistics.fmean(map(statistics.fmean, ious.values())) for name, ious in kinds.items()}

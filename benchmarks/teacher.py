@@ -28,7 +28,8 @@ from coarse2fine.distillation.selection import score_mask, select
 from coarse2fine.distillation.videopca import videopca
 from coarse2fine.evaluation.metrics import binary_iou
 from coarse2fine.masks.png import read_mask
-from coarse2fine.masks.regions import Box, bounding_box, resize_soft
+from coarse2fine.masks.regions import Box, bounding_box
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.types import Mask, SoftMask
 
 THRESHOLD = 0.5

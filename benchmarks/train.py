@@ -23,7 +23,7 @@ from coarse2fine.data import open_dataset
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.depthwise import DilatedDepthwiseConv
-from coarse2fine.networks.normalization import normalise
+from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import parameter_groups
 from coarse2fine.runtime.device import count_cores, pick_device, pick_dtype
 from coarse2fine.runtime.processes import World
@@ -87,7 +87,7 @@ def time_steps(config: FitConfig, batches: Iterator[tuple[Tensor, Tensor]], fast
         began = time.perf_counter()
         images, masks = next(batches)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            loss = pixel_loss(network, normalise(images.to(device), config.network.encoder), masks.to(device))
+            loss = pixel_loss(network, normalize(images.to(device), config.network.encoder), masks.to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

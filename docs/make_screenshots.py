@@ -22,12 +22,12 @@ from PIL import Image
 
 from coarse2fine.cli import main as coarse2fine
 
-COLOURS = 256
+COLORS = 256
 """Of a screenshot, so that it stays small."""
 
 
 class Shot(NamedTuple):
-    """One screenshot: its name, the window, the colour scheme, and the part of the page that stands at its top."""
+    """One screenshot: its name, the window, the color scheme, and the part of the page that stands at its top."""
 
     name: str
     width: int
@@ -45,7 +45,7 @@ SHOTS = (
 
 
 class AppShot(NamedTuple):
-    """One screenshot of the app: its name, the window, the colour scheme, and what is done before."""
+    """One screenshot of the app: its name, the window, the color scheme, and what is done before."""
 
     name: str
     width: int
@@ -153,9 +153,9 @@ def served(run: Path) -> Iterator[str]:
 
 
 def save(png: bytes, path: Path) -> None:
-    """Write a screenshot with few colours."""
+    """Write a screenshot with few colors."""
     with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size // 1000} KB")
 
 

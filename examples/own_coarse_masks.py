@@ -12,7 +12,7 @@ import coarse2fine
 from coarse2fine.masks.png import mask_path
 
 
-def warm_colours(image: np.ndarray) -> np.ndarray:
+def warm_colors(image: np.ndarray) -> np.ndarray:
     """Foreground where a photo is redder than blue: put your own idea here; (H, W, 3) in, (H, W) of 0 and 1 out."""
     return (image[..., 0].astype(int) > image[..., 2].astype(int) + 20).astype(np.uint8)
 
@@ -21,7 +21,7 @@ def main(photos: Path, run: Path) -> None:
     """Write a mask for every photo, then fit from that folder."""
     masks = run.with_name(f"{run.name}-own-masks")
     for photo in coarse2fine.open_dataset(photos).photos:
-        coarse2fine.write_mask(mask_path(masks, photo.name), warm_colours(coarse2fine.read_image(photo.path)))
+        coarse2fine.write_mask(mask_path(masks, photo.name), warm_colors(coarse2fine.read_image(photo.path)))
     settings = coarse2fine.load_recipe("demo")
     coarse = settings.coarse.model_copy(update={"method": "folder", "folder": masks})
     coarse2fine.fit(photos, run, settings.model_copy(update={"coarse": coarse}), quiet=False)

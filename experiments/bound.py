@@ -23,7 +23,7 @@ import torch
 from common import Experiment, figures_of, open_experiment
 from numpy.typing import NDArray
 
-from coarse2fine import Run, Segmenter
+from coarse2fine import Run, TorchSegmenter
 from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data import open_dataset
 from coarse2fine.data.pairs import Pairs
@@ -32,16 +32,16 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import compare_pairs
 from coarse2fine.evaluation.ground_truth import open_truth
 from coarse2fine.evaluation.metrics import mean_iou
-from coarse2fine.inference.torch_segmenter import load_weights, save_weights
 from coarse2fine.masks.png import mask_path
 from coarse2fine.networks.build import build_network
+from coarse2fine.networks.weights import load_weights, save_weights
 from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.files import read_json
 from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.store.fingerprints import describe_photos, training_settings
-from coarse2fine.store.run import Stage
+from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.training.loop import Round, train_round
 from coarse2fine.types import Dataset, Photo
 
@@ -193,7 +193,7 @@ def standard_error(before: Matrices, after: Matrices) -> float:
 
 def train(experiment: Experiment, name: str, lesson: Lesson, epochs: int, val: Pairs) -> Matrices:
     """What one training finds in the photos of val; it is kept in the folder ``name`` of ``runs`` and not repeated."""
-    config, folder, crew = experiment.base, experiment.runs / name, Crew(console=Console())
+    config, folder, context = experiment.base, experiment.runs / name, Context(console=Console())
     settings = training_settings(config, 1) | {"train.epochs": epochs, "photos": describe_photos(lesson.photos)}
     stage = Stage(folder / "training", f"true masks, {epochs} epochs", settings)
     torch.manual_seed(seed_of(config.seed, 1, 0))
@@ -210,14 +210,14 @@ def train(experiment: Experiment, name: str, lesson: Lesson, epochs: int, val: P
     )
 
     def learn() -> dict[str, object]:
-        loss = train_round(network, work, crew.world, crew.console)
+        loss = train_round(network, work, context.world, context.console)
         save_weights(network, folder / "weights.safetensors")
         return {"loss": loss}
 
-    run_stage(stage, crew, learn)
+    run_stage(stage, context, learn)
     load_weights(network, folder / "weights.safetensors")
     view = (config.predict.flip, config.predict.scales, config.train.precision)
-    segmenter = Segmenter(network, lesson.classes, config.network, config.view_px, *view).ready()
+    segmenter = TorchSegmenter(network, lesson.classes, config.network, config.view_px, *view).ready()
     return np.stack(list(compare_pairs(segmenter, val, count_cores())))
 
 

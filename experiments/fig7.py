@@ -53,8 +53,8 @@ def draw(shares: NDArray[np.float64], classes: Sequence[str], out: Path) -> None
     axes.set_xticklabels(classes, rotation=90)
     axes.set_yticklabels(classes)
     for row, column in np.ndindex(shares.shape) if len(classes) <= MOST_NUMBERED else ():
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{shares[row, column]:.2f}", ha="center", va="center", color=colour, fontsize=8)
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{shares[row, column]:.2f}", ha="center", va="center", color=color, fontsize=8)
     with write_atomically(out) as file:
         figure.savefig(file, format="png", dpi=120)
     pyplot.close(figure)

@@ -20,7 +20,7 @@ import numpy as np
 from bound import find_lesson, train
 from common import EQUAL_ROUNDS, Experiment, figures_of, open_experiment
 
-from coarse2fine import Segmenter
+from coarse2fine import TorchSegmenter
 from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data.public_sets import open_pairs
 from coarse2fine.errors import DataError
@@ -28,7 +28,7 @@ from coarse2fine.evaluation.evaluate import evaluate_pairs
 from coarse2fine.evaluation.ground_truth import open_truth
 from coarse2fine.evaluation.metrics import iou_per_class
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
-from coarse2fine.masks.regions import binarize
+from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset
 
@@ -59,7 +59,7 @@ def compare_sets(experiment: Experiment) -> None:
     if missing:
         raise DataError(f"{root} must hold the folders of MIT Object Discovery, but lacks {', '.join(missing)}.")
     runs = {name: experiment.fit(f"table4-{name}", {"network": {"name": name}}) for name in NETWORKS}
-    found = {name: _measure(Segmenter.load(run.root), root) for name, run in runs.items()}
+    found = {name: _measure(TorchSegmenter.load(run.root), root) for name, run in runs.items()}
     rows: list[list[object]] = []
     for subset, published in PAPER.items():
         rows.append([subset, *(value / 100 for value in published), *(found[name][subset][IOU] for name in NETWORKS)])
@@ -104,13 +104,13 @@ def compare_seeds(experiment: Experiment) -> None:
 
 
 def learn_true_masks(experiment: Experiment, name: str) -> float:
-    """IoU of the foreground of a network that learnt from true masks, as bound.py has it."""
+    """IoU of the foreground of a network that learned from true masks, as bound.py has it."""
     lesson = find_lesson(experiment)
     masks = experiment.runs / "table4-true-masks"
     for photo in lesson.photos:
         if not mask_path(masks, photo.name).exists():
             mask = read_mask(mask_path(lesson.masks, photo.name))
-            write_mask(mask_path(masks, photo.name), np.where(mask == IGNORE, np.uint8(IGNORE), binarize(mask)))
+            write_mask(mask_path(masks, photo.name), np.where(mask == IGNORE, np.uint8(IGNORE), foreground_mask(mask)))
     lesson = replace(lesson, classes=FOREGROUND_CLASSES, masks=masks)
     val = open_truth([experiment.val], Dataset(lesson.classes, lesson.photos, ())).pairs
     assert val is not None
@@ -120,7 +120,7 @@ def learn_true_masks(experiment: Experiment, name: str) -> float:
     return float(iou_per_class(matrices.sum(axis=0))[FOREGROUND_CLASSES.index("foreground")])
 
 
-def _measure(segmenter: Segmenter, root: Path) -> Mapping[str, Any]:
+def _measure(segmenter: TorchSegmenter, root: Path) -> Mapping[str, Any]:
     measured = {}
     for subset in PAPER:
         pairs = open_pairs(root / subset)

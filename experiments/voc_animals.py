@@ -4,7 +4,7 @@
 
 The list voc_animals.csv names 1,305 photos of trainaug with the class of their largest animal (cat, cow, dog, horse,
 sheep) and 235 of val. Photos are reduced by Lanczos to a longer side of at most 320 and saved as JPEG (quality 86, val
-88), masks by nearest neighbour; in the masks, other classes of VOC become 255, which does not count. On the 56 val
+88), masks by nearest neighbor; in the masks, other classes of VOC become 255, which does not count. On the 56 val
 photos of which we also hold larger copies, this gives our own files again, pixel for pixel.
 
 Needs the VOC 2012 trainval archive and, for photos that only SBD has masks of, SegmentationClassAug (docs/datasets.md).
@@ -30,7 +30,7 @@ from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.files import write_atomically, write_text
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import IGNORE, Mask
 
 CLASSES = ("background", "cat", "cow", "dog", "horse", "sheep")

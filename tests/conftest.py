@@ -10,7 +10,7 @@ from PIL import Image
 from coarse2fine.config import NetworkConfig
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.export.onnx import export_onnx
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path, write_mask, write_soft
 from coarse2fine.networks.build import build_network
 from coarse2fine.types import Photo
@@ -20,12 +20,6 @@ from coarse2fine.types import Photo
 def one_torch_thread():
     """Tiny arrays: threads would only wait for each other, most of all on busy machines."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def cpu_as_gpu():
-    """What finds the CPU where settings ask for a GPU: the same tensors, another place."""
-    return lambda config: torch.device("cpu") if config.works_in_batches else None
 
 
 @pytest.fixture
@@ -86,14 +80,14 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="session")
-def small_segmenter() -> Segmenter:
+def small_segmenter() -> TorchSegmenter:
     """An untrained network of three classes, so sure of its random opinions that rounding does not change a pixel."""
     config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
     torch.manual_seed(0)
     network = build_network(config, 3)
     with torch.no_grad():
         network.classify.weight *= 100
-    made = Segmenter(network, ("background", "Röte", "blue"), config, 64, scales=(1.0, 0.5), precision="fp32")
+    made = TorchSegmenter(network, ("background", "Röte", "blue"), config, 64, scales=(1.0, 0.5), precision="fp32")
     return made.ready(torch.device("cpu"))
 
 
@@ -116,7 +110,7 @@ def small_onnx(small_segmenter, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def clouds() -> list[np.ndarray]:
-    """Photos of odd sizes with smooth colours."""
+    """Photos of odd sizes with smooth colors."""
     rng = np.random.default_rng(0)
     sizes = [(75, 101), (101, 75), (75, 101), (96, 128), (33, 47)]
     small = [rng.integers(0, 256, (5, 6, 3), np.uint8) for _ in sizes]

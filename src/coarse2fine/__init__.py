@@ -5,7 +5,7 @@
     run = coarse2fine.fit("photos", out="runs/pets")
     mask = coarse2fine.Segmenter.load("runs/pets")(coarse2fine.read_image("holiday.jpg"))
 
-Every stage is a function or a class of its own: `saliency`, `centred_box`, `Student`, `grabcut`, `dense_crf`,
+Every stage is a function or a class of its own: `saliency`, `centered_box`, `Student`, `grabcut`, `dense_crf`,
 `constrain`, `evaluate_masks`; `videopca` and `train_student` make a student of your own.
 """
 
@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coarse2fine.coarse import binarise, saliency
-    from coarse2fine.coarse.box import centred_box
+    from coarse2fine.coarse import binarize, saliency
+    from coarse2fine.coarse.box import centered_box
     from coarse2fine.coarse.student import Student
     from coarse2fine.config import FitConfig, load_config, load_recipe
     from coarse2fine.data import open_dataset, read_image
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from coarse2fine.evaluation.evaluate import evaluate_masks, evaluate_network
     from coarse2fine.export import export_masks
     from coarse2fine.inference.predict import predict_photos
-    from coarse2fine.inference.torch_segmenter import Segmenter
+    from coarse2fine.inference.torch_segmenter import TorchSegmenter
+    from coarse2fine.masks.constraint import constrain
+    from coarse2fine.masks.palette import overlay
     from coarse2fine.masks.png import read_mask, write_mask
-    from coarse2fine.masks.regions import constrain, overlay
     from coarse2fine.pipeline.fit import fit
     from coarse2fine.store.run import Run
 
@@ -39,11 +40,11 @@ _HOMES = {
     "DataError": "errors",
     "FitConfig": "config",
     "Run": "store.run",
-    "Segmenter": "inference.torch_segmenter",
+    "TorchSegmenter": "inference.torch_segmenter",
     "Student": "coarse.student",
-    "binarise": "coarse",
-    "centred_box": "coarse.box",
-    "constrain": "masks.regions",
+    "binarize": "coarse",
+    "centered_box": "coarse.box",
+    "constrain": "masks.constraint",
     "dense_crf": "enhance.crf",
     "dense_crf_many": "enhance.crf",
     "evaluate_masks": "evaluation.evaluate",
@@ -55,7 +56,7 @@ _HOMES = {
     "load_recipe": "config",
     "open_dataset": "data",
     "open_video": "data.frames",
-    "overlay": "masks.regions",
+    "overlay": "masks.palette",
     "predict_photos": "inference.predict",
     "read_image": "data",
     "read_mask": "masks.png",
@@ -72,10 +73,10 @@ __all__ = [
     "DataError",
     "FitConfig",
     "Run",
-    "Segmenter",
     "Student",
-    "binarise",
-    "centred_box",
+    "TorchSegmenter",
+    "binarize",
+    "centered_box",
     "constrain",
     "dense_crf",
     "dense_crf_many",

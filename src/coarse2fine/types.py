@@ -16,7 +16,7 @@ Mask: TypeAlias = NDArray[np.uint8]
 SoftMask: TypeAlias = NDArray[np.float32]
 """How likely each pixel is foreground, shape (H, W), 0 to 1."""
 
-Scores: TypeAlias = NDArray[np.float32]
+Probabilities: TypeAlias = NDArray[np.float32]
 """Class probabilities, shape (C, H, W), summing to 1 over C; class 0 is background."""
 
 BACKGROUND = 0

@@ -15,7 +15,7 @@ from coarse2fine.app.routes import create_app
 from coarse2fine.config import NetworkConfig, ServeConfig
 from coarse2fine.corrections.review import Review
 from coarse2fine.evaluation.mask_quality import Quality, write_quality
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.networks.build import build_network
 from coarse2fine.runtime.files import write_json
@@ -58,15 +58,15 @@ def drawn_run(tmp_path) -> Run:
 
 
 @pytest.fixture
-def add_network() -> Callable[[Run], Segmenter]:
+def add_network() -> Callable[[Run], TorchSegmenter]:
     """Gives a run a network that finds class 2 everywhere."""
 
-    def add(run: Run) -> Segmenter:
+    def add(run: Run) -> TorchSegmenter:
         config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
         network = build_network(config, 3)
         network.classify.weight.data.zero_()
         network.classify.bias.data[:] = network.classify.bias.new_tensor([0.0, 0.0, 9.0])
-        made = Segmenter(network, ("background", "cat", "dog"), config, 64, precision="fp32")
+        made = TorchSegmenter(network, ("background", "cat", "dog"), config, 64, precision="fp32")
         made.save(run.model)
         run.config.touch()
         return made

@@ -1,7 +1,7 @@
 import numpy as np
 
 from coarse2fine.app.images import fit_size, lay_drawn
-from coarse2fine.masks.regions import resize_mask
+from coarse2fine.masks.resize import resize_mask
 
 
 def test_fit_size__only_shrinks():

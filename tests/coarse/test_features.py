@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from scipy.linalg import eigh
 
-from coarse2fine.coarse import binarise, coarse_from, features
+from coarse2fine.coarse import binarize, coarse_from, features
 from coarse2fine.coarse.features import (
     SIMILAR,
     WEAK_EDGE,
@@ -56,8 +56,8 @@ def draw_disc(height=120, width=160, seed=0):
     return (photo + rng.integers(-10, 11, photo.shape)).astype(np.uint8), mask
 
 
-def mean_colours(photo, patch_px=8):
-    """Keys that are each patch's mean colour about mid-grey."""
+def mean_colors(photo, patch_px=8):
+    """Keys that are each patch's mean color about mid-gray."""
     height, width = photo.shape[:2]
     patches = photo.reshape(height // patch_px, patch_px, width // patch_px, patch_px, 3)
     return patches.mean(axis=(1, 3)).astype(np.float32) - 127
@@ -98,7 +98,7 @@ def test_find_cut__two_clusters_are_split_exactly():
     assert small[0] / large[0] == pytest.approx(-degrees[:5].sum() / degrees[5:].sum(), rel=1e-6)
 
 
-def test_find_cut__solves_the_generalised_problem():
+def test_find_cut__solves_the_generalized_problem():
     keys = np.random.default_rng(0).normal(size=(40, 6))
     weights = join_similar(keys)
     degrees = np.diag(weights.sum(axis=1))
@@ -164,16 +164,16 @@ def test_fit_to_patches__whole_patches_at_the_longer_side(size, fitted):
 @pytest.mark.parametrize("threshold", [0.5, "otsu"])
 def test_cut_photo__finds_the_disc_by_its_keys(threshold):
     photo, truth = draw_disc()
-    soft = cut_photo(photo, mean_colours, patch_px=8, side_px=320)
+    soft = cut_photo(photo, mean_colors, patch_px=8, side_px=320)
     assert (soft.shape, soft.dtype) == (truth.shape, np.float32)
-    assert iou(binarise(soft, threshold), truth) > 0.85 > iou(np.ones_like(truth), truth)
+    assert iou(binarize(soft, threshold), truth) > 0.85 > iou(np.ones_like(truth), truth)
 
 
 def test_cut_photo__pieces():
     photo, _ = draw_disc()
     photo[:24, :24] = (220, 40, 30)
-    seed = cut_photo(photo, mean_colours, patch_px=8, side_px=160, pieces="seed") > 0.5
-    everything = cut_photo(photo, mean_colours, patch_px=8, side_px=160, pieces="all") > 0.5
+    seed = cut_photo(photo, mean_colors, patch_px=8, side_px=160, pieces="seed") > 0.5
+    everything = cut_photo(photo, mean_colors, patch_px=8, side_px=160, pieces="all") > 0.5
     assert everything[4, 4] and everything[60, 96]
     assert seed[4, 4] != seed[60, 96]
     assert (seed <= everything).all()
@@ -193,11 +193,11 @@ def test_cut_photo__flat_photo_is_empty_whatever_its_keys(level):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_features__even_random_weights_find_a_disc_of_strong_colour(method, seed):
+def test_features__even_random_weights_find_a_disc_of_strong_color(method, seed):
     photo, truth = draw_disc(240, 320, seed)
     soft = method(photo)
-    assert iou(binarise(soft, 0.5), truth) > 0.7 > iou(np.ones_like(truth), truth)
-    assert iou(binarise(soft, "otsu"), truth) > 0.7
+    assert iou(binarize(soft, 0.5), truth) > 0.7 > iou(np.ones_like(truth), truth)
+    assert iou(binarize(soft, "otsu"), truth) > 0.7
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 300), (300, 1), (37, 41), (200, 90)])

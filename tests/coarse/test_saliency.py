@@ -7,7 +7,7 @@ from coarse2fine.coarse.saliency import (
     Superpixels,
     estimate_background,
     find_superpixels,
-    optimise,
+    optimize,
     saliency,
     weigh_contrast,
 )
@@ -22,18 +22,18 @@ def draw_square(height=90, width=120, seed=0):
     return (photo + rng.integers(-10, 11, photo.shape)).astype(np.uint8), mask
 
 
-def chain(colours):
+def chain(colors):
     """Five superpixels in a row; only the first and the last touch the border."""
-    nodes = len(colours)
+    nodes = len(colors)
     steps = np.abs(np.subtract.outer(np.arange(nodes), np.arange(nodes)))
     superpixels = Superpixels(
         labels=np.arange(nodes)[None],
-        colours=np.array([[lightness, 0, 0] for lightness in colours], float),
+        colors=np.array([[lightness, 0, 0] for lightness in colors], float),
         positions=np.array([[0, node / nodes] for node in range(nodes)]),
         adjacent=steps <= 1,
         at_border=np.isin(np.arange(nodes), [0, nodes - 1]),
     )
-    return superpixels, np.abs(np.subtract.outer(np.array(colours, float), np.array(colours, float)))
+    return superpixels, np.abs(np.subtract.outer(np.array(colors, float), np.array(colors, float)))
 
 
 def test_saliency__object_stands_out():
@@ -43,7 +43,7 @@ def test_saliency__object_stands_out():
     assert soft[~mask].mean() < 0.1
 
 
-def test_saliency__background_of_two_colours_stays_background():
+def test_saliency__background_of_two_colors_stays_background():
     photo, mask = draw_square()
     photo[:30][~mask[:30]] = (90, 160, 220)
     soft = saliency(photo)
@@ -59,10 +59,10 @@ def test_saliency__object_that_touches_the_border_is_still_found():
     assert soft[85:, :40].mean() < 0.2
 
 
-def test_saliency__grey_photo_works():
+def test_saliency__gray_photo_works():
     photo, mask = draw_square()
-    grey = np.repeat(photo[..., :1], 3, axis=2)
-    soft = saliency(grey)
+    gray = np.repeat(photo[..., :1], 3, axis=2)
+    soft = saliency(gray)
     assert soft[mask].mean() > 0.9
     assert soft[~mask].mean() < 0.1
 
@@ -105,7 +105,7 @@ def test_saliency__same_in_every_thread():
 def test_find_superpixels__describes_its_pixels():
     photo, _ = draw_square()
     superpixels = find_superpixels(photo)
-    nodes = len(superpixels.colours)
+    nodes = len(superpixels.colors)
     assert 100 < nodes <= 300
     np.testing.assert_array_equal(np.unique(superpixels.labels), np.arange(nodes))
     np.testing.assert_allclose(superpixels.positions[0], [0, 0], atol=0.1)
@@ -115,9 +115,9 @@ def test_find_superpixels__describes_its_pixels():
     assert not superpixels.adjacent[superpixels.labels[0, 0], superpixels.labels[45, 60]]
 
 
-def test_find_superpixels__colours_are_lab():
+def test_find_superpixels__colors_are_lab():
     white = find_superpixels(np.full((20, 20, 3), 255, np.uint8))
-    np.testing.assert_allclose(white.colours, np.tile([[100, 0, 0]], (len(white.colours), 1)), atol=0.1)
+    np.testing.assert_allclose(white.colors, np.tile([[100, 0, 0]], (len(white.colors), 1)), atol=0.1)
 
 
 def test_estimate_background__one_region_counts_its_border_over_the_root_of_its_area():
@@ -126,7 +126,7 @@ def test_estimate_background__one_region_counts_its_border_over_the_root_of_its_
     np.testing.assert_allclose(estimate_background(superpixels, distances), 1 - np.exp(-(connectivity**2) / 2))
 
 
-def test_estimate_background__paths_follow_small_steps_of_colour():
+def test_estimate_background__paths_follow_small_steps_of_color():
     superpixels, distances = chain([0, 90, 90, 90, 0])
     background = estimate_background(superpixels, distances)
     np.testing.assert_allclose(background[[0, 4]], 1 - np.exp(-1), rtol=1e-6)  # two border nodes, area 2
@@ -140,15 +140,15 @@ def test_weigh_contrast__only_probable_background_counts():
     assert contrast[1] > contrast[2] > contrast[3] > contrast[4] == contrast[0] == 0
 
 
-def test_optimise__two_nodes_by_hand():
+def test_optimize__two_nodes_by_hand():
     superpixels, distances = chain([0, 0])
-    values = optimise(superpixels, distances, background=np.array([1.0, 0]), foreground=np.array([0, 1.0]))
-    # Smoothness weighs 1 + 0.1: minimise x^2 + (1 - y)^2 + 1.1 (x - y)^2.
+    values = optimize(superpixels, distances, background=np.array([1.0, 0]), foreground=np.array([0, 1.0]))
+    # Smoothness weighs 1 + 0.1: minimize x^2 + (1 - y)^2 + 1.1 (x - y)^2.
     np.testing.assert_allclose(values, [1.1 / 3.2, 2.1 / 3.2])
 
 
-def test_optimise__values_pass_on_to_neighbours_of_like_colour():
+def test_optimize__values_pass_on_to_neighbors_of_like_color():
     superpixels, distances = chain([0, 0, 0, 90, 90])
-    values = optimise(superpixels, distances, np.array([1.0, 0, 0, 0, 0]), np.array([0, 0, 0, 0, 1.0]))
+    values = optimize(superpixels, distances, np.array([1.0, 0, 0, 0, 0]), np.array([0, 0, 0, 0, 1.0]))
     assert values[0] < values[1] < values[2] < 0.4
     assert 0.6 < values[3] < values[4]

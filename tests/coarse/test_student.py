@@ -104,7 +104,7 @@ def test_embedded_student__is_small_and_at_work():
     assert soft.shape == (60, 80) and soft.min() >= 0 and soft.max() <= 1
 
 
-def test_view__a_lowres_net_sees_what_it_learnt_from_and_a_unet_its_own_size():
+def test_view__a_lowres_net_sees_what_it_learned_from_and_a_unet_its_own_size():
     for shape, wanted in (("lowres", 128), ("dilated", 160)):
         config = StudentNetworkConfig(shape=shape, width=0.02)
         student = Student(build_student(config), config).ready()

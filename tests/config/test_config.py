@@ -71,7 +71,7 @@ def test_parse_config__lies_over_its_base():
         ('[coarse]\nmethod = "folder"', "coarse.method = folder needs coarse.folder"),
         ("[refine]\nmin_share = 0.9", "refine.min_share must be below refine.max_share"),
         ('[enhance]\nengine = "opencv"\ndevice = "gpu"', "OpenCV's GrabCut runs on the CPU only"),
-        ('[enhance]\nengine = "opencv"\nstart = "scores"', "OpenCV's GrabCut cannot weigh scores against colours"),
+        ('[enhance]\nengine = "opencv"\nstart = "scores"', "OpenCV's GrabCut cannot weigh scores against colors"),
     ],
 )
 def test_parse_config__bad_text_is_one_sentence(text, message):

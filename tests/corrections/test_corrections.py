@@ -272,7 +272,7 @@ def test_name_ignored__is_no_class():
     assert name_ignored(("background", "ignore")) == "ignore (255)"
 
 
-def test_fill_polygon__pixels_whose_centre_is_inside():
+def test_fill_polygon__pixels_whose_center_is_inside():
     assert fill_polygon([(0, 0), (2, 0), (2, 1), (0, 1)], 3, 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert fill_polygon([(-5, -5), (9, -5), (9, 9), (-5, 9)], 3, 3).all()
     assert not fill_polygon([(0.6, 0), (1.4, 0), (1.4, 3), (0.6, 3)], 3, 1).any()

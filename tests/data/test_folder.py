@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coarse2fine.data import open_dataset, read_folder
-from coarse2fine.data.folder import name_photos, read_unlabelled
+from coarse2fine.data.folder import name_photos, read_unlabeled
 from coarse2fine.errors import DataError
 from coarse2fine.types import Photo, Skipped
 
@@ -112,20 +112,20 @@ def test_name_photos__distinct_where_the_disk_ignores_case(files):
     assert name_photos(files[::-1]) == names[::-1]
 
 
-def test_read_unlabelled__photos_at_any_depth_are_foreground(tmp_path):
+def test_read_unlabeled__photos_at_any_depth_are_foreground(tmp_path):
     touch(tmp_path, "1.jpg", "cat/1.jpg", "cat/deep/2.png", ".hidden/3.jpg", "notes.txt")
-    data = read_unlabelled(tmp_path)
+    data = read_unlabeled(tmp_path)
     assert data.classes == ("background", "foreground")
     assert [(photo.name, photo.label) for photo in data.photos] == [("1", 1), ("cat/1", 1), ("cat/deep/2", 1)]
     assert data.skipped == ()
 
 
-def test_read_unlabelled__needs_photos(tmp_path):
+def test_read_unlabeled__needs_photos(tmp_path):
     touch(tmp_path, "notes.txt")
     with pytest.raises(DataError, match="must hold photos .* at any depth, but has none"):
-        read_unlabelled(tmp_path)
+        read_unlabeled(tmp_path)
     with pytest.raises(DataError, match="must be a folder of photos, .* with the column path; there is no such file"):
-        open_dataset(tmp_path / "gone", labelled=False)
+        open_dataset(tmp_path / "gone", labeled=False)
 
 
 def test_open_dataset__takes_folders_and_tables(tmp_path):

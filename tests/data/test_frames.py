@@ -11,7 +11,7 @@ from coarse2fine.errors import ConfigError, DataError
 
 
 def picture(number: int, height: int = 32, width: int = 48) -> np.ndarray:
-    """Grey with a bright column that moves with the number, and a red corner at the top left."""
+    """Gray with a bright column that moves with the number, and a red corner at the top left."""
     pixels = np.full((height, width, 3), 60, np.uint8)
     pixels[:, 8 + number % 30] = 220
     pixels[:8, :8] = (250, 10, 10)

@@ -35,14 +35,14 @@ def test_read_manifest__classes_are_the_labels(tmp_path):
 
 @pytest.mark.parametrize("text", ["path\nx/1.jpg\n2.png\n", "path,label\nx/1.jpg,dog\n2.png,\n2.png,cat\n"])
 def test_read_manifest__without_labels_all_is_foreground(tmp_path, text):
-    data = read_manifest(write(tmp_path, text, "x/1.jpg 2.png"), labelled=False)
+    data = read_manifest(write(tmp_path, text, "x/1.jpg 2.png"), labeled=False)
     assert data.classes == ("background", "foreground")
     assert data.photos == (Photo(tmp_path / "2.png", "2", 1), Photo(tmp_path / "x/1.jpg", "x/1", 1))
 
 
 def test_read_manifest__without_labels_still_needs_paths(tmp_path):
     with pytest.raises(DataError, match=r"must have one column called path; its columns are: file"):
-        read_manifest(write(tmp_path, "file\n1.jpg\n", "1.jpg"), labelled=False)
+        read_manifest(write(tmp_path, "file\n1.jpg\n", "1.jpg"), labeled=False)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_read_manifest__two_labels_for_one_photo(tmp_path):
     assert [photo.name for photo in read_manifest(file).photos] == ["cat/2"]
     assert read_manifest(file).classes == ("background", "cat")
     assert reasons_of(file) == [
-        ("1.jpg", "line 2: labelled differently (line 2 'cat', line 4 'dog')"),
-        ("x/../1.jpg", "line 4: labelled differently (line 2 'cat', line 4 'dog')"),
+        ("1.jpg", "line 2: labeled differently (line 2 'cat', line 4 'dog')"),
+        ("x/../1.jpg", "line 4: labeled differently (line 2 'cat', line 4 'dog')"),
     ]
 
 

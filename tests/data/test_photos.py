@@ -89,10 +89,10 @@ def test_read_image__every_mode_becomes_rgb(tmp_path, mode):
     assert result[1, 3].tolist() == [255, 255, 255]
 
 
-def test_read_image__sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
-    grey = np.array([[0, 257, 257 * 100, 65535]], np.uint16)
+def test_read_image__sixteen_bit_gray_is_scaled_not_clipped(tmp_path):
+    gray = np.array([[0, 257, 257 * 100, 65535]], np.uint16)
     for ending in ("png", "tif"):
-        result = read_image(save(PIL.Image.fromarray(grey), tmp_path / f"a.{ending}"))
+        result = read_image(save(PIL.Image.fromarray(gray), tmp_path / f"a.{ending}"))
         assert result[0].tolist() == [[0] * 3, [1] * 3, [100] * 3, [255] * 3]
 
 
@@ -107,7 +107,7 @@ def test_read_image__sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
         ([7e6, 7e6, 7e6], [0, 0, 0]),
     ],
 )
-def test_read_image__floating_point_grey_is_scaled_from_its_range(tmp_path, values, expected):
+def test_read_image__floating_point_gray_is_scaled_from_its_range(tmp_path, values, expected):
     path = save(PIL.Image.fromarray(np.array([values], np.float32)), tmp_path / "a.tif")
     assert read_image(path)[0, :, 1].tolist() == expected
 
@@ -126,7 +126,7 @@ def test_read_image__transparent_pixels_lie_over_white(tmp_path):
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])
 def test_read_image__first_frame_of_an_animation(tmp_path, ending):
-    frames = [PIL.Image.new("RGB", (9, 8), colour) for colour in ("red", "blue")]
+    frames = [PIL.Image.new("RGB", (9, 8), color) for color in ("red", "blue")]
     options = {"lossless": True} if ending == "webp" else {}
     path = save(frames[0], tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:], **options)
     assert np.unique(read_image(path).reshape(-1, 3), axis=0).tolist() == [[255, 0, 0]]
@@ -293,7 +293,7 @@ def test_read_image__comes_reduced_where_less_is_needed(tmp_path, needed_px, sid
     assert np.abs(image.astype(int) - (10, 200, 30)).max() < 4
 
 
-def test_check_photos__a_strip_cannot_be_learnt_from(tmp_path):
+def test_check_photos__a_strip_cannot_be_learned_from(tmp_path):
     PIL.Image.new("RGB", (2000, 10)).save(tmp_path / "strip.png")
     PIL.Image.new("RGB", (320, 8)).save(tmp_path / "banner.png")
     found = list(check_photos([Photo(tmp_path / f"{name}.png", name, 1) for name in ("strip", "banner")], 10))

@@ -1,4 +1,4 @@
-"""MIT Object Discovery, DAVIS, and how they and VOC are recognised."""
+"""MIT Object Discovery, DAVIS, and how they and VOC are recognized."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def test_read_foreground__whatever_the_kind_of_picture(tmp_path, mode):
     assert np.array_equal(mask, OBJECT // 255)
 
 
-def test_read_foreground__palette_indices_count_not_colours(tmp_path):
+def test_read_foreground__palette_indices_count_not_colors(tmp_path):
     image = Image.fromarray(OBJECT // 255 * 2)
     image.putpalette([255] * 768)
     image.save(tmp_path / "m.png")

@@ -7,7 +7,7 @@ import pytest
 
 from coarse2fine.data.synthetic import CLASSES, _place_train, draw_dataset, draw_photo
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.masks.regions import colour_table
+from coarse2fine.masks.palette import color_table
 
 
 def _read_all(folder: Path) -> dict[str, bytes]:
@@ -50,7 +50,7 @@ def test_draw_dataset__masks_are_palette_png_with_their_label(drawn):
             palette = np.array(image.getpalette()).reshape(-1, 3)
         assert mask.shape == (64, 64)
         assert {0, label} <= set(np.unique(mask).tolist()) <= set(range(len(CLASSES)))
-        assert (palette[label] == colour_table()[label]).all()
+        assert (palette[label] == color_table()[label]).all()
 
 
 def test_draw_dataset__val_photos_hold_several_classes(drawn):
@@ -113,7 +113,7 @@ def test_place_train__label_is_central_and_a_quarter_have_a_smaller_second():
         assert all(other != 2 and other_size < size for other, other_size, _, _ in others)
 
 
-def test_draw_dataset__grabcut_improves_the_centred_box_but_is_not_perfect(tmp_path):
+def test_draw_dataset__grabcut_improves_the_centered_box_but_is_not_perfect(tmp_path):
     draw_dataset(tmp_path, train_per_class=4, val_photos=1)
     before, after = [], []
     cv2.setRNGSeed(0)

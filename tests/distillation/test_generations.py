@@ -12,9 +12,9 @@ from coarse2fine.distillation.examples import describe_examples, find_first, fin
 from coarse2fine.distillation.generations import snap, train_student, weigh
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import read_soft, write_soft
-from coarse2fine.masks.regions import resize_mask, resize_soft
+from coarse2fine.masks.resize import resize_mask, resize_soft
 from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
 
 CONFIG = StudentConfig(
@@ -120,8 +120,8 @@ def test_train_student__lessons_are_kept_but_of_photos_with_a_new_mask(places, c
     def train(epochs: tuple[int, ...], keep: bool) -> str:
         config = changed(number=len(epochs), selector="none", keep_lessons=keep)
         config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
-        out, crew = places / "s.safetensors", Crew(console=Console())
-        train_student([places / "frames"], [places / "masks"], out, config, [places / "new"], crew)
+        out, context = places / "s.safetensors", Context(console=Console())
+        train_student([places / "frames"], [places / "masks"], out, config, [places / "new"], context)
         return capsys.readouterr().out
 
     (places / "frames" / "v" / "3.png").rename(places / "new" / "old.png")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coarse2fine.distillation.principal_components import centre, principal_directions
+from coarse2fine.distillation.principal_components import center, principal_directions
 from coarse2fine.errors import DataError
 
 
@@ -16,14 +16,14 @@ def drifting(count: int = 60, seed: int = 0) -> list[np.ndarray]:
 
 def by_gram_matrix(frames: list[np.ndarray], count: int) -> np.ndarray:
     """As the source writes it: eigenvectors of the n x n Gram matrix, here turned into directions."""
-    columns = np.stack([centre(frame) for frame in frames]).astype(np.float64).T
+    columns = np.stack([center(frame) for frame in frames]).astype(np.float64).T
     values, vectors = np.linalg.eigh(columns.T @ columns)
     directions = columns @ vectors[:, ::-1][:, :count] / np.sqrt(values[::-1][:count])
     return directions.T
 
 
-def test_centre__one_mean_per_frame():
-    assert centre(np.array([[[0, 0, 255]], [[0, 0, 255]]], np.uint8)) == pytest.approx([-1 / 3, -1 / 3, 2 / 3] * 2)
+def test_center__one_mean_per_frame():
+    assert center(np.array([[[0, 0, 255]], [[0, 0, 255]]], np.uint8)) == pytest.approx([-1 / 3, -1 / 3, 2 / 3] * 2)
 
 
 def test_principal_directions__as_by_the_gram_matrix():
@@ -50,7 +50,7 @@ def test_principal_directions__fewer_frames_than_directions():
     frames = drifting(2)
     found = principal_directions(frames)
     assert found.shape == (2, 12 * 16 * 3)
-    left = [centre(frame) - found.T @ (found @ centre(frame)) for frame in frames]
+    left = [center(frame) - found.T @ (found @ center(frame)) for frame in frames]
     assert np.abs(left).max() < 1e-5
 
 

@@ -14,7 +14,7 @@ from coarse2fine.distillation.teacher import Taught, select_frames, teach_folder
 from coarse2fine.distillation.videopca import videopca
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import read_soft
-from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.context import Context
 
 HALF = TeacherConfig(keep_share=0.5)
 
@@ -57,7 +57,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 def test_teach_folder__masks_and_selection(tmp_path):
     draw_folder(tmp_path / "v" / "one ü")
     draw_folder(tmp_path / "v" / "two", 4)
-    choices = teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
+    choices = teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Context())
     table = rows(tmp_path / "out")
     assert [row["frame"] for row in table] == [f"one ü/{n}" for n in range(8)] + [f"two/{n}" for n in range(4)]
     assert {row["video"] for row in table} == {"one ü", "two"} and list(table[0]) == ["video", "frame", "score", "kept"]
@@ -73,14 +73,14 @@ def test_teach_folder__masks_and_selection(tmp_path):
 
 def test_teach_folder__masks_have_the_frames_own_size(tmp_path):
     config = TeacherConfig(max_side_px=32)
-    teach_folder([draw_folder(tmp_path / "a")], tmp_path / "out", config, Crew())
+    teach_folder([draw_folder(tmp_path / "a")], tmp_path / "out", config, Context())
     assert read_soft(tmp_path / "out" / "masks" / "a" / "0.png").shape == (40, 60)
 
 
 def test_teach_folder__goes_on_where_it_stopped(tmp_path, monkeypatch):
     for name in ("a", "b", "c"):
         draw_folder(tmp_path / "v" / name)
-    teach_folder([tmp_path / "v"], tmp_path / "whole", HALF, Crew())
+    teach_folder([tmp_path / "v"], tmp_path / "whole", HALF, Context())
     done = []
 
     def stops_at_second(video, *settings):
@@ -91,8 +91,8 @@ def test_teach_folder__goes_on_where_it_stopped(tmp_path, monkeypatch):
 
     monkeypatch.setattr(teacher, "open_video", stops_at_second)
     with pytest.raises(KeyboardInterrupt):
-        teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
-    teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
+        teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Context())
+    teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Context())
     assert done == ["a", "b", "b", "c"]
     assert files_below(tmp_path / "out") == files_below(tmp_path / "whole")
 
@@ -102,38 +102,38 @@ def test_teach_folder__does_again_what_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(teacher, "open_video", lambda video, *more: done.append(video.name) or open_video(video, *more))
     for name in ("a", "b"):
         draw_folder(tmp_path / "v" / name)
-    teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
+    teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Context())
     draw_folder(tmp_path / "v" / "a", 9)
     (tmp_path / "out" / "masks" / "b" / "2.png").unlink()
-    teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
+    teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Context())
     assert done == ["a", "b", "a", "b"] and len(rows(tmp_path / "out")) == 17
-    teach_folder([tmp_path / "v"], tmp_path / "out", TeacherConfig(keep_share=1), Crew())
+    teach_folder([tmp_path / "v"], tmp_path / "out", TeacherConfig(keep_share=1), Context())
     assert len(done) == 4 and all(row["kept"] == "1" for row in rows(tmp_path / "out"))
     with pytest.raises(DataError, match="masks made with other settings .teacher.every 1 -> 2"):
-        teach_folder([tmp_path / "v"], tmp_path / "out", TeacherConfig(every=2), Crew())
+        teach_folder([tmp_path / "v"], tmp_path / "out", TeacherConfig(every=2), Context())
 
 
 def test_teach_folder__frames_of_video_files_become_pictures(tmp_path):
     film(tmp_path / "v" / "clip.mp4")
     draw_folder(tmp_path / "v" / "folder")
-    teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
+    teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Context())
     kept = {row["frame"] for row in rows(tmp_path / "out") if row["kept"] == "1" and row["video"] == "clip"}
     frames = tmp_path / "out" / "frames"
     saved = {path.relative_to(frames).with_suffix("").as_posix() for path in frames.rglob("*.jpg")}
     assert saved == kept and 0 < len(kept) < 8
     every_frame = TeacherConfig(keep_share=0.5, save_frames="all")
-    teach_folder([tmp_path / "v"], tmp_path / "out", every_frame, Crew())
+    teach_folder([tmp_path / "v"], tmp_path / "out", every_frame, Context())
     assert len(list(frames.rglob("*.jpg"))) == 8
     with Image.open(frames / "clip" / "000003.jpg") as picture:
         assert np.abs(np.asarray(picture).astype(int) - moving_square(3)).mean() < 12
-    teach_folder([tmp_path / "v"], tmp_path / "none", TeacherConfig(save_frames="none"), Crew())
+    teach_folder([tmp_path / "v"], tmp_path / "none", TeacherConfig(save_frames="none"), Context())
     assert not (tmp_path / "none" / "frames").exists()
 
 
 def test_teach_folder__its_own_results_are_no_videos(tmp_path):
     draw_folder(tmp_path / "v" / "a")
     for _ in range(2):
-        choices = teach_folder([tmp_path / "v"], tmp_path / "v" / "out", HALF, Crew())
+        choices = teach_folder([tmp_path / "v"], tmp_path / "v" / "out", HALF, Context())
     assert {one.video for one in choices} == {"a"}
 
 
@@ -144,7 +144,7 @@ def test_teach_folder__goes_on_without_bad_videos(tmp_path, capsys):
     Image.new("RGB", (30, 30)).save(sizes / "5.png")
     (tmp_path / "v" / "bad.mp4").write_text("text")
     (tmp_path / "v" / "good" / "7.png").write_text("text")
-    choices = teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Crew())
+    choices = teach_folder([tmp_path / "v"], tmp_path / "out", HALF, Context())
     assert {one.video for one in choices} == {"good"} and len(choices) == 7
     told = " ".join(capsys.readouterr().err.split())
     for part in (
@@ -155,7 +155,7 @@ def test_teach_folder__goes_on_without_bad_videos(tmp_path, capsys):
     ):
         assert part in told
     with pytest.raises(DataError, match="None of the 1 videos can be used; the first: .*short: 3 usable"):
-        teach_folder([tmp_path / "v" / "short"], tmp_path / "other", HALF, Crew())
+        teach_folder([tmp_path / "v" / "short"], tmp_path / "other", HALF, Context())
 
 
 def test_select_frames__of_all_videos_or_of_each():

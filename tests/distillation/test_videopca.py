@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coarse2fine.coarse.box import centred_box
+from coarse2fine.coarse.box import centered_box
 from coarse2fine.data.frames import open_video
 from coarse2fine.distillation import principal_components as principal
 from coarse2fine.distillation.videopca import (
-    COLOUR_BINS,
-    ColourCounts,
-    centred_gaussian,
-    colour_bins,
-    colour_model,
+    COLOR_BINS,
+    ColorCounts,
+    centered_gaussian,
+    color_bins,
+    color_model,
     find_error_range,
     hysteresis,
     reconstruction_error,
@@ -52,7 +52,7 @@ def test_videopca__finds_what_moves():
     softs = list(videopca(frames, threads=2))
     assert all(soft.shape == (HEIGHT, WIDTH) and soft.dtype == np.float32 for soft in softs)
     assert min(soft.min() for soft in softs) == 0 and max(soft.max() for soft in softs) <= 1
-    guess = [centred_box(frame, 0.5) for frame in frames]
+    guess = [centered_box(frame, 0.5) for frame in frames]
     assert mean_iou(softs, truths) > 0.9 > 0.4 > mean_iou(guess, truths)
 
 
@@ -120,9 +120,9 @@ def test_videopca__memory_does_not_grow_with_the_video(monkeypatch):
 def test_reconstruction_error__what_the_directions_do_not_tell():
     frame = np.array([[[255, 0, 0], [0, 0, 0]]], np.uint8)
     nothing = np.zeros((1, 6), np.float32)
-    centred = np.array([5, -1, -1, -1, -1, -1]) / 6
+    centered = np.array([5, -1, -1, -1, -1, -1]) / 6
     assert reconstruction_error(frame, nothing)[0] == pytest.approx([np.sqrt(27) / 6, np.sqrt(3) / 6])
-    own = (centred / np.linalg.norm(centred)).astype(np.float32)[np.newaxis]
+    own = (centered / np.linalg.norm(centered)).astype(np.float32)[np.newaxis]
     assert reconstruction_error(frame, own)[0] == pytest.approx([0, 0], abs=1e-6)
 
 
@@ -132,8 +132,8 @@ def test_find_error_range__of_the_whole_video():
     assert find_error_range([dark, bright], nothing, 1) == pytest.approx((0, np.sqrt(27) / 6))
 
 
-def test_centred_gaussian__sigma_is_a_third_of_the_shorter_side():
-    prior = centred_gaussian(31, 61)
+def test_centered_gaussian__sigma_is_a_third_of_the_shorter_side():
+    prior = centered_gaussian(31, 61)
     assert prior[15, 30] == 1 and prior.max() == 1
     assert prior[15 + 10, 30] == pytest.approx(np.exp(-((10 / (31 / 3)) ** 2) / 2))
     assert prior[15, 30 + 10] == prior[15 + 10, 30]
@@ -148,27 +148,27 @@ def test_rough_mask__above_half_of_the_frame_s_maximum():
     assert not rough_mask(np.zeros((41, 41), np.float32)).any()
 
 
-def test_colour_bins__corners_of_the_colour_space():
-    colours = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 255]]], np.uint8)
-    black, white, red, cyan = colour_bins(colours)[0].tolist()
-    grey = (50 * 25 + 12) * 10
-    assert (black, white) == (grey, grey + 9)
+def test_color_bins__corners_of_the_color_space():
+    colors = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 255]]], np.uint8)
+    black, white, red, cyan = color_bins(colors)[0].tolist()
+    gray = (50 * 25 + 12) * 10
+    assert (black, white) == (gray, gray + 9)
     assert red == (99 * 25 + 12) * 10 + 9
     assert cyan // 250 == 0 and cyan % 10 == 9
     everything = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    assert colour_bins(everything).min() >= 0 and colour_bins(everything).max() < COLOUR_BINS
+    assert color_bins(everything).min() >= 0 and color_bins(everything).max() < COLOR_BINS
 
 
-def test_colour_model__foreground_against_smoothed_background():
-    foreground, background = np.zeros(COLOUR_BINS, np.int64), np.zeros(COLOUR_BINS, np.int64)
+def test_color_model__foreground_against_smoothed_background():
+    foreground, background = np.zeros(COLOR_BINS, np.int64), np.zeros(COLOR_BINS, np.int64)
     foreground[[0, 1]] = 3, 1
     background[1] = 999
-    likely = colour_model(ColourCounts(foreground, background))
-    total = 999 + COLOUR_BINS
+    likely = color_model(ColorCounts(foreground, background))
+    total = 999 + COLOR_BINS
     assert likely[0] == pytest.approx(0.75 / (0.75 + 1 / total))
     assert likely[1] == pytest.approx(0.25 / (0.25 + 1000 / total))
     assert likely[2] == 0
-    assert not colour_model(ColourCounts(np.zeros_like(foreground), background)).any()
+    assert not color_model(ColorCounts(np.zeros_like(foreground), background)).any()
 
 
 def test_hysteresis__weak_regions_stay_where_they_touch_strong_ones():

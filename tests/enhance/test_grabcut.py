@@ -17,13 +17,13 @@ CONFIG = EnhanceConfig()
 ENGINES = {engine: EnhanceConfig(engine=engine) for engine in ("fast", "opencv")}
 
 
-def draw_disc(side_px: int = 80, radius_px: float = 20, centre_px: float = 40) -> tuple[Image, Mask]:
+def draw_disc(side_px: int = 80, radius_px: float = 20, center_px: float = 40) -> tuple[Image, Mask]:
     """An orange disc with grain on blue with grain, and where it is."""
     rows, columns = np.mgrid[:side_px, :side_px]
-    truth = ((rows - centre_px) ** 2 + (columns - centre_px) ** 2 <= radius_px**2).astype(np.uint8)
-    colours = np.array([[40, 70, 160], [220, 130, 40]])[truth]
-    grain = np.random.default_rng(0).normal(0, 12, colours.shape)
-    return (colours + grain).clip(0, 255).astype(np.uint8), truth
+    truth = ((rows - center_px) ** 2 + (columns - center_px) ** 2 <= radius_px**2).astype(np.uint8)
+    colors = np.array([[40, 70, 160], [220, 130, 40]])[truth]
+    grain = np.random.default_rng(0).normal(0, 12, colors.shape)
+    return (colors + grain).clip(0, 255).astype(np.uint8), truth
 
 
 def fill(shape: tuple[int, int], y0: int, x0: int, y1: int, x1: int) -> Mask:
@@ -49,9 +49,9 @@ def test_grabcut__engines_agree_at_any_size(side_px):
     assert binary_iou(fast, opencv) > 0.98 > 0.6 > binary_iou(rough, opencv)
 
 
-def test_grabcut__scores_start_weighs_scores_against_colours():
+def test_grabcut__scores_start_weighs_scores_against_colors():
     image, truth = draw_disc()
-    image[:, :40] = image[:, 40:][:, ::-1]  # colours cannot tell the left half from its mirror image
+    image[:, :40] = image[:, 40:][:, ::-1]  # colors cannot tell the left half from its mirror image
     likely = np.where(truth, 0.7, 0.3).astype(np.float32)
     likely[:, :40] = 0.1
     rough = (likely > 0.5).astype(np.uint8)
@@ -119,7 +119,7 @@ def test_grabcut__ignored_pixels_are_background():
 
 @pytest.mark.parametrize("start", ["box", "mask"])
 def test_grabcut__reduced_copy_keeps_the_mask_in_place(start):
-    image, truth = draw_disc(side_px=161, radius_px=40, centre_px=75)
+    image, truth = draw_disc(side_px=161, radius_px=40, center_px=75)
     rough = fill(truth.shape, 25, 25, 125, 125) if start == "box" else truth
     enhanced = grabcut(image, rough, EnhanceConfig(max_side_px=50), start)
     assert enhanced.shape == truth.shape
@@ -166,7 +166,7 @@ def test_grabcut_with_note__too_few_pixels_keeps_the_mask():
 
 
 @pytest.mark.parametrize("config", ENGINES.values(), ids=ENGINES)
-def test_grabcut_with_note__object_of_the_background_s_colour_keeps_the_mask(config):
+def test_grabcut_with_note__object_of_the_background_s_color_keeps_the_mask(config):
     image = np.random.default_rng(0).integers(90, 110, (60, 60, 3), np.uint8)
     rough = fill((60, 60), 28, 28, 32, 32)
     enhanced = grabcut_with_note(image, rough, config, "box")

@@ -73,7 +73,7 @@ def test_pair_by_name__same_name_with_two_endings(tmp_path):
     assert [photo for photo, _ in pair_by_name(photos, tmp_path, tmp_path / "masks")] == photos
 
 
-def test_measure_training_masks__only_the_labelled_object_counts(tmp_path):
+def test_measure_training_masks__only_the_labeled_object_counts(tmp_path):
     photos = [Photo(tmp_path / "a.jpg", "cat/a", 1), Photo(tmp_path / "b.jpg", "cat/b", 1)]
     write_mask(mask_path(tmp_path / "truth", "cat/a"), mask_of([[1, 1, 2, IGNORE]]))
     write_mask(mask_path(tmp_path / "masks", "cat/a"), mask_of([[1, 0, 1, 1]]))
@@ -83,7 +83,7 @@ def test_measure_training_masks__only_the_labelled_object_counts(tmp_path):
     assert np.isnan(none[0]) and none[1] == 0
 
 
-def test_open_truth__recognises_both_kinds(tmp_path):
+def test_open_truth__recognizes_both_kinds(tmp_path):
     photo = Photo(tmp_path / "a.jpg", "cat/a", 1)
     dataset = Dataset(CLASSES, (photo,))
     write_mask(mask_path(tmp_path / "own", "cat/a"), mask_of([[1]]))

@@ -16,7 +16,7 @@ from coarse2fine.evaluation.mask_quality import (
     score_mask,
     shrink_mask,
     soft_iou,
-    summarise_classes,
+    summarize_classes,
     write_class_quality,
     write_quality,
 )
@@ -152,8 +152,8 @@ def test_find_worst__of_every_class_its_share():
     assert find_worst([of("b", 0.5), of("a", 0.5)], 0.5) == {"a"}
 
 
-def test_summarise_classes__mean_and_spread():
-    cat, dog = summarise_classes([of("a", 0.2), of("c", 0.6), of("b", 0.9, "dog")])
+def test_summarize_classes__mean_and_spread():
+    cat, dog = summarize_classes([of("a", 0.2), of("c", 0.6), of("b", 0.9, "dog")])
     assert (cat.class_name, cat.photos, dog.photos) == ("cat", 2, 1)
     assert (cat.score, cat.spread, dog.spread) == (pytest.approx(0.4), pytest.approx(0.2), 0)
 
@@ -164,7 +164,7 @@ def test_write_quality__comes_back_whatever_the_names(tmp_path):
     write_quality(tmp_path / "q.csv", written)
     assert read_quality(tmp_path / "q.csv") == written
     assert (tmp_path / "q.csv").read_bytes().startswith(b"photo,class,score,confidence,confidence_before,")
-    write_class_quality(tmp_path / "c.csv", summarise_classes([of("a", 0.25)]))
+    write_class_quality(tmp_path / "c.csv", summarize_classes([of("a", 0.25)]))
     assert (tmp_path / "c.csv").read_bytes() == b"class,photos,score,spread\r\ncat,1,0.2500,0.0000\r\n"
 
 

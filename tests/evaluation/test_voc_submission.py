@@ -13,9 +13,9 @@ from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_pairs
 from coarse2fine.evaluation.voc_submission import submit_masks, submit_network, voc_indices
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
+from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.png import write_mask
-from coarse2fine.masks.regions import colour_table
 
 MEMBER = "results/VOC2012/Segmentation/comp6_test_cls/2008_000009.png"
 
@@ -39,9 +39,11 @@ class OneOnTheRight(OneEverywhere):
         return torch.stack([-right, right]).reshape(1, 2, 1, -1).expand(len(images), 2, *images.shape[-2:])
 
 
-def finds(name: str, network: nn.Module | None = None) -> Segmenter:
+def finds(name: str, network: nn.Module | None = None) -> TorchSegmenter:
     config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
-    segmenter = Segmenter(network or OneEverywhere(), ("background", name), config, 64, flip=False, precision="fp32")
+    segmenter = TorchSegmenter(
+        network or OneEverywhere(), ("background", name), config, 64, flip=False, precision="fp32"
+    )
     return segmenter.ready(torch.device("cpu"))
 
 
@@ -85,7 +87,7 @@ def test_submit_masks__palette_pngs_with_indices_of_voc(voc_tree, tmp_path):
     found = read_archive(tmp_path / "a.tgz")
     assert list(found) == [MEMBER]
     image = found[MEMBER]
-    assert image.mode == "P" and image.getpalette()[24:27] == colour_table()[8].tolist()
+    assert image.mode == "P" and image.getpalette()[24:27] == color_table()[8].tolist()
     assert np.array_equal(np.asarray(image), np.where(mask == 1, 8, np.where(mask == 2, 20, 0)))
     submit_masks(folder, classes, voc_tree, tmp_path / "b.tgz", 1)
     assert (tmp_path / "a.tgz").read_bytes() == (tmp_path / "b.tgz").read_bytes()

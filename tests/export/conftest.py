@@ -12,7 +12,7 @@ from coarse2fine.runtime.files import write_json, write_text
 from coarse2fine.store.run import Run
 
 CLASSES = ("background", "cat & <b>dog</b>", "žaba 蛙", *(f"class {index}" for index in range(3, 255)))
-COLOUR = (200, 30, 60)
+COLOR = (200, 30, 60)
 
 
 def awkward_masks() -> dict[str, np.ndarray]:
@@ -49,7 +49,7 @@ def predicted(tmp_path, masks) -> Path:
     for name, mask in masks.items():
         path = tmp_path / "in" / f"{name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((*mask.shape, 3), COLOUR, np.uint8)).save(path)
+        Image.fromarray(np.full((*mask.shape, 3), COLOR, np.uint8)).save(path)
         photos[name] = str(path)
         write_mask(mask_path(folder / "masks", name), mask)
     write_json(folder / "photos.json", photos)

@@ -18,7 +18,7 @@ from torchvision.datasets import VOCSegmentation
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.corrections.names import PHOTO_KEY
 from coarse2fine.export import MASK_FORMATS, export_masks
-from coarse2fine.masks.regions import colour_table
+from coarse2fine.masks.palette import color_table
 
 CLASSES = ["background", "cat & <b>dog</b>", "žaba 蛙"]  # the first of 255
 
@@ -27,8 +27,8 @@ def without_ignored(mask: np.ndarray) -> np.ndarray:
     return np.where(mask == 255, 0, mask)
 
 
-def hex_colour(label: int) -> str:
-    return "#" + bytes(colour_table()[label]).hex()
+def hex_color(label: int) -> str:
+    return "#" + bytes(color_table()[label]).hex()
 
 
 def test_voc__read_by_torchvision(predicted, masks, tmp_path):
@@ -39,7 +39,7 @@ def test_voc__read_by_torchvision(predicted, masks, tmp_path):
     assert sorted(names) == sorted(masks)
     for name, (image, mask) in zip(names, read, strict=True):
         assert np.array_equal(np.asarray(mask), masks[name])
-        assert image.size == mask.size and mask.getpalette()[: 3 * 255] == colour_table()[:255].ravel().tolist()
+        assert image.size == mask.size and mask.getpalette()[: 3 * 255] == color_table()[:255].ravel().tolist()
     labels = (out / "labelmap.txt").read_text(encoding="utf-8").splitlines()
     assert labels[2] == "cat & <b>dog</b>:128,0,0::" and len(labels) == 256
 
@@ -146,7 +146,7 @@ def test_label_studio__read_by_its_brush_codec(predicted, masks, tmp_path, insta
     export_masks(predicted, out, "labelstudio", MaskExportConfig(instances=instances))
     labels = [label.attrib for label in ElementTree.parse(out / "label_config.xml").iter("Label")]
     index = {label["value"]: number for number, label in enumerate(labels[:-1], start=1)} | {"ignore": 255}
-    assert labels[0] == {"value": CLASSES[1], "background": hex_colour(1)} and labels[-1]["value"] == "ignore"
+    assert labels[0] == {"value": CLASSES[1], "background": hex_color(1)} and labels[-1]["value"] == "ignore"
     tasks = json.loads((out / "tasks-1.json").read_text())
     assert len(tasks) == len(masks)
     for task in tasks:
@@ -176,7 +176,7 @@ def test_cvat__read_by_its_sdk(predicted, masks, tmp_path):
     export_masks(predicted, tmp_path / "out", "cvat")
     labels = json.loads((tmp_path / "out" / "labels.json").read_text())
     index = {label["name"]: number for number, label in enumerate(labels[:-1], start=1)} | {"ignore": 255}
-    assert labels[0] == {"name": CLASSES[1], "color": hex_colour(1), "type": "mask", "attributes": []}
+    assert labels[0] == {"name": CLASSES[1], "color": hex_color(1), "type": "mask", "attributes": []}
     images = list(ElementTree.parse(tmp_path / "out" / "annotations.xml").iter("image"))
     assert len(images) == len(masks)
     for image in images:

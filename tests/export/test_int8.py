@@ -3,13 +3,13 @@ import pytest
 
 from coarse2fine.data.photos import list_photos
 from coarse2fine.errors import DataError
-from coarse2fine.export.int8 import quantise
+from coarse2fine.export.int8 import quantize
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 
 
-def test_quantise__smaller_and_nearly_as_sure(small_onnx, cloud_folder, clouds, tmp_path):
+def test_quantize__smaller_and_nearly_as_sure(small_onnx, cloud_folder, clouds, tmp_path):
     (cloud_folder / "broken.jpg").unlink()
-    quantise(small_onnx, tmp_path / "small.onnx", list_photos([cloud_folder]))
+    quantize(small_onnx, tmp_path / "small.onnx", list_photos([cloud_folder]))
     assert (tmp_path / "small.onnx").stat().st_size < 0.6 * small_onnx.stat().st_size
     kinds = {node.op_type for node in onnx.load(tmp_path / "small.onnx").graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
@@ -20,7 +20,7 @@ def test_quantise__smaller_and_nearly_as_sure(small_onnx, cloud_folder, clouds, 
     assert any((small.scores(image) != whole.scores(image)).any() for image in clouds)
 
 
-def test_quantise__a_bad_photo_is_named(small_onnx, cloud_folder, tmp_path):
+def test_quantize__a_bad_photo_is_named(small_onnx, cloud_folder, tmp_path):
     with pytest.raises(DataError, match="broken.jpg: not an image"):
-        quantise(small_onnx, tmp_path / "small.onnx", list_photos([cloud_folder]))
+        quantize(small_onnx, tmp_path / "small.onnx", list_photos([cloud_folder]))
     assert not (tmp_path / "small.onnx").exists()

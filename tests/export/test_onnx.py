@@ -12,7 +12,7 @@ from coarse2fine.export import onnx as exporting
 from coarse2fine.export.graph import check, plain
 from coarse2fine.export.onnx import export_onnx
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 
 
 @pytest.mark.parametrize("view", [PredictConfig(), PredictConfig(flip=False, scales=(0.5, 1.0, 1.25), size_px=96)])
@@ -66,7 +66,7 @@ class Fickle(nn.Module):
 
 def test_export_onnx__an_architecture_that_cannot_be_exported(small_segmenter, tmp_path):
     (tmp_path / "a.onnx").write_text("before")
-    fickle = Segmenter(Fickle(), ("background", "a"), small_segmenter.network_config, 64)
+    fickle = TorchSegmenter(Fickle(), ("background", "a"), small_segmenter.network_config, 64)
     with pytest.raises(ConfigError, match=r"encoder mobilenetv2_050 cannot be exported by torch.export: .*choose"):
         export_onnx(fickle, tmp_path / "a.onnx")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as run_lengths
 
-from coarse2fine.export.polygons import trace_centres, trace_edges
+from coarse2fine.export.polygons import trace_centers, trace_edges
 
 small_masks = arrays(np.uint8, st.tuples(st.integers(1, 16), st.integers(1, 16)), elements=st.integers(0, 1))
 
@@ -42,8 +42,8 @@ def large_mask() -> np.ndarray:
 
 @given(small_masks)
 @settings(max_examples=300, deadline=None)
-def test_trace_centres__fills_to_the_same_mask(mask):
-    assert np.array_equal(fill(trace_centres(mask), mask.shape), mask)
+def test_trace_centers__fills_to_the_same_mask(mask):
+    assert np.array_equal(fill(trace_centers(mask), mask.shape), mask)
 
 
 @given(small_masks)
@@ -56,27 +56,27 @@ def test_trace_edges__fills_to_the_same_mask(mask):
 @settings(max_examples=100, deadline=None)
 def test_trace__one_ring_for_every_part(mask):
     parts = cv2.connectedComponents(mask, connectivity=8)[0] - 1
-    assert len(trace_centres(mask)) == len(trace_edges(mask)) == parts
+    assert len(trace_centers(mask)) == len(trace_edges(mask)) == parts
 
 
-def test_trace_centres__a_ring_is_one_polygon_with_a_bridge():
+def test_trace_centers__a_ring_is_one_polygon_with_a_bridge():
     mask = np.ones((5, 7), np.uint8)
     mask[2, 3] = 0
-    (ring,) = trace_centres(mask)
+    (ring,) = trace_centers(mask)
     corners = [tuple(corner) for corner in ring.tolist()]
     assert {(0, 0), (6, 0), (6, 4), (0, 4)} <= set(corners)
     assert corners.count((2, 2)) == 2 and (0, 2) in corners  # there and back
 
 
-def test_trace_centres__few_pixels_still_make_a_polygon():
+def test_trace_centers__few_pixels_still_make_a_polygon():
     mask = np.zeros((3, 9), np.uint8)
     mask[1, 1] = mask[1, 4:6] = 1
-    rings = sorted(trace_centres(mask), key=lambda ring: ring[0, 0])
+    rings = sorted(trace_centers(mask), key=lambda ring: ring[0, 0])
     assert [len(ring) for ring in rings] == [3, 3]
     assert {tuple(corner) for corner in rings[1].tolist()} == {(4, 1), (5, 1)}
 
 
-@pytest.mark.parametrize("trace, fill_back", [(trace_centres, fill), (trace_edges, fill_as_coco)])
+@pytest.mark.parametrize("trace, fill_back", [(trace_centers, fill), (trace_edges, fill_as_coco)])
 def test_trace__twelve_megapixels(trace, fill_back):
     mask = large_mask()
     rings = trace(mask)

@@ -1,4 +1,4 @@
-"""Scores drawn in batches, as on a GPU, against one by one, as on the CPU; both are computed on the CPU here."""
+"""Probabilities drawn in batches, as on a GPU, against one by one, as on the CPU; both are computed on the CPU here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from PIL import Image
 from coarse2fine.config import PredictCrfConfig
 from coarse2fine.errors import DataError
 from coarse2fine.inference.crf_refinement import draw_files
-from coarse2fine.inference.segmenter import Scorer
-from coarse2fine.types import Scores
+from coarse2fine.inference.segmenter import Segmenter
+from coarse2fine.types import Probabilities
 
 SIZES = ((40, 30), (30, 40), (1, 1), (64, 48), (40, 30), (9, 33), (40, 30))  # width, height
 
 
 @dataclass(frozen=True)
-class Watched(Scorer):
+class Watched(Segmenter):
     """Knows two classes; remembers how many photos are drawn at once."""
 
     batches: bool
@@ -48,7 +48,7 @@ def photos(tmp_path):
     return [tmp_path / f"{number}.png" for number in range(len(SIZES))]
 
 
-def score_some(count: int = len(SIZES)) -> Iterator[tuple[int, Scores]]:
+def score_some(count: int = len(SIZES)) -> Iterator[tuple[int, Probabilities]]:
     """The photos in another order, each with a rough idea of its right side; the last one is all background."""
     for index in range(count)[::-1]:
         likely = np.where(np.arange(8) > index % 5, 0.7, 0.3).astype(np.float32) * (index < count - 1)
@@ -105,9 +105,9 @@ def test_draw_files__a_photo_that_went_bad_is_named(batches, photos):
 
 def test_draws_in_batches__only_a_crf_on_a_gpu(monkeypatch):
     for kind, batches in (("cpu", False), ("cuda", True)):
-        monkeypatch.setattr(Scorer, "crf_device", torch.device(kind))
-        assert Scorer.draws_in_batches.fget(Watched(False)) == batches
+        monkeypatch.setattr(Segmenter, "crf_device", torch.device(kind))
+        assert Segmenter.draws_in_batches.fget(Watched(False)) == batches
         off = Watched(False, PredictCrfConfig(on=False))
-        assert not Scorer.draws_in_batches.fget(off)
-    monkeypatch.setattr(Scorer, "crf_device", None)
-    assert not Scorer.draws_in_batches.fget(Watched(False))
+        assert not Segmenter.draws_in_batches.fget(off)
+    monkeypatch.setattr(Segmenter, "crf_device", None)
+    assert not Segmenter.draws_in_batches.fget(Watched(False))

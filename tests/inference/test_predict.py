@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.data import read_image
+from coarse2fine.data.folder import name_below_common_folder
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_network
-from coarse2fine.inference.predict import name_below_common_folder, predict_photos
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.predict import predict_photos
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, write_mask
-from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
 
 
@@ -31,9 +32,9 @@ class RedIsOne(nn.Module):
 
 
 @pytest.fixture
-def segmenter() -> Segmenter:
+def segmenter() -> TorchSegmenter:
     config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
-    return Segmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").ready(torch.device("cpu"))
+    return TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").ready(torch.device("cpu"))
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def photos(tmp_path):
 
 def test_predict_photos__masks_overlays_scores_and_table(segmenter, photos, tmp_path):
     out = tmp_path / "out"
-    assert predict_photos(segmenter, [photos], out, 2, Crew(), scores=True) == []
+    assert predict_photos(segmenter, [photos], out, 2, Context(), scores=True) == []
     mask = read_mask(out / "masks" / "x" / "a.png.png")
     assert mask.shape == (96, 128) and (mask[:, :60] == 1).all() and (mask[:, 68:] == 0).all()
     with Image.open(out / "overlays" / "y" / "b <i>.jpg") as overlay:
@@ -65,7 +66,7 @@ def test_predict_photos__masks_overlays_scores_and_table(segmenter, photos, tmp_
 
 def test_predict_photos__a_bad_photo_is_left_out_and_told(segmenter, photos, tmp_path):
     (photos / "x" / "bad.jpg").write_text("text")
-    skipped = predict_photos(segmenter, [photos], tmp_path / "out", 8, Crew(), overlays=False)
+    skipped = predict_photos(segmenter, [photos], tmp_path / "out", 8, Context(), overlays=False)
     assert [(item.path.name, item.reason.split(" (")[0]) for item in skipped] == [("bad.jpg", "not an image")]
     assert len(list((tmp_path / "out" / "masks").rglob("*.png"))) == 3
     assert not (tmp_path / "out" / "overlays").exists()
@@ -74,11 +75,11 @@ def test_predict_photos__a_bad_photo_is_left_out_and_told(segmenter, photos, tmp
 def test_predict_photos__only_bad_photos_is_an_error(segmenter, tmp_path):
     (tmp_path / "bad.jpg").write_text("text")
     with pytest.raises(DataError, match="None of the 1 photos can be read"):
-        predict_photos(segmenter, [tmp_path / "bad.jpg"], tmp_path / "out", 8, Crew())
+        predict_photos(segmenter, [tmp_path / "bad.jpg"], tmp_path / "out", 8, Context())
 
 
 @pytest.fixture
-def colour_edge(tmp_path):
+def color_edge(tmp_path):
     """A photo whose red ends at 50 of 128 pixels, where the network's 8 px are too coarse to tell."""
     red = np.zeros((96, 128, 3), np.uint8)
     red[:, :50] = (250, 0, 0)
@@ -88,27 +89,27 @@ def colour_edge(tmp_path):
     return path
 
 
-def test_predict_photos__a_crf_draws_masks_to_the_photos_edges(segmenter, colour_edge, tmp_path):
+def test_predict_photos__a_crf_draws_masks_to_the_photos_edges(segmenter, color_edge, tmp_path):
     coarse = replace(segmenter, size_px=32)
     sharp = coarse.seen_with(PredictConfig(crf=PredictCrfConfig(on=True)))
     for name, one in (("c", coarse), ("s", sharp)):
-        predict_photos(one, [colour_edge], tmp_path / name, 1, Crew(), scores=True)
+        predict_photos(one, [color_edge], tmp_path / name, 1, Context(), scores=True)
     truth = np.broadcast_to(np.arange(128) < 50, (96, 128))
     assert (read_mask(tmp_path / "s" / "masks" / "edge.png") == truth).all()
     assert (read_mask(tmp_path / "c" / "masks" / "edge.png") != truth).any()
     kept = [np.load(tmp_path / name / "scores" / "edge.npz")["scores"] for name in "cs"]
     assert (kept[0] == kept[1]).all() and kept[0].shape == (2, 32, 32)
-    assert (sharp(read_image(colour_edge)) == truth).all()
-    assert sharp.scores(read_image(colour_edge)).shape == (2, 96, 128)
+    assert (sharp(read_image(color_edge)) == truth).all()
+    assert sharp.scores(read_image(color_edge)).shape == (2, 96, 128)
 
 
-def test_evaluate_network__with_and_without_a_crf(segmenter, colour_edge, tmp_path):
+def test_evaluate_network__with_and_without_a_crf(segmenter, color_edge, tmp_path):
     truth = np.zeros((96, 128), np.uint8)
     truth[:, :50] = 1
     write_mask(tmp_path / "truth" / "edge.png", truth)
     coarse = replace(segmenter, size_px=32)
     without, by_crf = (
-        evaluate_network(replace(coarse, crf=coarse.crf.turned(on)), colour_edge.parent, tmp_path / "truth", 1)
+        evaluate_network(replace(coarse, crf=coarse.crf.turned(on)), color_edge.parent, tmp_path / "truth", 1)
         for on in (False, True)
     )
     assert without.mean_iou < by_crf.mean_iou == 1
@@ -126,8 +127,8 @@ def test_predict_and_evaluate__a_crf_in_batches_like_one_by_one(segmenter, tmp_p
     sharp = coarse.seen_with(PredictConfig(crf=PredictCrfConfig(on=True)))
     results = {}
     for name, one in (("network", coarse), ("alone", sharp), ("batches", sharp)):
-        monkeypatch.setattr(Segmenter, "draws_in_batches", name == "batches")
-        predict_photos(one, [tmp_path / "in"], tmp_path / name, 3, Crew(), scores=True)
+        monkeypatch.setattr(TorchSegmenter, "draws_in_batches", name == "batches")
+        predict_photos(one, [tmp_path / "in"], tmp_path / name, 3, Context(), scores=True)
         masks = [read_mask(tmp_path / name / "masks" / f"{number}.png").tolist() for number in range(5)]
         figures = evaluate_network(one, tmp_path / "in", tmp_path / "truth", 2)
         results[name] = masks, (tmp_path / name / "found.csv").read_text(), figures.matrix.tolist()
@@ -144,14 +145,14 @@ def test_name_below_common_folder__distinct_and_short(tmp_path):
 
 def test_predict_photos__its_own_results_are_no_photos(segmenter, photos):
     for _ in range(2):
-        predict_photos(segmenter, [photos], photos / "found", 8, Crew())
+        predict_photos(segmenter, [photos], photos / "found", 8, Context())
     assert len(list((photos / "found" / "masks").rglob("*.png"))) == 3
 
 
 def test_predict_photos__too_large_photos_are_left_out_and_large_overlays_reduced(segmenter, tmp_path):
     Image.new("RGB", (2000, 1000), (250, 0, 0)).save(tmp_path / "large.png")
     Image.new("RGB", (2100, 1000), (250, 0, 0)).save(tmp_path / "larger.png")
-    skipped = predict_photos(segmenter, [tmp_path], tmp_path / "out", 8, Crew(), max_megapixels=2.0)
+    skipped = predict_photos(segmenter, [tmp_path], tmp_path / "out", 8, Context(), max_megapixels=2.0)
     assert [item.path.name for item in skipped] == ["larger.png"] and "at most 2 are allowed" in skipped[0].reason
     assert read_mask(tmp_path / "out" / "masks" / "large.png").shape == (1000, 2000)
     with Image.open(tmp_path / "out" / "overlays" / "large.jpg") as overlay:

@@ -9,17 +9,18 @@ from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
+from coarse2fine.inference.load import is_run
 from coarse2fine.inference.segmenter import score_files
-from coarse2fine.inference.torch_segmenter import Segmenter, load_weights, save_weights
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.networks.build import build_network
+from coarse2fine.networks.weights import load_weights, save_weights
 from coarse2fine.runtime.processes import World
-from coarse2fine.store.run import is_run
 
 CONFIG = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
 CLASSES = ("background", "red", "blue")
 
 
-class ByColour(nn.Module):
+class ByColor(nn.Module):
     """Red pixels are class 1, blue ones class 2, all others background."""
 
     def __init__(self) -> None:
@@ -31,8 +32,8 @@ class ByColour(nn.Module):
         return 20 * torch.stack([torch.full_like(red, 0.5), red - green, blue - green], dim=1)
 
 
-def segmenter(**options) -> Segmenter:
-    return Segmenter(ByColour(), CLASSES, CONFIG, **{"size_px": 64, "precision": "fp32", **options}).ready(
+def segmenter(**options) -> TorchSegmenter:
+    return TorchSegmenter(ByColor(), CLASSES, CONFIG, **{"size_px": 64, "precision": "fp32", **options}).ready(
         torch.device("cpu")
     )
 
@@ -62,17 +63,17 @@ def test_segmenter__mirrored_photo_gives_mirrored_scores():
     torch.manual_seed(0)
     network = build_network(CONFIG, 3)
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    seen = Segmenter(network, CLASSES, CONFIG, 64, flip=True, precision="fp32").ready()
+    seen = TorchSegmenter(network, CLASSES, CONFIG, 64, flip=True, precision="fp32").ready()
     straight, mirrored = seen.scores(image), seen.scores(image[:, ::-1].copy())
     assert np.allclose(straight, mirrored[:, :, ::-1], atol=1e-4)
-    lone = Segmenter(network, CLASSES, CONFIG, 64, flip=False, precision="fp32").ready()
+    lone = TorchSegmenter(network, CLASSES, CONFIG, 64, flip=False, precision="fp32").ready()
     assert not np.allclose(lone.scores(image), lone.scores(image[:, ::-1].copy())[:, :, ::-1], atol=1e-4)
 
 
 def test_segmenter__computes_with_a_folded_copy_of_the_network_as_it_was_when_ready():
     torch.manual_seed(0)
     network = build_network(CONFIG, 3)
-    made = Segmenter(network, CLASSES, CONFIG, 64, precision="fp32").ready()
+    made = TorchSegmenter(network, CLASSES, CONFIG, 64, precision="fp32").ready()
     assert made.folded not in (None, network)
     before = made.scores(two_halves())
     assert np.allclose(before, replace(made, folded=None).scores(two_halves()), atol=1e-5)
@@ -85,11 +86,11 @@ def test_segmenter__computes_with_a_folded_copy_of_the_network_as_it_was_when_re
 def test_segmenter__save_and_load_give_the_same_scores(tmp_path):
     torch.manual_seed(0)
     crf = PredictCrfConfig(on=True, steps=3)
-    made = Segmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, False, (0.5, 1.0), "fp32", crf).ready()
+    made = TorchSegmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, False, (0.5, 1.0), "fp32", crf).ready()
     made.save(tmp_path / "run" / "model")
     for place in (tmp_path / "run", tmp_path / "run" / "model"):
         assert is_run(tmp_path / "run" / "model")
-        loaded = Segmenter.load(place)
+        loaded = TorchSegmenter.load(place)
         assert (loaded.classes, loaded.size_px, loaded.flip, loaded.scales) == (CLASSES, 64, False, (0.5, 1.0))
         assert loaded.crf == crf
         assert (loaded.scores(two_halves()) == made.scores(two_halves())).all()
@@ -97,16 +98,16 @@ def test_segmenter__save_and_load_give_the_same_scores(tmp_path):
 
 def test_segmenter__a_model_of_before_the_crf_has_none(tmp_path):
     crf = PredictCrfConfig(on=True)
-    Segmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, crf=crf).save(tmp_path)
+    TorchSegmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, crf=crf).save(tmp_path)
     settings = (tmp_path / "model.toml").read_text()
     assert "[predict.crf]" in settings
     (tmp_path / "model.toml").write_text(settings.partition("[predict.crf]")[0])
-    assert Segmenter.load(tmp_path).crf == PredictCrfConfig(on=False)
+    assert TorchSegmenter.load(tmp_path).crf == PredictCrfConfig(on=False)
 
 
 def test_segmenter__load_without_a_finished_network(tmp_path):
     with pytest.raises(DataError, match=r"holds no finished network .*let fit end first"):
-        Segmenter.load(tmp_path)
+        TorchSegmenter.load(tmp_path)
 
 
 def test_segmenter__seen_with_other_settings():
@@ -140,7 +141,7 @@ def test_score_files__yields_every_photo_once(folder):
     assert scored[1].shape == (3, 64, 64) and scored[0].shape == (3, 64, 64)
 
 
-def test_score_files__at_several_scales_a_photo_does_not_depend_on_its_neighbours(tmp_path):
+def test_score_files__at_several_scales_a_photo_does_not_depend_on_its_neighbors(tmp_path):
     for name, height in (("a", 375), ("b", 400)):
         Image.fromarray(two_halves(height, 500)).save(tmp_path / f"{name}.png")
     paths = [tmp_path / "a.png", tmp_path / "b.png"]

@@ -2,56 +2,44 @@ import numpy as np
 import pytest
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks.regions import (
-    Box,
-    binarize,
-    bounding_box,
-    colour_table,
-    constrain,
-    fill_box,
-    foreground_values,
-    keep_reason,
-    largest_component,
-    likelihood,
-    overlay,
-    paint,
-    resize_mask,
-    resize_soft,
-)
-from coarse2fine.types import Mask, Scores
+from coarse2fine.masks.constraint import constrain, keep_reason, likelihood
+from coarse2fine.masks.palette import color_table, overlay, paint
+from coarse2fine.masks.regions import Box, bounding_box, fill_box, foreground_mask, foreground_values, largest_component
+from coarse2fine.masks.resize import resize_mask, resize_soft
+from coarse2fine.types import Mask, Probabilities
 
 
 def as_mask(*rows: str) -> Mask:
     return np.array([[int(pixel) for pixel in row] for row in rows], np.uint8)
 
 
-def as_scores(*pixels: tuple[float, ...]) -> Scores:
+def as_scores(*pixels: tuple[float, ...]) -> Probabilities:
     """One row of pixels, each given as its probabilities by class."""
     return np.array(pixels, np.float32).T[:, None, :]
 
 
-def test_colour_table__first_classes_are_those_of_voc():
+def test_color_table__first_classes_are_those_of_voc():
     expected = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128)]
-    assert [tuple(colour) for colour in colour_table()[:7]] == expected
-    assert tuple(colour_table()[8]) == (64, 0, 0)
-    assert tuple(colour_table()[20]) == (0, 64, 128)
+    assert [tuple(color) for color in color_table()[:7]] == expected
+    assert tuple(color_table()[8]) == (64, 0, 0)
+    assert tuple(color_table()[20]) == (0, 64, 128)
 
 
-def test_colour_table__every_index_has_its_own_colour_and_ignore_is_beige():
-    table = colour_table()
+def test_color_table__every_index_has_its_own_color_and_ignore_is_beige():
+    table = color_table()
     assert table.shape == (256, 3)
     assert table.dtype == np.uint8
     assert tuple(table[255]) == (224, 224, 192)
     assert len(np.unique(table[:255], axis=0)) == 255
 
 
-def test_colour_table__cannot_be_changed_by_a_caller():
+def test_color_table__cannot_be_changed_by_a_caller():
     with pytest.raises(ValueError, match="read-only"):
-        colour_table()[0] = 1
+        color_table()[0] = 1
 
 
-def test_binarize__ignored_pixels_and_background_are_no_foreground():
-    assert binarize(np.array([[0, 1, 7, 255]], np.uint8)).tolist() == [[0, 1, 1, 0]]
+def test_foreground_mask__ignored_pixels_and_background_are_no_foreground():
+    assert foreground_mask(np.array([[0, 1, 7, 255]], np.uint8)).tolist() == [[0, 1, 1, 0]]
 
 
 def test_bounding_box__spans_all_foreground_with_exclusive_ends():
@@ -64,7 +52,7 @@ def test_bounding_box__none_without_foreground():
     assert bounding_box(np.zeros((2, 3), np.uint8)) is None
 
 
-def test_largest_component__diagonal_neighbours_belong_together():
+def test_largest_component__diagonal_neighbors_belong_together():
     mask = as_mask("10000", "02000", "00033", "00000")
     assert largest_component(as_mask("10011", "01000", "00100")).tolist() == as_mask("10000", "01000", "00100").tolist()
     assert largest_component(mask)[:2, :2].tolist() == [[1, 0], [0, 1]]
@@ -169,7 +157,7 @@ def test_resize_soft__grows_evenly_within_zero_and_one():
     assert grown.dtype == np.float32
 
 
-def test_paint__takes_palette_colours():
+def test_paint__takes_palette_colors():
     assert paint(as_mask("01")).tolist() == [[[0, 0, 0], [128, 0, 0]]]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from coarse2fine.errors import ConfigError
 from coarse2fine.networks import backbone
-from coarse2fine.networks.backbone import build_encoder, find_first_stages, normalisation
+from coarse2fine.networks.backbone import build_encoder, find_first_stages, normalization
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "weights" / "mobilenetv2_100.imagenet.safetensors"
 
@@ -183,13 +183,13 @@ def test_find_first_stages__refuses_more_than_there_are():
         ("timm-tf_efficientnet_lite0", (0.5, 0.5, 0.5)),
     ],
 )
-def test_normalisation__follows_the_encoders_record(name: str, mean: tuple[float, float, float]):
-    assert normalisation(name)[0] == mean
+def test_normalization__follows_the_encoders_record(name: str, mean: tuple[float, float, float]):
+    assert normalization(name)[0] == mean
 
 
-def test_normalisation__refuses_an_unknown_name():
+def test_normalization__refuses_an_unknown_name():
     with pytest.raises(ConfigError, match="has an encoder 'nope'"):
-        normalisation("nope")
+        normalization("nope")
 
 
 def test_build_encoder__is_a_plain_module_ready_to_train():

@@ -68,7 +68,7 @@ class Block(nn.Module):
         self.again, self.shared = again, shared
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores."""
+        """Probabilities."""
         made = self.conv(images)
         found = self.norm(made)
         if self.shared:

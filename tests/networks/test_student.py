@@ -104,10 +104,10 @@ def test_lowres__has_one_input_size():
 
 
 def test_hue_saturation_value__as_colorsys():
-    colours = np.random.default_rng(0).random((50, 3)).astype(np.float32)
-    colours[:4] = [(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (1, 0, 0)]
-    wanted = np.array([colorsys.rgb_to_hsv(*map(float, colour)) for colour in colours])
-    images = torch.from_numpy(colours).T.reshape(1, 3, 5, 10)
+    colors = np.random.default_rng(0).random((50, 3)).astype(np.float32)
+    colors[:4] = [(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (1, 0, 0)]
+    wanted = np.array([colorsys.rgb_to_hsv(*map(float, color)) for color in colors])
+    images = torch.from_numpy(colors).T.reshape(1, 3, 5, 10)
     found = find_hsv(images).reshape(3, -1).T
     torch.testing.assert_close(found, torch.from_numpy(wanted).float(), atol=1e-5, rtol=0)
     torch.testing.assert_close(find_hue(images).reshape(-1), found[:, 0])

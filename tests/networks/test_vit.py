@@ -89,9 +89,9 @@ def test_extract_keys__photos_have_imagenets_mean_and_spread():
     network = random_network(TINY)
     photo = np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8)
     mean, spread = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
-    normalised = ((torch.from_numpy(photo) / 255 - mean) / spread).permute(2, 0, 1)[None]
+    normalized = ((torch.from_numpy(photo) / 255 - mean) / spread).permute(2, 0, 1)[None]
     with torch.inference_mode():
-        np.testing.assert_allclose(extract_keys(network, photo), network(normalised)[0], atol=1e-5)
+        np.testing.assert_allclose(extract_keys(network, photo), network(normalized)[0], atol=1e-5)
 
 
 def test_extract_keys__damaged_weights_are_one_sentence():

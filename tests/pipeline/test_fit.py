@@ -12,7 +12,7 @@ from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.mask_quality import find_confidence, read_quality, score_mask, shrink_mask, soft_iou
 from coarse2fine.masks.png import read_mask, read_soft
-from coarse2fine.masks.regions import resize_soft
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
 

@@ -8,7 +8,7 @@ from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import read_mask, read_soft, write_mask, write_soft
 from coarse2fine.pipeline.folders import coarse_folder, enhance_folder, lay_over, split_classes, split_scores
-from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
 from coarse2fine.types import Enhanced
 
@@ -28,44 +28,44 @@ def photos(tmp_path) -> Path:
 
 def test_coarse_folder__a_bad_photo_is_left_out_and_told(photos, tmp_path, capsys):
     (photos / "bad.jpg").write_text("text")
-    coarse_folder([photos], tmp_path / "m", BOX, Crew())
+    coarse_folder([photos], tmp_path / "m", BOX, Context())
     assert {path.name for path in (tmp_path / "m").glob("*.png")} == {"0.png", "1.png", "2.png"}
     told = " ".join(capsys.readouterr().err.split())
     assert "bad.jpg: not an image" in told
     with pytest.raises(DataError, match=r"None of the 1 photos can be read; .*bad\.jpg: not an image"):
-        coarse_folder([photos / "bad.jpg"], tmp_path / "other", BOX, Crew())
+        coarse_folder([photos / "bad.jpg"], tmp_path / "other", BOX, Context())
 
 
 def test_coarse_folder__never_hands_back_the_mask_of_another_photo(photos, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     Image.new("RGB", (90, 30)).save(other / "0.jpg")
-    coarse_folder([photos / "0.jpg"], tmp_path / "m", BOX, Crew())
-    coarse_folder([photos / "0.jpg"], tmp_path / "m", BOX, Crew())
+    coarse_folder([photos / "0.jpg"], tmp_path / "m", BOX, Context())
+    coarse_folder([photos / "0.jpg"], tmp_path / "m", BOX, Context())
     with pytest.raises(DataError, match="masks made with other settings .photos 1 "):
-        coarse_folder([other / "0.jpg"], tmp_path / "m", BOX, Crew())
+        coarse_folder([other / "0.jpg"], tmp_path / "m", BOX, Context())
     assert read_mask(tmp_path / "m" / "0.png").shape == (40, 60)
 
 
 def test_coarse_folder__scores_from_which_enhance_starts(photos, tmp_path):
-    coarse_folder([photos], tmp_path / "m", CoarseConfig(method="saliency"), Crew(), tmp_path / "soft")
+    coarse_folder([photos], tmp_path / "m", CoarseConfig(method="saliency"), Context(), tmp_path / "soft")
     soft = read_soft(tmp_path / "soft" / "1.png")
     assert soft.shape == (40, 70) and np.ptp(soft) > 0.5
-    enhance_folder(photos, tmp_path / "soft", tmp_path / "e", EnhanceConfig(start="scores"), 0, Crew())
+    enhance_folder(photos, tmp_path / "soft", tmp_path / "e", EnhanceConfig(start="scores"), 0, Context())
     assert read_mask(tmp_path / "e" / "1.png").shape == (40, 70)
     with pytest.raises(ConfigError, match="have no scores"):
-        coarse_folder([photos], tmp_path / "n", CoarseConfig(method="folder", folder=photos), Crew(), tmp_path / "s")
+        coarse_folder([photos], tmp_path / "n", CoarseConfig(method="folder", folder=photos), Context(), tmp_path / "s")
 
 
 def test_coarse_folder__a_wrong_student_leaves_no_trace(photos, tmp_path):
     with pytest.raises(DataError, match="There is no student"):
-        coarse_folder([photos], tmp_path / "m", CoarseConfig(method="student", student_weights="no"), Crew())
+        coarse_folder([photos], tmp_path / "m", CoarseConfig(method="student", student_weights="no"), Context())
     assert not (tmp_path / "m").exists()
 
 
 def test_coarse_folder__its_own_results_are_no_photos(photos):
     for _ in range(2):
-        coarse_folder([photos], photos / "masks", BOX, Crew())
+        coarse_folder([photos], photos / "masks", BOX, Context())
     assert len(list((photos / "masks").rglob("*.png"))) == 3
 
 
@@ -76,19 +76,19 @@ def test_coarse_folder__white_objects_of_other_tools(photos, tmp_path):
         mask[10:30, 20:40] = 255
         given.mkdir(exist_ok=True)
         Image.fromarray(mask).save(given / f"{index}.png")
-    coarse_folder([photos], tmp_path / "m", CoarseConfig(method="folder", folder=given), Crew())
+    coarse_folder([photos], tmp_path / "m", CoarseConfig(method="folder", folder=given), Context())
     assert read_mask(tmp_path / "m" / "1.png").sum() == 400
-    enhance_folder(photos, given, tmp_path / "e", AS_IT_IS, 0, Crew())
+    enhance_folder(photos, given, tmp_path / "e", AS_IT_IS, 0, Context())
     assert np.unique(read_mask(tmp_path / "e" / "1.png"), return_counts=True)[1].tolist() == [2400, 400]
 
 
 def test_enhance_folder__refuses_other_rough_masks_in_the_same_folder(photos, tmp_path):
     for index in range(3):
         write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60 + 10 * index), np.uint8))
-    enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Crew())
+    enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Context())
     write_mask(tmp_path / "m" / "0.png", np.zeros((40, 60), np.uint8))
     with pytest.raises(DataError, match="masks made with other settings .given masks"):
-        enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Crew())
+        enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Context())
 
 
 def test_enhance_folder__from_scores(photos, tmp_path):
@@ -100,17 +100,16 @@ def test_enhance_folder__from_scores(photos, tmp_path):
     soft[4:16, 6:24] = 0.6
     write_soft(tmp_path / "scores" / "0.png", soft)
     config = EnhanceConfig(start="scores", certain_share=0)
-    enhance_folder(photos, tmp_path / "scores", tmp_path / "e", config, 0, Crew())
+    enhance_folder(photos, tmp_path / "scores", tmp_path / "e", config, 0, Context())
     mask = read_mask(tmp_path / "e" / "0.png")
     assert (mask[10:30, 15:45] == 1).all() and mask.sum() == 20 * 30
     write_mask(tmp_path / "classes" / "0.png", np.ones((40, 60), np.uint8))
     with pytest.raises(DataError, match=r"0\.png must say how likely each pixel is foreground"):
-        enhance_folder(photos, tmp_path / "classes", tmp_path / "f", config, 0, Crew())
+        enhance_folder(photos, tmp_path / "classes", tmp_path / "f", config, 0, Context())
 
 
 @pytest.mark.parametrize("method", ["grabcut", "crf"])
-def test_enhance_folder__in_batches_like_one_by_one(method, photos, tmp_path, monkeypatch, cpu_as_gpu):
-    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
+def test_enhance_folder__several_objects_in_a_photo(method, photos, tmp_path):
     for index in range(3):
         image = np.full((40, 60 + 10 * index, 3), (60, 90, 160), np.uint8)
         image[5:20, 5:20], image[10:30, 30:50] = (230, 160, 20), (20, 200, 30)
@@ -119,24 +118,18 @@ def test_enhance_folder__in_batches_like_one_by_one(method, photos, tmp_path, mo
         mask = np.zeros(image.shape[:2], np.uint8)
         mask[3:22, 3:22], mask[8:32, 28:52] = 4, 7
         write_mask(tmp_path / "m" / f"{index}.png", mask if index < 2 else np.zeros_like(mask))
-    for device in ("cpu", "gpu"):
-        enhance_folder(
-            photos, tmp_path / "m", tmp_path / device, EnhanceConfig(method=method, device=device), 0, Crew()
-        )
+    enhance_folder(photos, tmp_path / "m", tmp_path / "e", EnhanceConfig(method=method), 0, Context())
     expected = np.zeros((40, 70), np.uint8)
     expected[5:20, 5:20], expected[10:30, 30:50] = 4, 7
-    for device in ("cpu", "gpu"):
-        assert (read_mask(tmp_path / device / "1.png") == expected).all()
-        assert read_json(tmp_path / device / "notes.json") == {"2": "empty"}
+    assert (read_mask(tmp_path / "e" / "1.png") == expected).all()
+    assert read_json(tmp_path / "e" / "notes.json") == {"2": "empty"}
 
 
-def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path, monkeypatch, cpu_as_gpu):
-    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
+def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path):
     for index in range(3):
         write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60), np.uint8))
-    for device in ("cpu", "gpu"):
-        with pytest.raises(DataError, match=r"1\.jpg: A mask must be as high and wide as its image"):
-            enhance_folder(photos, tmp_path / "m", tmp_path / device, EnhanceConfig(device=device), 0, Crew())
+    with pytest.raises(DataError, match=r"1\.jpg: A mask must be as high and wide as its image"):
+        enhance_folder(photos, tmp_path / "m", tmp_path / "e", EnhanceConfig(), 0, Context())
 
 
 def test_split_scores__likelier_than_not_in_the_photo_s_size():

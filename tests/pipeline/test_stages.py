@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from coarse2fine.coarse import binarise
+from coarse2fine.coarse import binarize
 from coarse2fine.coarse.student import Student
 from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig, StudentNetworkConfig
 from coarse2fine.data import read_image
-from coarse2fine.errors import Coarse2FineError, DataError
+from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality, read_quality
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.networks.student import build_student
@@ -19,18 +19,19 @@ from coarse2fine.pipeline.enhance_stage import enhance_masks
 from coarse2fine.pipeline.mask_writer import read_notes, write_masks
 from coarse2fine.pipeline.quality_stage import judge_round, judge_run
 from coarse2fine.pipeline.refine_stage import filter_masks, find_empty
-from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_json
 from coarse2fine.runtime.processes import World
-from coarse2fine.store.run import Run, Stage
+from coarse2fine.store.run import Run
+from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.types import Dataset, Enhanced, Photo
 
-CREW = Crew()
+CONTEXT = Context()
 
 
 @pytest.fixture
 def photos(tmp_path) -> list[Photo]:
-    """Four grey photos with a red block each; labels 1 and 2."""
+    """Four gray photos with a red block each; labels 1 and 2."""
     made = []
     for index in range(4):
         image = np.full((40, 60, 3), 128, np.uint8)
@@ -45,7 +46,7 @@ def ones(photo: Photo) -> Enhanced:
 
 
 def test_make_coarse_masks__box_in_the_photos_label(photos, tmp_path):
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box", box_share=0.5), CREW)
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box", box_share=0.5), CONTEXT)
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "c", photo.name))
         assert mask[20, 30] == photo.label and mask[0, 0] == 0
@@ -63,23 +64,23 @@ def new_student(path: Path) -> CoarseConfig:
 
 def test_make_coarse_masks__of_a_student_with_its_scores_and_again_the_same(photos, tmp_path):
     config = new_student(tmp_path / "s.safetensors")
-    make_coarse_masks(photos, tmp_path / "c", config, CREW, tmp_path / "soft")
+    make_coarse_masks(photos, tmp_path / "c", config, CONTEXT, tmp_path / "soft")
     student = Student.load(tmp_path / "s.safetensors")
     for photo in photos:
         soft = read_soft(mask_path(tmp_path / "soft", photo.name))
         assert soft.shape == (16, 16) and np.ptp(soft) > 0
         mask = read_mask(mask_path(tmp_path / "c", photo.name))
-        wanted = binarise(student(read_image(photo.path)), "otsu") * photo.label
+        wanted = binarize(student(read_image(photo.path)), "otsu") * photo.label
         assert mask.shape == (40, 60) and np.mean(mask == wanted) > 0.97 and photo.label in mask
     first = mask_path(tmp_path / "c", photos[0].name)
     before = first.read_bytes()
     first.unlink()
-    make_coarse_masks(photos, tmp_path / "c", config, CREW, tmp_path / "soft")
+    make_coarse_masks(photos, tmp_path / "c", config, CONTEXT, tmp_path / "soft")
     assert first.read_bytes() == before
 
 
 def test_make_coarse_masks__scores_of_saliency_have_the_photos_size(photos, tmp_path):
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="saliency"), CREW, tmp_path / "soft")
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="saliency"), CONTEXT, tmp_path / "soft")
     soft = read_soft(mask_path(tmp_path / "soft", photos[0].name))
     assert soft.shape == (40, 60) and soft[20, 30] > 0.9 > 0.1 > soft[0, 0]
 
@@ -87,14 +88,14 @@ def test_make_coarse_masks__scores_of_saliency_have_the_photos_size(photos, tmp_
 def test_make_coarse_masks__given_ones_of_any_size_and_value(photos, tmp_path):
     for photo in photos:
         write_mask(mask_path(tmp_path / "given", photo.name), np.array([[0, 9]], np.uint8))
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="folder", folder=tmp_path / "given"), CREW)
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="folder", folder=tmp_path / "given"), CONTEXT)
     mask = read_mask(mask_path(tmp_path / "c", photos[1].name))
     assert mask.shape == (40, 60) and set(np.unique(mask)) == {0, 2} and (mask[:, 30:] == 2).all()
 
 
 def test_enhance_masks__find_the_block(photos, tmp_path):
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
-    enhance_masks(photos, tmp_path / "c", tmp_path / "e", EnhanceConfig(), "box", 0, CREW)
+    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CONTEXT)
+    enhance_masks(photos, tmp_path / "c", tmp_path / "e", EnhanceConfig(), "box", 0, CONTEXT)
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "e", photo.name))
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
@@ -105,7 +106,7 @@ def test_enhance_masks__what_could_not_be_cut_is_kept_and_told(photos, tmp_path)
         mask = np.zeros((40, 60), np.uint8)
         mask[0, 0] = photo.label * (photo.name != "class 1/2")
         write_mask(mask_path(tmp_path / "c", photo.name), mask)
-    enhance_masks(photos, tmp_path / "c", tmp_path / "e", EnhanceConfig(), "box", 0, CREW)
+    enhance_masks(photos, tmp_path / "c", tmp_path / "e", EnhanceConfig(), "box", 0, CONTEXT)
     notes = read_notes(tmp_path / "e")
     assert notes.pop("class 1/2") == "empty"
     assert len(notes) == 3 and all(note.startswith("kept: ") for note in notes.values())
@@ -121,28 +122,14 @@ def test_enhance_masks__from_scores_at_another_size(photos, tmp_path):
         rough[8:32, 12:48] = photo.label
         write_mask(mask_path(tmp_path / "r", photo.name), rough)
     config = EnhanceConfig(start="scores")
-    enhance_masks(photos, tmp_path / "r", tmp_path / "e", config, "scores", 0, CREW, scores=tmp_path / "s")
+    enhance_masks(photos, tmp_path / "r", tmp_path / "e", config, "scores", 0, CONTEXT, scores=tmp_path / "s")
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "e", photo.name))
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
 
 
-def test_enhance_masks__in_batches_like_one_by_one(photos, tmp_path, monkeypatch, cpu_as_gpu):
-    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
-    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.GPU_BATCH", 3)
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
-    write_mask(mask_path(tmp_path / "c", photos[1].name), np.zeros((40, 60), np.uint8))
-    enhance_masks(photos, tmp_path / "c", tmp_path / "g", EnhanceConfig(device="gpu"), "box", 0, CREW)
-    assert read_notes(tmp_path / "g") == {photos[1].name: "empty"}
-    for photo in (photos[0], *photos[2:]):
-        mask = read_mask(mask_path(tmp_path / "g", photo.name))
-        assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
-
-
 @pytest.mark.parametrize("start", ["mask", "scores"])
-def test_enhance_masks__by_a_crf_in_batches_like_one_by_one(start, photos, tmp_path, monkeypatch, cpu_as_gpu):
-    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
-    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.GPU_BATCH", 3)
+def test_enhance_masks__by_a_crf(start, photos, tmp_path):
     Image.fromarray(np.tile(np.arange(0, 250, 5, np.uint8)[:, None, None], (1, 30, 3))).save(photos[2].path)
     for photo in photos:
         height, width = (50, 30) if photo == photos[2] else (40, 60)
@@ -151,31 +138,17 @@ def test_enhance_masks__by_a_crf_in_batches_like_one_by_one(start, photos, tmp_p
         write_mask(mask_path(tmp_path / "c", photo.name), rough)
         write_soft(mask_path(tmp_path / "s", photo.name), soft)
     scores = tmp_path / "s" if start == "scores" else None
-    for device in ("cpu", "gpu"):
-        config = EnhanceConfig(method="crf", device=device, gpu_megapixels=0.02)
-        enhance_masks(photos, tmp_path / "c", tmp_path / device, config, start, 0, CREW, scores=scores)
-        assert read_notes(tmp_path / device) == {photos[1].name: "empty"}
-    for photo in photos:
-        one, other = (read_mask(mask_path(tmp_path / device, photo.name)) for device in ("cpu", "gpu"))
-        assert (one == other).all()
-        found = one[10:30, 15:45] == photo.label
-        assert photo in (photos[1], photos[2]) or (found.all() and int((one > 0).sum()) == 20 * 30)
-
-
-def test_enhance_masks__a_gpu_that_is_too_small_is_one_sentence(photos, tmp_path, monkeypatch, cpu_as_gpu):
-    def cut(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
-
-    monkeypatch.setattr("coarse2fine.pipeline.enhance_stage.find_gpu", cpu_as_gpu)
-    monkeypatch.setattr("coarse2fine.enhance.batched.cut_batch", cut)
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CREW)
-    with pytest.raises(Coarse2FineError, match=r"too little memory to cut 16 megapixels .* lower enhance\.gpu_mega"):
-        enhance_masks(photos, tmp_path / "c", tmp_path / "g", EnhanceConfig(device="gpu"), "box", 0, CREW)
+    config = EnhanceConfig(method="crf")
+    enhance_masks(photos, tmp_path / "c", tmp_path / "e", config, start, 0, CONTEXT, scores=scores)
+    assert read_notes(tmp_path / "e") == {photos[1].name: "empty"}
+    for photo in (photos[0], *photos[3:]):
+        mask = read_mask(mask_path(tmp_path / "e", photo.name))
+        assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
 
 
 def test_write_masks__leaves_finished_ones_alone(photos, tmp_path):
     write_mask(mask_path(tmp_path / "m", photos[0].name), np.zeros((40, 60), np.uint8))
-    write_masks(photos, tmp_path / "m", ones, "test", CREW)
+    write_masks(photos, tmp_path / "m", ones, "test", CONTEXT)
     assert [int(read_mask(mask_path(tmp_path / "m", photo.name)).max()) for photo in photos] == [0, 2, 1, 2]
 
 
@@ -183,8 +156,10 @@ def test_write_masks__processes_share_the_photos(photos, tmp_path, monkeypatch):
     monkeypatch.setattr("coarse2fine.runtime.context.barrier", lambda world: None)
     made = {0: [], 1: []}
     for rank in (1, 0):
-        crew = Crew(World(rank, 2, 2))
-        write_masks(photos, tmp_path / "m", lambda photo, rank=rank: made[rank].append(photo) or ones(photo), "t", crew)
+        context = Context(World(rank, 2, 2))
+        write_masks(
+            photos, tmp_path / "m", lambda photo, rank=rank: made[rank].append(photo) or ones(photo), "t", context
+        )
     assert made == {0: photos[0::2], 1: photos[1::2]}
 
 
@@ -195,8 +170,8 @@ def test_write_masks__notes_survive_a_kill(photos, tmp_path):
         return ones(photo)._replace(note="odd")
 
     with pytest.raises(RuntimeError, match="killed"):
-        write_masks(photos, tmp_path / "m", make, "test", CREW)
-    notes = write_masks(photos, tmp_path / "m", ones, "test", CREW)
+        write_masks(photos, tmp_path / "m", make, "test", CONTEXT)
+    notes = write_masks(photos, tmp_path / "m", ones, "test", CONTEXT)
     assert notes[photos[0].name] == "odd" and photos[2].name not in notes
     assert json.loads((tmp_path / "m" / "notes.json").read_text()) == notes
 
@@ -204,7 +179,7 @@ def test_write_masks__notes_survive_a_kill(photos, tmp_path):
 def test_write_masks__a_note_cut_short_by_a_full_disk_stops_nothing(photos, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "notes-0.jsonl").write_text('{"whole": "odd"}\n{"class 1/0": "ke')
-    notes = write_masks(photos, tmp_path / "m", lambda photo: ones(photo)._replace(note="new"), "test", CREW)
+    notes = write_masks(photos, tmp_path / "m", lambda photo: ones(photo)._replace(note="new"), "test", CONTEXT)
     assert notes == {"whole": "odd"} | {photo.name: "new" for photo in photos}
 
 
@@ -213,14 +188,14 @@ def test_filter_masks__says_why_each_photo_leaves(photos, tmp_path):
         mask = np.zeros((10, 100), np.uint8)
         mask.flat[: round(1000 * share)] = photo.label
         write_mask(mask_path(tmp_path / "m", photo.name), mask)
-    reasons = filter_masks(photos, tmp_path / "m", RefineConfig(), CREW)
+    reasons = filter_masks(photos, tmp_path / "m", RefineConfig(), CONTEXT)
     assert list(reasons.values()) == [
         "foreground 0 % is below 1 %",
         "foreground 0.5 % is below 1 %",
         None,
         "foreground 90 % is above 80 %",
     ]
-    assert find_empty(photos, tmp_path / "m", CREW) == {photos[0].name}
+    assert find_empty(photos, tmp_path / "m", CONTEXT) == {photos[0].name}
 
 
 def test_filter_masks__drops_the_worst_of_each_class(photos, tmp_path):
@@ -234,14 +209,14 @@ def test_filter_masks__drops_the_worst_of_each_class(photos, tmp_path):
         Quality(photo.name, classes[photo.label], score, None, None, score, None, 0.5, 1, 0.0)
         for photo, score in zip(photos, scores, strict=True)
     ]
-    reasons = filter_masks(photos, tmp_path / "m", RefineConfig(drop_worst=0.5), CREW, qualities)
+    reasons = filter_masks(photos, tmp_path / "m", RefineConfig(drop_worst=0.5), CONTEXT, qualities)
     assert list(reasons.values()) == [
         None,
         "quality 0.250 is among the lowest 50 % of its class",
         "foreground 0 % is below 1 %",
         None,
     ]
-    assert set(filter_masks(photos, tmp_path / "m", RefineConfig(), CREW, qualities).values()) == {
+    assert set(filter_masks(photos, tmp_path / "m", RefineConfig(), CONTEXT, qualities).values()) == {
         None,
         "foreground 0 % is below 1 %",
     }
@@ -269,7 +244,7 @@ def judged_photos(photos, tmp_path) -> tuple[Run, Dataset]:
 
 def test_judge_run__every_round_once(judged_photos, photos):
     run, dataset = judged_photos
-    assert judge_run(run, dataset, CREW) == 2
+    assert judge_run(run, dataset, CONTEXT) == 2
     one, two = (read_quality(run.quality(number) / "quality.csv") for number in (1, 2))
     assert [round(one.score, 2) for one in one] == [0.4] * 4
     assert [round(one.score, 2) for one in two] == [0.0, 0.6, 0.6, 0.6]
@@ -282,12 +257,12 @@ def test_judge_run__every_round_once(judged_photos, photos):
     ]
     assert read_json(run.quality(2) / "done.json")["quality"] == pytest.approx(0.45, abs=0.001)
     stamp = (run.quality(2) / "quality.csv").stat().st_mtime_ns
-    assert judge_run(run, dataset, CREW) == 2
+    assert judge_run(run, dataset, CONTEXT) == 2
     assert (run.quality(2) / "quality.csv").stat().st_mtime_ns == stamp
 
 
 def test_judge_run__nothing_where_no_round_ended(tmp_path, photos):
-    assert judge_run(Run(tmp_path), Dataset(("background", "x"), tuple(photos)), CREW) == 0
+    assert judge_run(Run(tmp_path), Dataset(("background", "x"), tuple(photos)), CONTEXT) == 0
     assert not (tmp_path / "quality.csv").exists()
 
 
@@ -308,8 +283,8 @@ def test_judge_round__agrees_with_no_enhancement_where_there_is_none(judged_phot
 def test_run_stage__works_once(tmp_path):
     calls = []
     stage = Stage(tmp_path / "s", "test", {"x": 1})
-    assert run_stage(stage, CREW, lambda: calls.append(1) or {"photos": 7})
-    assert not run_stage(stage, CREW, lambda: calls.append(1) or {})
+    assert run_stage(stage, CONTEXT, lambda: calls.append(1) or {"photos": 7})
+    assert not run_stage(stage, CONTEXT, lambda: calls.append(1) or {})
     assert calls == [1] and read_json(stage.folder / "done.json")["photos"] == 7
 
 
@@ -319,5 +294,5 @@ def test_run_stage__a_failure_is_not_done(tmp_path):
 
     stage = Stage(tmp_path / "s", "test", {})
     with pytest.raises(DataError):
-        run_stage(stage, CREW, fail)
+        run_stage(stage, CONTEXT, fail)
     assert not stage.is_done()

@@ -4,7 +4,8 @@ from coarse2fine.config import FitConfig
 from coarse2fine.pipeline.terminal_summary import show_end, show_round, show_start
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.files import write_json
-from coarse2fine.store.run import Run, Stage
+from coarse2fine.store.run import Run
+from coarse2fine.store.stages import Stage
 from coarse2fine.types import Dataset, Photo, Skipped
 
 

@@ -24,6 +24,6 @@ def test_draw_rounds__one_row_per_photo_one_column_per_stage(tmp_path):
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 4 * CELL_PX and 2 * CELL_PX < sheet.height < 3 * CELL_PX
         middle = sheet.height // 4
-        colours = [sheet.getpixel((6 + column * (CELL_PX + 6) + CELL_PX // 2, middle + 20)) for column in range(4)]
-    assert colours[0] == colours[1] == colours[2] == (10, 200, 10)
-    assert colours[3] != colours[0] and colours[3][0] > 50
+        colors = [sheet.getpixel((6 + column * (CELL_PX + 6) + CELL_PX // 2, middle + 20)) for column in range(4)]
+    assert colors[0] == colors[1] == colors[2] == (10, 200, 10)
+    assert colors[3] != colors[0] and colors[3][0] > 50

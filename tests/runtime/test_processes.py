@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from coarse2fine.runtime.processes import World, find_world, map_threads
+from coarse2fine.runtime.processes import World, find_world
+from coarse2fine.runtime.threads import map_threads
 
 
 def test_map_threads__keeps_order_and_uses_threads():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from coarse2fine.config import PredictCrfConfig
-from coarse2fine.inference.segmenter import Scorer
+from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.serving.batching import Batcher
 
 
-class Slow(Scorer):
+class Slow(Segmenter):
     """Gives every photo its mean, after the gate opens; remembers its batches."""
 
     classes, size_px, flip, scales, crf = ("background", "a"), 64, False, (1.0,), PredictCrfConfig()

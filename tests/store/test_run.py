@@ -7,13 +7,15 @@ import pytest
 from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
+from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.png import read_mask, read_soft, read_soft_or_binary, write_mask, write_soft
-from coarse2fine.masks.regions import colour_table
 from coarse2fine.runtime.files import read_json, write_atomically, write_json
-from coarse2fine.store.run import Run, Stage, claim_folder, explain_change, hold_folder
+from coarse2fine.store.lock import claim_folder, hold_folder
+from coarse2fine.store.run import Run
+from coarse2fine.store.stages import Stage, explain_change
 
 
-def test_write_soft__comes_back_within_a_grey_level(tmp_path):
+def test_write_soft__comes_back_within_a_gray_level(tmp_path):
     soft = np.linspace(0, 1, 77, dtype=np.float32).reshape(7, 11)
     write_soft(tmp_path / "a" / "soft.png", soft)
     back = read_soft(tmp_path / "a" / "soft.png")
@@ -32,23 +34,23 @@ def test_read_soft__says_what_is_wrong(tmp_path):
         read_soft(tmp_path / "gone.png")
 
 
-def test_write_mask__comes_back_in_voc_colours(tmp_path):
+def test_write_mask__comes_back_in_voc_colors(tmp_path):
     mask = np.array([[0, 1, 2], [20, 254, 255]], np.uint8)
     path = tmp_path / "a b" / "kätzchen.png"
     write_mask(path, mask)
     assert (read_mask(path) == mask).all()
     with PillowImage.open(path) as image:
         assert image.mode == "P"
-        assert (np.asarray(image.convert("RGB")) == colour_table()[mask]).all()
+        assert (np.asarray(image.convert("RGB")) == color_table()[mask]).all()
     assert [item.name for item in path.parent.iterdir()] == ["kätzchen.png"]
 
 
 def test_read_mask__refuses_what_is_no_mask(tmp_path):
-    PillowImage.new("RGB", (4, 4)).save(tmp_path / "colours.png")
+    PillowImage.new("RGB", (4, 4)).save(tmp_path / "colors.png")
     (tmp_path / "text.png").write_text("no image")
     PillowImage.new("1", (2, 2), 1).save(tmp_path / "bits.png")
     with pytest.raises(DataError, match="one class index per pixel .* not RGB"):
-        read_mask(tmp_path / "colours.png")
+        read_mask(tmp_path / "colors.png")
     with pytest.raises(DataError, match="cannot be read"):
         read_mask(tmp_path / "text.png")
     with pytest.raises(DataError, match="There is no mask"):
@@ -201,12 +203,12 @@ def test_stage__a_missing_package_has_no_version(tmp_path, monkeypatch):
     assert stage.done()["versions"]["no-such-package"] is None and stage.done()["versions"]["numpy"]
 
 
-def test_read_soft_or_binary__grey_is_soft_and_a_palette_holds_indices(tmp_path):
+def test_read_soft_or_binary__gray_is_soft_and_a_palette_holds_indices(tmp_path):
     soft = np.array([[0.0, 0.2], [0.6, 1.0]], np.float32)
     write_soft(tmp_path / "soft.png", soft)
     np.testing.assert_allclose(read_soft_or_binary(tmp_path / "soft.png"), soft, atol=0.002)
     write_mask(tmp_path / "mask.png", np.array([[0, 3], [255, 1]], np.uint8))
     assert read_soft_or_binary(tmp_path / "mask.png").tolist() == [[0, 1], [0, 1]]
-    PillowImage.new("RGB", (2, 2)).save(tmp_path / "colours.png")
+    PillowImage.new("RGB", (2, 2)).save(tmp_path / "colors.png")
     with pytest.raises(DataError, match="its mode is RGB"):
-        read_soft_or_binary(tmp_path / "colours.png")
+        read_soft_or_binary(tmp_path / "colors.png")

@@ -11,7 +11,7 @@ from coarse2fine.data import read_image
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.networks.build import build_network
-from coarse2fine.networks.normalization import normalise
+from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import SegmentationNetwork
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.processes import World
@@ -33,7 +33,7 @@ QUIET = Console(quiet=True)
 
 
 def draw_photos(folder: Path, count: int) -> list[Photo]:
-    """Red squares of class 1 and blue ones of class 2 on grey."""
+    """Red squares of class 1 and blue ones of class 2 on gray."""
     rng = np.random.default_rng(0)
     photos = []
     for index in range(count):
@@ -180,7 +180,7 @@ def test_find_loss__has_a_part_for_each_scale_and_one_for_their_maximum(tmp_path
     module = RoundModule(network, make_round(tmp_path, photos), World())
     images = torch.stack([torch.from_numpy(read_image(photo.path)).permute(2, 0, 1) for photo in photos])
     masks = torch.stack([torch.from_numpy(read_mask(mask_path(tmp_path / "masks", p.name))).long() for p in photos])
-    small, large = network.score_scales(normalise(images, NETWORK.encoder))
+    small, large = network.score_scales(normalize(images, NETWORK.encoder))
     all_scores = (small, large, torch.maximum(small, large))
     parts = [nn.functional.cross_entropy(logits, masks, ignore_index=IGNORE) for logits in all_scores]
     assert module.find_loss((images, masks, torch.zeros(2))).item() == pytest.approx(sum(parts).item())

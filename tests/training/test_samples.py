@@ -5,7 +5,7 @@ from PIL import Image
 
 from coarse2fine.config import TrainConfig
 from coarse2fine.masks.png import mask_path, write_mask
-from coarse2fine.training.samples import GREY, Draw, StreamSampler, TrainingSamples, count_steps
+from coarse2fine.training.samples import GRAY, Draw, StreamSampler, TrainingSamples, count_steps
 from coarse2fine.types import IGNORE, Photo
 
 
@@ -67,7 +67,7 @@ def test_training_samples__photo_and_mask_stay_together(one_photo):
 
 
 def test_training_samples__the_same_draw_is_the_same_sample(one_photo):
-    config = TrainConfig(resize_px=32, crop_px=16, colour_jitter=0.4, scale_jitter=(0.5, 2.0))
+    config = TrainConfig(resize_px=32, crop_px=16, color_jitter=0.4, scale_jitter=(0.5, 2.0))
     samples = TrainingSamples(*one_photo, config, seed=1)
     state = torch.random.get_rng_state()
     first, again, other = samples[Draw(0, 0)], samples[Draw(0, 0)], samples[Draw(1, 0)]
@@ -76,12 +76,12 @@ def test_training_samples__the_same_draw_is_the_same_sample(one_photo):
     assert (torch.random.get_rng_state() == state).all()
 
 
-def test_training_samples__beyond_the_edge_is_grey_and_ignored(one_photo):
+def test_training_samples__beyond_the_edge_is_gray_and_ignored(one_photo):
     config = TrainConfig(resize_px=16, keep_aspect=True, crop_px=16, flip=False)
     image, mask, _ = TrainingSamples(*one_photo, config, seed=0)[Draw(0, 0)]
     outside = mask == IGNORE
     assert int(outside.sum()) == 16 * 8
-    assert (image[:, outside] == torch.tensor(GREY)[:, None]).all()
+    assert (image[:, outside] == torch.tensor(GRAY)[:, None]).all()
 
 
 def test_training_samples__masks_of_another_size_are_fitted(one_photo):

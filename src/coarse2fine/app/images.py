@@ -12,9 +12,9 @@ from PIL import Image as PillowImage
 
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
-from coarse2fine.inference.segmenter import resize
+from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import read_mask
-from coarse2fine.masks.regions import overlay, resize_mask
+from coarse2fine.masks.resize import resize, resize_mask
 from coarse2fine.types import IGNORE, Image, Mask
 
 VIEW_PX = 2048

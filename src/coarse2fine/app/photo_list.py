@@ -62,7 +62,7 @@ class _Fresh(Generic[Content]):
 
 @dataclass(frozen=True)
 class _Table:
-    """Scores by name of the photo, and photos in the order of each choice."""
+    """Probabilities by name of the photo, and photos in the order of each choice."""
 
     by_name: dict[str, Quality]
     orders: dict[Order, list[Photo]]
@@ -109,7 +109,7 @@ class Gallery:
         }
 
     def describe(self, photo: Photo, choice: Choice) -> dict[str, Any]:
-        """What is known of a photo, and its neighbours among the photos of a choice.
+        """What is known of a photo, and its neighbors among the photos of a choice.
 
         Raises:
             DataError: The photo cannot be read.
@@ -120,7 +120,7 @@ class Gallery:
         height, width = fit_size(read_size(photo.path), VIEW_PX)
         return {
             **self._describe_briefly(photo, table),
-            **self._find_neighbours(photo, choice, table),
+            **self._find_neighbors(photo, choice, table),
             "label": photo.label,
             "height": height,
             "width": width,
@@ -217,7 +217,7 @@ class Gallery:
             "version": decided.time if decided else "",
         }
 
-    def _find_neighbours(self, photo: Photo, choice: Choice, table: _Table) -> dict[str, Any]:
+    def _find_neighbors(self, photo: Photo, choice: Choice, table: _Table) -> dict[str, Any]:
         """The photos before and after one that need not fit the choice itself (any more)."""
         order = table.orders[choice.order]
         own = next(rank for rank, other in enumerate(order) if other is photo)
@@ -240,6 +240,6 @@ class Gallery:
         return None
 
 
-def describe_palette(colours: Sequence[Sequence[int]]) -> list[str]:
-    """Colours as CSS writes them."""
-    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colours]
+def describe_palette(colors: Sequence[Sequence[int]]) -> list[str]:
+    """Colors as CSS writes them."""
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colors]

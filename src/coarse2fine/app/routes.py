@@ -21,8 +21,9 @@ from coarse2fine.app.network import Finder
 from coarse2fine.app.photo_list import Choice, Gallery, Order, State, describe_palette
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import Coarse2FineError
+from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.png import encode_mask, read_mask
-from coarse2fine.masks.regions import colour_table, resize_mask
+from coarse2fine.masks.resize import resize_mask
 from coarse2fine.serving.error_responses import add_explanations, problem
 from coarse2fine.serving.request_error import RefusalError
 from coarse2fine.types import Mask, Photo
@@ -105,8 +106,8 @@ def _add_door(app: FastAPI, door: Door) -> None:
 def _add_run(app: FastAPI, gallery: Gallery, finder: Finder) -> None:
     @app.get("/api/run")
     def run() -> dict[str, Any]:
-        colours = describe_palette(colour_table().tolist())
-        return {**gallery.describe_run(), "colours": colours, "max_mb": finder.config.max_mb}
+        colors = describe_palette(color_table().tolist())
+        return {**gallery.describe_run(), "colors": colors, "max_mb": finder.config.max_mb}
 
     @app.post("/api/found")
     async def found(request: Request) -> Response:

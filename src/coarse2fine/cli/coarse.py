@@ -34,11 +34,11 @@ def coarse(
         photos: Photo files, folders, or glob patterns.
         out: Where the masks go.
         settings: How the foreground is found.
-        scores: Where the soft masks go, too (grey PNGs): start from them with enhance photos DIR --start scores.
+        scores: Where the soft masks go, too (gray PNGs): start from them with enhance photos DIR --start scores.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.pipeline.folders import coarse_folder
     from coarse2fine.runtime.console import Console
-    from coarse2fine.runtime.context import Crew
+    from coarse2fine.runtime.context import Context
 
-    coarse_folder(photos, out, settings, Crew(console=Console(quiet)), scores)
+    coarse_folder(photos, out, settings, Context(console=Console(quiet)), scores)

@@ -25,7 +25,7 @@ def enhance(
 ) -> None:
     """Snap rough masks to the edges of their photos (stage 2 alone).
 
-    Every class in a mask is enhanced on its own and keeps its index. With --start scores, MASKS holds grey PNGs that
+    Every class in a mask is enhanced on its own and keeps its index. With --start scores, MASKS holds gray PNGs that
     say how likely each pixel is the object's (0 to 255), and the masks are 0 and 1. A CRF starts from them as well; any
     other start has it take each mask for as likely as --mask-certainty says.
 
@@ -41,11 +41,11 @@ def enhance(
         masks: Folder of their rough masks, of the same names (PNG).
         out: Where the enhanced masks go.
         settings: How masks are enhanced.
-        seed: OpenCV's colour models begin at random; the same seed gives the same masks. The fast engine needs none.
+        seed: OpenCV's color models begin at random; the same seed gives the same masks. The fast engine needs none.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.pipeline.folders import enhance_folder
     from coarse2fine.runtime.console import Console
-    from coarse2fine.runtime.context import Crew
+    from coarse2fine.runtime.context import Context
 
-    enhance_folder(photos, masks, out, settings, seed, Crew(console=Console(quiet)))
+    enhance_folder(photos, masks, out, settings, seed, Context(console=Console(quiet)))

@@ -11,7 +11,7 @@ from coarse2fine.runtime.device import Device, count_cores
 
 if TYPE_CHECKING:
     from coarse2fine.evaluation.evaluate import Result
-    from coarse2fine.inference.segmenter import Scorer
+    from coarse2fine.inference.segmenter import Segmenter
     from coarse2fine.runtime.console import Console
 
 
@@ -81,7 +81,7 @@ def evaluate(
 
 
 def _choose_place(what: Path) -> Path:
-    from coarse2fine.store.run import is_run
+    from coarse2fine.inference.load import is_run
 
     if is_run(what):
         return what / "evaluation"
@@ -90,7 +90,7 @@ def _choose_place(what: Path) -> Path:
 
 def _compare(
     what: Path,
-    network: "Scorer | None",
+    network: "Segmenter | None",
     truth: Path,
     photos: Path | None,
     classes: Path | None,

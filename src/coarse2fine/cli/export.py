@@ -33,7 +33,7 @@ def export_masks(
 ) -> None:
     """Write masks, and the photos they belong to, for another tool; or a network (export --format onnx --help).
 
-    DIR appears when all of it is written. Class names and colours are kept; scores from RUN/quality.csv go along.
+    DIR appears when all of it is written. Class names and colors are kept; scores from RUN/quality.csv go along.
 
     Like this:
       coarse2fine export runs/pets --format coco --out pets-coco
@@ -68,7 +68,7 @@ def export_network(
 ) -> None:
     """Write the network of a run for use elsewhere: RGB photos of any number and size in, class probabilities out.
 
-    Normalisation and softmax are in the graph; class names, the size to bring photos to, scales and flip are in the
+    Normalization and softmax are in the graph; class names, the size to bring photos to, scales and flip are in the
     metadata (docs/onnx.md). The file is compared with the run's network before it counts as written.
 
     Like this:

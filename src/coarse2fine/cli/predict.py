@@ -63,7 +63,7 @@ def predict(
     from coarse2fine.inference.load import load_model
     from coarse2fine.inference.predict import predict_photos
     from coarse2fine.runtime.console import Console
-    from coarse2fine.runtime.context import Crew
+    from coarse2fine.runtime.context import Context
 
     if not photos:
         raise ConfigError("predict needs photos: files, folders or glob patterns after the run folder.")
@@ -75,10 +75,10 @@ def predict(
         batch=batch,
         crf=segmenter.crf.turned(crf),
     )
-    crew = Crew(console=Console(quiet))
+    context = Context(console=Console(quiet))
     skipped = predict_photos(
-        segmenter.seen_with(config), photos, out, config.batch, crew, overlays, scores, max_megapixels
+        segmenter.seen_with(config), photos, out, config.batch, context, overlays, scores, max_megapixels
     )
     for item in skipped:
-        crew.console.warn(f"left out: {item.path}: {item.reason}")
-    crew.console.say(f"masks: {out / 'masks'}", style="green")
+        context.console.warn(f"left out: {item.path}: {item.reason}")
+    context.console.say(f"masks: {out / 'masks'}", style="green")

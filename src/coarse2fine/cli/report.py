@@ -63,8 +63,8 @@ def judge_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> Non
     try:
         with FileLock(run.root / ".lock", timeout=0):
             from coarse2fine.pipeline.quality_stage import judge_run
-            from coarse2fine.runtime.context import Crew
+            from coarse2fine.runtime.context import Context
 
-            judge_run(run, dataset, Crew(console=console))
+            judge_run(run, dataset, Context(console=console))
     except Timeout:
         console.say(f"fit works on {run.root}: the page tells what is there so far")

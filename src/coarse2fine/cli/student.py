@@ -53,6 +53,6 @@ def train(
     """
     from coarse2fine.distillation.generations import train_student
     from coarse2fine.runtime.console import Console
-    from coarse2fine.runtime.context import Crew
+    from coarse2fine.runtime.context import Context
 
-    train_student(frames, masks, out, settings, photos, Crew(console=Console(quiet)), half)
+    train_student(frames, masks, out, settings, photos, Context(console=Console(quiet)), half)

@@ -27,7 +27,7 @@ def teacher(
     video, in the order of their names. Video files need PyAV: pip install 'coarse2fine[video]'.
 
     Writes
-      DIR/masks/VIDEO/FRAME.png    grey, 0 to 255: how likely each pixel is the object's
+      DIR/masks/VIDEO/FRAME.png    gray, 0 to 255: how likely each pixel is the object's
       DIR/frames/VIDEO/FRAME.jpg   frames of video files (--save-frames); those of folders stay where they are
       DIR/selection.csv            video, frame (VIDEO/FRAME), score, kept (1 or 0)
 
@@ -47,8 +47,8 @@ def teacher(
     from coarse2fine.distillation.teacher import teach_folder
     from coarse2fine.errors import ConfigError
     from coarse2fine.runtime.console import Console
-    from coarse2fine.runtime.context import Crew
+    from coarse2fine.runtime.context import Context
 
     if not videos:
         raise ConfigError("teacher needs videos: files, folders of frames, or folders with any of them.")
-    teach_folder(videos, out, settings, Crew(console=Console(quiet)))
+    teach_folder(videos, out, settings, Context(console=Console(quiet)))

@@ -7,14 +7,14 @@ from typing import Literal
 import numpy as np
 from skimage.filters import threshold_otsu
 
-from coarse2fine.coarse.box import centred_box
+from coarse2fine.coarse.box import centered_box
 from coarse2fine.coarse.features import features_from
 from coarse2fine.coarse.saliency import saliency
 from coarse2fine.config import CoarseConfig
 from coarse2fine.errors import ConfigError
 from coarse2fine.types import CoarseMethod, Mask, SoftMask
 
-__all__ = ["METHODS", "binarise", "centred_box", "check_method", "coarse_from", "saliency"]
+__all__ = ["METHODS", "binarize", "centered_box", "check_method", "coarse_from", "saliency"]
 
 
 def coarse_from(config: CoarseConfig) -> CoarseMethod:
@@ -48,7 +48,7 @@ def check_method(config: CoarseConfig) -> None:
         coarse_from(config)
 
 
-def binarise(soft: SoftMask, threshold: float | Literal["otsu"] = "otsu") -> Mask:
+def binarize(soft: SoftMask, threshold: float | Literal["otsu"] = "otsu") -> Mask:
     """Cut a soft mask into foreground and background.
 
     Args:
@@ -69,7 +69,7 @@ def _find_otsu(soft: SoftMask) -> float:
 
 
 def _box_from(config: CoarseConfig) -> CoarseMethod:
-    return partial(centred_box, share=config.box_share)
+    return partial(centered_box, share=config.box_share)
 
 
 def _saliency_from(config: CoarseConfig) -> CoarseMethod:

@@ -6,8 +6,8 @@ from coarse2fine.errors import ConfigError
 from coarse2fine.types import Image, SoftMask
 
 
-def centred_box(image: Image, share: float = 0.8) -> SoftMask:
-    """Mark a centred box, whatever the photo shows.
+def centered_box(image: Image, share: float = 0.8) -> SoftMask:
+    """Mark a centered box, whatever the photo shows.
 
     Args:
         image: Only its height and width matter.
@@ -21,14 +21,14 @@ def centred_box(image: Image, share: float = 0.8) -> SoftMask:
         ConfigError: ``share`` is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
-        raise ConfigError(f"The centred box must span a share above 0 and at most 1 of each side; found {share}.")
-    rows, columns = (_centred(side_px, share) for side_px in image.shape[:2])
+        raise ConfigError(f"The centered box must span a share above 0 and at most 1 of each side; found {share}.")
+    rows, columns = (_centered(side_px, share) for side_px in image.shape[:2])
     soft = np.zeros(image.shape[:2], np.float32)
     soft[rows, columns] = 1
     return soft
 
 
-def _centred(side_px: int, share: float) -> slice:
+def _centered(side_px: int, share: float) -> slice:
     length_px = max(1, round(side_px * share))
     start_px = (side_px - length_px) // 2
     return slice(start_px, start_px + length_px)

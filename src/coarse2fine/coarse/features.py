@@ -2,7 +2,7 @@
 
 Source: TokenCut (Wang et al., "Self-Supervised Transformers for Unsupervised Object Discovery using Normalized Cut",
 CVPR 2022); the same features and the same eigenvector stand in Deep Spectral Methods (Melas-Kyriazi et al., CVPR 2022).
-The cut is the normalised one of Shi and Malik (TPAMI 2000). Nothing is random.
+The cut is the normalized one of Shi and Malik (TPAMI 2000). Nothing is random.
 
 The keys must be DINO's, the first version: those of DINOv2, DINOv3, CLIP and of networks trained with labels also tell
 patches by their place or by what they hold, and the second eigenvector then follows something else than the object.
@@ -20,7 +20,7 @@ from scipy.linalg import eigh
 
 from coarse2fine.config import CoarseConfig
 from coarse2fine.errors import ConfigError
-from coarse2fine.masks.regions import resize_soft
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.device import pick_device
 from coarse2fine.types import CoarseMethod, Image, SoftMask
 
@@ -121,7 +121,7 @@ def join_similar(keys: NDArray[np.floating]) -> Floats:
 
 
 def find_cut(weights: Floats) -> Floats:
-    """Solve the normalised cut: second smallest generalised eigenvector of ``(D - W) x = lambda D x``.
+    """Solve the normalized cut: second smallest generalized eigenvector of ``(D - W) x = lambda D x``.
 
     It is the second largest of ``D^-1/2 W D^-1/2``, times ``D^-1/2``, which is quicker to find.
 

@@ -18,14 +18,14 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial.distance import cdist
 from skimage.segmentation import slic
 
-from coarse2fine.masks.regions import resize_soft, shrink
+from coarse2fine.masks.resize import resize_soft, shrink
 from coarse2fine.types import Image, SoftMask
 
 # Given in the paper, sections 3 to 5.
-COLOUR_SIGMA = 10.0  # in units of Lab
+COLOR_SIGMA = 10.0  # in units of Lab
 POSITION_SIGMA = 0.25  # in shares of the longer side
 CONNECTIVITY_SIGMA = 1.0
-REGULARISATION = 0.1  # mu in eq. 10
+REGULARIZATION = 0.1  # mu in eq. 10
 
 # Chosen by measurement on photos of the training split of voc-animals; see benchmarks/coarse.py.
 SUPERPIXELS = 250
@@ -44,14 +44,14 @@ class Superpixels(NamedTuple):
 
     Attributes:
         labels: Which superpixel each pixel belongs to, shape (H, W), 0 to N - 1.
-        colours: Mean Lab, shape (N, 3); lightness 0 to 100.
+        colors: Mean Lab, shape (N, 3); lightness 0 to 100.
         positions: Mean row and column in shares of the photo's longer side, shape (N, 2).
         adjacent: Which superpixels touch, corners included, or are the same; shape (N, N), symmetric.
         at_border: Which superpixels touch the border of the photo, shape (N,).
     """
 
     labels: NDArray[np.int64]
-    colours: Floats
+    colors: Floats
     positions: Floats
     adjacent: NDArray[np.bool_]
     at_border: NDArray[np.bool_]
@@ -71,17 +71,17 @@ def saliency(image: Image, max_side_px: int = 320) -> SoftMask:
     Source: Zhu et al., CVPR 2014.
     """
     superpixels = find_superpixels(shrink(image, max_side_px))
-    colour_distances = cdist(superpixels.colours, superpixels.colours)
-    if colour_distances.max() < FLAT_LAB:
+    color_distances = cdist(superpixels.colors, superpixels.colors)
+    if color_distances.max() < FLAT_LAB:
         return np.zeros(image.shape[:2], np.float32)
-    background = estimate_background(superpixels, colour_distances)
-    contrast = weigh_contrast(superpixels, colour_distances, background)
-    salient = _stretch(optimise(superpixels, colour_distances, background, foreground=contrast))
+    background = estimate_background(superpixels, color_distances)
+    contrast = weigh_contrast(superpixels, color_distances, background)
+    salient = _stretch(optimize(superpixels, color_distances, background, foreground=contrast))
     return resize_soft(salient[superpixels.labels].astype(np.float32), *image.shape[:2])
 
 
 def find_superpixels(image: Image) -> Superpixels:
-    """Cut a photo into at most about 250 superpixels of 16 pixels or more, alike in colour.
+    """Cut a photo into at most about 250 superpixels of 16 pixels or more, alike in color.
 
     Source: SLIC (Achanta et al., TPAMI 2012), in Lab.
     """
@@ -98,21 +98,21 @@ def find_superpixels(image: Image) -> Superpixels:
     rows, columns = np.indices(labels.shape) / max(height, width)
     return Superpixels(
         labels=labels,
-        colours=_average(np.moveaxis(lab, -1, 0), labels),
+        colors=_average(np.moveaxis(lab, -1, 0), labels),
         positions=_average(np.stack([rows, columns]), labels),
         adjacent=_find_adjacent(labels),
         at_border=_find_at_border(labels),
     )
 
 
-def estimate_background(superpixels: Superpixels, colour_distances: Floats) -> Floats:
+def estimate_background(superpixels: Superpixels, color_distances: Floats) -> Floats:
     """Estimate how surely each superpixel is background, from how much of its region lies on the photo's border.
 
-    A superpixel's region is soft: all others count, the less the more colour changes on the way to them.
+    A superpixel's region is soft: all others count, the less the more color changes on the way to them.
 
     Args:
         superpixels: N nodes.
-        colour_distances: In Lab, shape (N, N).
+        color_distances: In Lab, shape (N, N).
 
     Returns:
         Probabilities, shape (N,).
@@ -121,19 +121,19 @@ def estimate_background(superpixels: Superpixels, colour_distances: Floats) -> F
     """
     border = superpixels.at_border
     linked = superpixels.adjacent | np.outer(border, border)
-    path_lengths = _shortest_paths(np.where(linked, colour_distances, np.inf))
-    shares = np.exp(-(path_lengths**2) / (2 * COLOUR_SIGMA**2))
+    path_lengths = _shortest_paths(np.where(linked, color_distances, np.inf))
+    shares = np.exp(-(path_lengths**2) / (2 * COLOR_SIGMA**2))
     connectivity = shares[:, border].sum(axis=1) / np.sqrt(shares.sum(axis=1))
     background: Floats = 1 - np.exp(-(connectivity**2) / (2 * CONNECTIVITY_SIGMA**2))
     return background
 
 
-def weigh_contrast(superpixels: Superpixels, colour_distances: Floats, background: Floats) -> Floats:
-    """Sum each superpixel's colour distance to the near and to the probable background.
+def weigh_contrast(superpixels: Superpixels, color_distances: Floats, background: Floats) -> Floats:
+    """Sum each superpixel's color distance to the near and to the probable background.
 
     Args:
         superpixels: N nodes.
-        colour_distances: In Lab, shape (N, N).
+        color_distances: In Lab, shape (N, N).
         background: Probabilities, shape (N,).
 
     Returns:
@@ -143,17 +143,17 @@ def weigh_contrast(superpixels: Superpixels, colour_distances: Floats, backgroun
     """
     distances = cdist(superpixels.positions, superpixels.positions)
     nearness = np.exp(-(distances**2) / (2 * POSITION_SIGMA**2))
-    return _stretch((colour_distances * nearness * background).sum(axis=1))
+    return _stretch((color_distances * nearness * background).sum(axis=1))
 
 
-def optimise(superpixels: Superpixels, colour_distances: Floats, background: Floats, foreground: Floats) -> Floats:
-    """Find the values that are near 0 on background, near 1 on foreground, and alike in neighbours of like colour.
+def optimize(superpixels: Superpixels, color_distances: Floats, background: Floats, foreground: Floats) -> Floats:
+    """Find the values that are near 0 on background, near 1 on foreground, and alike in neighbors of like color.
 
-    Neighbours here are at most two steps apart; the masks are measurably better than with touching ones alone.
+    Neighbors here are at most two steps apart; the masks are measurably better than with touching ones alone.
 
     Args:
         superpixels: N nodes.
-        colour_distances: In Lab, shape (N, N).
+        color_distances: In Lab, shape (N, N).
         background: How much each value is drawn to 0, shape (N,), at least one above 0.
         foreground: How much each value is drawn to 1, shape (N,).
 
@@ -163,9 +163,9 @@ def optimise(superpixels: Superpixels, colour_distances: Floats, background: Flo
     Source: eqs. 9 and 10.
     """
     adjacent = csc_array(superpixels.adjacent, dtype=np.int32)
-    neighbours = (adjacent @ adjacent).toarray() > 0
-    likeness = np.exp(-(colour_distances**2) / (2 * COLOUR_SIGMA**2))
-    weights = np.where(neighbours, likeness + REGULARISATION, 0)
+    neighbors = (adjacent @ adjacent).toarray() > 0
+    likeness = np.exp(-(color_distances**2) / (2 * COLOR_SIGMA**2))
+    weights = np.where(neighbors, likeness + REGULARIZATION, 0)
     system = np.diag(weights.sum(axis=1) + background + foreground) - weights
     solution: Floats = spsolve(csc_array(system), foreground)
     return solution

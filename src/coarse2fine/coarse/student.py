@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from coarse2fine.config import StudentNetworkConfig, explain
 from coarse2fine.data.photos import read_image
 from coarse2fine.errors import DataError
-from coarse2fine.masks.regions import resize_soft
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.networks.student import build_student
 from coarse2fine.runtime.device import pick_device, pick_dtype
 from coarse2fine.runtime.files import write_atomically
-from coarse2fine.runtime.processes import World, map_threads
+from coarse2fine.runtime.processes import World
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, SoftMask
 
 SETTINGS_KEY = "coarse2fine.student"
@@ -34,7 +35,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Student:
-    """A network that has learnt what foreground looks like.
+    """A network that has learned what foreground looks like.
 
     Attributes:
         network: Takes RGB, 0 to 1, shape (N, 3, S, S); gives soft masks, shape (N, s, s).

@@ -72,7 +72,7 @@ class StudentTrainConfig(StreamConfig):
     resize_px: PositiveInt = Field(160, description="photos are squashed to this side, then cropped to the input's")
     scale_jitter: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1.0), description="random zoom before the crop")
     flip: bool = Field(True, description="mirror every second photo")
-    colour_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
+    color_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="strength of random brightness, contrast and saturation"
     )
     learning_rate: PositiveFloat = Field(0.001, description="of Adam, at the start")
@@ -85,21 +85,21 @@ class StudentTrainConfig(StreamConfig):
 class GenerationsConfig(Settings):
     """How the masks of one generation of students teach the next, on new photos."""
 
-    number: PositiveInt = Field(1, description="generations; each after the first learns from new, unlabelled photos")
+    number: PositiveInt = Field(1, description="generations; each after the first learns from new, unlabeled photos")
     selector: Literal["evalseg", "mean", "none"] = Field(
         "evalseg",
-        description="which masks teach: evalseg: a network that has learnt to tell good ones; mean: of a mask's "
+        description="which masks teach: evalseg: a network that has learned to tell good ones; mean: of a mask's "
         "non-zero pixels, as for the teacher's; none: all",
     )
     prior_sigma: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (0.0,),
         min_length=1,
-        description="generations 2, 3, ...: sigma, as a share of the side, of the centred Gaussian by which masks are "
+        description="generations 2, 3, ...: sigma, as a share of the side, of the centered Gaussian by which masks are "
         "multiplied, then divided by their maximum, as the teacher's are; 0: as they are; the last number holds for "
         "all further ones",
     )
     evalseg_epochs: PositiveInt = Field(
-        8, description="evalseg: passes over what the generation before learnt from (the paper is silent)"
+        8, description="evalseg: passes over what the generation before learned from (the paper is silent)"
     )
     keep_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="evalseg, mean: this best share of the masks teaches"
@@ -110,7 +110,7 @@ class GenerationsConfig(Settings):
     )
     keep_lessons: bool = Field(
         False,
-        description="what the generation before learnt from goes on teaching, but for photos that have a new mask",
+        description="what the generation before learned from goes on teaching, but for photos that have a new mask",
     )
 
 

@@ -23,11 +23,11 @@ class CoarseConfig(Settings):
 
     method: Literal["saliency", "box", "student", "features", "folder"] = Field(
         "student",
-        description="student: a network that learnt without labels; saliency: robust background detection; box: "
-        "centred prior; features: spectral cut of DINO's features (never measured here); folder: masks you have",
+        description="student: a network that learned without labels; saliency: robust background detection; box: "
+        "centered prior; features: spectral cut of DINO's features (never measured here); folder: masks you have",
     )
     box_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.8, description="box: share of the photo's width and of its height that the centred box spans"
+        0.8, description="box: share of the photo's width and of its height that the centered box spans"
     )
     student_weights: Path | None = Field(
         None, description="student: a file from 'coarse2fine student train'; none: the one that comes with coarse2fine"
@@ -88,10 +88,10 @@ class CrfConfig(Settings):
     steps: PositiveInt = Field(10, description="mean-field steps")
     position_weight: Weight = Field(3.0, description="how much pixels close to each other agree")
     position_sigma_px: PositiveFloat = Field(1.0, description="how close, in pixels of the photo as it is seen")
-    bilateral_weight: Weight = Field(4.0, description="how much pixels of one colour, not far away, agree")
+    bilateral_weight: Weight = Field(4.0, description="how much pixels of one color, not far away, agree")
     bilateral_sigma_px: PositiveFloat = Field(67.0, description="how far, in pixels of the photo as it is seen")
-    colour_sigma: Annotated[float, Field(ge=0.5)] = Field(
-        3.0, description="how much colours may differ, of 255, in each of red, green and blue"
+    color_sigma: Annotated[float, Field(ge=0.5)] = Field(
+        3.0, description="how much colors may differ, of 255, in each of red, green and blue"
     )
     max_side_px: PositiveInt = Field(
         500, description="larger photos are seen reduced to this longer side (VOC's), then brought back"
@@ -119,16 +119,6 @@ class EnhanceConfig(Settings):
     engine: Literal["fast", "opencv"] = Field(
         "fast", description="grabcut: fast: coarse to fine, exact cuts; opencv: the reference, 10 to 40 times slower"
     )
-    device: Literal["cpu", "gpu"] = Field(
-        "cpu",
-        description="cpu: on all cores; gpu: many photos at once on the CUDA GPU (never timed on one yet); "
-        "grabcut: with engine=fast, its cuts exact on the CPU and nearly exact on the GPU",
-    )
-    gpu_megapixels: PositiveFloat = Field(
-        16.0,
-        description="device=gpu: so many are cut at the same time; each takes 150 to 400 MB of its memory; crf: a "
-        "quarter as many, each of which takes four times as much",
-    )
     start: Start = Field(
         "box",
         description="between rounds, grabcut starts from the mask's box (the paper), from a band along the mask's "
@@ -142,7 +132,7 @@ class EnhanceConfig(Settings):
     box: Literal["all", "largest"] = Field(
         "all", description="the box spans all foreground, or its largest component (the paper is silent)"
     )
-    iterations: PositiveInt = Field(5, description="grabcut: rounds of colour model and graph cut")
+    iterations: PositiveInt = Field(5, description="grabcut: rounds of color model and graph cut")
     band_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.15, description="start=mask: half width of the undecided band, as a share of the root of the mask's area"
     )
@@ -150,7 +140,7 @@ class EnhanceConfig(Settings):
         0.02, description="start=scores: below it background is certain, above its complement foreground"
     )
     score_weight: Annotated[float, Field(ge=0)] = Field(
-        1.5, description="start=scores, engine=fast: weight of the scores' log odds beside those of the colours"
+        1.5, description="start=scores, engine=fast: weight of the scores' log odds beside those of the colors"
     )
     max_side_px: PositiveInt = Field(
         1000, description="grabcut: larger photos are cut reduced to this longer side, then brought back"
@@ -166,25 +156,12 @@ class EnhanceConfig(Settings):
         """Whether grabcut can start from scores."""
         return self.engine == "fast" or self.score_weight == 0
 
-    @property
-    def works_in_batches(self) -> bool:
-        """Whether many photos are enhanced at once, on the GPU."""
-        return self.device == "gpu" and self.method in ("grabcut", "crf")
-
-    @model_validator(mode="after")
-    def _opencv_has_no_gpu(self) -> Self:
-        if self.method == "grabcut" and self.engine == "opencv" and self.device == "gpu":
-            raise ConfigError(
-                "OpenCV's GrabCut runs on the CPU only: with enhance.device = gpu set enhance.engine to fast."
-            )
-        return self
-
     @model_validator(mode="after")
     def _opencv_has_no_prior(self) -> Self:
         from_scores = self.method == "grabcut" and "scores" in (self.start, self.coarse_start)
         if from_scores and not self.can_weigh_scores:
             raise ConfigError(
-                "OpenCV's GrabCut cannot weigh scores against colours: with enhance.start or coarse_start = scores set "
+                "OpenCV's GrabCut cannot weigh scores against colors: with enhance.start or coarse_start = scores set "
                 f"enhance.score_weight to 0 (found {self.score_weight:g}) or enhance.engine to fast."
             )
         return self
@@ -282,7 +259,7 @@ class TrainConfig(StreamConfig):
     crop_px: PositiveInt = Field(256, description="side of the random square crop")
     scale_jitter: tuple[PositiveFloat, PositiveFloat] = Field((1.0, 1.0), description="random zoom before the crop")
     flip: bool = Field(True, description="mirror every second photo")
-    colour_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
+    color_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="strength of random brightness, contrast and saturation"
     )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="sgd has momentum 0.9")

@@ -43,7 +43,7 @@ def check_given(path: Path) -> None:
 
 
 def bring_home(path: Path, dataset: Dataset, folder: Path, console: Console) -> None:
-    """Write the corrected masks of a folder or of a labelling tool's export to ``folder``, all of them or none.
+    """Write the corrected masks of a folder or of a labeling tool's export to ``folder``, all of them or none.
 
     A photo's new mask replaces an older one; those of other photos stay.
 

@@ -1,4 +1,4 @@
-"""Names under which photos and classes travel to labelling tools, and by which they find home."""
+"""Names under which photos and classes travel to labeling tools, and by which they find home."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a person drew in a labelling tool, and the mask it makes."""
+"""What a person drew in a labeling tool, and the mask it makes."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -37,10 +37,10 @@ class Corrected(NamedTuple):
 
 
 def fill_polygon(corners: Sequence[tuple[float, float]], height: int, width: int) -> Mask:
-    """Pixels whose centre lies in a polygon.
+    """Pixels whose center lies in a polygon.
 
     Args:
-        corners: x and y in pixels; the centre of the first pixel is (0.5, 0.5).
+        corners: x and y in pixels; the center of the first pixel is (0.5, 0.5).
         height: Of the photo.
         width: Of the photo.
     """

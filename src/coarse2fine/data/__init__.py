@@ -6,7 +6,7 @@ manifest.py    a CSV or Parquet table of paths and labels
 frames.py      videos, for the teacher: folders of frames and video files
 video_files.py decoding of video files by PyAV, an optional library
 pairs.py       photos and their true masks
-public_sets.py recognise the trees of the data sets that follow
+public_sets.py recognize the trees of the data sets that follow
 voc.py         PASCAL VOC 2012
 davis.py       DAVIS
 object_discovery.py  MIT Object Discovery
@@ -15,7 +15,7 @@ imagenet.py    synsets of ImageNet for the classes of VOC, by the table voc_syns
 
 from pathlib import Path
 
-from coarse2fine.data.folder import name_photos, read_folder, read_unlabelled
+from coarse2fine.data.folder import name_photos, read_folder, read_unlabeled
 from coarse2fine.data.manifest import read_manifest, safe_name
 from coarse2fine.data.photos import (
     MIN_SIDE_PX,
@@ -46,12 +46,12 @@ __all__ = [
 ]
 
 
-def open_dataset(path: Path, labelled: bool = True) -> Dataset:
+def open_dataset(path: Path, labeled: bool = True) -> Dataset:
     """List a data set without decoding a photo.
 
     Args:
         path: A folder with one sub-folder per class, or a ``.csv`` or ``.parquet`` manifest.
-        labelled: Whether photos have labels; otherwise ``path`` may be any folder of photos, and what they show is
+        labeled: Whether photos have labels; otherwise ``path`` may be any folder of photos, and what they show is
             foreground (`FOREGROUND_CLASSES`).
 
     Raises:
@@ -60,18 +60,18 @@ def open_dataset(path: Path, labelled: bool = True) -> Dataset:
     """
     if path.is_dir():
         voc = find_voc(path)
-        if voc and not labelled:
+        if voc and not labeled:
             raise DataError(f"{path} is PASCAL VOC, which holds masks beside its photos; name {voc / 'JPEGImages'}.")
         if voc:
             raise DataError(
                 f"{path} is PASCAL VOC, whose photos have no single label; give them one first: coarse2fine voc-labels "
                 f"--voc {voc} --out {voc / 'train.csv'}."
             )
-        return read_folder(path) if labelled else read_unlabelled(path)
+        return read_folder(path) if labeled else read_unlabeled(path)
     if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
-        return read_manifest(path, labelled)
+        return read_manifest(path, labeled)
     found = "it is another kind of file" if path.exists() else "there is no such file or folder"
     folder, columns = ("with one sub-folder of photos per class", "columns path and label")
-    if not labelled:
+    if not labeled:
         folder, columns = ("of photos", "column path")
     raise DataError(f"{path} must be a folder {folder}, or a .csv or .parquet file with the {columns}; {found}.")

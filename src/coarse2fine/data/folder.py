@@ -45,7 +45,7 @@ def read_folder(root: Path) -> Dataset:
     return make_dataset(classes, zip(files, names, labels, strict=True), skipped)
 
 
-def read_unlabelled(root: Path) -> Dataset:
+def read_unlabeled(root: Path) -> Dataset:
     """List the photos at any depth below ``root`` without decoding one; what they show is foreground.
 
     Args:
@@ -180,3 +180,10 @@ def _add_hash(file: str) -> str:
 
 def _fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def name_below_common_folder(paths: Sequence[Path]) -> list[str]:
+    """Names without ending, distinct, by the paths below the deepest folder that holds all of them."""
+    absolute = [path.absolute() for path in paths]
+    common = Path(os.path.commonpath([path.parent for path in absolute]))
+    return name_photos([path.relative_to(common).as_posix() for path in absolute])

@@ -17,9 +17,9 @@ from coarse2fine.data.folder import is_text, name_photos, replace_bad_bytes
 from coarse2fine.data.photos import MIN_SIDE_PX, PHOTO_ENDINGS, find_photos, natural_key, read_image, read_size
 from coarse2fine.data.video_files import decode, decode_until_damage, estimate_length
 from coarse2fine.errors import DataError
-from coarse2fine.masks.regions import shrink
+from coarse2fine.masks.resize import shrink
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, Skipped
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".ogv")

@@ -26,13 +26,13 @@ class _Row:
     label: str = FOREGROUND_CLASSES[1]
 
 
-def read_manifest(file: Path, labelled: bool = True) -> Dataset:
+def read_manifest(file: Path, labeled: bool = True) -> Dataset:
     """List the photos of a table without decoding one.
 
     Args:
         file: ``.csv`` (UTF-8; comma, semicolon or tab) or ``.parquet``, with the columns ``path`` and ``label`` in any
             case and order; others are ignored. Paths count from the folder of ``file`` and may not leave it.
-        labelled: Whether photos have labels; otherwise ``label`` may be missing, and what they show is foreground.
+        labeled: Whether photos have labels; otherwise ``label`` may be missing, and what they show is foreground.
 
     Returns:
         Classes are the labels, sorted as text. Rows that cannot be used are among the skipped, with their line.
@@ -41,7 +41,7 @@ def read_manifest(file: Path, labelled: bool = True) -> Dataset:
         DataError: ``file`` cannot be read, lacks a column or a usable row, has a label background or too many labels.
         ConfigError: Parquet without pyarrow.
     """
-    wanted = ("path", "label") if labelled else ("path",)
+    wanted = ("path", "label") if labeled else ("path",)
     rows = _read_parquet(file, wanted) if file.suffix.lower() == ".parquet" else _read_csv(file, wanted)
     folder, real_folder = str(file.parent.absolute()), os.path.realpath(file.parent)
     located = [(row, _locate(row, folder, real_folder)) for row in rows]
@@ -54,7 +54,7 @@ def read_manifest(file: Path, labelled: bool = True) -> Dataset:
         first = f"; the first was left out because of {skipped[0].reason}" if skipped else ""
         raise DataError(f"{file} must hold at least one row with a photo and a label, found {len(rows)} rows{first}.")
     labels = [row.label for row, _ in usable]
-    folders = [f"{safe_name(label)}/" if labelled else "" for label in labels]
+    folders = [f"{safe_name(label)}/" if labeled else "" for label in labels]
     names = name_photos([f"{folder}{path.as_posix()}" for folder, (_, path) in zip(folders, usable, strict=True)])
     photos = zip((file.parent / path for _, path in usable), names, labels, strict=True)
     return make_dataset(index_classes(labels, file), photos, skipped)
@@ -153,7 +153,7 @@ def _settle(rows: list[tuple[_Row, Path]]) -> tuple[list[tuple[_Row, Path]], lis
     for path, same in by_path.items():
         if len({row.label for row in same}) > 1:
             labels = ", ".join(f"{row.where} '{row.label}'" for row in same)
-            skipped += [Skipped(Path(row.path), f"{row.where}: labelled differently ({labels})") for row in same]
+            skipped += [Skipped(Path(row.path), f"{row.where}: labeled differently ({labels})") for row in same]
         else:
             usable.append((same[0], path))
             skipped += [Skipped(Path(row.path), f"{row.where}: repeats {same[0].where}") for row in same[1:]]

@@ -21,7 +21,7 @@ from coarse2fine.data.pairs import Pairs, read_foreground
 from coarse2fine.data.photos import PHOTO_ENDINGS, is_hidden, natural_key
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES
 
 OBJECT_DISCOVERY_PHOTOS = {"Airplane100": 82, "Car100": 89, "Horse100": 93, "Airplane": 470, "Car": 1208, "Horse": 810}

@@ -58,7 +58,7 @@ def read_foreground(path: Path) -> Mask:
         raise DataError(f"There is no true mask {path}.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"The true mask {path} cannot be read ({error}).") from error
-    bright = np.any(values != 0, axis=tuple(range(2, values.ndim)))  # over colours, where there are any
+    bright = np.any(values != 0, axis=tuple(range(2, values.ndim)))  # over colors, where there are any
     return np.asarray(bright, dtype=np.uint8)
 
 

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.pixel_limit import lift_pixel_limit
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, Photo, Skipped
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 """Endings that make a file a photo, in any case."""
 
 MIN_SIDE_PX = 8
-"""A photo with a shorter side cannot be learnt from."""
+"""A photo with a shorter side cannot be learned from."""
 
 MAX_ASPECT = 40
 """Nor one whose longer side is more than this many times the shorter: nothing of it is left at training size."""
@@ -43,14 +43,14 @@ _TRANSPOSES = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
-_GREY_TOPS = (1, 255, 65535)
+_GRAY_TOPS = (1, 255, 65535)
 
 
 def read_image(path: Path | str | bytes, max_megapixels: float = math.inf, at_least_px: int | None = None) -> Image:
     """Read a photo upright.
 
-    Transparent pixels are laid over white; of an animation the first frame counts. 16-bit grey is scaled from 0..65535;
-    32-bit and floating-point grey from the first of 0..1, 0..255, 0..65535 that holds all values, otherwise from the
+    Transparent pixels are laid over white; of an animation the first frame counts. 16-bit gray is scaled from 0..65535;
+    32-bit and floating-point gray from the first of 0..1, 0..255, 0..65535 that holds all values, otherwise from the
     photo's own lowest to highest value.
 
     Args:
@@ -304,22 +304,22 @@ def _read_orientation(image: PIL.Image.Image) -> int:
 
 def _convert_to_rgb(image: PIL.Image.Image) -> Image:
     if image.mode == "F" or image.mode.startswith("I"):
-        grey = _scale_grey(np.asarray(image), is_16_bit=";16" in image.mode)
-        return np.repeat(grey[..., np.newaxis], 3, axis=2)
+        gray = _scale_gray(np.asarray(image), is_16_bit=";16" in image.mode)
+        return np.repeat(gray[..., np.newaxis], 3, axis=2)
     if image.has_transparency_data:
         white = PIL.Image.new("RGBA", image.size, "white")
         image = PIL.Image.alpha_composite(white, image.convert("RGBA"))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _scale_grey(values: NDArray[Any], is_16_bit: bool) -> NDArray[np.uint8]:
-    """Grey of more than 8 bit, shape (H, W), to 0..255; not-a-number becomes the lowest value."""
+def _scale_gray(values: NDArray[Any], is_16_bit: bool) -> NDArray[np.uint8]:
+    """Gray of more than 8 bit, shape (H, W), to 0..255; not-a-number becomes the lowest value."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if is_16_bit:
         low, high = 0.0, 65535.0
-    elif low >= 0 and high <= _GREY_TOPS[-1]:
-        low, high = 0.0, float(next(top for top in _GREY_TOPS if high <= top))
+    elif low >= 0 and high <= _GRAY_TOPS[-1]:
+        low, high = 0.0, float(next(top for top in _GRAY_TOPS if high <= top))
     clean = np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low)
     scaled: NDArray[np.uint8] = np.rint((clean - low) * (255 / ((high - low) or 1))).astype(np.uint8)
     return scaled

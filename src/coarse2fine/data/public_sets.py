@@ -1,4 +1,4 @@
-"""Recognise a public data set by its tree, and give its photos with their true masks."""
+"""Recognize a public data set by its tree, and give its photos with their true masks."""
 
 from pathlib import Path
 

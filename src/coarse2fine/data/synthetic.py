@@ -2,7 +2,7 @@
 
 Layout under ``out``::
 
-    train/<class>/0000.jpg        one label each; about a quarter also show a second, unlabelled object
+    train/<class>/0000.jpg        one label each; about a quarter also show a second, unlabeled object
     train_masks/<class>/0000.png  exact masks, for measuring only
     val/images/0000.jpg           several classes per photo
     val/masks/0000.png
@@ -17,9 +17,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from coarse2fine.data.synthetic_objects import OBJECTS, Sprite, draw_noise, draw_object, pick_colour
+from coarse2fine.data.synthetic_objects import OBJECTS, Sprite, draw_noise, draw_object, pick_color
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.masks.regions import colour_table
+from coarse2fine.masks.palette import color_table
 from coarse2fine.types import BACKGROUND, Image, Mask
 
 CLASSES: tuple[str, ...] = ("background", *sorted(OBJECTS))
@@ -44,7 +44,7 @@ _GROUNDS: dict[str, tuple[tuple[int, int, int], ...]] = {
 }
 
 Place = tuple[int, float, float, float]
-"""Class index, root of the object's area as a share of the photo's side, and its centre x, y from 0 to 1."""
+"""Class index, root of the object's area as a share of the photo's side, and its center x, y from 0 to 1."""
 
 
 def draw_dataset(out: Path, seed: int = 0, train_per_class: int = 60, val_photos: int = 60, size_px: int = 128) -> None:
@@ -94,7 +94,7 @@ def draw_photo(rng: np.random.Generator, places: Sequence[Place], size_px: int) 
     """
     side_px = size_px * _OVERSAMPLING
     sprites = [_draw_sprite(rng, label, size, side_px) for label, size, _, _ in places]
-    canvas = _draw_backdrop(rng, side_px, np.concatenate([sprite.colour[sprite.alpha > 0] for sprite in sprites]))
+    canvas = _draw_backdrop(rng, side_px, np.concatenate([sprite.color[sprite.alpha > 0] for sprite in sprites]))
     labels = np.zeros((side_px, side_px), np.uint8)
     light = rng.uniform(0, 2 * np.pi)
     for sprite, (label, _, x, y) in zip(sprites, places, strict=True):
@@ -105,7 +105,7 @@ def draw_photo(rng: np.random.Generator, places: Sequence[Place], size_px: int) 
 
 
 def _place_train(rng: np.random.Generator, label: int) -> list[Place]:
-    """The labelled object in the middle 60 %, sometimes a smaller one of another class near a corner."""
+    """The labeled object in the middle 60 %, sometimes a smaller one of another class near a corner."""
     x, y = rng.uniform(0.36, 0.64, 2)
     places = [(label, rng.uniform(0.34, 0.56), x, y)]
     if rng.random() < SECOND_OBJECT_SHARE:
@@ -132,14 +132,14 @@ def _draw_sprite(rng: np.random.Generator, label: int, size: float, side_px: int
     return draw_object(CLASSES[label], rng, round(canvas_share * side_px))
 
 
-def _draw_backdrop(rng: np.random.Generator, side_px: int, colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One or two kinds of ground that meet along a ragged line, and litter that shares some of ``colours``."""
+def _draw_backdrop(rng: np.random.Generator, side_px: int, colors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One or two kinds of ground that meet along a ragged line, and litter that shares some of ``colors``."""
     first, second = rng.choice(sorted(_GROUNDS), 2, replace=False)
     backdrop = _draw_ground(rng, side_px, first)
     if rng.random() < TWO_GROUNDS_SHARE:
         there = draw_noise(rng, side_px, 2) > rng.uniform(0.4, 0.6)
         np.copyto(backdrop, _draw_ground(rng, side_px, second), where=there[..., None])
-    litter = np.stack([*rng.choice(colours, 3), *(pick_colour(rng, (0, 1), (0.2, 0.8), (0.1, 0.95)) for _ in range(3))])
+    litter = np.stack([*rng.choice(colors, 3), *(pick_color(rng, (0, 1), (0.2, 0.8), (0.1, 0.95)) for _ in range(3))])
     _scatter_strokes(backdrop, rng, litter, count=int(rng.integers(3, 10)), length=0.4, width=0.02)
     _scatter_blobs(backdrop, rng, litter, count=int(rng.integers(4, 14)), radius=(0.012, 0.07))
     return backdrop
@@ -167,7 +167,7 @@ def _draw_ground(rng: np.random.Generator, side_px: int, kind: str) -> NDArray[n
 def _scatter_strokes(
     ground: NDArray[np.float32],
     rng: np.random.Generator,
-    colours: NDArray[np.float64],
+    colors: NDArray[np.float64],
     *,
     count: int,
     length: float,
@@ -179,31 +179,31 @@ def _scatter_strokes(
         angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
         steps = np.array([[0, 0], [np.cos(angle), np.sin(angle)], [np.cos(angle + bend), np.sin(angle + bend)]])
         points = rng.uniform(0, 1, 2) + np.cumsum(steps, axis=0) * length * rng.uniform(0.2, 0.5)
-        colour = colours[rng.integers(len(colours))] * rng.uniform(0.7, 1.2)
+        color = colors[rng.integers(len(colors))] * rng.uniform(0.7, 1.2)
         width_px = max(round(side_px * width * rng.uniform(0.4, 1)), 1)
-        cv2.polylines(ground, [np.rint(points * side_px).astype(np.int32)], False, colour.tolist(), width_px)
+        cv2.polylines(ground, [np.rint(points * side_px).astype(np.int32)], False, color.tolist(), width_px)
 
 
 def _scatter_blobs(
     ground: NDArray[np.float32],
     rng: np.random.Generator,
-    colours: NDArray[np.float64],
+    colors: NDArray[np.float64],
     *,
     count: int,
     radius: tuple[float, float],
 ) -> None:
     """Stones and crumbs with a dark rim and a lit side; radii are shares of the side."""
-    centres = rng.uniform(0, 1, (count, 2)) * len(ground)
+    centers = rng.uniform(0, 1, (count, 2)) * len(ground)
     axes = (rng.uniform(*radius, count) * len(ground))[:, None] * rng.uniform(0.6, 1, (count, 2))
-    tints = colours[rng.integers(len(colours), size=count)] * rng.uniform(0.75, 1.25, (count, 1))
-    for centre, axis, tint in zip(centres, axes, tints, strict=True):
+    tints = colors[rng.integers(len(colors), size=count)] * rng.uniform(0.75, 1.25, (count, 1))
+    for center, axis, tint in zip(centers, axes, tints, strict=True):
         for shift, scale, tone in ((0.12, 1.1, 0.5), (0.0, 1.0, 1.0), (-0.25, 0.55, 1.15)):
-            box = (centre + shift * axis, 2 * scale * axis, 0.0)
+            box = (center + shift * axis, 2 * scale * axis, 0.0)
             cv2.ellipse(ground, box, (tint * tone).tolist(), cv2.FILLED)
 
 
 def _shade(sprite: Sprite, light: float) -> Sprite:
-    """Light the object as if it were domed: brighter where its surface leans towards ``light`` (radians)."""
+    """Light the object as if it were domed: brighter where its surface leans toward ``light`` (radians)."""
     depth = cv2.distanceTransform(sprite.alpha, cv2.DIST_L2, 3)
     rise = np.clip(depth / (0.6 * depth.max()), 0, 1)
     height = cv2.blur(np.sqrt(1 - (1 - rise) ** 2), (len(depth) // 20 * 2 + 1,) * 2)
@@ -212,13 +212,13 @@ def _shade(sprite: Sprite, light: float) -> Sprite:
     facing = np.clip(rise_to_light * np.float32(-len(depth) / 12), -1, 1)
     tone = 1 + 0.45 * facing
     gloss = 90 * np.clip(facing - 0.35, 0, 1) ** 2
-    return Sprite((sprite.colour * tone[..., None] + gloss[..., None]).astype(np.float32), sprite.alpha)
+    return Sprite((sprite.color * tone[..., None] + gloss[..., None]).astype(np.float32), sprite.alpha)
 
 
 def _paste(
     canvas: NDArray[np.float32], labels: NDArray[np.uint8], sprite: Sprite, *, label: int, x_px: int, y_px: int
 ) -> None:
-    """Put an object, centred at x, y, and its soft shadow on the canvas; what lies outside is cut off."""
+    """Put an object, centered at x, y, and its soft shadow on the canvas; what lies outside is cut off."""
     side_px, half_px = len(sprite.alpha), len(sprite.alpha) // 2
     size_px = len(canvas)
     top, left = max(y_px - half_px, 0), max(x_px - half_px, 0)
@@ -228,7 +228,7 @@ def _paste(
     shadow = cv2.blur(np.roll(sprite.alpha, side_px // 24, axis=(0, 1)), (side_px // 16 * 2 + 1,) * 2) / np.float32(255)
     canvas[here] *= (1 - 0.45 * shadow[there])[..., None]
     opaque = sprite.alpha[there] > 0
-    np.copyto(canvas[here], sprite.colour[there], where=opaque[..., None])
+    np.copyto(canvas[here], sprite.color[there], where=opaque[..., None])
     labels[here][opaque] = label
 
 
@@ -262,5 +262,5 @@ def _write(out: Path, name: str, mask_name: str, image: Image, mask: Mask) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
     PIL.Image.fromarray(image).save(image_path, quality=JPEG_QUALITY)
     indexed = PIL.Image.fromarray(mask, mode="P")
-    indexed.putpalette(colour_table().tobytes())
+    indexed.putpalette(color_table().tobytes())
     indexed.save(mask_path)

@@ -1,4 +1,4 @@
-"""The six objects of the drawn data set, each upright on a square canvas, with its own shape, texture and colours.
+"""The six objects of the drawn data set, each upright on a square canvas, with its own shape, texture and colors.
 
 Points are in canvas units: the canvas spans -1 to 1 in x (right) and y (down), and objects stay inside the unit circle,
 so that they can be turned freely.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Points = NDArray[np.float64]
-Colour = NDArray[np.float64]
+Color = NDArray[np.float64]
 Field = NDArray[np.float32]
 
 
@@ -25,11 +25,11 @@ class Sprite:
     """An object while it is drawn.
 
     Attributes:
-        colour: RGB, shape (S, S, 3), 0 to 255.
+        color: RGB, shape (S, S, 3), 0 to 255.
         alpha: 255 where the object is, else 0, shape (S, S).
     """
 
-    colour: Field
+    color: Field
     alpha: NDArray[np.uint8]
 
 
@@ -45,7 +45,7 @@ def draw_object(name: str, rng: np.random.Generator, side_px: int) -> Sprite:
         mirrored = np.ascontiguousarray(layer[:, ::step])
         return np.asarray(cv2.warpAffine(mirrored, turn, (side_px, side_px), flags=cv2.INTER_NEAREST))
 
-    return Sprite(place(sprite.colour), place(sprite.alpha))
+    return Sprite(place(sprite.color), place(sprite.alpha))
 
 
 def draw_noise(rng: np.random.Generator, side_px: int, cells: int, octaves: int = 4, stretch: int = 1) -> Field:
@@ -67,8 +67,8 @@ def draw_noise(rng: np.random.Generator, side_px: int, cells: int, octaves: int 
     return np.asarray((total - low) / (high - low), np.float32)
 
 
-def pick_colour(rng: np.random.Generator, hue: ArrayLike, saturation: ArrayLike, value: ArrayLike) -> Colour:
-    """RGB colour, shape (3,), 0 to 255, drawn evenly from HSV ranges; hue in turns, may pass 1."""
+def pick_color(rng: np.random.Generator, hue: ArrayLike, saturation: ArrayLike, value: ArrayLike) -> Color:
+    """RGB color, shape (3,), 0 to 255, drawn evenly from HSV ranges; hue in turns, may pass 1."""
     h, s, v = (rng.uniform(*np.asarray(limits)) for limits in (hue, saturation, value))
     k = (np.array([5, 3, 1]) + h * 6) % 6
     return np.asarray(255 * v * (1 - s * np.clip(np.minimum(k, 4 - k), 0, 1)))
@@ -83,37 +83,37 @@ def _to_px(sprite: Sprite, points: ArrayLike) -> NDArray[np.int32]:
     return np.rint((np.asarray(points) + 1) * (len(sprite.alpha) / 2)).astype(np.int32)
 
 
-def _fill(sprite: Sprite, points: ArrayLike, colour: Colour, within: NDArray[np.bool_] | None = None) -> None:
+def _fill(sprite: Sprite, points: ArrayLike, color: Color, within: NDArray[np.bool_] | None = None) -> None:
     """Fill a polygon; ``within`` keeps it inside a region, else the object grows by it."""
     if within is None:
-        cv2.fillPoly(sprite.colour, [_to_px(sprite, points)], colour.tolist())
+        cv2.fillPoly(sprite.color, [_to_px(sprite, points)], color.tolist())
         cv2.fillPoly(sprite.alpha, [_to_px(sprite, points)], 255)
         return
     area = cv2.fillPoly(np.zeros_like(sprite.alpha), [_to_px(sprite, points)], 1)
-    sprite.colour[within & (area > 0)] = colour
+    sprite.color[within & (area > 0)] = color
 
 
 def _stroke(
-    sprite: Sprite, points: ArrayLike, width: float, colour: Colour, within: NDArray[np.bool_] | None = None
+    sprite: Sprite, points: ArrayLike, width: float, color: Color, within: NDArray[np.bool_] | None = None
 ) -> None:
     """Draw an open line of the given width, as :func:`_fill` does."""
     line, width_px = [_to_px(sprite, points)], max(round(width * len(sprite.alpha) / 2), 1)
     if within is None:
-        cv2.polylines(sprite.colour, line, False, colour.tolist(), width_px)
+        cv2.polylines(sprite.color, line, False, color.tolist(), width_px)
         cv2.polylines(sprite.alpha, line, False, 255, width_px)
         return
     area = cv2.polylines(np.zeros_like(sprite.alpha), line, False, 1, width_px)
-    sprite.colour[within & (area > 0)] = colour
+    sprite.color[within & (area > 0)] = color
 
 
 def _mottle(sprite: Sprite, rng: np.random.Generator, cells: int, strength: float, stretch: int = 1) -> None:
     """Vary the brightness by value noise, by up to ``strength`` either way."""
     noise = draw_noise(rng, len(sprite.alpha), cells, octaves=3, stretch=stretch)
-    sprite.colour[:] *= (1 + strength * (2 * noise - 1))[..., None]
+    sprite.color[:] *= (1 + strength * (2 * noise - 1))[..., None]
 
 
 def _draw_button(sprite: Sprite, rng: np.random.Generator) -> None:
-    base = pick_colour(rng, (0, 1), (0.05, 0.85), (0.4, 0.95))
+    base = pick_color(rng, (0, 1), (0.05, 0.85), (0.4, 0.95))
     angle = np.linspace(0, 2 * np.pi, 160)
     waves = rng.choice((0, 0, 8, 12)) * angle
     rim = np.stack([np.cos(angle), np.sin(angle)], axis=1) * (0.93 - 0.04 * np.cos(waves))[:, None]
@@ -126,15 +126,15 @@ def _draw_button(sprite: Sprite, rng: np.random.Generator) -> None:
     for x, y in spots:
         _fill(sprite, ellipse(x, y, 0.12, 0.12), base * 0.15)
     if rng.random() < 0.5:
-        thread = pick_colour(rng, (0, 1), (0, 0.6), (0.5, 1))
+        thread = pick_color(rng, (0, 1), (0, 0.6), (0.5, 1))
         for start, end in zip(spots[: holes // 2], spots[holes // 2 :], strict=True):
             _stroke(sprite, [start, end], 0.08, thread)
 
 
 def _draw_fish(sprite: Sprite, rng: np.random.Generator) -> None:
     hue = rng.uniform(0, 1)
-    base = pick_colour(rng, (hue, hue), (0.45, 0.9), (0.55, 0.95))
-    accent = pick_colour(rng, (hue + 0.3, hue + 0.7), (0.2, 0.9), (0.3, 1))
+    base = pick_color(rng, (hue, hue), (0.45, 0.9), (0.55, 0.95))
+    accent = pick_color(rng, (hue + 0.3, hue + 0.7), (0.2, 0.9), (0.3, 1))
     height, fork = rng.uniform(0.36, 0.52), rng.uniform(0.68, 0.85)
     fin = rng.uniform(0.5, 0.8) * base + 0.2 * accent
     _fill(sprite, [(0.4, 0), (0.9, -0.42), (fork, 0), (0.9, 0.42)], fin)
@@ -156,20 +156,20 @@ def _draw_fish(sprite: Sprite, rng: np.random.Generator) -> None:
     _mottle(sprite, rng, 4, 0.15)
 
 
-def _draw_scales(sprite: Sprite, base: Colour, inside: NDArray[np.bool_]) -> None:
+def _draw_scales(sprite: Sprite, base: Color, inside: NDArray[np.bool_]) -> None:
     arc = np.stack([np.cos(np.linspace(-1.3, 1.3, 7)), np.sin(np.linspace(-1.3, 1.3, 7))], axis=1) * 0.08
     area = np.zeros_like(sprite.alpha)
-    centres = [
+    centers = [
         (x + 0.06 * (row % 2), y) for row, y in enumerate(np.arange(-0.5, 0.5, 0.1)) for x in np.arange(-0.5, 0.5, 0.13)
     ]
-    cv2.polylines(area, [_to_px(sprite, arc + centre) for centre in centres], False, 1, 1 + len(area) // 150)
+    cv2.polylines(area, [_to_px(sprite, arc + center) for center in centers], False, 1, 1 + len(area) // 150)
     lines = inside & (area > 0)
-    sprite.colour[lines] = 0.6 * sprite.colour[lines] + 0.15 * base
+    sprite.color[lines] = 0.6 * sprite.color[lines] + 0.15 * base
 
 
 def _draw_ladybird(sprite: Sprite, rng: np.random.Generator) -> None:
-    shell = pick_colour(rng, (-0.02, 0.13), (0.8, 1), (0.65, 0.95))
-    black = pick_colour(rng, (0, 1), (0, 0.3), (0.05, 0.15))
+    shell = pick_color(rng, (-0.02, 0.13), (0.8, 1), (0.65, 0.95))
+    black = pick_color(rng, (0, 1), (0, 0.3), (0.05, 0.15))
     spot = black
     if rng.random() < 0.15:
         shell, spot = black * 1.5, shell
@@ -196,7 +196,7 @@ def _draw_ladybird(sprite: Sprite, rng: np.random.Generator) -> None:
 
 
 def _draw_leaf(sprite: Sprite, rng: np.random.Generator) -> None:
-    base = pick_colour(rng, (0.06, 0.38), (0.45, 0.9), (0.35, 0.8))
+    base = pick_color(rng, (0.06, 0.38), (0.45, 0.9), (0.35, 0.8))
     vein = np.minimum(base * 1.35 + 25, 255) if rng.random() < 0.7 else base * 0.55
     t = np.linspace(0, 1, 90)
     lobes, depth = ((16, 0.05), (9, 0.12), (5, 0.3), (1, 0.0))[rng.integers(4)]
@@ -210,9 +210,9 @@ def _draw_leaf(sprite: Sprite, rng: np.random.Generator) -> None:
 
     _stroke(sprite, place(np.linspace(0.9, 1.15, 5), np.zeros(5)), 0.07, vein * 0.8)
     _fill(sprite, np.concatenate([place(t, half), place(t[::-1], -half[::-1])]), base)
-    second = pick_colour(rng, (0.02, 0.3), (0.5, 0.9), (0.3, 0.8))
+    second = pick_color(rng, (0.02, 0.3), (0.5, 0.9), (0.3, 0.8))
     patches = (draw_noise(rng, len(sprite.alpha), 4) > rng.uniform(0.55, 0.9)) & (sprite.alpha > 0)
-    sprite.colour[patches] = 0.5 * sprite.colour[patches] + 0.5 * second
+    sprite.color[patches] = 0.5 * sprite.color[patches] + 0.5 * second
     _mottle(sprite, rng, 8, 0.25)
     inside = sprite.alpha > 0
     for start in np.linspace(0.15, 0.85, int(rng.integers(5, 9))):
@@ -222,8 +222,8 @@ def _draw_leaf(sprite: Sprite, rng: np.random.Generator) -> None:
 
 
 def _draw_mushroom(sprite: Sprite, rng: np.random.Generator) -> None:
-    cap = pick_colour(rng, (-0.02, 0.11), (0.35, 0.95), (0.4, 0.9))
-    stem = pick_colour(rng, (0.08, 0.14), (0.05, 0.3), (0.7, 0.95))
+    cap = pick_color(rng, (-0.02, 0.11), (0.35, 0.95), (0.4, 0.9))
+    stem = pick_color(rng, (0.08, 0.14), (0.05, 0.3), (0.7, 0.95))
     neck, foot = rng.uniform(0.15, 0.26), rng.uniform(0.24, 0.36)
     width, height = rng.uniform(0.74, 0.9), rng.uniform(0.6, 0.88)
     _fill(sprite, [(-neck, 0), (-neck, 0.3), (-foot, 0.8), (-foot * 0.6, 0.9), (foot * 0.6, 0.9), (foot, 0.8),
@@ -239,7 +239,7 @@ def _draw_mushroom(sprite: Sprite, rng: np.random.Generator) -> None:
     outline = np.concatenate([dome, edge])
     _fill(sprite, outline, cap)
     inside = cv2.fillPoly(np.zeros_like(sprite.alpha), [_to_px(sprite, outline)], 1) > 0
-    wart = pick_colour(rng, (0.1, 0.14), (0, 0.25), (0.8, 1)) if rng.random() < 0.7 else cap * 0.6
+    wart = pick_color(rng, (0.1, 0.14), (0, 0.25), (0.8, 1)) if rng.random() < 0.7 else cap * 0.6
     for x, y, radius in rng.uniform((-0.75, -0.7, 0.04), (0.75, 0.05, 0.11), (int(rng.integers(9, 18)), 3)):
         _fill(sprite, ellipse(x, y, radius, radius * 0.8), wart, inside)
     _mottle(sprite, rng, 5, 0.12)
@@ -247,7 +247,7 @@ def _draw_mushroom(sprite: Sprite, rng: np.random.Generator) -> None:
 
 def _draw_starfish(sprite: Sprite, rng: np.random.Generator) -> None:
     hue = rng.choice((0.03, 0.09, 0.62, 0.8, 0.95)) + rng.uniform(-0.03, 0.03)
-    base = pick_colour(rng, (hue, hue), (0.4, 0.85), (0.5, 0.9))
+    base = pick_color(rng, (hue, hue), (0.4, 0.85), (0.5, 0.9))
     arms, inner, sharpness = int(rng.choice((5, 5, 5, 6))), rng.uniform(0.34, 0.46), rng.uniform(1.6, 2.8)
     angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
     twist = 0.12 * np.sin(angle + rng.uniform(0, 6)) + rng.uniform(-0.1, 0.1) * np.cos(arms * angle)

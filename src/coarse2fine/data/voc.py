@@ -89,8 +89,8 @@ def voc_index(name: str) -> int | None:
     Returns:
         0 to 20; None where it is no class of VOC.
     """
-    spelt = spell(name)
-    return VOC_CLASSES.index(spelt) if spelt in VOC_CLASSES else None
+    spelled = spell(name)
+    return VOC_CLASSES.index(spelled) if spelled in VOC_CLASSES else None
 
 
 def find_voc(path: Path) -> Path | None:
@@ -195,14 +195,14 @@ def read_voc_labels(voc: Path, name: str = "train", choose: Choice = "largest") 
     ids = read_ids(voc, name)
     check_photos_there(voc, name, ids)
     objects = [(one, _read_objects(voc, name, one)) for one in ids]
-    labelled = [
+    labeled = [
         (max(found, key=lambda item: item[1])[0], photo_of(voc, one))
         for one, found in objects
         if choose == "largest" or len({label for label, _ in found}) == 1
     ]
-    if not labelled:
+    if not labeled:
         raise DataError(f"The list {name} of {voc} has no photo of a single class; choose the largest object instead.")
-    return labelled
+    return labeled
 
 
 _MASK_FOLDERS = ("SegmentationClass", "SegmentationClassAug")

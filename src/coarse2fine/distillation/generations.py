@@ -16,22 +16,23 @@ import torch
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import EnhanceConfig, StudentConfig
 from coarse2fine.data import list_photos, read_image
+from coarse2fine.data.folder import name_below_common_folder
 from coarse2fine.distillation.examples import describe_examples, find_first
 from coarse2fine.distillation.selection import score_mask, select
-from coarse2fine.distillation.videopca import centred_gaussian
+from coarse2fine.distillation.videopca import centered_gaussian
 from coarse2fine.enhance.grabcut import grabcut_with_note
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.inference.predict import name_below_common_folder
-from coarse2fine.inference.torch_segmenter import save_weights
 from coarse2fine.masks.png import mask_path, read_soft, write_soft
-from coarse2fine.masks.regions import resize_soft
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.networks.student import EvalSegNet, build_student
-from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.networks.weights import save_weights
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import hash_of, read_json, write_json
-from coarse2fine.runtime.processes import map_threads
 from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.fingerprints import describe_photos, enhance_settings, value_of
-from coarse2fine.store.run import Stage, hold_folder
+from coarse2fine.store.lock import hold_folder
+from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.training.student import Lesson, teach, teach_judge
 from coarse2fine.types import Example, Photo, SoftMask
 
@@ -42,19 +43,19 @@ def train_student(
     out: Path | str,
     config: StudentConfig | None = None,
     photos: Sequence[Path | str] = (),
-    crew: Crew | None = None,
+    context: Context | None = None,
     half: bool = False,
 ) -> Student:
     """Train a student on a teacher's soft masks, and further generations on new photos.
 
     Args:
         frames: Folders of the frames or photos that the teacher saw.
-        masks: The folder of their soft masks, grey PNGs of the same names, or one for each folder of frames, in their
+        masks: The folder of their soft masks, gray PNGs of the same names, or one for each folder of frames, in their
             order; where it or the folder around it holds the teacher's ``selection.csv``, only frames kept there teach.
         out: The student's file, ``.safetensors``; everything else goes to the folder of the same name without ending.
         config: Every setting.
         photos: Files, folders, glob patterns: new photos without labels, needed for more than one generation.
-        crew: Who works.
+        context: Who works.
         half: Store numbers of 16 bits: half the size.
 
     Returns:
@@ -64,15 +65,15 @@ def train_student(
         ConfigError: There are no frames, masks belong to no frames, or there are no photos for further generations.
         DataError: Frames, masks or photos cannot be used, or the folder holds something else.
     """
-    config, crew, out = config or StudentConfig(), crew or Crew(), Path(out)
+    config, context, out = config or StudentConfig(), context or Context(), Path(out)
     _check(frames, masks, out, config, photos)
     first = find_first([Path(folder) for folder in frames], [Path(folder) for folder in masks])
     folder = out.with_suffix("")
     new = _name_photos(photos, folder) if config.generations.number > 1 else []
     with hold_folder(folder):
-        student = _Generations(folder, config, crew, new).go(first)
+        student = _Generations(folder, config, context, new).go(first)
         student.save(out, {"settings": config.model_dump(mode="json")}, half)
-    crew.console.say(f"student: {out}", style="green")
+    context.console.say(f"student: {out}", style="green")
     return student
 
 
@@ -110,7 +111,7 @@ class _Generations:
 
     folder: Path
     config: StudentConfig
-    crew: Crew
+    context: Context
     photos: Sequence[Photo]
 
     def go(self, first: Sequence[Example]) -> Student:
@@ -139,11 +140,11 @@ class _Generations:
         network, path = build_student(self.config.network), self.place(number) / "student.safetensors"
 
         def work() -> dict[str, object]:
-            loss = teach(network, lesson, self.crew.world, self.crew.console)
+            loss = teach(network, lesson, self.context.world, self.context.console)
             Student(network, self.config.network).save(path)
             return {"loss": round(loss, 6), "photos": len(lesson.photos)}
 
-        run_stage(stage, self.crew, work)
+        run_stage(stage, self.context, work)
         return replace(Student.load(path), config=self.config.network), stage.key
 
     def prepare(self, number: int, student: Student, before: Lesson, key: str) -> tuple[Lesson, str]:
@@ -179,14 +180,14 @@ class _Generations:
             found = find_in_files(
                 student,
                 paths,
-                self.crew.threads,
-                self.crew.world,
+                self.context.threads,
+                self.context.world,
                 lambda index: self.photos[index].name in missing,
             )
-            for index, soft in self.crew.console.track(found, len(paths), stage.title, len(paths) - len(missing)):
+            for index, soft in self.context.console.track(found, len(paths), stage.title, len(paths) - len(missing)):
                 write_soft(mask_path(stage.folder, self.photos[index].name), weigh(soft, sigma))
 
-        run_stage(stage, self.crew, work)
+        run_stage(stage, self.context, work)
         return stage
 
     def judge(self, number: int, student: Student, before: Lesson, soft: Stage) -> Mapping[str, float]:
@@ -202,12 +203,14 @@ class _Generations:
             write_json(folder / "scores.json", scores)
             return {"mean": round(float(np.mean(list(scores.values()))), 4)}
 
-        run_stage(stage, self.crew, work)
+        run_stage(stage, self.context, work)
         scores: dict[str, float] = read_json(folder / "scores.json")
         return scores
 
     def average(self, soft: Stage) -> dict[str, float]:
-        masks = map_threads(lambda photo: read_soft(mask_path(soft.folder, photo.name)), self.photos, self.crew.threads)
+        masks = map_threads(
+            lambda photo: read_soft(mask_path(soft.folder, photo.name)), self.photos, self.context.threads
+        )
         return {photo.name: score_mask(mask) * is_seen(mask) for photo, mask in zip(self.photos, masks, strict=True)}
 
     def score(self, student: Student, before: Lesson, soft: Stage, folder: Path, number: int) -> dict[str, float]:
@@ -216,9 +219,9 @@ class _Generations:
         title = f"generation {number}: training of EvalSeg-Net"
         epochs = self.config.generations.evalseg_epochs
         lesson = replace(before, epochs=epochs, folder=folder, title=title)
-        teach_judge(judge, student.network, lesson, self.crew.world, self.crew.console)
+        teach_judge(judge, student.network, lesson, self.context.world, self.context.console)
         save_weights(judge, folder / "evalseg.safetensors")
-        return score_photos(judge, student, self.photos, soft.folder, self.crew)
+        return score_photos(judge, student, self.photos, soft.folder, self.context)
 
     def enhance(self, number: int, soft: Stage) -> Stage:
         folder, title = self.place(number) / "enhanced", f"generation {number}: GrabCut"
@@ -231,11 +234,11 @@ class _Generations:
                 write_soft(mask_path(folder, photo.name), snap(photo, mask_path(soft.folder, photo.name), share))
 
         def work() -> None:
-            done = map_threads(make, self.photos, self.crew.threads)
-            for _ in self.crew.console.track(done, len(self.photos), title):
+            done = map_threads(make, self.photos, self.context.threads)
+            for _ in self.context.console.track(done, len(self.photos), title):
                 pass
 
-        run_stage(stage, self.crew, work)
+        run_stage(stage, self.context, work)
         return stage
 
     def settings(self, *parts: str) -> dict[str, Any]:
@@ -245,7 +248,7 @@ class _Generations:
 
 
 def weigh(soft: SoftMask, sigma_share: float) -> SoftMask:
-    """Multiply a soft mask by a centred Gaussian and divide it by its maximum, as VideoPCA does with its own.
+    """Multiply a soft mask by a centered Gaussian and divide it by its maximum, as VideoPCA does with its own.
 
     Args:
         soft: Shape (h, w), 0 to 1.
@@ -258,7 +261,7 @@ def weigh(soft: SoftMask, sigma_share: float) -> SoftMask:
     """
     if sigma_share == 0:
         return soft
-    weighed = soft * centred_gaussian(*soft.shape, sigma_share)
+    weighed = soft * centered_gaussian(*soft.shape, sigma_share)
     divided: SoftMask = weighed / max(float(weighed.max()), 1e-6)
     return divided
 
@@ -288,7 +291,7 @@ def snap(photo: Photo, soft_path: Path, soft_share: float = 0.0) -> SoftMask:
 
 @torch.inference_mode()
 def score_photos(
-    judge: EvalSegNet, student: Student, photos: Sequence[Photo], masks: Path, crew: Crew
+    judge: EvalSegNet, student: Student, photos: Sequence[Photo], masks: Path, context: Context
 ) -> dict[str, float]:
     """The judge's scores of soft masks, 0 to 1, by their photos' names."""
     judge.eval()
@@ -300,7 +303,7 @@ def score_photos(
         soft = read_soft(mask_path(masks, photo.name))
         return photo, torch.from_numpy(view).permute(2, 0, 1).float()[None] / 255, torch.from_numpy(soft)[None]
 
-    loaded = map_threads(load, photos, crew.threads)
+    loaded = map_threads(load, photos, context.threads)
     return {
         photo.name: float(judge(view.to(device), soft.to(device))) * is_seen(soft.numpy())
         for photo, view, soft in loaded

@@ -63,7 +63,7 @@ def principal_directions(frames: Iterable[Image], count: int = 3, chunk: int | N
     return found
 
 
-def centre(frame: Image) -> Floats:
+def center(frame: Image) -> Floats:
     """Scale a frame to 0..1 and subtract its mean, one number; shape (H * W * 3,).
 
     Source: steps 1 and 2 of VideoPCA.
@@ -100,14 +100,14 @@ def _multiply(frames: Iterable[Image], block: Floats, chunk: int | None) -> tupl
 
 
 def _chunks(frames: Iterable[Image], chunk: int | None) -> Iterator[Floats]:
-    """Centred frames as rows, several at a time."""
+    """Centerd frames as rows, several at a time."""
     rows: list[Floats] = []
     shape: tuple[int, ...] | None = None
     for frame in frames:
         shape = shape or frame.shape
         if frame.shape != shape:
             raise DataError(f"All frames of a video must have the same shape, found {shape} and {frame.shape}.")
-        rows.append(centre(frame))
+        rows.append(center(frame))
         if len(rows) >= (chunk or max(1, CHUNK_MB * 10**6 // rows[0].nbytes)):
             yield np.stack(rows)
             rows = []

@@ -1,6 +1,6 @@
 """The unsupervised teacher on videos: soft masks of what moves, and which of them are worth learning from.
 
-DIR/masks/<video>/<frame>.png     grey, 0 to 255: how likely each pixel is the object's
+DIR/masks/<video>/<frame>.png     gray, 0 to 255: how likely each pixel is the object's
 DIR/frames/<video>/<frame>.jpg    frames of video files; those of folders stay where they are
 DIR/selection.csv                 video, frame, score, kept
 DIR/videos/<video>.json           written last: this video is done
@@ -24,12 +24,13 @@ from coarse2fine.distillation.selection import score_mask, select
 from coarse2fine.distillation.videopca import videopca
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, write_soft
-from coarse2fine.masks.regions import resize_soft
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.console import Advance, format_seconds
-from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import hash_of, read_json, write_atomically, write_json
-from coarse2fine.runtime.processes import map_threads
-from coarse2fine.store.run import claim_folder, measure_seconds
+from coarse2fine.runtime.threads import map_threads
+from coarse2fine.store.lock import claim_folder
+from coarse2fine.store.stages import measure_seconds
 from coarse2fine.types import Image, SoftMask
 
 JPEG_QUALITY = 95
@@ -68,7 +69,7 @@ class Choice:
     kept: bool
 
 
-def teach_folder(paths: Sequence[Path | str], out: Path, config: TeacherConfig, crew: Crew) -> list[Choice]:
+def teach_folder(paths: Sequence[Path | str], out: Path, config: TeacherConfig, context: Context) -> list[Choice]:
     """Write a soft mask for every frame of every video, and which of them are kept.
 
     Args:
@@ -76,7 +77,7 @@ def teach_folder(paths: Sequence[Path | str], out: Path, config: TeacherConfig, 
         out: Where everything goes; the same call goes on with the videos that are not done. Another share to keep is
             only another selection.
         config: How.
-        crew: Who works.
+        context: Who works.
 
     Returns:
         The rows of ``selection.csv``.
@@ -91,11 +92,11 @@ def teach_folder(paths: Sequence[Path | str], out: Path, config: TeacherConfig, 
     claim_folder(out, {f"teacher.{name}": getattr(config, name) for name in ("max_side_px", "every")})
     cv2.setNumThreads(1)  # there is a thread for every core; OpenCV's own would only get in their way
     with measure_seconds() as seconds:
-        taught = _teach_videos(videos, out, config, crew)
+        taught = _teach_videos(videos, out, config, context)
         choices = select_frames(taught, config)
         write_selection(out / "selection.csv", choices)
-        saved = _save_frames(taught, choices, out, config, crew)
-    _tell(choices, len(taught), out, saved, seconds[0], crew)
+        saved = _save_frames(taught, choices, out, config, context)
+    _tell(choices, len(taught), out, saved, seconds[0], context)
     return choices
 
 
@@ -123,7 +124,7 @@ def write_selection(path: Path, choices: Sequence[Choice]) -> None:
         file.write(text.getvalue().encode("utf-8"))
 
 
-def _teach_videos(videos: Sequence[Video], out: Path, config: TeacherConfig, crew: Crew) -> list[Taught]:
+def _teach_videos(videos: Sequence[Video], out: Path, config: TeacherConfig, context: Context) -> list[Taught]:
     """All usable videos; the others are named with their reason."""
     before = {video.name: _read_record(video, out) for video in videos}
     frames = {video.name: estimate_frames(video, config.every) for video in videos}
@@ -131,19 +132,19 @@ def _teach_videos(videos: Sequence[Video], out: Path, config: TeacherConfig, cre
     taught: list[Taught] = []
     reasons: list[str] = []
     if done:
-        crew.console.say(f"done before: {sum(map(bool, before.values()))} of {len(videos)} videos", style="dim")
-    with crew.console.progress(sum(frames.values()), "finding what moves", done, "frames") as advance:
+        context.console.say(f"done before: {sum(map(bool, before.values()))} of {len(videos)} videos", style="dim")
+    with context.console.progress(sum(frames.values()), "finding what moves", done, "frames") as advance:
         for video in videos:
             record = before[video.name]
             if record is None:
                 try:
-                    footage = open_video(video, config.max_side_px, config.every, config.memory_mb, crew.threads)
+                    footage = open_video(video, config.max_side_px, config.every, config.memory_mb, context.threads)
                 except DataError as error:
                     reasons.append(str(error))
-                    crew.console.warn(f"left out: {error}")
+                    context.console.warn(f"left out: {error}")
                     advance(frames[video.name])
                 else:
-                    record = _teach(footage, out, _Watched(footage, advance, frames[video.name]), crew)
+                    record = _teach(footage, out, _Watched(footage, advance, frames[video.name]), context)
             if record is not None:
                 taught.append(record)
     if not taught:
@@ -173,10 +174,10 @@ class _Watched:
             self.shown = frames
 
 
-def _teach(footage: Footage, out: Path, watched: _Watched, crew: Crew) -> Taught:
+def _teach(footage: Footage, out: Path, watched: _Watched, context: Context) -> Taught:
     """Write the masks of one video, and then that it is done."""
     for item in footage.skipped:
-        crew.console.warn(f"left out: {item.path}: {item.reason}")
+        context.console.warn(f"left out: {item.path}: {item.reason}")
     folder = out / "masks" / footage.video.name
 
     def write(named: tuple[str, SoftMask]) -> float:
@@ -184,8 +185,8 @@ def _teach(footage: Footage, out: Path, watched: _Watched, crew: Crew) -> Taught
         write_soft(mask_path(folder, name), resize_soft(soft, footage.height, footage.width))
         return score_mask(soft)
 
-    named = zip(footage.names, videopca(watched, crew.threads), strict=True)
-    scores = list(map_threads(write, named, crew.threads))
+    named = zip(footage.names, videopca(watched, context.threads), strict=True)
+    scores = list(map_threads(write, named, context.threads))
     watched.end()
     record = {"files": _describe(footage.video), "frames": footage.names, "scores": scores}
     write_json(_record_path(footage.video, out), record)
@@ -213,20 +214,20 @@ def _describe(video: Video) -> str:
 
 
 def _save_frames(
-    taught: Sequence[Taught], choices: Sequence[Choice], out: Path, config: TeacherConfig, crew: Crew
+    taught: Sequence[Taught], choices: Sequence[Choice], out: Path, config: TeacherConfig, context: Context
 ) -> int:
     """Write wanted frames of video files as pictures, those that are not there yet; how many there are now."""
     wanted = {one.frame for one in choices if one.kept or config.save_frames == "all"}
     files = [one for one in taught if one.video.is_file and config.save_frames != "none"]
-    return sum(_save_video(one, wanted, out / "frames", config, crew) for one in files)
+    return sum(_save_video(one, wanted, out / "frames", config, context) for one in files)
 
 
-def _save_video(one: Taught, wanted: set[str], folder: Path, config: TeacherConfig, crew: Crew) -> int:
+def _save_video(one: Taught, wanted: set[str], folder: Path, config: TeacherConfig, context: Context) -> int:
     paths = {name: folder / one.video.name / f"{name}.jpg" for name in one.frames}
     paths = {name: path for name, path in paths.items() if f"{one.video.name}/{name}" in wanted}
     if all(path.exists() for path in paths.values()):
         return len(paths)
-    crew.console.say(f"saving {len(paths)} frames of {one.video.path}", style="dim")
+    context.console.say(f"saving {len(paths)} frames of {one.video.path}", style="dim")
 
     def save(named: tuple[str, Image]) -> None:
         name, image = named
@@ -235,13 +236,13 @@ def _save_video(one: Taught, wanted: set[str], folder: Path, config: TeacherConf
                 PillowImage.fromarray(image).save(file, format="JPEG", quality=JPEG_QUALITY)
 
     images = decode(one.video.path, config.every)
-    for _ in map_threads(save, zip(one.frames, images, strict=False), crew.threads):
+    for _ in map_threads(save, zip(one.frames, images, strict=False), context.threads):
         pass
     return len(paths)
 
 
-def _tell(choices: Sequence[Choice], videos: int, out: Path, saved: int, seconds: float, crew: Crew) -> None:
-    say, kept, empty = crew.console.say, sum(one.kept for one in choices), sum(one.score == 0 for one in choices)
+def _tell(choices: Sequence[Choice], videos: int, out: Path, saved: int, seconds: float, context: Context) -> None:
+    say, kept, empty = context.console.say, sum(one.kept for one in choices), sum(one.score == 0 for one in choices)
     counted = f"{videos} video{'s' * (videos != 1)}, {len(choices)} frames"
     nothing = f", {empty} of them with nothing that moves" if empty else ""
     say(f"{counted}{nothing}; {kept} kept; {format_seconds(seconds)}", style="bold")

@@ -1,18 +1,18 @@
 """VideoPCA: what moves against a video's background, as a soft mask per frame; the unsupervised teacher.
 
 Source: O. Stretcu, M. Leordeanu, "Multiple frames matching for object discovery in video", BMVC 2015, as Croitoru,
-Bogolin, Leordeanu use it (ICCV 2017). Nothing is learned and nothing is labelled.
+Bogolin, Leordeanu use it (ICCV 2017). Nothing is learned and nothing is labeled.
 
-    frames -> three principal directions -> reconstruction error -> rough masks -> colour model -> soft masks
+    frames -> three principal directions -> reconstruction error -> rough masks -> color model -> soft masks
 
 Where the description is silent, decided by mean IoU on 16 DAVIS sequences (benchmarks/teacher.py; figures are means
 over sequences at soft > 0.5):
 
 - A rough mask is divided by its frame's own maximum: .288 (by the video's: .246).
-- So is colour times prior, before the hysteresis: .288 (undivided: .271).
-- The soft mask holds the colour model's probability itself, undivided, so that scores of frames and videos compare:
+- So is color times prior, before the hysteresis: .288 (undivided: .271).
+- The soft mask holds the color model's probability itself, undivided, so that scores of frames and videos compare:
   a frame without the object stays low. Divided by the frame's maximum: .287.
-- Colours are binned from 8-bit HSV: .289 (from floating-point HSV: .288).
+- Colors are binned from 8-bit HSV: .289 (from floating-point HSV: .288).
 - Regions are 8-connected: .288 (4-connected: .286).
 - A frame in which nothing differs from the reconstruction has an empty mask.
 """
@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.distillation.principal_components import Floats, centre, principal_directions
+from coarse2fine.distillation.principal_components import Floats, center, principal_directions
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, SoftMask
 
 # Given in the source.
@@ -37,18 +37,18 @@ BLUR_SIDE_PX = 15
 PRIOR_SIGMA_SHARE = 1 / 3  # of the shorter side
 ROUGH_THRESHOLD = 0.5
 HUE_COSINE_BINS, HUE_SINE_BINS, VALUE_BINS = 100, 25, 10
-COLOUR_BINS = HUE_COSINE_BINS * HUE_SINE_BINS * VALUE_BINS
+COLOR_BINS = HUE_COSINE_BINS * HUE_SINE_BINS * VALUE_BINS
 HIGH_THRESHOLD, LOW_THRESHOLD = 0.8, 0.5
 
 QUIET_ERROR = 0.5 / 255
-"""Below half a grey level an error is rounding: nothing moves."""
+"""Below half a gray level an error is rounding: nothing moves."""
 
 Range = tuple[float, float]
 Bins = NDArray[np.int32]
 
 
-class ColourCounts(NamedTuple):
-    """How many pixels of each colour lie inside and outside the rough masks, shape (25000,) each."""
+class ColorCounts(NamedTuple):
+    """How many pixels of each color lie inside and outside the rough masks, shape (25000,) each."""
 
     foreground: NDArray[np.int64]
     background: NDArray[np.int64]
@@ -76,13 +76,13 @@ def videopca(frames: Iterable[Image], threads: int | None = None) -> Iterator[So
     if high < QUIET_ERROR:
         yield from (np.zeros(frame.shape[:2], np.float32) for frame in frames)
         return
-    counts = count_colours(frames, directions, (low, high), threads)
-    likely = colour_model(counts)
+    counts = count_colors(frames, directions, (low, high), threads)
+    likely = color_model(counts)
 
     def finish(frame: Image) -> SoftMask:
         if reconstruction_error(frame, directions).max() < QUIET_ERROR:
             return np.zeros(frame.shape[:2], np.float32)
-        return soft_mask(likely[colour_bins(frame)])
+        return soft_mask(likely[color_bins(frame)])
 
     yield from map_threads(finish, frames, threads)
 
@@ -98,22 +98,22 @@ def find_error_range(frames: Iterable[Image], directions: Floats, threads: int) 
     return min(lows), max(highs)
 
 
-def count_colours(frames: Iterable[Image], directions: Floats, error_range: Range, threads: int) -> ColourCounts:
-    """Count the colours inside and outside the rough masks of all frames (steps 5 and 6)."""
+def count_colors(frames: Iterable[Image], directions: Floats, error_range: Range, threads: int) -> ColorCounts:
+    """Count the colors inside and outside the rough masks of all frames (steps 5 and 6)."""
     low, high = error_range
 
-    def count(frame: Image) -> ColourCounts:
+    def count(frame: Image) -> ColorCounts:
         error = (reconstruction_error(frame, directions) - np.float32(low)) / np.float32(high - low)
-        bins, rough = colour_bins(frame), rough_mask(error)
-        return ColourCounts(
-            np.bincount(bins[rough], minlength=COLOUR_BINS), np.bincount(bins[~rough], minlength=COLOUR_BINS)
+        bins, rough = color_bins(frame), rough_mask(error)
+        return ColorCounts(
+            np.bincount(bins[rough], minlength=COLOR_BINS), np.bincount(bins[~rough], minlength=COLOR_BINS)
         )
 
-    foreground, background = np.zeros(COLOUR_BINS, np.int64), np.zeros(COLOUR_BINS, np.int64)
+    foreground, background = np.zeros(COLOR_BINS, np.int64), np.zeros(COLOR_BINS, np.int64)
     for part in map_threads(count, frames, threads):
         foreground += part.foreground
         background += part.background
-    return ColourCounts(foreground, background)
+    return ColorCounts(foreground, background)
 
 
 def reconstruction_error(frame: Image, directions: Floats) -> Floats:
@@ -124,17 +124,17 @@ def reconstruction_error(frame: Image, directions: Floats) -> Floats:
         directions: Orthonormal rows, shape (k, H * W * 3).
 
     Returns:
-        Euclidean distance over RGB, colours being 0 to 1; shape (H, W), 0 or more.
+        Euclidean distance over RGB, colors being 0 to 1; shape (H, W), 0 or more.
 
-    Source: steps 3 and 4, before the normalisation over the video.
+    Source: steps 3 and 4, before the normalization over the video.
     """
-    left = centre(frame)
+    left = center(frame)
     # einsum sums by itself: this runs in many threads, and BLAS would bring its own threads to each of them.
     strengths = np.einsum("kp,p->k", directions, left)
     for strength, direction in zip(strengths, directions, strict=True):
         left -= strength * direction
-    colours = left.reshape(frame.shape)
-    error: Floats = np.sqrt(np.einsum("ijc,ijc->ij", colours, colours))
+    colors = left.reshape(frame.shape)
+    error: Floats = np.sqrt(np.einsum("ijc,ijc->ij", colors, colors))
     return error
 
 
@@ -147,16 +147,16 @@ def rough_mask(error: Floats) -> NDArray[np.bool_]:
     Returns:
         Shape (H, W): blurred error times prior above half of its maximum; nothing where all error is 0.
 
-    Source: step 5; silent: what it is normalised by, the borders of the blur (mirrored here).
+    Source: step 5; silent: what it is normalized by, the borders of the blur (mirrored here).
     """
     blurred = cv2.GaussianBlur(error, (BLUR_SIDE_PX, BLUR_SIDE_PX), BLUR_SIGMA_PX, borderType=cv2.BORDER_REFLECT)
-    weighed = blurred * centred_gaussian(*error.shape)
+    weighed = blurred * centered_gaussian(*error.shape)
     rough: NDArray[np.bool_] = weighed > ROUGH_THRESHOLD * weighed.max()
     return rough
 
 
-def colour_bins(frame: Image) -> Bins:
-    """Number every pixel's colour: hue and saturation as a point in the colour disc, 100 x 25 bins, value in 10.
+def color_bins(frame: Image) -> Bins:
+    """Number every pixel's color: hue and saturation as a point in the color disc, 100 x 25 bins, value in 10.
 
     Args:
         frame: Shape (H, W, 3).
@@ -171,14 +171,14 @@ def colour_bins(frame: Image) -> Bins:
     return bins
 
 
-def colour_model(counts: ColourCounts) -> Floats:
-    """Tell from a colour how likely it is the object's.
+def color_model(counts: ColorCounts) -> Floats:
+    """Tell from a color how likely it is the object's.
 
     Args:
         counts: Of all frames.
 
     Returns:
-        fg / (fg + bg) per colour bin, shape (25000,), 0 to 1, from normalised histograms, that of the background with
+        fg / (fg + bg) per color bin, shape (25000,), 0 to 1, from normalized histograms, that of the background with
         one more pixel in every bin; all 0 where nothing was foreground.
 
     Source: step 6.
@@ -191,18 +191,18 @@ def colour_model(counts: ColourCounts) -> Floats:
 
 
 def soft_mask(likely: Floats) -> SoftMask:
-    """Keep of the colour probabilities those of the regions that lead up to a centre of certainty.
+    """Keep of the color probabilities those of the regions that lead up to a center of certainty.
 
     Args:
-        likely: How likely each pixel's colour is the object's, shape (H, W), 0 to 1.
+        likely: How likely each pixel's color is the object's, shape (H, W), 0 to 1.
 
     Returns:
         ``likely`` inside the regions, 0 outside; shape (H, W). A region is where ``likely`` times prior is above 0.5
         of its maximum, and somewhere above 0.8 of it.
 
-    Source: step 7; silent: the normalisation before the thresholds, 8-connected regions.
+    Source: step 7; silent: the normalization before the thresholds, 8-connected regions.
     """
-    weighed = likely * centred_gaussian(*likely.shape)
+    weighed = likely * centered_gaussian(*likely.shape)
     kept = hysteresis(weighed, LOW_THRESHOLD * weighed.max(), HIGH_THRESHOLD * weighed.max())
     return np.where(kept, likely, np.float32(0))
 
@@ -217,8 +217,8 @@ def hysteresis(values: Floats, low: float, high: float) -> NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=4)
-def centred_gaussian(height: int, width: int, sigma_share: float = PRIOR_SIGMA_SHARE) -> Floats:
-    """The prior that objects lie in the middle: 1 in the centre, sigma a share of the shorter side; read-only (H, W).
+def centered_gaussian(height: int, width: int, sigma_share: float = PRIOR_SIGMA_SHARE) -> Floats:
+    """The prior that objects lie in the middle: 1 in the center, sigma a share of the shorter side; read-only (H, W).
 
     Source: steps 5 and 7.
     """

@@ -1,8 +1,8 @@
-"""A fully connected CRF: every pixel draws those near it, and those near and of its colour, to its own class.
+"""A fully connected CRF: every pixel draws those near it, and those near and of its color, to its own class.
 
 Energy: for each pixel minus the logarithm of its class's probability, and for each pair of pixels of different classes
-the sum of two Gaussian kernels, of place and of place and colour. Mean-field steps approximate the marginals. As in the
-authors' code, each kernel is normalised symmetrically, and a pixel is a neighbour of its own.
+the sum of two Gaussian kernels, of place and of place and color. Mean-field steps approximate the marginals. As in the
+authors' code, each kernel is normalized symmetrically, and a pixel is a neighbor of its own.
 
 On the CPU one photo at a time is best: one of 500 px has a million corners in the lattice. On a GPU several go
 together, because one alone would wait for its hundreds of small operations to be started.
@@ -12,7 +12,6 @@ Source: Krähenbühl, Koltun, "Efficient inference in fully connected CRFs with 
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,44 +23,29 @@ from coarse2fine.enhance.dense_crf.pixel_rows import group_photos
 from coarse2fine.enhance.grabcut import check_input, judge
 from coarse2fine.enhance.graph_cut.trimap import LEAST_ODDS
 from coarse2fine.errors import Coarse2FineError, DataError
-from coarse2fine.masks.regions import binarize, resize_soft, shrink
+from coarse2fine.masks.regions import foreground_mask
+from coarse2fine.masks.resize import resize_soft, shrink
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.processes import map_threads
-from coarse2fine.types import Enhanced, Image, Mask, Scores, SoftMask
+from coarse2fine.runtime.threads import map_threads
+from coarse2fine.types import Enhanced, Image, Mask, Probabilities, SoftMask
 
 LEAST_CHANCE = 0.01
 """A class takes no part where it is nowhere in the photo this likely, compared with the likeliest class there.
 
-Such a class cannot win: kernels of weights 3 and 4 favour it by a factor of exp(7 * 0.01) at most. Its probability
+Such a class cannot win: kernels of weights 3 and 4 favor it by a factor of exp(7 * 0.01) at most. Its probability
 stays as it is. Of many classes only those that the photo may show cost time and memory.
 """
 
 MEGAPIXELS_AT_ONCE = 2.0
 """Eight photos of 500 px: 1 to 3 GB of a GPU's memory, 4 GB at most."""
 
-_OF_GRABCUT = 0.25  # a megapixel takes four times the memory that it takes in GrabCut
-
-
-class Likely(NamedTuple):
-    """A rough mask, as the CRF sees it.
-
-    Attributes:
-        image: The photo at the size at which it is seen, shape (h, w, 3).
-        soft: How likely each pixel is foreground, shape (h, w).
-        shape: Height and width of the mask.
-    """
-
-    image: Image
-    soft: SoftMask
-    shape: tuple[int, int]
-
 
 def dense_crf(
-    scores: Scores,
+    scores: Probabilities,
     image: Image,
     config: CrfConfig = CrfConfig(),  # noqa: B008 - frozen
     device: torch.device | None = None,
-) -> Scores:
+) -> Probabilities:
     """Draw class probabilities to the edges of their photo.
 
     A photo larger than ``config.max_side_px`` is reduced to it; sigmas are pixels of the photo as it is then.
@@ -83,15 +67,15 @@ def dense_crf(
 
 
 def dense_crf_many(
-    photos: Sequence[tuple[Scores, Image]],
+    photos: Sequence[tuple[Probabilities, Image]],
     config: CrfConfig = CrfConfig(),  # noqa: B008 - frozen
     device: torch.device | None = None,
     max_megapixels: float = MEGAPIXELS_AT_ONCE,
-) -> list[Scores]:
+) -> list[Probabilities]:
     """Draw the class probabilities of many photos to their edges, several photos at once; worth while on a GPU.
 
     Args:
-        photos: Scores and photo of each, as for :func:`dense_crf`; of any sizes and numbers of classes.
+        photos: Probabilities and photo of each, as for :func:`dense_crf`; of any sizes and numbers of classes.
         config: Steps, kernels, and the size.
         device: Where it is computed; default: the CPU.
         max_megapixels: Photos that are worked on together have no more, each counted as high and wide as the highest
@@ -104,19 +88,9 @@ def dense_crf_many(
         DataError: A photo is not 8-bit RGB, or has no scores.
         Coarse2FineError: The GPU has too little memory.
     """
-    return _draw(photos, config, device or torch.device("cpu"), max_megapixels, "the batch or crf.max_side_px")
+    device = device or torch.device("cpu")
 
-
-def _draw(
-    photos: Sequence[tuple[Scores, Image]],
-    config: CrfConfig,
-    device: torch.device,
-    max_megapixels: float,
-    setting: str,
-) -> list[Scores]:
-    """See :func:`dense_crf_many`; ``setting`` is what to lower where photos together take too much memory."""
-
-    def size(photo: tuple[Scores, Image]) -> Problem:
+    def size(photo: tuple[Probabilities, Image]) -> Problem:
         _check(*photo)
         image = shrink(photo[1], config.max_side_px)
         channels = [resize_soft(channel, *image.shape[:2]) for channel in np.asarray(photo[0], np.float32)]
@@ -126,15 +100,15 @@ def _draw(
     chosen = [_choose_classes(problem.scores) for problem in sized]
     asked = [number for number, classes in enumerate(chosen) if classes.sum() > 1]
     problems = [Problem(sized[number].scores[chosen[number]], sized[number].image) for number in asked]
-    marginals: dict[int, Scores] = {}
+    marginals: dict[int, Probabilities] = {}
     for group in _group([problem.scores.shape for problem in problems], max_megapixels):
-        marginals |= zip(group, _infer_or_tell([problems[one] for one in group], config, device, setting), strict=True)
+        marginals |= zip(group, _infer_or_tell([problems[one] for one in group], config, device), strict=True)
     for one, number in enumerate(asked):
         sized[number].scores[chosen[number]] = marginals[one] * problems[one].scores.sum(axis=0)
     return [problem.scores for problem in sized]
 
 
-def _choose_classes(scores: Scores) -> NDArray[np.bool_]:
+def _choose_classes(scores: Probabilities) -> NDArray[np.bool_]:
     chosen: NDArray[np.bool_] = (scores >= LEAST_CHANCE * scores.max(axis=0)).any(axis=(1, 2))
     return chosen
 
@@ -149,16 +123,17 @@ def _group(shapes: Sequence[tuple[int, ...]], max_megapixels: float) -> Iterator
     return group_photos(alike, count_pixels, 1e6 * max_megapixels)
 
 
-def _infer_or_tell(problems: Sequence[Problem], config: CrfConfig, device: torch.device, setting: str) -> list[Scores]:
+def _infer_or_tell(problems: Sequence[Problem], config: CrfConfig, device: torch.device) -> list[Probabilities]:
     try:
         return infer(problems, config, device)
     except torch.OutOfMemoryError as error:
         classes, height, width = (max(one.scores.shape[axis] for one in problems) for axis in range(3))
         alone = len(problems) == 1
         photos = "a photo of" if alone else f"{len(problems)} photos at the same time of up to"
+        lower = "crf.max_side_px" if alone else "the batch or crf.max_side_px"
         raise Coarse2FineError(
             f"The GPU has too little memory for a CRF of {classes} classes on {photos} "
-            f"{width} x {height} px; lower {'crf.max_side_px' if alone else setting}, and run the same command again."
+            f"{width} x {height} px; lower {lower}, and run the same command again."
         ) from error
 
 
@@ -168,7 +143,6 @@ def crf_with_note(
     config: EnhanceConfig,
     start: Start,
     soft: SoftMask | None = None,
-    device: torch.device | None = None,
 ) -> Enhanced:
     """Draw a rough mask to the edges of its image, and say so where that was not possible.
 
@@ -181,7 +155,6 @@ def crf_with_note(
         config: Its ``crf`` and ``mask_certainty`` count.
         start: Where the probabilities come from.
         soft: How likely each pixel is foreground, 0 to 1, of any height and width; for ``start="scores"``.
-        device: Where it is computed; default: the CPU.
 
     Returns:
         Where foreground is likelier than not, with no note. The binary input mask, with a note, where it is empty or
@@ -189,60 +162,23 @@ def crf_with_note(
 
     Raises:
         DataError: Image and mask differ in height or width, the image is not 8-bit RGB, or scores are missing.
-        Coarse2FineError: The GPU has too little memory.
-    """
-    rough, posed = pose_crf(image, mask, soft, config, start)
-    if isinstance(posed, str):
-        return Enhanced(rough, posed)
-    return judge(draw_masks([posed], config, device or torch.device("cpu"))[0], rough, "the CRF")
-
-
-def pose_crf(
-    image: Image, mask: Mask, soft: SoftMask | None, config: EnhanceConfig, start: Start
-) -> tuple[Mask, Likely | str]:
-    """Turn a rough mask into what a CRF draws to the edges; arguments and errors of :func:`crf_with_note`.
-
-    Returns:
-        The binary rough mask, and how likely its pixels are, or the note that says why there is nothing to draw.
     """
     check_input(image, mask, start, soft, "The CRF")
-    rough = binarize(mask)
+    rough = foreground_mask(mask)
     if not rough.any():
-        return rough, "empty"
+        return Enhanced(rough, "empty")
     if start == "scores" and soft is not None:
         likely = soft.clip(LEAST_ODDS, 1 - LEAST_ODDS)
     else:
         likely = np.where(rough, config.mask_certainty, 1 - config.mask_certainty).astype(np.float32)
     image = shrink(image, config.crf.max_side_px)
-    # the photo may be huge: two classes only where it is small
-    return rough, Likely(image, resize_soft(likely, *image.shape[:2]), (rough.shape[0], rough.shape[1]))
+    likely = resize_soft(likely, *image.shape[:2])  # the photo may be huge: two classes only where it is small
+    marginals = dense_crf(np.stack([1 - likely, likely]), image, config.crf)
+    found = (resize_soft(marginals[1], rough.shape[0], rough.shape[1]) > 0.5).astype(np.uint8)
+    return judge(found, rough, "the CRF")
 
 
-def draw_masks(posed: Sequence[Likely], config: EnhanceConfig, device: torch.device) -> list[Mask]:
-    """Where foreground is likelier than not, shape (H, W), of what :func:`pose_crf` made of many rough masks.
-
-    Args:
-        posed: Of each; as many are worked on together as ``config.gpu_megapixels`` allows.
-        config: Its ``crf`` and ``gpu_megapixels`` count.
-        device: Where it is computed.
-
-    Raises:
-        Coarse2FineError: The GPU has too little memory.
-    """
-    budget = _OF_GRABCUT * config.gpu_megapixels
-
-    def enlarge(found: tuple[int, Scores]) -> tuple[int, Mask]:
-        return found[0], (resize_soft(found[1][1], *posed[found[0]].shape) > 0.5).astype(np.uint8)
-
-    masks: dict[int, Mask] = {}
-    for group in _group([(2, *likely.soft.shape) for likely in posed], budget):  # two classes of so many only
-        photos = [(np.stack([1 - posed[number].soft, posed[number].soft]), posed[number].image) for number in group]
-        found = zip(group, _draw(photos, config.crf, device, budget, "enhance.gpu_megapixels"), strict=True)
-        masks |= map_threads(enlarge, found, count_cores())
-    return [masks[number] for number in range(len(posed))]
-
-
-def _check(scores: Scores, image: Image) -> None:
+def _check(scores: Probabilities, image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(f"The CRF needs an 8-bit RGB image, shape (H, W, 3), found {image.dtype} {image.shape}.")
     if scores.ndim != 3 or not scores.size:

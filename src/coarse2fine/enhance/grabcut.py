@@ -1,4 +1,4 @@
-"""GrabCut: colour models of object and background, and the cheapest cut between them along the photo's edges."""
+"""GrabCut: color models of object and background, and the cheapest cut between them along the photo's edges."""
 
 import cv2
 import numpy as np
@@ -9,13 +9,14 @@ from coarse2fine.enhance.graph_cut.color_models import GAUSSIANS
 from coarse2fine.enhance.graph_cut.pyramid import Question, cut_pyramid
 from coarse2fine.enhance.graph_cut.trimap import log_odds, undecided_band, undecided_box, undecided_scores
 from coarse2fine.errors import DataError
-from coarse2fine.masks.regions import binarize, fill_box, resize_soft
+from coarse2fine.masks.regions import fill_box, foreground_mask
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.types import Enhanced, Image, Mask, SoftMask
 
 LEAST_KEPT_SHARE = 0.05
 """A cut that leaves less than this share of its input has lost the object.
 
-Measured on 119 photos of VOC animals from a centred box of 80 %, longer side 200 px, 2 iterations, OpenCV: mean IoU
+Measured on 119 photos of VOC animals from a centered box of 80 %, longer side 200 px, 2 iterations, OpenCV: mean IoU
 0.483 with 5 %, 0.480 with 2 %, 0.474 with 10 %, 0.441 with 0.
 """
 
@@ -43,8 +44,8 @@ def grabcut_with_note(
     ``start="mask"``: a band of half width ``band_share * sqrt(foreground area)``, at least 1 px, on both sides of the
     mask's contour is undecided; what lies deeper is certain. So a cut never leaves its box or its band.
     ``start="scores"``: where ``soft`` is below ``certain_share`` is certainly background, above its complement
-    certainly foreground, the rest undecided; the log odds of ``soft``, times ``score_weight``, add to the colours'.
-    Foreground that covers the whole photo leaves the outermost pixels to the background, which needs some colours.
+    certainly foreground, the rest undecided; the log odds of ``soft``, times ``score_weight``, add to the colors'.
+    Foreground that covers the whole photo leaves the outermost pixels to the background, which needs some colors.
 
     Args:
         image: Shape (H, W, 3), at least 1 x 1.
@@ -52,13 +53,13 @@ def grabcut_with_note(
         config: Its ``engine``, ``iterations``, ``box``, ``band_share``, ``certain_share``, ``score_weight`` and
             ``max_side_px`` count; larger photos are cut on a reduced copy.
         start: Where the undecided pixels are, as above.
-        seed: Start of the clustering that begins OpenCV's colour models; it seeds OpenCV's generator of this thread.
+        seed: Start of the clustering that begins OpenCV's color models; it seeds OpenCV's generator of this thread.
             The fast engine needs none.
         soft: How likely each pixel is foreground, 0 to 1, of any height and width; for ``start="scores"``.
 
     Returns:
         The cut, with no note. The binary input mask, with a note, where it is empty, where too few pixels are left to
-        model a colour, where OpenCV refuses, and where the cut keeps less than `LEAST_KEPT_SHARE` of it or covers more
+        model a color, where OpenCV refuses, and where the cut keeps less than `LEAST_KEPT_SHARE` of it or covers more
         than `MOST_GROWN` times as much.
 
     Raises:
@@ -66,35 +67,22 @@ def grabcut_with_note(
 
     Source: Rother, Kolmogorov, Blake, "GrabCut" (SIGGRAPH 2004); the box start is that of the paper.
     """
-    rough, posed = pose_grabcut(image, mask, soft, config, start)
-    if isinstance(posed, str):
-        return Enhanced(rough, posed)
-    try:
-        cut = _cut(posed, config, seed)
-    except cv2.error as error:  # such as too little memory for the graph of a huge photo
-        return Enhanced(rough, f"kept: OpenCV refused ({' '.join(str(error).split())})")
-    return judge(cut, rough)
-
-
-def pose_grabcut(
-    image: Image, mask: Mask, soft: SoftMask | None, config: EnhanceConfig, start: Start
-) -> tuple[Mask, Question | str]:
-    """Turn a rough mask into the question that a cut answers; arguments and errors of :func:`grabcut_with_note`.
-
-    Returns:
-        The binary rough mask, and the question, or the note that says why there is none.
-    """
     check_input(image, mask, start, soft)
-    rough = binarize(mask)
+    rough = foreground_mask(mask)
     if not rough.any():
-        return rough, "empty"
+        return Enhanced(rough, "empty")
     small_image, trimap = _prepare(image, rough, config, start, soft)
     if min(_count_samples(trimap)) < GAUSSIANS:
-        return rough, "kept: too few pixels for GrabCut"
+        return Enhanced(rough, "kept: too few pixels for GrabCut")
     prior: NDArray[np.float32] | None = None
     if start == "scores" and soft is not None and config.score_weight > 0:
         prior = np.float32(config.score_weight) * log_odds(soft)
-    return rough, Question(small_image, trimap, prior, max(trimap.shape) / max(rough.shape))
+    question = Question(small_image, trimap, prior, max(trimap.shape) / max(rough.shape))
+    try:
+        cut = _cut(question, config, seed)
+    except cv2.error as error:  # such as too little memory for the graph of a huge photo
+        return Enhanced(rough, f"kept: OpenCV refused ({' '.join(str(error).split())})")
+    return judge(cut, rough)
 
 
 def judge(cut: Mask, rough: Mask, method: str = "GrabCut") -> Enhanced:

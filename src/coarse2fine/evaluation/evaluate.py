@@ -25,11 +25,12 @@ from coarse2fine.evaluation.ground_truth import (
 )
 from coarse2fine.evaluation.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
 from coarse2fine.inference.crf_refinement import Drawn, draw_files
-from coarse2fine.inference.segmenter import Scorer, score_files
+from coarse2fine.inference.segmenter import Segmenter, score_files
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.masks.regions import binarize, classes_in, resize_mask
+from coarse2fine.masks.regions import classes_in, foreground_mask
+from coarse2fine.masks.resize import resize_mask
 from coarse2fine.runtime.files import read_json
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Mask, Photo
 
 EVALUATION_BATCH = 8
@@ -87,7 +88,7 @@ class Result:
 
 
 def measure(
-    truth: Truth, photos: Sequence[Photo], masks: Mapping[str, Path], segmenter: Scorer | None, threads: int
+    truth: Truth, photos: Sequence[Photo], masks: Mapping[str, Path], segmenter: Segmenter | None, threads: int
 ) -> dict[str, Any]:
     """Figures of one round, ready for JSON; what there is no truth for is left out.
 
@@ -161,7 +162,7 @@ def evaluate_masks(folder: Path, truth: Path, classes: tuple[str, ...], threads:
 
 
 def evaluate_network(
-    segmenter: Scorer,
+    segmenter: Segmenter,
     photos: Path,
     truth: Path,
     threads: int,
@@ -183,7 +184,7 @@ def evaluate_network(
 
 
 def evaluate_pairs(
-    segmenter: Scorer,
+    segmenter: Segmenter,
     pairs: Pairs,
     threads: int,
     watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _total: items,
@@ -203,7 +204,7 @@ def evaluate_pairs(
     return _sum(watch(matrices, len(pairs.photos)), measured_classes(pairs, segmenter.classes))
 
 
-def compare_pairs(segmenter: Scorer, pairs: Pairs, threads: int) -> Iterator[NDArray[np.int64]]:
+def compare_pairs(segmenter: Segmenter, pairs: Pairs, threads: int) -> Iterator[NDArray[np.int64]]:
     """The confusion matrix of each photo, in their order; see :func:`evaluate_pairs`.
 
     Yields:
@@ -216,7 +217,7 @@ def compare_pairs(segmenter: Scorer, pairs: Pairs, threads: int) -> Iterator[NDA
         path = pairs.masks[drawn.index]
         true = read(path)
         found = drawn.label(true.shape)
-        return _count(binarize(found) if pairs.knows_foreground_only else found, true, len(classes), path)
+        return _count(foreground_mask(found) if pairs.knows_foreground_only else found, true, len(classes), path)
 
     scored = score_files(segmenter, pairs.photos, EVALUATION_BATCH, threads)
     return map_threads(count, draw_files(segmenter, scored, pairs.photos, EVALUATION_BATCH, threads), threads)
@@ -247,7 +248,7 @@ def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], th
 
     def count(files: tuple[Path, Path]) -> NDArray[np.int64]:
         found = read_mask(files[0])
-        found = binarize(found) if pairs.knows_foreground_only else found
+        found = foreground_mask(found) if pairs.knows_foreground_only else found
         return _count(found, read(files[1]), len(counted), files[1])
 
     return _sum(map_threads(count, zip(predicted, pairs.masks, strict=True), threads), counted)
@@ -256,14 +257,14 @@ def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], th
 def measure_training_masks(
     photos: Sequence[Photo], folder: Path, truth: Path, threads: int, foreground: bool = False
 ) -> tuple[float, int]:
-    """Mean IoU of the labelled object's mask with its true mask, photo by photo.
+    """Mean IoU of the labeled object's mask with its true mask, photo by photo.
 
     Args:
         photos: Photos with their labels.
         folder: Their masks.
         truth: True masks of the same names, class indices as labels; photos without one do not count.
         threads: For reading and comparing.
-        foreground: Objects of any class are the labelled object.
+        foreground: Objects of any class are the labeled object.
 
     Returns:
         Mean over photos (nan without any) and the number of photos.

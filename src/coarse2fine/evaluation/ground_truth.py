@@ -1,4 +1,4 @@
-"""True masks: recognise how they are given, pair them with photos, and read them with the classes of the run.
+"""True masks: recognize how they are given, pair them with photos, and read them with the classes of the run.
 
 Only evaluation asks for them; nothing that trains does.
 """
@@ -15,10 +15,10 @@ from coarse2fine.data.public_sets import open_pairs
 from coarse2fine.data.voc import spell
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.masks.regions import binarize, classes_in
+from coarse2fine.masks.regions import classes_in, foreground_mask
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.files import hash_of
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset, Mask
 
 
@@ -44,7 +44,7 @@ class Truth:
 
 
 def open_truth(paths: Sequence[Path], dataset: Dataset) -> Truth:
-    """Recognise truth and check that it fits the data set, before anything is computed.
+    """Recognize truth and check that it fits the data set, before anything is computed.
 
     Args:
         paths: A part of a public data set (:func:`open_pairs`); or a folder that holds ``images`` and ``masks`` of
@@ -166,7 +166,7 @@ def object_reader(masks: Sequence[Path]) -> Callable[[Path], Mask]:
 
     def read(path: Path) -> Mask:
         mask = read_mask(path)
-        return np.where(mask == IGNORE, np.uint8(IGNORE), binarize(mask))
+        return np.where(mask == IGNORE, np.uint8(IGNORE), foreground_mask(mask))
 
     return read
 

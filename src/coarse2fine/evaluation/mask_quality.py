@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
-from coarse2fine.masks.regions import binarize, resize_soft
+from coarse2fine.masks.regions import foreground_mask
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.files import read_json, write_text
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
 from coarse2fine.types import Mask, Photo, SoftMask
 
@@ -171,7 +172,7 @@ def shrink_mask(mask: Mask) -> SoftMask:
     """The share of foreground in each cell of a mask brought to `WORKING_PX`, shape (h, w), 0 to 1."""
     factor = min(1.0, WORKING_PX / max(mask.shape))
     height, width = (max(1, round(side * factor)) for side in mask.shape)
-    return resize_soft(binarize(mask).astype(np.float32), height, width)
+    return resize_soft(foreground_mask(mask).astype(np.float32), height, width)
 
 
 def soft_iou(one: SoftMask, other: SoftMask) -> float:
@@ -213,7 +214,7 @@ def find_border_share(mask: SoftMask) -> float:
     return float(border.mean())
 
 
-def summarise_classes(qualities: Sequence[Quality]) -> list[ClassQuality]:
+def summarize_classes(qualities: Sequence[Quality]) -> list[ClassQuality]:
     """Mean and spread of the scores of each class that has photos, classes by name."""
     found = []
     for name, group in sorted(group_by_class(qualities).items()):

@@ -18,10 +18,10 @@ from coarse2fine.data.voc import VOC_CLASSES, check_photos_there, photo_of, read
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import EVALUATION_BATCH
 from coarse2fine.inference.crf_refinement import Drawn, draw_files
-from coarse2fine.inference.segmenter import Scorer, score_files
+from coarse2fine.inference.segmenter import Segmenter, score_files
 from coarse2fine.masks.png import encode_mask, mask_path, read_mask
 from coarse2fine.runtime.files import write_atomically
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Mask
 
 INNER_FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
@@ -30,7 +30,7 @@ _NO_CLASS = 255
 
 
 def submit_network(
-    segmenter: Scorer,
+    segmenter: Segmenter,
     voc: Path,
     out: Path,
     threads: int,

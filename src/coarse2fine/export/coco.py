@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from coarse2fine.export.mask_export import Job, Object, Opened, cut_out, write_bytes
 from coarse2fine.export.polygons import trace_edges
 from coarse2fine.export.streamed_files import JsonLists
-from coarse2fine.masks.regions import colour_table
+from coarse2fine.masks.palette import color_table
 from coarse2fine.types import BACKGROUND
 
 Annotation = dict[str, Any]
@@ -114,9 +114,9 @@ def _describe(job: Job) -> dict[str, str]:
 
 
 def _list_categories(job: Job) -> list[dict[str, Any]]:
-    colours = colour_table()
+    colors = color_table()
     return [
-        {"id": label, "name": name, "supercategory": "", "color": colours[label].tolist()}
+        {"id": label, "name": name, "supercategory": "", "color": colors[label].tolist()}
         for label, name in enumerate(job.classes)
         if label != BACKGROUND
     ]

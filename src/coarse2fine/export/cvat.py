@@ -19,7 +19,7 @@ def write_cvat(job: Job) -> None:
 
     quality = {"name": "quality", "mutable": False, "input_type": "text", "default_value": "", "values": [""]}
     labels = [
-        {"name": name, "color": job.colour(label), "type": "mask", "attributes": [quality] * job.has_quality}
+        {"name": name, "color": job.color(label), "type": "mask", "attributes": [quality] * job.has_quality}
         for label, name in job.labels
     ]
     write_lines(job.folder / "labels.json", [json.dumps(labels, indent=2)])
@@ -37,7 +37,7 @@ def write_cvat(job: Job) -> None:
 def _spell_labels(job: Job) -> list[str]:
     attribute = "<attribute><name>quality</name><input_type>text</input_type></attribute>" * job.has_quality
     labels = [
-        f"      <label><name>{escape(name)}</name><color>{job.colour(label)}</color><type>mask</type>"
+        f"      <label><name>{escape(name)}</name><color>{job.color(label)}</color><type>mask</type>"
         f"<attributes>{attribute}</attributes></label>\n"
         for label, name in job.labels
     ]

@@ -1,4 +1,4 @@
-"""The network of a run as one graph: photos in, probabilities out, normalisation inside."""
+"""The network of a run as one graph: photos in, probabilities out, normalization inside."""
 
 import json
 import logging
@@ -17,12 +17,12 @@ from torch.export import Dim, ExportedProgram
 
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.inference.onnx_segmenter import INPUT, to_metadata
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.networks.normalization import mean_and_std
 from coarse2fine.runtime.files import write_atomically
 
 TOLERANCE = 1e-4
-"""Scores of the graph and of the network may differ by this: sums in another order."""
+"""Probabilities of the graph and of the network may differ by this: sums in another order."""
 
 METADATA_FILE = "coarse2fine.json"
 _TRACED_SHAPE = (2, 96, 128)
@@ -35,7 +35,7 @@ Run = Callable[[Batch], NDArray[np.float32]]
 class Graph(nn.Module):
     """What is exported: RGB photos, uint8 (N, H, W, 3), become probabilities, float32 (N, C, H, W)."""
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: TorchSegmenter) -> None:
         super().__init__()
         self.mean: Tensor
         self.std: Tensor
@@ -45,12 +45,12 @@ class Graph(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Normalise, compute, make probabilities of logits."""
+        """Normalize, compute, make probabilities of logits."""
         logits: Tensor = self.network((photos.permute(0, 3, 1, 2).float() - self.mean) / self.std)
         return logits.float().softmax(1)
 
 
-def export_torch(segmenter: Segmenter, path: Path) -> float:
+def export_torch(segmenter: TorchSegmenter, path: Path) -> float:
     """Write the network as a ``torch.export`` program, ``.pt2``, for photos with sides of multiples of `SIDE_STEP_PX`.
 
     ``torch.export.load(path, extra_files={"coarse2fine.json": ""})`` gives it back with its metadata.
@@ -76,13 +76,13 @@ def export_torch(segmenter: Segmenter, path: Path) -> float:
         return check(segmenter, lambda batch: _as_array(loaded(torch.from_numpy(batch))))
 
 
-def plain(segmenter: Segmenter) -> Segmenter:
+def plain(segmenter: TorchSegmenter) -> TorchSegmenter:
     """A copy of the network on the CPU, in float32, with its tensors in the usual order."""
     copied = replace(segmenter, network=deepcopy(segmenter.network), precision="fp32").ready(torch.device("cpu"))
     return replace(copied, network=copied.network.to(memory_format=torch.contiguous_format))
 
 
-def trace(segmenter: Segmenter) -> ExportedProgram:
+def trace(segmenter: TorchSegmenter) -> ExportedProgram:
     """Record the network for any number of photos, of any sides that are multiples of `SIDE_STEP_PX`.
 
     Raises:
@@ -106,7 +106,7 @@ def before_it_counts(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def refused(segmenter: Segmenter, what: str) -> Iterator[None]:
+def refused(segmenter: TorchSegmenter, what: str) -> Iterator[None]:
     """Say in one sentence that an architecture cannot be exported; the exporters print pages."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]
@@ -128,7 +128,7 @@ def refused(segmenter: Segmenter, what: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def check(segmenter: Segmenter, run: Run, further_shapes: Sequence[tuple[int, int, int]] = ()) -> float:
+def check(segmenter: TorchSegmenter, run: Run, further_shapes: Sequence[tuple[int, int, int]] = ()) -> float:
     """Compare an exported graph with its network, on batches of several sizes.
 
     Args:
@@ -158,7 +158,7 @@ def check(segmenter: Segmenter, run: Run, further_shapes: Sequence[tuple[int, in
 
 
 def _draw_clouds(count: int, height: int, width: int) -> Batch:
-    """Smooth random colours: like a photo, neighbours resemble each other."""
+    """Smooth random colors: like a photo, neighbors resemble each other."""
     coarse = np.random.default_rng(0).integers(0, 256, (count, height // 8 + 2, width // 8 + 2, 3), np.uint8)
     return np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in coarse])
 

@@ -17,11 +17,11 @@ from coarse2fine.inference.segmenter import working_shape
 CALIBRATION_PHOTOS = 64
 
 
-def quantise(source: Path, path: Path, photos: Sequence[Path]) -> None:
+def quantize(source: Path, path: Path, photos: Sequence[Path]) -> None:
     """Write a network whose convolutions compute with integers of 8 bits.
 
     Weights have a scale per output channel; activations a scale and a zero point per layer, from the least and greatest
-    value that they take on the photos (static quantisation).
+    value that they take on the photos (static quantization).
 
     Args:
         source: What :func:`~coarse2fine.export.onnx.export_onnx` wrote.

@@ -1,4 +1,4 @@
-"""Label Studio: tasks with brush regions as pre-annotations, and the labelling interface they need.
+"""Label Studio: tasks with brush regions as pre-annotations, and the labeling interface they need.
 
 Source: https://labelstud.io/guide/predictions, /tags/brushlabels and /guide/storage (local storage).
 """
@@ -19,7 +19,7 @@ TASKS_IN_A_FILE = 1000
 def write_label_studio(job: Job) -> None:
     """Write ``tasks-1.json``, ``tasks-2.json``, ..., ``label_config.xml`` and ``images``.
 
-    Scores stand with each prediction and with each task, so that tasks can be sorted by them.
+    Probabilities stand with each prediction and with each task, so that tasks can be sorted by them.
     """
 
     def make(photo: Opened) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def write_label_studio(job: Job) -> None:
             "<View>",
             '  <Image name="photo" value="$image" zoom="true" zoomControl="true" rotateControl="false"/>',
             '  <BrushLabels name="mask" toName="photo">',
-            *(f'    <Label value={quoteattr(name)} background="{job.colour(label)}"/>' for label, name in job.labels),
+            *(f'    <Label value={quoteattr(name)} background="{job.color(label)}"/>' for label, name in job.labels),
             "  </BrushLabels>",
             "</View>",
         ],

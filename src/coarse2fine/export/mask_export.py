@@ -16,8 +16,9 @@ from coarse2fine.corrections.names import name_ignored, plain_path, plain_text
 from coarse2fine.data.photos import PHOTO_ENDINGS, Header, read_header, read_image
 from coarse2fine.errors import DataError
 from coarse2fine.export.mask_sources import Sample
-from coarse2fine.masks.regions import Box, bounding_box, classes_in, colour_table
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.masks.palette import color_table
+from coarse2fine.masks.regions import Box, bounding_box, classes_in
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import BACKGROUND, IGNORE, Mask
 
 Made = TypeVar("Made")
@@ -60,9 +61,9 @@ class Job:
         if times:
             self.losses[what] = self.losses.get(what, 0) + times
 
-    def colour(self, label: int) -> str:
-        """A class's palette colour as ``#rrggbb``."""
-        red, green, blue = colour_table()[label].tolist()
+    def color(self, label: int) -> str:
+        """A class's palette color as ``#rrggbb``."""
+        red, green, blue = color_table()[label].tolist()
         return f"#{red:02x}{green:02x}{blue:02x}"
 
     @property

@@ -74,7 +74,7 @@ def open_source(
 
     Raises:
         DataError: There are no such masks.
-        ConfigError: Scores are asked for, but there are none.
+        ConfigError: Probabilities are asked for, but there are none.
     """
     is_predicted = bool(photos) or (what / "found.csv").exists()
     if is_predicted and (config.round is not None or config.masks != "enhanced" or config.left_out is not None):
@@ -101,7 +101,7 @@ def read_quality(path: Path) -> dict[str, float]:
     """Score of every photo from a table with the columns ``photo`` and ``score``; of several rows the lowest.
 
     Returns:
-        Scores, 0 to 1, by photo; nothing where there is no table.
+        Probabilities, 0 to 1, by photo; nothing where there is no table.
 
     Raises:
         DataError: The table has not these columns, or a score is no number from 0 to 1.
@@ -204,9 +204,9 @@ def _score(samples: Sequence[Sample], path: Path, least: float | None, remarks: 
 
 
 def _predict(what: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> Source:
+    from coarse2fine.data.folder import name_below_common_folder
     from coarse2fine.inference.crf_refinement import draw_files
     from coarse2fine.inference.load import load_model
-    from coarse2fine.inference.predict import name_below_common_folder
     from coarse2fine.inference.segmenter import score_files
 
     segmenter = load_model(what)

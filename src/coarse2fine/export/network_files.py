@@ -12,10 +12,10 @@ from coarse2fine.errors import ConfigError
 from coarse2fine.evaluation.evaluate import evaluate_pairs
 from coarse2fine.evaluation.ground_truth import pair_folders
 from coarse2fine.export.graph import export_torch
-from coarse2fine.export.int8 import quantise
+from coarse2fine.export.int8 import quantize
 from coarse2fine.export.onnx import export_onnx, need_onnx
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.files import read_json
@@ -32,7 +32,7 @@ def deliver_network(run: Path, form: NetworkFormat, out: Path, console: Console)
         DataError: The run is not finished.
     """
     write = {"onnx": export_onnx, "torch-export": export_torch}[form]
-    difference = write(Segmenter.load(run), out)
+    difference = write(TorchSegmenter.load(run), out)
     console.say(f"network: {out} ({_megabytes(out)}); scores differ by at most {difference:.1e}", style="green")
 
 
@@ -55,8 +55,8 @@ def deliver_int8(run: Path, out: Path, calibrate: Sequence[str], truth: Path | N
     photos = list_photos(calibrate) if calibrate else _find_own_photos(run)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole.onnx"
-        export_onnx(Segmenter.load(run), whole)
-        quantise(whole, out, photos)
+        export_onnx(TorchSegmenter.load(run), whole)
+        quantize(whole, out, photos)
         console.say(f"network: {out} ({_megabytes(out)}; in float32 {_megabytes(whole)})", style="green")
         if pairs:
             for name, path in (("float32", whole), ("int8", out)):

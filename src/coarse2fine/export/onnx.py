@@ -8,7 +8,7 @@ import torch
 from coarse2fine.errors import ConfigError
 from coarse2fine.export.graph import before_it_counts, check, plain, refused, trace
 from coarse2fine.inference.onnx_segmenter import INPUT, OUTPUT, OnnxSegmenter, to_metadata
-from coarse2fine.inference.torch_segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.runtime.files import write_atomically
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _PROTOBUF_LIMIT = 2**31
 _ODD_SHAPES = ((1, 67, 101), (2, 45, 33))
 
 
-def export_onnx(segmenter: Segmenter, path: Path) -> float:
+def export_onnx(segmenter: TorchSegmenter, path: Path) -> float:
     """Write the network as ONNX, for any number and size of photos, with what must be known of it in its metadata.
 
     Args:
@@ -70,7 +70,7 @@ def need_onnx() -> None:
         ) from error
 
 
-def _convert(segmenter: Segmenter) -> "ModelProto":
+def _convert(segmenter: TorchSegmenter) -> "ModelProto":
     program = trace(segmenter)
     with refused(segmenter, "torch.onnx"), torch.no_grad():
         converted = torch.onnx.export(

@@ -1,6 +1,6 @@
 """Masks as polygons that a reader fills to the same mask: holes are joined to the outline by bridges, parts stay apart.
 
-Two conventions: outlines through the centres of the pixels on the edge, as ``cv2.fillPoly`` fills them (YOLO), and
+Two conventions: outlines through the centers of the pixels on the edge, as ``cv2.fillPoly`` fills them (YOLO), and
 outlines along the edges of pixels, as pycocotools fills them (COCO). Both come back pixel for pixel.
 """
 
@@ -16,8 +16,8 @@ Ring = NDArray[np.int32]
 """Corners of a closed polygon, shape (N, 2), x and y."""
 
 
-def trace_centres(binary: Mask) -> list[Ring]:
-    """One ring for every 8-connected part, through the centres of its pixels on the edge.
+def trace_centers(binary: Mask) -> list[Ring]:
+    """One ring for every 8-connected part, through the centers of its pixels on the edge.
 
     Args:
         binary: Shape (H, W), 0 and 1.

@@ -6,15 +6,15 @@ Source: VOC 2012 development kit; labelmap.txt as CVAT and Datumaro write it.
 from coarse2fine.corrections.names import plain_text
 from coarse2fine.export.mask_export import Job, Opened, carry_file, write_bytes, write_lines
 from coarse2fine.export.streamed_files import QualityTable
+from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.png import encode_mask
-from coarse2fine.masks.regions import colour_table
 from coarse2fine.runtime.files import write_json
 
 LIST = "train"
 
 
 def write_voc(job: Job) -> None:
-    """Write JPEGImages, SegmentationClass, the list ``train``, class names with colours, and scores in a table.
+    """Write JPEGImages, SegmentationClass, the list ``train``, class names with colors, and scores in a table.
 
     The tree knows photos as JPEG only: others are written anew as such.
     """
@@ -31,12 +31,12 @@ def write_voc(job: Job) -> None:
         for photo in job.each(write):
             names.write(photo.name + "\n")
             table.add(photo)
-    colours = colour_table()
+    colors = color_table()
     write_lines(
         job.folder / "labelmap.txt",
         ["# label:color_rgb:parts:actions"]
         + [
-            f"{plain_text(name).replace(':', '_')}:{','.join(map(str, colours[label].tolist()))}::"
+            f"{plain_text(name).replace(':', '_')}:{','.join(map(str, colors[label].tolist()))}::"
             for label, name in enumerate(job.classes)
         ],
     )

@@ -6,7 +6,7 @@ Source: https://docs.ultralytics.com/datasets/segment.
 import numpy as np
 
 from coarse2fine.export.mask_export import Job, Opened, write_lines
-from coarse2fine.export.polygons import Ring, trace_centres
+from coarse2fine.export.polygons import Ring, trace_centers
 from coarse2fine.export.streamed_files import QualityTable
 from coarse2fine.masks.regions import classes_in
 from coarse2fine.runtime.files import write_json
@@ -27,7 +27,7 @@ def write_yolo(job: Job) -> None:
         lines = [
             f"{label - 1} {_spell(ring, photo)}"
             for label in classes_in(photo.mask)
-            for ring in trace_centres((photo.mask == label).astype(np.uint8))
+            for ring in trace_centers((photo.mask == label).astype(np.uint8))
         ]
         write_lines(job.folder / "labels" / "train" / f"{photo.name}.txt", lines)
         return photo

@@ -1,4 +1,4 @@
-"""Scores drawn to the edges of their photos by a CRF, as they come; on a GPU those of several at once. No torch."""
+"""Refine class probabilities with a CRF, photo by photo or, on a GPU, in batches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 from coarse2fine.data.photos import read_image
-from coarse2fine.inference.segmenter import Scorer, likeliest
-from coarse2fine.masks.regions import shrink
-from coarse2fine.runtime.processes import map_threads
-from coarse2fine.types import Image, Mask, Scores
+from coarse2fine.inference.segmenter import Segmenter, likeliest
+from coarse2fine.masks.resize import shrink
+from coarse2fine.runtime.threads import map_threads
+from coarse2fine.types import Image, Mask, Probabilities
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Drawn:
     """
 
     index: int
-    scores: Scores
-    snap: Callable[[], Scores]
+    scores: Probabilities
+    snap: Callable[[], Probabilities]
 
     def label(self, shape: Sequence[int]) -> Mask:
         """The likeliest class of every pixel; ``shape`` begins with height and width of the mask."""
@@ -33,7 +33,7 @@ class Drawn:
 
 
 def draw_files(
-    scorer: Scorer, scored: Iterable[tuple[int, Scores]], paths: Sequence[Path], batch: int, threads: int
+    scorer: Segmenter, scored: Iterable[tuple[int, Probabilities]], paths: Sequence[Path], batch: int, threads: int
 ) -> Iterator[Drawn]:
     """Draw scores to the edges of their photos, should the network have a CRF; memory does not grow with their number.
 
@@ -54,7 +54,7 @@ def draw_files(
     def read(index: int) -> Image:
         return read_image(paths[index], at_least_px=scorer.crf.max_side_px)
 
-    def load(one: tuple[int, Scores]) -> tuple[int, Scores, Image]:
+    def load(one: tuple[int, Probabilities]) -> tuple[int, Probabilities, Image]:
         return *one, shrink(read(one[0]), scorer.crf.max_side_px)  # a batch of whole photos may be huge
 
     if not scorer.draws_in_batches:
@@ -68,5 +68,5 @@ def draw_files(
             yield Drawn(index, scores, partial(_give, after))
 
 
-def _give(scores: Scores) -> Scores:
+def _give(scores: Probabilities) -> Probabilities:
     return scores

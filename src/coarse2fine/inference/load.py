@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from coarse2fine.errors import ConfigError
-from coarse2fine.inference.segmenter import Scorer
+from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.runtime.device import Device
-from coarse2fine.store.run import is_run
 
 
 def is_model(path: Path) -> bool:
@@ -13,7 +12,7 @@ def is_model(path: Path) -> bool:
     return is_run(path) or path.suffix.lower() == ".onnx"
 
 
-def load_model(path: Path, device: Device = "auto", threads: int | None = None) -> Scorer:
+def load_model(path: Path, device: Device = "auto", threads: int | None = None) -> Segmenter:
     """Load a finished network, ready for photos; torch is imported for a run only.
 
     Args:
@@ -32,7 +31,7 @@ def load_model(path: Path, device: Device = "auto", threads: int | None = None) 
     try:
         import torch
 
-        from coarse2fine.inference.torch_segmenter import Segmenter
+        from coarse2fine.inference.torch_segmenter import TorchSegmenter
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"A run needs {error.name}, which is not installed; install coarse2fine with all it depends on, or give an "
@@ -43,5 +42,10 @@ def load_model(path: Path, device: Device = "auto", threads: int | None = None) 
         raise ConfigError("torch finds no CUDA GPU here; choose --device cpu.")
     if threads:
         torch.set_num_threads(threads)
-    segmenter = Segmenter.load(path)
+    segmenter = TorchSegmenter.load(path)
     return segmenter.ready(torch.device("cpu")) if device == "cpu" else segmenter
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run folder of fit, or the model folder in it."""
+    return (path / "model.toml").exists() or (path / "config.toml").exists()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from coarse2fine.config import PredictCrfConfig
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.inference.segmenter import SIDE_STEP_PX, Scorer
+from coarse2fine.inference.segmenter import SIDE_STEP_PX, Segmenter
 from coarse2fine.runtime.device import Device, count_cores
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ INPUT, OUTPUT = "photos", "scores"
 
 
 @dataclass(frozen=True)
-class OnnxSegmenter(Scorer):
+class OnnxSegmenter(Segmenter):
     """A network exported by ``coarse2fine export --format onnx``.
 
     Attributes:
@@ -59,7 +59,7 @@ class OnnxSegmenter(Scorer):
         return cls(session, **_read_metadata(session.get_modelmeta().custom_metadata_map, Path(path)))
 
     def probabilities(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
-        """See :meth:`Scorer.probabilities`."""
+        """See :meth:`Segmenter.probabilities`."""
         scores = self._run(batch)
         if self.flip:
             scores = (scores + self._run(np.ascontiguousarray(batch[:, :, ::-1]))[..., ::-1]) / np.float32(2)
@@ -70,7 +70,7 @@ class OnnxSegmenter(Scorer):
         return scores
 
 
-def to_metadata(scorer: Scorer) -> dict[str, str]:
+def to_metadata(scorer: Segmenter) -> dict[str, str]:
     """What a program must know of a network besides its graph, as texts; :meth:`OnnxSegmenter.load` reads it."""
     return {
         "coarse2fine": version("coarse2fine"),
@@ -81,7 +81,7 @@ def to_metadata(scorer: Scorer) -> dict[str, str]:
         "flip": json.dumps(scorer.flip),
         "crf": scorer.crf.model_dump_json(),
         "input": f"{INPUT}: uint8 (batch, height, width, 3), RGB, 0 to 255; the photo resized so that its longer side "
-        "is size_px, both sides rounded to multiples of side_step_px; normalisation is in the graph",
+        "is size_px, both sides rounded to multiples of side_step_px; normalization is in the graph",
         "output": f"{OUTPUT}: float32 (batch, class, height, width), probabilities that sum to 1; to be averaged over "
         "scales and, where flip is true, those of the mirrored photo; the mask is their argmax at the photo's size",
     }
@@ -114,7 +114,7 @@ def _open_session(path: Path, device: Device, threads: int | None) -> "Inference
     providers = _pick_providers(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or count_cores()
-    options.log_severity_level = 3  # its warnings are about its own optimisations
+    options.log_severity_level = 3  # its warnings are about its own optimizations
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others read photos meanwhile
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
@@ -144,7 +144,7 @@ def _pick_providers(device: Device) -> list[str]:
 
 
 def _interpolate(scores: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Bilinear, between centres of pixels, without smoothing, as torch does it."""
+    """Bilinear, between centers of pixels, without smoothing, as torch does it."""
     height, width = shape
     resized = [
         [cv2.resize(channel, (width, height), interpolation=cv2.INTER_LINEAR) for channel in one] for one in scores

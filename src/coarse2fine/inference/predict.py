@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from coarse2fine.data import list_photos, name_photos, read_image
+from coarse2fine.data import list_photos, read_image
+from coarse2fine.data.folder import name_below_common_folder
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
 from coarse2fine.inference.crf_refinement import Drawn, draw_files
-from coarse2fine.inference.segmenter import Scorer, resize, score_files
+from coarse2fine.inference.segmenter import Segmenter, score_files
+from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, write_mask
-from coarse2fine.masks.regions import overlay, resize_mask
-from coarse2fine.runtime.context import Crew
+from coarse2fine.masks.resize import resize, resize_mask
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import write_atomically, write_json
-from coarse2fine.runtime.processes import map_threads
-from coarse2fine.types import Image, Mask, Scores, Skipped
+from coarse2fine.runtime.threads import map_threads
+from coarse2fine.types import Image, Mask, Probabilities, Skipped
 
 OVERLAY_MAX_SIDE_PX = 1600
 
@@ -39,11 +40,11 @@ class Found:
 
 
 def predict_photos(
-    segmenter: Scorer,
+    segmenter: Segmenter,
     photos: Sequence[Path | str],
     out: Path,
     batch: int,
-    crew: Crew,
+    context: Context,
     overlays: bool = True,
     scores: bool = False,
     max_megapixels: float = 200.0,
@@ -55,7 +56,7 @@ def predict_photos(
         photos: Files, folders, glob patterns.
         out: Where everything goes; names follow the photos' paths below the folder they have in common.
         batch: Photos per step.
-        crew: Who works.
+        context: Who works.
         overlays: Also lay the masks over the photos.
         scores: Also write the class probabilities, ``scores/<photo>.npz`` with ``scores``, float16 (C, h, w), at
             the working size, before any CRF.
@@ -86,9 +87,9 @@ def predict_photos(
         shares = zip(labels.tolist(), (counts / mask.size).tolist(), strict=True)
         return Found(names[index], {label: share for label, share in shares if label})
 
-    scored = score_files(segmenter, paths, batch, crew.threads, leave_out=leave_out, max_megapixels=max_megapixels)
-    drawn = draw_files(segmenter, scored, paths, batch, crew.threads)
-    done = crew.console.track(map_threads(write, drawn, crew.threads), len(paths), "predicting")
+    scored = score_files(segmenter, paths, batch, context.threads, leave_out=leave_out, max_megapixels=max_megapixels)
+    drawn = draw_files(segmenter, scored, paths, batch, context.threads)
+    done = context.console.track(map_threads(write, drawn, context.threads), len(paths), "predicting")
     _write_table(out / "found.csv", done, segmenter.classes)
     write_json(out / "photos.json", {name: str(path.absolute()) for name, path in zip(names, paths, strict=True)})
     write_json(out / "classes.json", list(segmenter.classes))
@@ -99,13 +100,6 @@ def predict_photos(
     return sorted(skipped, key=lambda item: str(item.path))
 
 
-def name_below_common_folder(paths: Sequence[Path]) -> list[str]:
-    """Names without ending, distinct, by the paths below the deepest folder that holds all of them."""
-    absolute = [path.absolute() for path in paths]
-    common = Path(os.path.commonpath([path.parent for path in absolute]))
-    return name_photos([path.relative_to(common).as_posix() for path in absolute])
-
-
 def _write_overlay(path: Path, image: Image, mask: Mask) -> None:
     factor = min(1.0, OVERLAY_MAX_SIDE_PX / max(mask.shape))  # of a huge photo, laid over only after it is small
     height, width = (max(1, round(side * factor)) for side in mask.shape)
@@ -114,7 +108,7 @@ def _write_overlay(path: Path, image: Image, mask: Mask) -> None:
         picture.save(file, format="JPEG", quality=90)
 
 
-def _write_scores(path: Path, scores: Scores) -> None:
+def _write_scores(path: Path, scores: Probabilities) -> None:
     with write_atomically(path) as file:
         np.savez_compressed(file, scores=scores.astype(np.float16))
 

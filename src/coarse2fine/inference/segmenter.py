@@ -2,7 +2,7 @@
 
 A photo is brought to the size at which the network was trained, because the same animal at twice the size is another
 animal to it; scores and masks come back at the photo's own size. Batches hold photos of one working shape, so that
-no photo's scores depend on its neighbours.
+no photo's scores depend on its neighbors.
 """
 
 import math
@@ -13,15 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.config import PredictConfig, PredictCrfConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.runtime.processes import World, map_threads
-from coarse2fine.types import Image, Mask, Scores
+from coarse2fine.masks.resize import resize
+from coarse2fine.runtime.processes import World
+from coarse2fine.runtime.threads import map_threads
+from coarse2fine.types import Image, Mask, Probabilities
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ SIDE_STEP_PX = 32
 """Working sides are multiples of this: the deepest stride of any encoder, and few shapes make full batches."""
 
 
-class Scorer(ABC):
+class Segmenter(ABC):
     """A network that finds its classes in any photo; what computes it is the subclass's, a frozen dataclass.
 
     Attributes:
@@ -92,13 +93,13 @@ class Scorer(ABC):
         """The likeliest class of every pixel, shape (H, W)."""
         return self.label(self.score([image])[0], image.shape, lambda: image)
 
-    def scores(self, image: Image) -> Scores:
+    def scores(self, image: Image) -> Probabilities:
         """Class probabilities at the photo's size, shape (C, H, W)."""
         height, width = image.shape[:2]
         scores = self.snap(self.score([image])[0], lambda: image)
         return np.stack([resize(channel, height, width) for channel in scores])
 
-    def label(self, scores: Scores, shape: Sequence[int], read: Callable[[], Image]) -> Mask:
+    def label(self, scores: Probabilities, shape: Sequence[int], read: Callable[[], Image]) -> Mask:
         """The likeliest class of every pixel.
 
         Args:
@@ -108,12 +109,12 @@ class Scorer(ABC):
         """
         return likeliest(self.snap(scores, read), *shape[:2])
 
-    def snap(self, scores: Scores, read: Callable[[], Image]) -> Scores:
-        """Scores of a photo, shape (C, h, w), after the CRF, at its own size; as they are where there is none."""
+    def snap(self, scores: Probabilities, read: Callable[[], Image]) -> Probabilities:
+        """Probabilities of a photo, shape (C, h, w), after the CRF, at its own size; unchanged without CRF."""
         return self.snap_many([(scores, read())])[0] if self.crf.on else scores
 
-    def snap_many(self, photos: Sequence[tuple[Scores, Image]]) -> list[Scores]:
-        """Scores and photo of each after the CRF, at the photo's own size."""
+    def snap_many(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
+        """Probabilities and photo of each after the CRF, at the photo's own size."""
         try:
             from coarse2fine.enhance.crf import dense_crf_many
         except ModuleNotFoundError as error:  # where an exported network works without torch
@@ -124,7 +125,7 @@ class Scorer(ABC):
 
         return dense_crf_many(photos, self.crf, self.crf_device)
 
-    def score(self, images: Sequence[Image]) -> list[Scores]:
+    def score(self, images: Sequence[Image]) -> list[Probabilities]:
         """Class probabilities at the working size, shape (C, h, w) each.
 
         Args:
@@ -144,7 +145,7 @@ class Scorer(ABC):
         sides = [round(max(shape) * scale) for scale in self.scales]
         return [resize(image, *working_shape(shape, side)) for side in sides]
 
-    def score_views(self, views: Sequence[Sequence[Image]], shape: tuple[int, int]) -> list[Scores]:
+    def score_views(self, views: Sequence[Sequence[Image]], shape: tuple[int, int]) -> list[Probabilities]:
         """Class probabilities at the working size, shape (C, h, w) each.
 
         Args:
@@ -193,7 +194,7 @@ def plan_batches(shapes: Mapping[int, tuple[int, int]], batch: int) -> list[list
 
 
 def score_files(
-    segmenter: Scorer,
+    segmenter: Segmenter,
     paths: Sequence[Path],
     batch: int,
     threads: int,
@@ -201,14 +202,14 @@ def score_files(
     wanted: Callable[[int], bool] = lambda _index: True,
     leave_out: Callable[[int, str], None] | None = None,
     max_megapixels: float = math.inf,
-) -> Iterator[tuple[int, Scores]]:
+) -> Iterator[tuple[int, Probabilities]]:
     """Score photos from files, decoding ahead; memory does not grow with their number.
 
     Batches are planned over all photos and only then shared out and left out, so that a photo's scores depend neither
     on the number of processes nor on what an earlier run has done.
 
     Args:
-        segmenter: Scores them.
+        segmenter: Probabilities them.
         paths: The photos.
         batch: Photos per step.
         threads: Photos decoded at the same time.
@@ -253,7 +254,7 @@ def score_files(
             yield from zip(views, segmenter.score_views(list(views.values()), shape), strict=True)
 
 
-def likeliest(scores: Scores, height: int, width: int) -> Mask:
+def likeliest(scores: Probabilities, height: int, width: int) -> Mask:
     """The likeliest class of every pixel at another size; ties go to the lower index.
 
     One class is enlarged at a time, so that memory does not grow with the number of classes.
@@ -271,17 +272,3 @@ def likeliest(scores: Scores, height: int, width: int) -> Mask:
         mask[better] = index
         np.maximum(best, channel, out=best)
     return mask
-
-
-def resize(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Bring a photo, shape (H, W, 3), or one channel of scores, shape (H, W), to another size.
-
-    Areas are averaged where it shrinks; it grows bilinearly. The same array comes back where the size already fits.
-    """
-    if array.shape[:2] == (height, width):
-        return array
-    shrinks = height * width < array.shape[0] * array.shape[1]
-    resized: NDArray[Any] = cv2.resize(
-        array, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    return resized

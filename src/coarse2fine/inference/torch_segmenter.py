@@ -9,27 +9,25 @@ import numpy as np
 import tomli_w
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import nn
 
 from coarse2fine.config import NetworkConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
-from coarse2fine.inference.segmenter import Scorer
+from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.folding import fold
-from coarse2fine.networks.normalization import normalise
+from coarse2fine.networks.normalization import normalize
+from coarse2fine.networks.weights import load_weights, save_weights
 from coarse2fine.runtime.device import pick_device, pick_dtype
-from coarse2fine.runtime.files import write_atomically, write_text
-from coarse2fine.store.run import Run
+from coarse2fine.runtime.files import write_text
 
 
 @dataclass(frozen=True)
-class Segmenter(Scorer):
+class TorchSegmenter(Segmenter):
     """A network that finds its classes in any photo.
 
     Attributes:
-        network: Takes normalised photos, gives logits.
+        network: Takes normalized photos, gives logits.
         classes: Names by index; ``classes[0]`` is ``background``.
         network_config: How the network is built.
         size_px: Longer side at which the network sees a photo.
@@ -51,7 +49,7 @@ class Segmenter(Scorer):
     folded: nn.Module | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def load(cls, path: Path | str) -> "Segmenter":
+    def load(cls, path: Path | str) -> "TorchSegmenter":
         """Load a finished network.
 
         Args:
@@ -61,7 +59,7 @@ class Segmenter(Scorer):
             DataError: There is no finished network, or its files do not fit together.
         """
         root = Path(path)
-        folder = root if (root / "model.toml").exists() else Run(root).model
+        folder = root if (root / "model.toml").exists() else root / "model"
         settings = _read_model_settings(folder)
         config = NetworkConfig(**settings["network"])
         network = build_network(config.model_copy(update={"encoder_weights": "none"}), len(settings["classes"]))
@@ -87,7 +85,7 @@ class Segmenter(Scorer):
         }
         write_text(folder / "model.toml", tomli_w.dumps(settings))
 
-    def ready(self, device: torch.device | None = None) -> "Segmenter":
+    def ready(self, device: torch.device | None = None) -> "TorchSegmenter":
         """The same segmenter on ``device`` (default: the GPU if there is one), in evaluation mode.
 
         To be called again after a change of the network's weights.
@@ -107,11 +105,11 @@ class Segmenter(Scorer):
 
     @torch.inference_mode()
     def probabilities(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
-        """See :meth:`Scorer.probabilities`; computed in the number format ``precision``."""
+        """See :meth:`Segmenter.probabilities`; computed in the number format ``precision``."""
         device = self.device
         dtype = pick_dtype(self.precision, device)  # type: ignore[arg-type]
         network = self.folded or self.network
-        images = normalise(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device), self.network_config.encoder)
+        images = normalize(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device), self.network_config.encoder)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             logits = network(images)
             if self.flip:
@@ -122,28 +120,6 @@ class Segmenter(Scorer):
         if probabilities.shape[-2:] != shape:
             probabilities = nn.functional.interpolate(probabilities, shape, mode="bilinear", align_corners=False)
         return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
-
-
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's weights as safetensors."""
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
-    with write_atomically(path) as file:
-        file.write(save(tensors))
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Read weights that :func:`save_weights` wrote into ``network``.
-
-    Raises:
-        DataError: The file is missing or damaged, or belongs to another network.
-    """
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"The weights {path} cannot be read ({error}).") from error
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise DataError(f"The weights {path} belong to another network than the settings describe: {first}") from error
 
 
 def _read_model_settings(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks.regions import binarize, colour_table
+from coarse2fine.masks.palette import color_table
+from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.runtime.pixel_limit import lift_pixel_limit
 from coarse2fine.types import Mask, SoftMask
@@ -21,15 +22,15 @@ def mask_path(folder: Path, name: str) -> Path:
 
 
 def write_mask(path: Path, mask: Mask) -> None:
-    """Write a mask as a palette PNG in the PASCAL VOC colours."""
+    """Write a mask as a palette PNG in the PASCAL VOC colors."""
     with write_atomically(path) as file:
         file.write(encode_mask(mask))
 
 
 def encode_mask(mask: Mask) -> bytes:
-    """A mask as a palette PNG in the PASCAL VOC colours."""
+    """A mask as a palette PNG in the PASCAL VOC colors."""
     image, encoded = PillowImage.fromarray(np.ascontiguousarray(mask)), io.BytesIO()
-    image.putpalette(colour_table().tobytes())
+    image.putpalette(color_table().tobytes())
     image.save(encoded, format="PNG")
     return encoded.getvalue()
 
@@ -37,54 +38,54 @@ def encode_mask(mask: Mask) -> bytes:
 def read_mask(path: Path) -> Mask:
     """Read a mask: class index per pixel, shape (H, W).
 
-    Palette and 8-bit grey PNGs give their indices; 1-bit images give 0 and 1.
+    Palette and 8-bit gray PNGs give their indices; 1-bit images give 0 and 1.
 
     Raises:
-        DataError: The file is missing, damaged, or has colours instead of class indices.
+        DataError: The file is missing, damaged, or has colors instead of class indices.
     """
     with _opened(path, "mask") as image:
         if image.mode == "1":
             return np.asarray(image, dtype=np.uint8)
         if image.mode not in ("P", "L"):
             raise DataError(
-                f"{path} must hold one class index per pixel (palette or 8-bit grey PNG), not {image.mode} colours."
+                f"{path} must hold one class index per pixel (palette or 8-bit gray PNG), not {image.mode} colors."
             )
         return np.asarray(image, dtype=np.uint8).copy()
 
 
 def write_soft(path: Path, soft: SoftMask) -> None:
-    """Write a soft mask as a grey PNG, 0 to 255."""
+    """Write a soft mask as a gray PNG, 0 to 255."""
     image = PillowImage.fromarray(np.rint(255 * soft).astype(np.uint8))
     with write_atomically(path) as file:
         image.save(file, format="PNG")
 
 
 def read_soft(path: Path) -> SoftMask:
-    """Read a soft mask from a grey PNG: 0 to 255 becomes 0 to 1, shape (H, W).
+    """Read a soft mask from a gray PNG: 0 to 255 becomes 0 to 1, shape (H, W).
 
     Raises:
-        DataError: The file is missing, damaged, or no 8-bit grey image.
+        DataError: The file is missing, damaged, or no 8-bit gray image.
     """
     with _opened(path, "soft mask") as image:
         return _as_soft(image, path)
 
 
 def read_soft_or_binary(path: Path) -> SoftMask:
-    """Read a soft mask from a grey PNG, or a mask of class indices (palette or 1-bit PNG) as 0 and 1, shape (H, W).
+    """Read a soft mask from a gray PNG, or a mask of class indices (palette or 1-bit PNG) as 0 and 1, shape (H, W).
 
     Raises:
-        DataError: The file is missing, damaged, or has colours.
+        DataError: The file is missing, damaged, or has colors.
     """
     with _opened(path, "mask") as image:
         if image.mode in ("P", "1"):
-            return binarize(np.asarray(image, dtype=np.uint8)).astype(np.float32)
+            return foreground_mask(np.asarray(image, dtype=np.uint8)).astype(np.float32)
         return _as_soft(image, path)
 
 
 def _as_soft(image: PillowImage.Image, path: Path) -> SoftMask:
     if image.mode != "L":
         raise DataError(
-            f"{path} must say how likely each pixel is foreground (8-bit grey PNG, 0 to 255), but its mode is "
+            f"{path} must say how likely each pixel is foreground (8-bit gray PNG, 0 to 255), but its mode is "
             f"{image.mode}; to start from masks of class indices, choose the start 'mask' or 'box'."
         )
     soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)

@@ -1,4 +1,4 @@
-"""Run lengths in which labelling tools keep masks: the bits of Label Studio's brush, the counts of CVAT.
+"""Run lengths in which labeling tools keep masks: the bits of Label Studio's brush, the counts of CVAT.
 
 Pure functions from arrays to plain values and back. COCO's run lengths are written and read by pycocotools.
 """

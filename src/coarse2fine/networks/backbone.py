@@ -49,7 +49,7 @@ def build_encoder(name: str, output_stride: int, weights: str) -> nn.Module:
     return encoder
 
 
-def normalisation(name: str) -> tuple[Triple, Triple]:
+def normalization(name: str) -> tuple[Triple, Triple]:
     """Mean and standard deviation per RGB channel, on a scale of 0 to 1, that the encoder's weights were made with.
 
     They come from timm's record of the architecture, so nothing is fetched; an encoder that timm does not record has

@@ -5,10 +5,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from coarse2fine.networks.backbone import normalisation
+from coarse2fine.networks.backbone import normalization
 
 
-def normalise(images: Tensor, encoder: str) -> Tensor:
+def normalize(images: Tensor, encoder: str) -> Tensor:
     """Bring photos to the mean and spread that the encoder's weights were made with.
 
     Args:
@@ -27,6 +27,6 @@ def normalise(images: Tensor, encoder: str) -> Tensor:
 
 @cache
 def mean_and_std(encoder: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What :func:`normalise` takes off and divides by, shape (1, 3, 1, 1) each."""
-    mean, std = (255 * torch.tensor(values, device=device).view(1, 3, 1, 1) for values in normalisation(encoder))
+    """What :func:`normalize` takes off and divides by, shape (1, 3, 1, 1) each."""
+    mean, std = (255 * torch.tensor(values, device=device).view(1, 3, 1, 1) for values in normalization(encoder))
     return mean, std

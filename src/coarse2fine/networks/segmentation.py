@@ -39,7 +39,7 @@ class SegmentationNetwork(nn.Module, ABC):
         """Class scores of every pixel.
 
         Args:
-            images: Normalised RGB, shape (N, 3, H, W), any height and width from 1. To train, N must be 2 or more.
+            images: Normalized RGB, shape (N, 3, H, W), any height and width from 1. To train, N must be 2 or more.
 
         Returns:
             Logits in float32, shape (N, C, H, W), bilinearly upsampled from the head's stride.

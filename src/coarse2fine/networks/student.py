@@ -118,7 +118,7 @@ class EvalSegNet(nn.Module):
         self.head = nn.Linear(8 * channels, 1)
 
     def forward(self, images: Tensor, soft: Tensor) -> Tensor:
-        """Scores, 0 to 1, shape (N,), of RGB photos, shape (N, 3, H, W), with soft masks, shape (N, h, w)."""
+        """Probabilities, 0 to 1, shape (N,), of RGB photos, shape (N, 3, H, W), with soft masks, shape (N, h, w)."""
         masks = functional.interpolate(soft[:, None], images.shape[-2:], mode="bilinear", align_corners=False)
         features = self.features(2 * torch.cat([images, masks, find_hsv(images)], dim=1) - 1)
         return torch.sigmoid(self.head(features.float().mean(dim=(2, 3)))).squeeze(1)
@@ -133,9 +133,9 @@ def build_student(config: StudentNetworkConfig) -> nn.Module:
 
 
 def find_gradients(images: Tensor) -> Tensor:
-    """Central differences of grey along y and x, from -0.5..0.5 to 0..1; shape (N, 2, H, W)."""
-    grey = (images * images.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
-    padded = functional.pad(grey, (1, 1, 1, 1), mode="replicate")
+    """Central differences of gray along y and x, from -0.5..0.5 to 0..1; shape (N, 2, H, W)."""
+    gray = (images * images.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+    padded = functional.pad(gray, (1, 1, 1, 1), mode="replicate")
     along_y = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
     along_x = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
     return torch.cat([along_y, along_x], dim=1) / 2 + 0.5
@@ -150,7 +150,7 @@ def find_positions(images: Tensor) -> Tensor:
 
 
 def find_hue(images: Tensor) -> Tensor:
-    """Hue, 0 to 1, of RGB from 0 to 1; 0 for grey; shape (N, 1, H, W)."""
+    """Hue, 0 to 1, of RGB from 0 to 1; 0 for gray; shape (N, 1, H, W)."""
     red, green, blue = images[:, :1], images[:, 1:2], images[:, 2:]
     top, spread = _find_top_and_spread(images)
     sector = torch.where(

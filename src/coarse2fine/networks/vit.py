@@ -48,7 +48,7 @@ class KeyNetwork(nn.Module):
         """Keys of all patches, those of the heads side by side.
 
         Args:
-            images: Normalised, shape (N, 3, H, W), H and W multiples of ``patch_px``.
+            images: Normalized, shape (N, 3, H, W), H and W multiples of ``patch_px``.
 
         Returns:
             Shape (N, H / patch_px, W / patch_px, C); class, register and distillation tokens are left out.
@@ -120,8 +120,8 @@ def extract_keys(network: KeyNetwork, photo: Image) -> NDArray[np.float32]:
     device = next(network.parameters()).device
     mean, std = (255 * torch.tensor(values, device=device) for values in (IMAGENET_MEAN, IMAGENET_STD))
     with torch.inference_mode():
-        normalised = (torch.from_numpy(photo).to(device) - mean) / std
-        keys = network(normalised.permute(2, 0, 1)[None])[0].cpu()
+        normalized = (torch.from_numpy(photo).to(device) - mean) / std
+        keys = network(normalized.permute(2, 0, 1)[None])[0].cpu()
     if not keys.isfinite().all():
         raise ConfigError(
             f"The keys of a photo must be finite numbers, found others: the weights of {SETTING} are damaged; "

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
-from coarse2fine.errors import ConfigError
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.runtime.files import write_atomically
 
 
 def find_weights(weights: str, setting: str, words: str) -> Path:
@@ -66,3 +67,25 @@ def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], name: s
 
 def _describe(tensors: Mapping[str, Tensor], key: str) -> str:
     return f"of shape {tuple(tensors[key].shape)}" if key in tensors else "absent"
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors."""
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
+    with write_atomically(path) as file:
+        file.write(save(tensors))
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Read weights that :func:`save_weights` wrote into ``network``.
+
+    Raises:
+        DataError: The file is missing or damaged, or belongs to another network.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"The weights {path} cannot be read ({error}).") from error
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise DataError(f"The weights {path} belong to another network than the settings describe: {first}") from error

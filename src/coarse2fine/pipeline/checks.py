@@ -6,12 +6,11 @@ from pathlib import Path
 from coarse2fine.coarse import check_method
 from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.data import check_photos, open_dataset
-from coarse2fine.enhance import find_gpu
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.ground_truth import Truth, open_truth
 from coarse2fine.networks.build import build_network
 from coarse2fine.pipeline.terminal_summary import show_start
-from coarse2fine.runtime.context import Crew
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_json, write_text
 from coarse2fine.store.photos import keep_usable
 from coarse2fine.store.run import Run
@@ -34,14 +33,14 @@ def check(data: Path, run: Run, config: FitConfig, truth: Sequence[Path]) -> tup
             f"The run folder must lie outside the photos, or its masks would count as photos, but {run.root} lies in "
             f"{data}; choose another --out."
         )
-    listed = open_dataset(data, labelled=config.task == "classes")
+    listed = open_dataset(data, labeled=config.task == "classes")
     _check_run_folder(run, data, listed)
     truths = open_truth(truth, listed)
     build_network(config.network, len(listed.classes))
     return listed, truths
 
 
-def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) -> Dataset:
+def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> Dataset:
     """Decode every photo once, and write down what the run is about.
 
     Returns:
@@ -50,9 +49,9 @@ def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) 
     Raises:
         DataError: No photo is usable.
     """
-    if crew.leads:
-        _check_every_photo(data, listed, run, config, crew)
-    crew.wait()
+    if context.is_main:
+        _check_every_photo(data, listed, run, config, context)
+    context.barrier()
     dataset = keep_usable(listed, run)
     if not dataset.photos:
         first = dataset.skipped[0]
@@ -60,15 +59,14 @@ def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) 
             f"{data} must hold at least one usable photo, but all {len(dataset.skipped)} were left out; "
             f"the first: {first.path}: {first.reason}."
         )
-    if crew.leads:
+    if context.is_main:
         write_json(run.classes, list(dataset.classes))
         write_text(run.config, dump_config(config))
-        show_start(crew.console, dataset, config, data, run)
+        show_start(context.console, dataset, config, data, run)
     return dataset
 
 
 def _check_settings(config: FitConfig) -> None:
-    find_gpu(config.enhance)
     check_method(config.coarse)
     network = config.network
     if (network.freeze_batch_norm or network.frozen_stages) and network.encoder_weights == "none":
@@ -95,7 +93,7 @@ def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
         )
 
 
-def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig, crew: Crew) -> None:
+def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> None:
     """Decode what was not decoded before, and write down what is usable."""
     record = read_json(run.photos) if run.photos.exists() else {}
     before = record["usable"] if record.get("max_megapixels") == config.max_megapixels else {}
@@ -107,7 +105,7 @@ def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig,
     for left_out in listed.skipped:  # several rows of a table may name one photo, or none
         path = str(left_out.path)
         skipped[path] = f"{skipped[path]}; {left_out.reason}" if path in skipped else left_out.reason
-    for item in crew.console.track(checked, len(listed.photos), "checking photos"):
+    for item in context.console.track(checked, len(listed.photos), "checking photos"):
         if isinstance(item, Skipped):
             skipped[str(item.path.absolute())] = item.reason
         else:

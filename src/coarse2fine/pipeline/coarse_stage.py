@@ -5,21 +5,22 @@ from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.coarse import binarise, coarse_from
+from coarse2fine.coarse import binarize, coarse_from
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import CoarseConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask, write_mask, write_soft
-from coarse2fine.masks.regions import foreground_values, resize_mask, resize_soft
+from coarse2fine.masks.regions import foreground_values
+from coarse2fine.masks.resize import resize_mask, resize_soft
 from coarse2fine.pipeline.mask_writer import in_label, list_missing, write_masks
-from coarse2fine.runtime.context import Crew
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.context import Context
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Enhanced, Photo, SoftMask
 
 
 def make_coarse_masks(
-    photos: Sequence[Photo], folder: Path, config: CoarseConfig, crew: Crew, scores_folder: Path | None = None
+    photos: Sequence[Photo], folder: Path, config: CoarseConfig, context: Context, scores_folder: Path | None = None
 ) -> None:
     """Stage 1: write a coarse mask, in its label, for every photo.
 
@@ -32,15 +33,15 @@ def make_coarse_masks(
         assert config.folder is not None
         given = config.folder
         _check_given(list_missing(photos, folder), given)
-        write_masks(photos, folder, lambda photo: in_label(_read_given(photo, given), photo), "coarse masks", crew)
+        write_masks(photos, folder, lambda photo: in_label(_read_given(photo, given), photo), "coarse masks", context)
     elif config.method == "student":
-        _ask_student(photos, folder, config, crew, scores_folder)
+        _ask_student(photos, folder, config, context, scores_folder)
     else:
-        _find_one_by_one(photos, folder, config, crew, scores_folder)
+        _find_one_by_one(photos, folder, config, context, scores_folder)
 
 
 def _find_one_by_one(
-    photos: Sequence[Photo], folder: Path, config: CoarseConfig, crew: Crew, scores_folder: Path | None
+    photos: Sequence[Photo], folder: Path, config: CoarseConfig, context: Context, scores_folder: Path | None
 ) -> None:
     method = coarse_from(config)
 
@@ -48,13 +49,13 @@ def _find_one_by_one(
         soft = method(read_image(photo.path))
         if scores_folder:
             write_soft(mask_path(scores_folder, photo.name), soft)
-        return in_label(Enhanced(binarise(soft, config.threshold), None), photo)
+        return in_label(Enhanced(binarize(soft, config.threshold), None), photo)
 
-    write_masks(photos, folder, make, "coarse masks", crew)
+    write_masks(photos, folder, make, "coarse masks", context)
 
 
 def _ask_student(
-    photos: Sequence[Photo], folder: Path, config: CoarseConfig, crew: Crew, scores_folder: Path | None
+    photos: Sequence[Photo], folder: Path, config: CoarseConfig, context: Context, scores_folder: Path | None
 ) -> None:
     student = Student.load(config.student_file)
 
@@ -62,16 +63,16 @@ def _ask_student(
         photo, soft = photos[found[0]], found[1]
         if scores_folder:
             write_soft(mask_path(scores_folder, photo.name), soft)
-        mask = binarise(resize_soft(soft, *read_size(photo.path)), config.threshold)
+        mask = binarize(resize_soft(soft, *read_size(photo.path)), config.threshold)
         write_mask(mask_path(folder, photo.name), mask * np.uint8(photo.label))
 
     missing = {photo.name for photo in list_missing(photos, folder)}
     paths = [photo.path for photo in photos]
-    found = find_in_files(student, paths, crew.threads, crew.world, lambda index: photos[index].name in missing)
-    mine = len(photos) // crew.world.size
+    found = find_in_files(student, paths, context.threads, context.world, lambda index: photos[index].name in missing)
+    mine = len(photos) // context.world.size
     wanted = (one for one in found if photos[one[0]].name in missing)  # a batch is asked as a whole
-    done = map_threads(finish, wanted, crew.threads)
-    for _ in crew.console.track(done, mine, "coarse masks", mine - len(missing) // crew.world.size):
+    done = map_threads(finish, wanted, context.threads)
+    for _ in context.console.track(done, mine, "coarse masks", mine - len(missing) // context.world.size):
         pass
 
 

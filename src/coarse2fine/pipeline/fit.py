@@ -14,8 +14,9 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import measure
 from coarse2fine.evaluation.ground_truth import Truth
 from coarse2fine.evaluation.mask_quality import TABLE, read_quality
-from coarse2fine.inference.torch_segmenter import Segmenter, load_weights, save_weights
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.networks.build import build_network
+from coarse2fine.networks.weights import load_weights, save_weights
 from coarse2fine.pipeline.checks import check, claim
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
 from coarse2fine.pipeline.enhance_stage import enhance_masks
@@ -25,7 +26,7 @@ from coarse2fine.pipeline.refine_stage import filter_masks, find_empty, refine_m
 from coarse2fine.pipeline.terminal_summary import show_end, show_round
 from coarse2fine.report.page import write_report
 from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import be_deterministic, pick_device
 from coarse2fine.runtime.files import hash_of, read_json, write_json
 from coarse2fine.runtime.processes import find_world, joined
@@ -39,7 +40,9 @@ from coarse2fine.store.fingerprints import (
     training_settings,
     value_of,
 )
-from coarse2fine.store.run import Run, Stage, hold_folder
+from coarse2fine.store.lock import hold_folder
+from coarse2fine.store.run import Run
+from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.training.loop import Round, train_round
 from coarse2fine.types import Dataset, Photo
 
@@ -74,7 +77,7 @@ def fit(
     Source: the paper, Algorithm 1.
     """
     world = find_world()
-    crew = Crew(world, Console(quiet, silent=world.rank > 0))
+    context = Context(world, Console(quiet, silent=world.rank > 0))
     config, run = settings or load_recipe("small"), Run(Path(out))
     be_deterministic()
     given = None if start_from is None else Path(start_from)
@@ -82,16 +85,16 @@ def fit(
         check_given(given)
     with joined(world, gpu=pick_device().type == "cuda"):
         listed, truths = check(Path(data), run, config, [Path(path) for path in truth])
-        with hold_folder(run.root) if crew.leads else nullcontext():
-            dataset = claim(Path(data), listed, run, config, crew)
-            if crew.leads:
-                take_decisions(run.review, dataset.photos, run.corrected, crew.console)
-            if given and crew.leads:
-                bring_home(given, dataset, run.corrected, crew.console)
-            crew.wait()
+        with hold_folder(run.root) if context.is_main else nullcontext():
+            dataset = claim(Path(data), listed, run, config, context)
+            if context.is_main:
+                take_decisions(run.review, dataset.photos, run.corrected, context.console)
+            if given and context.is_main:
+                bring_home(given, dataset, run.corrected, context.console)
+            context.barrier()
             corrected = list_corrected(dataset.photos, run.corrected)
             rejected = list_rejected(dataset.photos, run.corrected)
-            _Fit(run, dataset, config, crew, truths, corrected, rejected).go()
+            _Fit(run, dataset, config, context, truths, corrected, rejected).go()
     return run
 
 
@@ -102,7 +105,7 @@ class _Fit:
     run: Run
     dataset: Dataset
     config: FitConfig
-    crew: Crew
+    context: Context
     truth: Truth
     corrected: Sequence[Photo] = ()
     rejected: Sequence[str] = ()
@@ -132,20 +135,20 @@ class _Fit:
                 f"{len(self.corrected)} ({describe_given(self.corrected, self.run.corrected)})"
             )
         stage = Stage(self.run.coarse, "coarse masks", settings)
-        self.make_masks(stage, lambda: make_coarse_masks(photos, stage.folder, config, self.crew, scores))
+        self.make_masks(stage, lambda: make_coarse_masks(photos, stage.folder, config, self.context, scores))
         return stage
 
     def make_masks(self, stage: Stage, work: Callable[[], None]) -> None:
         """Do a stage of masks, which makes those that nobody corrected."""
 
         def make() -> None:
-            lay_corrected(self.corrected, self.run.corrected, stage.folder, self.crew)
+            lay_corrected(self.corrected, self.run.corrected, stage.folder, self.context)
             work()
 
-        run_stage(stage, self.crew, make)
+        run_stage(stage, self.context, make)
 
     def find_empty(self, masks: Stage) -> dict[str, str]:
-        found = find_empty(self.dataset.photos, masks.folder, self.crew) - {photo.name for photo in self.corrected}
+        found = find_empty(self.dataset.photos, masks.folder, self.context) - {photo.name for photo in self.corrected}
         return dict.fromkeys(found, "foreground is empty") | dict.fromkeys(self.rejected, REJECTED)
 
     def enhance(self, number: int, rough: Stage) -> Stage:
@@ -159,12 +162,12 @@ class _Fit:
         self.make_masks(
             stage,
             lambda: enhance_masks(
-                photos, rough.folder, stage.folder, config, start, self.config.seed, self.crew, stage.title, scores
+                photos, rough.folder, stage.folder, config, start, self.config.seed, self.context, stage.title, scores
             ),
         )
         return stage
 
-    def train(self, number: int, masks: Stage, left_out: Mapping[str, str]) -> tuple[Stage, Segmenter]:
+    def train(self, number: int, masks: Stage, left_out: Mapping[str, str]) -> tuple[Stage, TorchSegmenter]:
         config, folder = self.config, self.run.training(number)
         photos = [photo for photo in self.dataset.photos if photo.name not in left_out]
         if not photos:
@@ -191,44 +194,44 @@ class _Fit:
         )
 
         def work() -> dict[str, object]:
-            loss = train_round(network, task, self.crew.world, self.crew.console)
-            if self.crew.leads:
+            loss = train_round(network, task, self.context.world, self.context.console)
+            if self.context.is_main:
                 save_weights(network, self.run.weights(number))
             return {"loss": round(loss, 5), "photos": len(photos)}
 
-        run_stage(stage, self.crew, work)
+        run_stage(stage, self.context, work)
         load_weights(network, self.run.weights(number))  # in every process: each has its own batch norm statistics
         view = (config.refine.flip, config.refine.scales, config.train.precision)
-        return stage, Segmenter(network, self.dataset.classes, config.network, config.view_px, *view).ready()
+        return stage, TorchSegmenter(network, self.dataset.classes, config.network, config.view_px, *view).ready()
 
-    def refine(self, number: int, trained: Stage, segmenter: Segmenter) -> Stage:
+    def refine(self, number: int, trained: Stage, segmenter: TorchSegmenter) -> Stage:
         config, photos = self.config.refine, self.dataset.photos
         scores = self.run.scores(number) if self.config.keeps_scores(number) else None
         settings = refine_settings(config, segmenter.size_px, keeps_scores=scores is not None)
         stage = Stage(self.run.refined(number), _title(number, "refined masks"), settings, (trained.key,))
         self.make_masks(
             stage,
-            lambda: refine_masks(photos, segmenter, stage.folder, config, self.crew, stage.title, scores),
+            lambda: refine_masks(photos, segmenter, stage.folder, config, self.context, stage.title, scores),
         )
         return stage
 
     def judge(self, number: int, masks: Stage, before: Stage | None) -> Stage:
         inputs = [stage.key for stage in (masks, before) if stage]
-        return judge_masks(self.run, self.dataset, number, inputs, self.crew)
+        return judge_masks(self.run, self.dataset, number, inputs, self.context)
 
     def filter(self, number: int) -> dict[str, str]:
         config, photos = self.config.refine, self.dataset.photos
         qualities = read_quality(self.run.quality(number) / TABLE) if config.drop_worst else []
-        reasons = filter_masks(photos, self.run.refined(number), config, self.crew, qualities)
+        reasons = filter_masks(photos, self.run.refined(number), config, self.context, qualities)
         reasons |= dict.fromkeys([photo.name for photo in self.corrected]) | dict.fromkeys(self.rejected, REJECTED)
-        if self.crew.leads:
+        if self.context.is_main:
             write_json(self.run.round(number) / "kept.json", reasons)
         return {name: reason for name, reason in reasons.items() if reason}
 
     def report(
-        self, number: int, stages: Sequence[Stage], left_out: Mapping[str, str], segmenter: Segmenter | None = None
+        self, number: int, stages: Sequence[Stage], left_out: Mapping[str, str], segmenter: TorchSegmenter | None = None
     ) -> None:
-        if self.crew.leads:
+        if self.context.is_main:
             path, enhanced = self.run.metrics(number), self.run.enhanced(number)
             last = next(stage.key for stage in stages if stage.folder == enhanced)
             key = hash_of([last, self.truth.key, self.config.predict.model_dump(mode="json"), len(left_out)])
@@ -237,21 +240,21 @@ class _Fit:
                 folders = (self.run.refined(number), enhanced) if number else (self.run.coarse, enhanced)
                 masks = {folder.name: folder for folder in folders}
                 view = self.last_view(segmenter) if segmenter else None
-                figures = measure(self.truth, self.dataset.photos, masks, view, self.crew.threads)
+                figures = measure(self.truth, self.dataset.photos, masks, view, self.context.threads)
                 write_json(path, figures | {"key": key, "round": number, "left_out": len(left_out)})
-            show_round(self.crew.console, number, figures, stages, len(self.dataset.photos), left_out)
-        self.crew.wait()
+            show_round(self.context.console, number, figures, stages, len(self.dataset.photos), left_out)
+        self.context.barrier()
 
-    def last_view(self, segmenter: Segmenter) -> Segmenter:
+    def last_view(self, segmenter: TorchSegmenter) -> TorchSegmenter:
         return segmenter.seen_with(self.config.predict)
 
-    def save(self, segmenter: Segmenter) -> None:
-        if self.crew.leads:
+    def save(self, segmenter: TorchSegmenter) -> None:
+        if self.context.is_main:
             self.last_view(segmenter).save(self.run.model)
             publish_quality(self.run, self.config.rounds)
-            write_report(self.run, self.dataset, self.run.report, self.crew.threads)
-            show_end(self.crew.console, self.run, self.config.rounds)
-        self.crew.wait()
+            write_report(self.run, self.dataset, self.run.report, self.context.threads)
+            show_end(self.context.console, self.run, self.config.rounds)
+        self.context.barrier()
 
 
 def _title(number: int, what: str) -> str:

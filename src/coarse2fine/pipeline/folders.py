@@ -1,8 +1,6 @@
 """Single stages on plain folders, without a run: what the commands ``coarse`` and ``enhance`` do."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,32 +9,30 @@ import numpy as np
 from coarse2fine.coarse import check_method
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data import find_unreadable, list_photos, read_image
-from coarse2fine.data.photos import read_size
-from coarse2fine.enhance import enhance_many, pose
+from coarse2fine.data.folder import name_below_common_folder
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.ground_truth import pair_by_name
-from coarse2fine.inference.predict import name_below_common_folder
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
-from coarse2fine.masks.regions import foreground_values, resize_soft
+from coarse2fine.masks.regions import foreground_values
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
-from coarse2fine.pipeline.enhance_stage import GPU_BATCH, start_enhancing
-from coarse2fine.pipeline.mask_writer import write_batches, write_masks
-from coarse2fine.runtime.context import Crew
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.pipeline.enhance_stage import start_enhancing
+from coarse2fine.pipeline.mask_writer import write_masks
+from coarse2fine.runtime.context import Context
 from coarse2fine.store.fingerprints import coarse_settings, describe_given, describe_photos, enhance_settings
-from coarse2fine.store.run import claim_folder
-from coarse2fine.types import Enhanced, Image, Mask, Photo, SoftMask
+from coarse2fine.store.lock import claim_folder
+from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 Made = TypeVar("Made")
 
-LEAST_LIKELY = 0.1  # grey levels below it, and white, are class indices and ignored pixels rather than likelihoods
+LEAST_LIKELY = 0.1  # gray levels below it, and white, are class indices and ignored pixels rather than likelihoods
 
 
 def coarse_folder(
-    photos: Sequence[Path | str], out: Path, config: CoarseConfig, crew: Crew, scores: Path | None = None
+    photos: Sequence[Path | str], out: Path, config: CoarseConfig, context: Context, scores: Path | None = None
 ) -> None:
     """Write ``<photo>.png``, 1 = foreground, for every photo.
 
@@ -44,11 +40,11 @@ def coarse_folder(
         photos: Files, folders, glob patterns.
         out: Where the masks go; the same call goes on with what is there.
         config: How the foreground is found.
-        crew: Who works.
-        scores: Where the soft masks go, too, as grey PNGs: ``enhance`` can start from them.
+        context: Who works.
+        scores: Where the soft masks go, too, as gray PNGs: ``enhance`` can start from them.
 
     Raises:
-        ConfigError: Scores are asked of masks that a user gives.
+        ConfigError: Probabilities are asked of masks that a user gives.
         DataError: No photo can be read, or a folder holds masks of other photos or made with other settings.
     """
     if scores and config.method == "folder":
@@ -56,28 +52,28 @@ def coarse_folder(
     check_method(config)
     paths = [path for path in list_photos(photos, apart_from=out) if not (scores and _lies_in(path, scores))]
     names = name_below_common_folder(paths)
-    named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], crew)
+    named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], context)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
     if config.method == "folder" and config.folder is not None:
         settings["given masks"] = describe_given(named, config.folder)
     claim_folder(out, settings | ({"scores": str(scores.absolute())} if scores else {}))
     if scores:
         claim_folder(scores, settings)
-    make_coarse_masks(named, out, config, crew, scores)
-    crew.console.say(f"masks: {out}", style="green")
+    make_coarse_masks(named, out, config, context, scores)
+    context.console.say(f"masks: {out}", style="green")
 
 
-def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, seed: int, crew: Crew) -> None:
+def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, seed: int, context: Context) -> None:
     """Write ``<photo>.png``, enhanced class by class, for every mask that has a photo of the same name.
 
     Args:
         photos: Folder of photos.
-        masks: Folder of their rough masks; for a start from scores, of grey PNGs that say how likely each pixel is the
+        masks: Folder of their rough masks; for a start from scores, of gray PNGs that say how likely each pixel is the
             object's, 0 to 255, whose masks come out as 0 and 1.
         out: Where the enhanced masks go; the same call goes on with what is there.
         config: How masks are enhanced; ``start`` counts.
         seed: Makes GrabCut repeatable.
-        crew: Who works.
+        context: Who works.
 
     Raises:
         DataError: A mask has no photo, has another size or cannot be read, no photo can be read, or the folder holds
@@ -85,55 +81,45 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     """
     pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
     listed = [Photo(path, true.relative_to(masks).with_suffix("").as_posix(), 1) for path, true in pairs]
-    named = _find_usable(listed, crew)
+    named = _find_usable(listed, context)
     files = {"photos": describe_photos(named), "given masks": describe_given(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
-    notes = _enhance_photos(named, masks, out, config, seed, crew)
+    notes = _enhance_photos(named, masks, out, config, seed, context)
     if notes:
-        crew.console.warn(f"kept as they were: {len(notes)} of {len(named)} masks, see {out / 'notes.json'}")
-    crew.console.say(f"masks: {out}", style="green")
+        context.console.warn(f"kept as they were: {len(notes)} of {len(named)} masks, see {out / 'notes.json'}")
+    context.console.say(f"masks: {out}", style="green")
 
 
 def _enhance_photos(
-    photos: Sequence[Photo], masks: Path, out: Path, config: EnhanceConfig, seed: int, crew: Crew
+    photos: Sequence[Photo], masks: Path, out: Path, config: EnhanceConfig, seed: int, context: Context
 ) -> dict[str, str]:
-    enhance, gpu = start_enhancing(config, config.start, seed, crew)
+    enhance = start_enhancing(config, config.start, seed, context)
     from_scores = config.method in ("grabcut", "crf") and config.start == "scores"
 
-    def each_object(photo: Photo, work: Callable[[Image, Mask, SoftMask | None], Made]) -> dict[int, Made]:
+    def make(photo: Photo) -> Enhanced:
         image, path = read_image(photo.path), mask_path(masks, photo.name)
+        height, width = image.shape[:2]
         try:
-            objects = split_scores(read_soft(path), *image.shape[:2]) if from_scores else split_classes(read_mask(path))
-            return {label: work(image, mask, soft) for label, (mask, soft) in objects.items()}
+            objects = split_scores(read_soft(path), height, width) if from_scores else split_classes(read_mask(path))
+            enhanced = {label: enhance(image, mask, soft) for label, (mask, soft) in objects.items()}
         except DataError as error:
             raise DataError(f"{photo.path}: {error}") from error
+        return lay_over(enhanced, height, width)
 
-    def make(photo: Photo) -> Enhanced:
-        return lay_over(each_object(photo, enhance), *read_size(photo.path))
-
-    def make_many(device: "torch.device", batch: Sequence[Photo]) -> list[Enhanced]:
-        ask = partial(each_object, work=partial(pose, config=config, start=config.start))
-        posed = list(map_threads(ask, batch, crew.threads))
-        made = iter(enhance_many(chain.from_iterable(objects.values() for objects in posed), config, device))
-        enhanced = ({label: next(made) for label in objects} for objects in posed)
-        return [lay_over(each, *read_size(photo.path)) for photo, each in zip(batch, enhanced, strict=True)]
-
-    if gpu:
-        return write_batches(photos, out, partial(make_many, gpu), "enhancement", crew, GPU_BATCH, threads=2)
-    return write_masks(photos, out, make, "enhancement", crew)
+    return write_masks(photos, out, make, "enhancement", context)
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def _find_usable(photos: Sequence[Photo], crew: Crew) -> list[Photo]:
+def _find_usable(photos: Sequence[Photo], context: Context) -> list[Photo]:
     """The photos that can be read; the others are named with their reason."""
     skipped = find_unreadable([photo.path for photo in photos])
     if len(skipped) == len(photos):
         raise DataError(f"None of the {len(photos)} photos can be read; {skipped[0].path}: {skipped[0].reason}.")
     for item in skipped:
-        crew.console.warn(f"left out: {item.path}: {item.reason}")
+        context.console.warn(f"left out: {item.path}: {item.reason}")
     unreadable = {item.path for item in skipped}
     return [photo for photo in photos if photo.path not in unreadable]
 

@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 
 from coarse2fine.masks.png import mask_path, write_mask
-from coarse2fine.masks.regions import binarize
-from coarse2fine.runtime.context import Crew
+from coarse2fine.masks.regions import foreground_mask
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_atomically, write_json
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Enhanced, Photo
 
 
 def write_masks(
-    photos: Sequence[Photo], folder: Path, make: Callable[[Photo], Enhanced], title: str, crew: Crew
+    photos: Sequence[Photo], folder: Path, make: Callable[[Photo], Enhanced], title: str, context: Context
 ) -> dict[str, str]:
     """Write ``<photo>.png`` for every photo that has none yet, each process its share.
 
@@ -29,57 +29,42 @@ def write_masks(
         folder: Where they go.
         make: The mask of one photo, class indices, shape (H, W), and what is worth telling about it.
         title: What progress is called.
-        crew: Who works.
+        context: Who works.
 
     Returns:
         What was told about single photos, by name.
     """
-    return write_batches(photos, folder, lambda batch: [make(photo) for photo in batch], title, crew, 1, crew.threads)
-
-
-def write_batches(
-    photos: Sequence[Photo],
-    folder: Path,
-    make: Callable[[Sequence[Photo]], Sequence[Enhanced]],
-    title: str,
-    crew: Crew,
-    size: int,
-    threads: int = 1,
-) -> dict[str, str]:
-    """Like :func:`write_masks`, with up to ``size`` photos made at once, by ``threads`` threads."""
-    mine = crew.world.share(photos)
+    mine = context.world.share(photos)
     todo = list_missing(mine, folder)
     cv2.setNumThreads(1)  # this stage has a thread for every core; OpenCV's own would only get in their way
-    batches = [todo[first : first + size] for first in range(0, len(todo), size)]
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"notes-{crew.world.rank}.jsonl").open("a", encoding="utf-8") as notes:
+    with (folder / f"notes-{context.world.rank}.jsonl").open("a", encoding="utf-8") as notes:
         notes.write("\n")  # ends a line that a full disk cut short
 
-        def write(batch: Sequence[Photo]) -> Sequence[Photo]:
-            for photo, made in zip(batch, make(batch), strict=True):
-                if made.note:
-                    notes.write(json.dumps({photo.name: made.note}, ensure_ascii=False) + "\n")
-                    notes.flush()
-                write_mask(mask_path(folder, photo.name), made.mask)
-            return batch
+        def write(photo: Photo) -> None:
+            made = make(photo)
+            if made.note:
+                notes.write(json.dumps({photo.name: made.note}, ensure_ascii=False) + "\n")
+                notes.flush()
+            write_mask(mask_path(folder, photo.name), made.mask)
 
-        done = chain.from_iterable(map_threads(write, batches, threads))
-        for _ in crew.console.track(done, len(mine), title, len(mine) - len(todo)):
+        done = map_threads(write, todo, context.threads)
+        for _ in context.console.track(done, len(mine), title, len(mine) - len(todo)):
             pass
-    crew.wait()
-    if crew.leads:
+    context.barrier()
+    if context.is_main:
         _merge_notes(folder)
-    crew.wait()
+    context.barrier()
     return read_notes(folder)
 
 
-def lay_corrected(photos: Sequence[Photo], corrected: Path, folder: Path, crew: Crew) -> None:
+def lay_corrected(photos: Sequence[Photo], corrected: Path, folder: Path, context: Context) -> None:
     """Put masks that people corrected where a stage writes its own: it makes only those that are missing."""
-    if crew.leads:
+    if context.is_main:
         for photo in list_missing(photos, folder):
             with write_atomically(mask_path(folder, photo.name)) as file:
                 file.write(mask_path(corrected, photo.name).read_bytes())
-    crew.wait()
+    context.barrier()
 
 
 def read_notes(folder: Path) -> dict[str, str]:
@@ -90,7 +75,7 @@ def read_notes(folder: Path) -> dict[str, str]:
 
 def in_label(made: Enhanced, photo: Photo) -> Enhanced:
     """A mask in the class of its photo."""
-    return Enhanced(binarize(made.mask) * np.uint8(photo.label), made.note)
+    return Enhanced(foreground_mask(made.mask) * np.uint8(photo.label), made.note)
 
 
 def list_missing(photos: Sequence[Photo], folder: Path) -> list[Photo]:

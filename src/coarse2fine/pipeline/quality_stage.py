@@ -10,42 +10,43 @@ from coarse2fine.evaluation.mask_quality import (
     list_rounds,
     measure_quality,
     read_quality,
-    summarise_classes,
+    summarize_classes,
     write_class_quality,
     write_quality,
 )
 from coarse2fine.masks.png import mask_path
 from coarse2fine.pipeline.mask_writer import read_notes
-from coarse2fine.runtime.context import Crew, run_stage
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_atomically
-from coarse2fine.store.run import Run, Stage
+from coarse2fine.store.run import Run
+from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.types import Dataset
 
 
-def judge_masks(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], crew: Crew) -> Stage:
+def judge_masks(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], context: Context) -> Stage:
     """Write the quality of the masks after a round, per photo and per class; the round before was judged before it.
 
     Args:
         run: Where the masks lie.
         dataset: The photos and classes of the run.
         number: The round, from 1.
-        inputs: Fingerprints of the round's enhanced masks and of the judgement before.
-        crew: Who works: the first process.
+        inputs: Fingerprints of the round's enhanced masks and of the judgment before.
+        context: Who works: the first process.
     """
     settings = {"score": "confidence x agreement", "working_px": WORKING_PX}
     stage = Stage(run.quality(number), f"round {number}: quality", settings, tuple(inputs))
 
     def work() -> dict[str, object]:
-        if not crew.leads:
+        if not context.is_main:
             return {}
         earlier = read_quality(run.quality(number - 1) / TABLE) if number > 1 else []
-        judged = judge_round(run, dataset, number, {one.photo: one.confidence for one in earlier}, crew.threads)
-        qualities = list(crew.console.track(judged, len(dataset.photos), stage.title))
+        judged = judge_round(run, dataset, number, {one.photo: one.confidence for one in earlier}, context.threads)
+        qualities = list(context.console.track(judged, len(dataset.photos), stage.title))
         write_quality(stage.folder / TABLE, qualities)
-        write_class_quality(stage.folder / CLASS_TABLE, summarise_classes(qualities))
+        write_class_quality(stage.folder / CLASS_TABLE, summarize_classes(qualities))
         return {"quality": round(sum(one.score for one in qualities) / len(qualities), 5)}
 
-    run_stage(stage, crew, work)
+    run_stage(stage, context, work)
     return stage
 
 
@@ -70,7 +71,7 @@ def judge_round(
     return measure_quality(run, dataset.photos, dataset.classes, number, scores, before, kept, corrected, threads)
 
 
-def judge_run(run: Run, dataset: Dataset, crew: Crew) -> int:
+def judge_run(run: Run, dataset: Dataset, context: Context) -> int:
     """Judge every round of a run that is complete and was not judged yet, such as those of an older version.
 
     Returns:
@@ -82,7 +83,7 @@ def judge_run(run: Run, dataset: Dataset, crew: Crew) -> int:
     keys: list[str] = []
     for number in list_rounds(run):
         inputs = (read_json(run.enhanced(number) / "done.json")["key"], *keys[-1:])
-        keys.append(judge_masks(run, dataset, number, inputs, crew).key)
+        keys.append(judge_masks(run, dataset, number, inputs, context).key)
     if keys:
         publish_quality(run, len(keys))
     return len(keys)

@@ -8,23 +8,25 @@ import numpy as np
 from coarse2fine.config import RefineConfig
 from coarse2fine.data.photos import read_size
 from coarse2fine.evaluation.mask_quality import Quality, find_worst
-from coarse2fine.inference.segmenter import Scorer, score_files
+from coarse2fine.inference.segmenter import Segmenter, score_files
+from coarse2fine.masks.constraint import keep_reason, likelihood
 from coarse2fine.masks.png import mask_path, read_mask, write_mask, write_soft
-from coarse2fine.masks.regions import binarize, keep_reason, likelihood, resize_soft
+from coarse2fine.masks.regions import foreground_mask
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.pipeline.mask_writer import list_missing
-from coarse2fine.runtime.context import Crew
-from coarse2fine.runtime.processes import map_threads
-from coarse2fine.types import Photo, Scores
+from coarse2fine.runtime.context import Context
+from coarse2fine.runtime.threads import map_threads
+from coarse2fine.types import Photo, Probabilities
 
 REFINE_BATCH = 8
 
 
 def refine_masks(
     photos: Sequence[Photo],
-    segmenter: Scorer,
+    segmenter: Segmenter,
     folder: Path,
     config: RefineConfig,
-    crew: Crew,
+    context: Context,
     title: str = "refined masks",
     scores_folder: Path | None = None,
 ) -> None:
@@ -35,7 +37,7 @@ def refine_masks(
     Source: the paper, section IV-D2, strategy b.
     """
 
-    def finish(scored: tuple[int, Scores]) -> None:
+    def finish(scored: tuple[int, Probabilities]) -> None:
         photo, scores = photos[scored[0]], scored[1]
         soft = likelihood(scores, photo.label, config.constrain, config.threshold)
         if scores_folder:
@@ -46,18 +48,18 @@ def refine_masks(
     missing = {photo.name for photo in list_missing(photos, folder)}
     paths = [photo.path for photo in photos]
     scored = score_files(
-        segmenter, paths, REFINE_BATCH, crew.threads, crew.world, lambda index: photos[index].name in missing
+        segmenter, paths, REFINE_BATCH, context.threads, context.world, lambda index: photos[index].name in missing
     )
-    mine = len(photos) // crew.world.size
+    mine = len(photos) // context.world.size
     # A batch is scored as a whole: masks that are there, such as those that people corrected, stay as they are.
     wanted = (one for one in scored if photos[one[0]].name in missing)
-    done = map_threads(finish, wanted, crew.threads)
-    for _ in crew.console.track(done, mine, title, mine - len(missing) // crew.world.size):
+    done = map_threads(finish, wanted, context.threads)
+    for _ in context.console.track(done, mine, title, mine - len(missing) // context.world.size):
         pass
 
 
 def filter_masks(
-    photos: Sequence[Photo], folder: Path, config: RefineConfig, crew: Crew, qualities: Sequence[Quality] = ()
+    photos: Sequence[Photo], folder: Path, config: RefineConfig, context: Context, qualities: Sequence[Quality] = ()
 ) -> dict[str, str | None]:
     """Judge by its mask, and by its quality if ``drop_worst`` asks for it, whether a photo goes on to the next round.
 
@@ -65,7 +67,7 @@ def filter_masks(
         photos: All photos.
         folder: The masks that a network gave them.
         config: Limits of the share, and the share of each class that leaves for its quality.
-        crew: Who works.
+        context: Who works.
         qualities: Of all photos; empty where ``drop_worst`` is 0.
 
     Returns:
@@ -80,18 +82,18 @@ def filter_masks(
     worst = find_worst(qualities, config.drop_worst)
     scores = {one.photo: one.score for one in qualities if one.photo in worst}
     among = f"is among the lowest {100 * config.drop_worst:.4g} % of its class"
-    shares = zip(photos, map_threads(judge, photos, crew.threads), strict=True)
+    shares = zip(photos, map_threads(judge, photos, context.threads), strict=True)
     return {
         photo.name: reason or (f"quality {scores[photo.name]:.3f} {among}" if photo.name in worst else None)
         for photo, reason in shares
     }
 
 
-def find_empty(photos: Sequence[Photo], folder: Path, crew: Crew) -> set[str]:
+def find_empty(photos: Sequence[Photo], folder: Path, context: Context) -> set[str]:
     """Names of photos whose mask has no foreground: they would teach that their object is background."""
 
     def is_empty(photo: Photo) -> bool:
-        return not binarize(read_mask(mask_path(folder, photo.name))).any()
+        return not foreground_mask(read_mask(mask_path(folder, photo.name))).any()
 
-    empty = map_threads(is_empty, photos, crew.threads)
+    empty = map_threads(is_empty, photos, context.threads)
     return {photo.name for photo, nothing in zip(photos, empty, strict=True) if nothing}

@@ -13,7 +13,8 @@ from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.runtime.console import Console, format_seconds
 from coarse2fine.runtime.device import count_cores, pick_device
 from coarse2fine.runtime.files import read_json
-from coarse2fine.store.run import Run, Stage
+from coarse2fine.store.run import Run
+from coarse2fine.store.stages import Stage
 from coarse2fine.types import Dataset
 
 SKIPPED_SHOWN = 20
@@ -50,7 +51,7 @@ def show_round(
     photos: int,
     left_out: Mapping[str, str],
 ) -> None:
-    """Summarise a round: figures where there is truth, photos that go on and why others do not, loss, seconds."""
+    """Summarize a round: figures where there is truth, photos that go on and why others do not, loss, seconds."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, iou in sorted(figures.get("training_masks_iou", {}).items(), key=lambda item: MASKS.index(item[0])):
         table.add_row(f"{name} masks, IoU", f"{iou:.3f}", f"{figures['training_masks_measured']} true masks")

@@ -7,7 +7,7 @@ from coarse2fine.report.run_summary import Story
 
 WIDTH, HEIGHT = 340, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 16, 22, 30
-LABELLED = 6
+LABELED = 6
 """With more points than this only the first and the last say their value; of several curves the table tells it."""
 
 
@@ -99,7 +99,7 @@ def _draw(title: str, values: dict[str, list[float | None]], top: float | None, 
 
 
 def _point(place: tuple[float, float], text: str, at: int, line: Sequence[tuple[int, float]], curves: int) -> Point:
-    tells = curves == 1 and (len(line) <= LABELLED or at in (line[0][0], line[-1][0]))
+    tells = curves == 1 and (len(line) <= LABELED or at in (line[0][0], line[-1][0]))
     first, last = (at == line[end][0] for end in (0, -1))
     anchor = "middle" if first == last else "start" if first else "end"
     return Point(*place, text, tells, anchor)

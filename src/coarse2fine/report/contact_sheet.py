@@ -12,8 +12,9 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from coarse2fine.data.photos import read_image
+from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.masks.regions import overlay, resize_mask
+from coarse2fine.masks.resize import resize_mask
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.store.run import Run
 from coarse2fine.types import Image, Photo

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from coarse2fine.evaluation.mask_quality import summarise_classes
+from coarse2fine.evaluation.mask_quality import summarize_classes
 from coarse2fine.report.run_summary import Round, Story
 
 STILL_RISING = 0.01
@@ -41,7 +41,7 @@ def _say_rising(story: Story) -> str | None:
 
 
 def _name_weak_classes(story: Story) -> str | None:
-    classes = summarise_classes(list(story.last.qualities.values()))
+    classes = summarize_classes(list(story.last.qualities.values()))
     mean = story.last.mean_quality
     weak = [one.class_name for one in classes if mean is not None and one.score < mean - WEAK_BY]
     return (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from coarse2fine.evaluation.mask_quality import Quality, summarise_classes
+from coarse2fine.evaluation.mask_quality import Quality, summarize_classes
 from coarse2fine.report import charts
 from coarse2fine.report.hints import find_hints
 from coarse2fine.report.photo_selection import COLUMNS, Sample, pick_evenly, pick_samples
@@ -16,7 +16,7 @@ from coarse2fine.report.run_summary import Round, Story, read_story
 from coarse2fine.report.thumbnails import Picture, draw_row
 from coarse2fine.runtime.console import format_seconds
 from coarse2fine.runtime.files import write_text
-from coarse2fine.runtime.processes import map_threads
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Photo
 
@@ -181,7 +181,7 @@ def describe_classes(story: Story) -> list[ClassRow]:
     classes, last = story.dataset.classes, story.last
     counts = Counter(photo.label for photo in story.dataset.photos)
     gone = Counter(photo.label for photo in story.dataset.photos if photo.name in (last.reasons or {}))
-    judged = {one.class_name: one for one in summarise_classes(list(last.qualities.values()))}
+    judged = {one.class_name: one for one in summarize_classes(list(last.qualities.values()))}
     measured = find_measured(story)
     ious = measured.figures["photos"]["iou"] if measured else {}
     rows = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from coarse2fine.evaluation.mask_quality import Quality, group_by_class, summarise_classes
+from coarse2fine.evaluation.mask_quality import Quality, group_by_class, summarize_classes
 from coarse2fine.types import Photo
 
 Item = TypeVar("Item")
@@ -62,7 +62,7 @@ def pick_samples(
     if not known:
         return _pick_some(photos, classes, rows)
     groups = group_by_class(known)
-    worst_first = sorted(summarise_classes(known), key=lambda one: (one.score, one.class_name))
+    worst_first = sorted(summarize_classes(known), key=lambda one: (one.score, one.class_name))
     shown = sorted(one.class_name for one in worst_first[: max(1, rows // 2)])
     each = max(1, min(EACH, rows // (2 * len(shown))))
     samples = []

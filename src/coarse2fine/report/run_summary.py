@@ -113,7 +113,7 @@ class Story:
     steps: Sequence[Step]
 
     @property
-    def is_unlabelled(self) -> bool:
+    def is_unlabeled(self) -> bool:
         """Whether its network tells object from background only."""
         return self.dataset.classes == FOREGROUND_CLASSES
 

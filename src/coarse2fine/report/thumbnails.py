@@ -11,8 +11,9 @@ from PIL import Image as PillowImage
 
 from coarse2fine.data.photos import read_image
 from coarse2fine.errors import DataError
+from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.masks.regions import overlay, resize_mask
+from coarse2fine.masks.resize import resize_mask
 from coarse2fine.types import Image, Photo
 
 SIDE_PX = 192

@@ -5,20 +5,14 @@ each process takes its share of the photos; :func:`barrier` is where they wait f
 """
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
-from typing import TypeVar
 
 from coarse2fine.errors import Coarse2FineError
 from coarse2fine.runtime.device import count_cores
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from coarse2fine.runtime.threads import Item
 
 LONGEST_STAGE = timedelta(days=7)
 _LOST_PEER = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
@@ -116,21 +110,3 @@ def barrier(world: World) -> None:
 def count_threads(world: World) -> int:
     """Threads for this process's mask stages: its share of the machine's cores."""
     return max(1, count_cores() // world.local_size)
-
-
-def map_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """Yield ``work(item)`` in order, ``threads`` at a time, with a bounded number in flight.
-
-    An exception of ``work`` is raised here, and nothing further is started.
-    """
-    source = iter(items)
-    with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[Result]] = deque(pool.submit(work, item) for item in islice(source, 2 * threads))
-        try:
-            while ahead:
-                result = ahead.popleft().result()
-                ahead.extend(pool.submit(work, item) for item in islice(source, 1))
-                yield result
-        finally:
-            for future in ahead:
-                future.cancel()

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coarse2fine.config import ServeConfig
 from coarse2fine.inference.load import load_model
-from coarse2fine.inference.segmenter import Scorer
+from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.runtime.device import Device
 from coarse2fine.serving.error_responses import add_explanations
 from coarse2fine.serving.request_error import RefusalError
@@ -94,7 +94,7 @@ def app_from_environment() -> FastAPI:
     return create_app(load_model(order.model, order.device, order.threads), order.config, order.threads)
 
 
-def create_app(scorer: Scorer, config: ServeConfig, threads: int) -> FastAPI:
+def create_app(scorer: Segmenter, config: ServeConfig, threads: int) -> FastAPI:
     """Make the application.
 
     Args:
@@ -122,7 +122,7 @@ def create_app(scorer: Scorer, config: ServeConfig, threads: int) -> FastAPI:
     return app
 
 
-def _add_routes(app: FastAPI, scorer: Scorer) -> None:
+def _add_routes(app: FastAPI, scorer: Segmenter) -> None:
     @app.post(
         "/segment",
         responses=_RESPONSES,

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from coarse2fine.inference.segmenter import Scorer
-from coarse2fine.types import Image, Scores
+from coarse2fine.inference.segmenter import Segmenter
+from coarse2fine.types import Image, Probabilities
 
 
 @dataclass(frozen=True)
 class _Job:
     views: Sequence[Image]
     shape: tuple[int, int]
-    future: "Future[Scores]" = field(default_factory=Future)
+    future: "Future[Probabilities]" = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
 
 
@@ -29,7 +29,7 @@ class Batcher:
     """
 
     def __init__(
-        self, scorer: Scorer, batch: int, wait_s: float, watch: Callable[[int, float], None] = lambda _n, _s: None
+        self, scorer: Segmenter, batch: int, wait_s: float, watch: Callable[[int, float], None] = lambda _n, _s: None
     ) -> None:
         self._scorer, self._batch, self._wait_s, self._watch = scorer, batch, wait_s, watch
         self._jobs: list[_Job] = []
@@ -38,11 +38,11 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="network", daemon=True)
         self._thread.start()
 
-    def submit(self, views: Sequence[Image], shape: tuple[int, int]) -> "Future[Scores]":
+    def submit(self, views: Sequence[Image], shape: tuple[int, int]) -> "Future[Probabilities]":
         """Have a photo scored.
 
         Args:
-            views: What :meth:`Scorer.views` made of it.
+            views: What :meth:`Segmenter.views` made of it.
             shape: Its working shape.
 
         Returns:

@@ -13,14 +13,14 @@ from starlette.requests import Request
 from coarse2fine.config import ServeConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
-from coarse2fine.inference.segmenter import Scorer, working_shape
+from coarse2fine.inference.segmenter import Segmenter, working_shape
 from coarse2fine.masks.png import encode_mask
 from coarse2fine.serving.batching import Batcher
 from coarse2fine.serving.metrics import Metrics
 from coarse2fine.serving.request_error import RefusalError, busy
 from coarse2fine.serving.responses import Form, describe_mask
 from coarse2fine.serving.uploads import read_photo
-from coarse2fine.types import Image, Mask, Scores
+from coarse2fine.types import Image, Mask, Probabilities
 
 Result = TypeVar("Result")
 
@@ -51,7 +51,7 @@ class Service:
         threads: Photos decoded and masks written at the same time.
     """
 
-    def __init__(self, scorer: Scorer, config: ServeConfig, threads: int) -> None:
+    def __init__(self, scorer: Segmenter, config: ServeConfig, threads: int) -> None:
         self.scorer, self.config, self.metrics = scorer, config, Metrics()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="photos")
         self._batcher = Batcher(scorer, config.batch, config.wait_ms / 1e3, self.metrics.watch_batch)
@@ -135,7 +135,7 @@ class Service:
                 f"{size[0]} pixels ({megapixels:.4g} megapixels); send a smaller one.",
             )
 
-    def _finish(self, prepared: Prepared, scores: Scores, write: Callable[[Mask], Result]) -> Result:
+    def _finish(self, prepared: Prepared, scores: Probabilities, write: Callable[[Mask], Result]) -> Result:
         read = partial(read_image, prepared.content, at_least_px=self.scorer.crf.max_side_px)
         return write(self.scorer.label(scores, prepared.size, read))
 

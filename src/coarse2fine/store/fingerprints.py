@@ -43,13 +43,12 @@ def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str
     if config.method == "crf":
         return _crf_settings(config, start)
     chosen = _pick(config, "enhance", ("method", "engine", "iterations", "max_side_px", *_GRABCUT[start]))
-    chosen |= {"enhance.start": start} | ({"seed": seed} if config.engine == "opencv" else {})
-    return chosen | ({"enhance.device": "gpu"} if config.works_in_batches else {})
+    return chosen | {"enhance.start": start} | ({"seed": seed} if config.engine == "opencv" else {})
 
 
 def _crf_settings(config: EnhanceConfig, start: Start) -> dict[str, Any]:
     from_scores = start == "scores"
-    chosen = _pick(config, "enhance", ["method", "device"] + ["mask_certainty"] * (not from_scores))
+    chosen = _pick(config, "enhance", ["method"] + ["mask_certainty"] * (not from_scores))
     names = list(type(config.crf).model_fields)
     return chosen | _pick(config.crf, "enhance.crf", names) | {"enhance.start": "scores" if from_scores else "mask"}
 

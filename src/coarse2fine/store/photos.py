@@ -21,8 +21,8 @@ def read_photos(run: Run) -> Dataset:
     data = Path(record["data"])
     if not data.exists():
         raise DataError(f"The photos of {run.root} lay in {data}, which is not there any more; bring it back.")
-    labelled = tuple(record["classes"]) != FOREGROUND_CLASSES
-    dataset = keep_usable(open_dataset(data, labelled), run)
+    labeled = tuple(record["classes"]) != FOREGROUND_CLASSES
+    dataset = keep_usable(open_dataset(data, labeled), run)
     if list(dataset.classes) != record["classes"] or len(dataset.photos) != len(record["usable"]):
         raise DataError(
             f"The photos in {data} must be those of {run.root}, but were changed since: {len(dataset.photos)} of "

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from coarse2fine.config import StreamConfig, TrainConfig
 from coarse2fine.errors import Coarse2FineError, ConfigError
-from coarse2fine.networks.normalization import normalise
+from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import SegmentationNetwork, parameter_groups
 from coarse2fine.runtime.console import Advance, Console
 from coarse2fine.runtime.device import count_cores, pick_device, pick_dtype
@@ -138,7 +138,7 @@ def steps_of(work: Task) -> int:
 
 
 class StreamModule(LightningModule):
-    """A network, its optimiser, and the stream of samples that a resumed training goes on with.
+    """A network, its optimizer, and the stream of samples that a resumed training goes on with.
 
     Args:
         network: What learns.
@@ -198,7 +198,7 @@ class StreamModule(LightningModule):
 
 
 class RoundModule(StreamModule):
-    """Loss, optimiser and data of one round."""
+    """Loss, optimizer and data of one round."""
 
     def __init__(self, network: nn.Module, work: Round, world: World) -> None:
         super().__init__(network, work, world)
@@ -207,7 +207,7 @@ class RoundModule(StreamModule):
     def find_loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Cross-entropy of a batch, see :func:`pixel_loss`."""
         images, masks, _labels = batch
-        return pixel_loss(cast(SegmentationNetwork, self.network), normalise(images, self.work.encoder), masks)
+        return pixel_loss(cast(SegmentationNetwork, self.network), normalize(images, self.work.encoder), masks)
 
     def make_samples(self) -> Dataset[Any]:
         """Photos and masks of the round."""
@@ -228,12 +228,12 @@ class RoundModule(StreamModule):
 def pixel_loss(network: SegmentationNetwork, images: Tensor, masks: Tensor) -> Tensor:
     """Mean cross-entropy over the pixels that count; 0 where none does.
 
-    A network of several scales has one for each scale and one for their highest scores, summed. Scores come to the size
-    of the images one photo at a time, which fits the caches of a processor.
+    A network of several scales has one for each scale and one for their highest scores, summed. Logits are
+    enlarged to the size of the images one photo at a time, which fits the caches of a processor.
 
     Args:
         network: What learns.
-        images: Normalised RGB, shape (N, 3, H, W).
+        images: Normalized RGB, shape (N, 3, H, W).
         masks: Class indices, shape (N, H, W), with IGNORE.
 
     Source: Chen et al., "DeepLab", TPAMI 2018, section 4.1.1, and the authors' Caffe models (one loss per scale).

@@ -19,8 +19,8 @@ from coarse2fine.masks.png import mask_path, read_mask, read_soft_or_binary
 from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.types import IGNORE, Example, Photo
 
-GREY = (124, 116, 104)
-"""What fills a crop beyond the photo's edge: ImageNet's mean colour."""
+GRAY = (124, 116, 104)
+"""What fills a crop beyond the photo's edge: ImageNet's mean color."""
 
 
 class Draw(NamedTuple):
@@ -122,7 +122,7 @@ class SoftSamples(Dataset[tuple[Tensor, Tensor]]):
         self.photos, self.seed = photos, seed
         self.side_px = max(crop_px, config.resize_px)
         self.reach_px = round(self.side_px * max(1.0, config.scale_jitter[1]))
-        self.place, self.colour = make_soft_variation(config, self.side_px, crop_px)
+        self.place, self.color = make_soft_variation(config, self.side_px, crop_px)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -135,8 +135,8 @@ class SoftSamples(Dataset[tuple[Tensor, Tensor]]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, *draw))
             placed = self.place(tv_tensors.Image(torch.from_numpy(layers).permute(2, 0, 1)))
-            coloured = self.colour(placed[:3])
-        return coloured.as_subclass(Tensor).clamp(0, 1), placed[3].as_subclass(Tensor)
+            colored = self.color(placed[:3])
+        return colored.as_subclass(Tensor).clamp(0, 1), placed[3].as_subclass(Tensor)
 
 
 def make_variation(config: TrainConfig) -> v2.Transform:
@@ -146,24 +146,24 @@ def make_variation(config: TrainConfig) -> v2.Transform:
         steps: list[v2.Transform] = [v2.ScaleJitter((side, side), config.scale_jitter)]
     else:
         steps = [v2.Resize((side, side)), v2.ScaleJitter((side, side), config.scale_jitter)]
-    fill = {tv_tensors.Image: GREY, tv_tensors.Mask: IGNORE}
+    fill = {tv_tensors.Image: GRAY, tv_tensors.Mask: IGNORE}
     steps.append(v2.RandomCrop(config.crop_px, pad_if_needed=True, fill=fill))
     if config.flip:
         steps.append(v2.RandomHorizontalFlip())
-    if config.colour_jitter:
-        strength = config.colour_jitter
+    if config.color_jitter:
+        strength = config.color_jitter
         steps.append(v2.ColorJitter(strength, strength, strength))
     return v2.Compose(steps)
 
 
 def make_soft_variation(config: StudentTrainConfig, side_px: int, crop_px: int) -> tuple[v2.Transform, v2.Transform]:
-    """Where a sample is cut from the four layers of photo and soft mask, and how the photo's colours vary."""
+    """Where a sample is cut from the four layers of photo and soft mask, and how the photo's colors vary."""
     place: list[v2.Transform] = [v2.ScaleJitter((side_px, side_px), config.scale_jitter)]
-    fill = {tv_tensors.Image: [level / 255 for level in GREY] + [0.0]}
+    fill = {tv_tensors.Image: [level / 255 for level in GRAY] + [0.0]}
     place.append(v2.RandomCrop(crop_px, pad_if_needed=True, fill=fill))
     if config.flip:
         place.append(v2.RandomHorizontalFlip())
-    strength = config.colour_jitter
+    strength = config.color_jitter
     return v2.Compose(place), v2.ColorJitter(strength, strength, strength)
 
 

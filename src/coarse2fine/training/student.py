@@ -87,7 +87,7 @@ class JudgeModule(StreamModule):
     Args:
         judge: An `~coarse2fine.networks.student.EvalSegNet`.
         student: Whose masks are judged; it does not learn.
-        lesson: What the student learnt from.
+        lesson: What the student learned from.
         world: The processes of the run.
     """
 

@@ -32,10 +32,10 @@ def test_build_lattice__each_point_lies_between_its_corners():
         assert inside == (built.corners == lattice_point).any(1).nonzero().flatten().tolist()
 
 
-def test_build_lattice__neighbours_are_mutual():
+def test_build_lattice__neighbors_are_mutual():
     built = build_lattice(scattered(300))
     number = len(built.starts) - 1
-    after, before = built.neighbours[:, 0].long(), built.neighbours[:, 1].long()
+    after, before = built.neighbors[:, 0].long(), built.neighbors[:, 1].long()
     found = 0
     for axis in range(6):
         there = after[axis] < number
@@ -76,7 +76,7 @@ def test_blur_points__far_points_do_not_meet():
     assert blurred[2] == alone[0] and blurred[0] < 2.1
 
 
-def test_build_lattice__groups_share_no_point_and_are_no_neighbours():
+def test_build_lattice__groups_share_no_point_and_are_no_neighbors():
     points, values = scattered(200), torch.rand(400, 3, generator=torch.Generator().manual_seed(0))
     groups = torch.arange(2, dtype=torch.int32).repeat_interleave(200)
     twice = torch.cat([points, points])
@@ -86,9 +86,9 @@ def test_build_lattice__groups_share_no_point_and_are_no_neighbours():
     group_of = torch.full((number + 1,), -1)
     for group in range(2):
         group_of[apart.corners[groups == group].long().flatten()] = group
-    for after, before in apart.neighbours.long():
-        for neighbour in (after, before):
-            assert ((group_of[neighbour] == group_of) | (neighbour == number))[:number].all()
+    for after, before in apart.neighbors.long():
+        for neighbor in (after, before):
+            assert ((group_of[neighbor] == group_of) | (neighbor == number))[:number].all()
     blurred = blur_points(apart, values)
     assert (blurred[:200] == blur_points(alone, values[:200])).all()
     assert (blurred[200:] == blur_points(alone, values[200:])).all()

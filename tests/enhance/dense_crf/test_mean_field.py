@@ -8,7 +8,7 @@ from coarse2fine.config import CrfConfig
 from coarse2fine.enhance.dense_crf.mean_field import Problem, infer
 
 CPU = torch.device("cpu")
-TRIAL = CrfConfig(steps=4, position_weight=0.75, bilateral_weight=1, bilateral_sigma_px=8, colour_sigma=25)
+TRIAL = CrfConfig(steps=4, position_weight=0.75, bilateral_weight=1, bilateral_sigma_px=8, color_sigma=25)
 LAST_BITS = 1e-6  # equal here, to the bit; another processor may round otherwise at the end of an array
 SHAPES = ((16, 21), (1, 1), (21, 16), (1, 30), (30, 1), (7, 7), (16, 21))
 
@@ -32,7 +32,7 @@ def test_infer__photos_of_any_sizes_get_what_they_get_alone(kernel):
         assert found.shape == problem.scores.shape and found.dtype == np.float32
         assert np.abs(found - infer([problem], config, CPU)[0]).max() < LAST_BITS
         changed = np.abs(found - problem.scores).max() > 0.05
-        assert changed == (kernel != "none") or problem.image.size == 3  # a lone pixel has no neighbour but itself
+        assert changed == (kernel != "none") or problem.image.size == 3  # a lone pixel has no neighbor but itself
 
 
 def test_infer__photos_of_one_shape_in_any_order():

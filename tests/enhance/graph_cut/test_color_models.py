@@ -6,19 +6,19 @@ from coarse2fine.enhance.graph_cut.color_models import GAUSSIANS, SAMPLES, compa
 BLUE, ORANGE, GREEN = (40, 70, 160), (220, 130, 40), (40, 200, 60)
 
 
-def spread(colour: tuple[int, int, int], count: int, seed: int = 0, sigma: float = 8) -> np.ndarray:
+def spread(color: tuple[int, int, int], count: int, seed: int = 0, sigma: float = 8) -> np.ndarray:
     grain = np.random.default_rng(seed).normal(0, sigma, (count, 3))
-    return (np.array(colour) + grain).clip(0, 255).astype(np.uint8)
+    return (np.array(color) + grain).clip(0, 255).astype(np.uint8)
 
 
-def test_start_models__weights_and_means_of_well_separated_colours():
+def test_start_models__weights_and_means_of_well_separated_colors():
     sizes = zip((BLUE, ORANGE, GREEN), (300, 100, 100), strict=True)
-    colours = np.concatenate([spread(colour, size, sigma=2) for colour, size in sizes])
+    colors = np.concatenate([spread(color, size, sigma=2) for color, size in sizes])
     side = np.repeat([0, 1], [300, 200]).astype(np.uint8)
-    models = start_models(colours, side)
+    models = start_models(colors, side)
     means = models[1, :, 1:4]
-    for colour in (ORANGE, GREEN):
-        assert np.abs(means - colour).max(axis=1).min() < 6
+    for color in (ORANGE, GREEN):
+        assert np.abs(means - color).max(axis=1).min() < 6
     assert np.abs(models[0, :, 1:4] - BLUE).max() < 6
 
 
@@ -27,9 +27,9 @@ def test_compare__is_the_log_ratio_of_two_gaussians():
     models[:, :, 0] = -np.inf
     for side, mean, variance in ((0, 100, 25.0), (1, 120, 100.0)):
         models[side, 0] = [-1.5 * np.log(variance), mean, mean, mean, 1 / variance, 0, 0, 1 / variance, 0, 1 / variance]
-    grey = 110
+    gray = 110
     by_hand = (-1.5 * np.log(100) - 1.5 * 10**2 / 100) - (-1.5 * np.log(25) - 1.5 * 10**2 / 25)
-    assert compare(np.full((1, 3), grey, np.uint8), models)[0] == pytest.approx(by_hand, abs=1e-4)
+    assert compare(np.full((1, 3), gray, np.uint8), models)[0] == pytest.approx(by_hand, abs=1e-4)
 
 
 def test_compare__adds_the_components_of_a_mixture():
@@ -38,47 +38,47 @@ def test_compare__adds_the_components_of_a_mixture():
     one[:, 0] = [0, 50, 50, 50, 1, 0, 0, 1, 0, 1]
     two = one.copy()
     two[1, 1] = two[1, 0]
-    colour = np.full((1, 3), 51, np.uint8)
-    assert compare(colour, one)[0] == pytest.approx(0, abs=1e-6)
-    assert compare(colour, two)[0] == pytest.approx(np.log(2), abs=1e-6)
+    color = np.full((1, 3), 51, np.uint8)
+    assert compare(color, one)[0] == pytest.approx(0, abs=1e-6)
+    assert compare(color, two)[0] == pytest.approx(np.log(2), abs=1e-6)
 
 
 def test_compare__is_bounded():
-    colours = np.concatenate([spread(BLUE, 50, sigma=0), spread(ORANGE, 50, sigma=0)])
-    odds = compare(colours, start_models(colours, np.repeat([0, 1], 50).astype(np.uint8)))
+    colors = np.concatenate([spread(BLUE, 50, sigma=0), spread(ORANGE, 50, sigma=0)])
+    odds = compare(colors, start_models(colors, np.repeat([0, 1], 50).astype(np.uint8)))
     assert (odds[:50] == -1000).all() and (odds[50:] == 1000).all()
 
 
 def test_learn_models__follows_the_pixels_that_change_sides():
-    colours = np.concatenate([spread(BLUE, 200), spread(ORANGE, 100), spread(GREEN, 100)])
+    colors = np.concatenate([spread(BLUE, 200), spread(ORANGE, 100), spread(GREEN, 100)])
     before = np.repeat([0, 1, 1], [200, 100, 100]).astype(np.uint8)
     after = np.repeat([0, 1, 0], [200, 100, 100]).astype(np.uint8)
-    models = start_models(colours, before)
+    models = start_models(colors, before)
     for _ in range(3):
-        models = learn_models(colours, after, models)
+        models = learn_models(colors, after, models)
     assert compare(spread(GREEN, 20, seed=1), models).max() < 0 < compare(spread(ORANGE, 20, seed=1), models).min()
 
 
 def test_learn_models__a_side_with_too_few_pixels_keeps_its_model():
-    colours = np.concatenate([spread(BLUE, 200), spread(ORANGE, 100)])
-    models = start_models(colours, np.repeat([0, 1], [200, 100]).astype(np.uint8))
+    colors = np.concatenate([spread(BLUE, 200), spread(ORANGE, 100)])
+    models = start_models(colors, np.repeat([0, 1], [200, 100]).astype(np.uint8))
     few = np.zeros(300, np.uint8)
     few[: GAUSSIANS - 1] = 1
-    learned = learn_models(colours, few, models)
+    learned = learn_models(colors, few, models)
     assert (learned[1] == models[1]).all() and (learned[0] != models[0]).any()
 
 
 def test_start_models__large_sides_are_sampled_evenly():
-    colours = np.concatenate([spread(BLUE, 5 * SAMPLES), spread(GREEN, 5 * SAMPLES), spread(ORANGE, 60)])
+    colors = np.concatenate([spread(BLUE, 5 * SAMPLES), spread(GREEN, 5 * SAMPLES), spread(ORANGE, 60)])
     side = np.repeat([0, 1], [10 * SAMPLES, 60]).astype(np.uint8)
-    models = start_models(colours, side)
-    for colour in (BLUE, GREEN):
-        assert np.abs(models[0, :, 1:4] - colour).max(axis=1).min() < 8
+    models = start_models(colors, side)
+    for color in (BLUE, GREEN):
+        assert np.abs(models[0, :, 1:4] - color).max(axis=1).min() < 8
     assert compare(spread(ORANGE, 20, seed=2), models).min() > 0
 
 
-@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (10, 200, 30)])
-def test_start_models__one_flat_colour_on_both_sides_decides_nothing(colour):
-    colours = np.full((40, 3), colour, np.uint8)
-    models = start_models(colours, np.repeat([0, 1], 20).astype(np.uint8))
-    assert compare(colours, models) == pytest.approx(np.zeros(40), abs=1e-6)
+@pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (10, 200, 30)])
+def test_start_models__one_flat_color_on_both_sides_decides_nothing(color):
+    colors = np.full((40, 3), color, np.uint8)
+    models = start_models(colors, np.repeat([0, 1], 20).astype(np.uint8))
+    assert compare(colors, models) == pytest.approx(np.zeros(40), abs=1e-6)

@@ -39,8 +39,8 @@ def test_prepare__leaves_nothing_to_compile():
     code = """
 import numpy as np
 from coarse2fine.config import EnhanceConfig
-from coarse2fine.enhance import colour_models, max_flow, enhancer_from, prepare
-rooms = [vars(room).values() for room in (colour_models, max_flow)]
+from coarse2fine.enhance import color_models, max_flow, enhancer_from, prepare
+rooms = [vars(room).values() for room in (color_models, max_flow)]
 functions = [item for room in rooms for item in room if hasattr(item, "signatures")]
 count = lambda: sum(len(function.signatures) for function in functions)
 prepare(EnhanceConfig())

@@ -10,7 +10,7 @@ STEPS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 
 
 def make_graph(excess: NDArray[np.integer], weigh) -> Graph:
-    """A grid in which every pixel is a node; ``weigh()`` gives the capacity of each pair of neighbours."""
+    """A grid in which every pixel is a node; ``weigh()`` gives the capacity of each pair of neighbors."""
     height, width = excess.shape
     count = excess.size
     graph = Graph(
@@ -23,7 +23,7 @@ def make_graph(excess: NDArray[np.integer], weigh) -> Graph:
             y, x = node // width + STEPS[direction][0], node % width + STEPS[direction][1]
             if y < height and 0 <= x < width:
                 other = y * width + x
-                graph.neighbour[node, direction], graph.neighbour[other, 7 - direction] = other, node
+                graph.neighbor[node, direction], graph.neighbor[other, 7 - direction] = other, node
                 graph.capacity[node, direction] = graph.capacity[other, 7 - direction] = weigh()
     return graph
 
@@ -37,7 +37,7 @@ def cost(graph: Graph, side: NDArray[np.uint8]) -> int:
     padded = np.append(side, 0)
     excess = graph.excess[:-1].astype(np.int64)
     terminals = excess[(excess > 0) & (side == 0)].sum() - excess[(excess < 0) & (side == 1)].sum()
-    across = (padded[:, None] == 1) & (padded[graph.neighbour] == 0)
+    across = (padded[:, None] == 1) & (padded[graph.neighbor] == 0)
     return int(terminals + graph.capacity[across].sum())
 
 
@@ -46,7 +46,7 @@ def exact_flow(graph: Graph) -> int:
     node, direction = np.nonzero(graph.capacity[:count])
     to_node, to_sink = np.flatnonzero(graph.excess > 0), np.flatnonzero(graph.excess < 0)
     rows = np.concatenate([node, np.full(len(to_node), count), to_sink])
-    columns = np.concatenate([graph.neighbour[node, direction], to_node, np.full(len(to_sink), count + 1)])
+    columns = np.concatenate([graph.neighbor[node, direction], to_node, np.full(len(to_sink), count + 1)])
     values = np.concatenate([graph.capacity[node, direction], graph.excess[to_node], -graph.excess[to_sink]])
     matrix = csr_array((values.astype(np.int32), (rows, columns)), shape=(count + 2, count + 2))
     return int(maximum_flow(matrix, count, count + 1).flow_value)
@@ -64,7 +64,7 @@ def test_minimum_cut__of_equally_cheap_cuts_the_source_s_side_is_smallest():
     assert minimum_cut(graph).tolist() == [1, 0, 0, 0]
 
 
-def test_minimum_cut__a_terminal_may_be_cheaper_to_cut_than_its_neighbours():
+def test_minimum_cut__a_terminal_may_be_cheaper_to_cut_than_its_neighbors():
     graph = make_graph(np.array([[-4, 3, -4]]), lambda: 2)
     assert minimum_cut(graph).tolist() == [0, 0, 0]
 

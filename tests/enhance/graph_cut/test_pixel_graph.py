@@ -12,23 +12,23 @@ from coarse2fine.enhance.graph_cut.trimap import (
 RIGHT, BELOW, BELOW_RIGHT = 4, 6, 7
 
 
-def grey(*rows: list[int]) -> np.ndarray:
+def gray(*rows: list[int]) -> np.ndarray:
     return np.repeat(np.array(rows, np.uint8)[..., None], 3, axis=2)
 
 
 def test_mean_contrast__by_hand():
     # pairs: right 0-2 and 2-2; below none; squared distance over three channels
-    assert mean_contrast(grey([0, 2, 2])) == pytest.approx((3 * 4 + 0) / 2)
+    assert mean_contrast(gray([0, 2, 2])) == pytest.approx((3 * 4 + 0) / 2)
     # right: 0-1, 0-1; below: 0-0, 1-1; diagonal: 0-1, 1-0
-    assert mean_contrast(grey([0, 1], [0, 1])) == pytest.approx(3 * 4 / 6)
+    assert mean_contrast(gray([0, 1], [0, 1])) == pytest.approx(3 * 4 / 6)
 
 
 def test_mean_contrast__one_pixel_has_none():
-    assert mean_contrast(grey([7])) == 0
+    assert mean_contrast(gray([7])) == 0
 
 
 def test_build_graph__weights_by_hand():
-    image = grey([0, 2], [0, 2])
+    image = gray([0, 2], [0, 2])
     trimap = np.full((2, 2), MAYBE_FOREGROUND, np.uint8)
     pixels, graph = build_graph(image, trimap, 50.0)
     sharpness = 1 / (2 * (12 * 4 / 6))
@@ -37,21 +37,21 @@ def test_build_graph__weights_by_hand():
     assert graph.capacity[0, BELOW] == 50 * UNIT
     assert graph.capacity[0, RIGHT] == pytest.approx(across * UNIT, abs=1)
     assert graph.capacity[0, BELOW_RIGHT] == pytest.approx(across / 2**0.5 * UNIT, abs=1)
-    assert graph.neighbour[0, [RIGHT, BELOW, BELOW_RIGHT]].tolist() == [1, 2, 3]
-    assert graph.capacity[3, 0] == graph.capacity[0, BELOW_RIGHT] and graph.neighbour[3, 0] == 0
+    assert graph.neighbor[0, [RIGHT, BELOW, BELOW_RIGHT]].tolist() == [1, 2, 3]
+    assert graph.capacity[3, 0] == graph.capacity[0, BELOW_RIGHT] and graph.neighbor[3, 0] == 0
     assert (graph.excess == 0).all()
 
 
-def test_build_graph__missing_neighbours_have_no_capacity():
-    _, graph = build_graph(grey([0, 0, 0]), np.full((1, 3), MAYBE_BACKGROUND, np.uint8), 50.0)
-    missing = graph.neighbour == 3
+def test_build_graph__missing_neighbors_have_no_capacity():
+    _, graph = build_graph(gray([0, 0, 0]), np.full((1, 3), MAYBE_BACKGROUND, np.uint8), 50.0)
+    missing = graph.neighbor == 3
     assert (graph.capacity[missing] == 0).all()
     assert (~missing).sum() == 4
 
 
-def test_build_graph__certain_neighbours_pull_to_their_side():
+def test_build_graph__certain_neighbors_pull_to_their_side():
     trimap = np.array([[CERTAIN_FOREGROUND, MAYBE_BACKGROUND, MAYBE_BACKGROUND, CERTAIN_BACKGROUND]], np.uint8)
-    pixels, graph = build_graph(grey([0, 0, 0, 0]), trimap, 50.0)
+    pixels, graph = build_graph(gray([0, 0, 0, 0]), trimap, 50.0)
     assert pixels.tolist() == [1, 2]
     assert graph.excess.tolist() == [50 * UNIT, -50 * UNIT, 0]
     assert graph.capacity[0, RIGHT] == 50 * UNIT

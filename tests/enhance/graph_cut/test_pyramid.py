@@ -16,8 +16,8 @@ def draw_star(side_px: int) -> tuple[np.ndarray, np.ndarray]:
     corners = side_px / 2 + np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None]
     truth = np.zeros((side_px, side_px), np.uint8)
     cv2.fillPoly(truth, [np.rint(corners).astype(np.int32)], 1)
-    colours = np.array([[120, 90, 60], [70, 150, 80]])[truth]
-    return (colours + np.random.default_rng(0).normal(0, 15, colours.shape)).clip(0, 255).astype(np.uint8), truth
+    colors = np.array([[120, 90, 60], [70, 150, 80]])[truth]
+    return (colors + np.random.default_rng(0).normal(0, 15, colors.shape)).clip(0, 255).astype(np.uint8), truth
 
 
 def frame(shape: tuple[int, int], margin_px: int) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_cut_pyramid__keeps_what_is_certain():
     assert mask[100:130, 150].all()
 
 
-def test_cut_pyramid__a_prior_decides_where_colours_cannot():
+def test_cut_pyramid__a_prior_decides_where_colors_cannot():
     image = np.random.default_rng(0).integers(100, 104, (300, 300, 3), np.uint8)
     prior = np.full((30, 30), -3, np.float32)
     prior[10:20, 10:20] = 3

@@ -10,7 +10,7 @@ export async function openBrowse(view, params, run) {
   const choice = Object.fromEntries(["class", "state", "order", "page"].map((name) => [name, params.get(name) ?? ""]));
   const found = await askJson("api/photos", choice);
   parts.unscored.hidden = run.scored;
-  parts.summary.textContent = summarise(run);
+  parts.summary.textContent = summarize(run);
   fillChoices(parts.choices, choice, run);
   parts.grid.append(...found.photos.map((photo) => drawCard(photo, choice)));
   const where = `page ${number.format(found.page)} of ${number.format(found.pages)}`;
@@ -30,7 +30,7 @@ export async function openBrowse(view, params, run) {
   return { keys };
 }
 
-function summarise(run) {
+function summarize(run) {
   const { accepted = 0, fixed = 0, rejected = 0 } = run.states;
   const rounds = run.rounds ? `after round ${run.rounds}` : "before the first round";
   const decided = `${number.format(accepted)} accepted, ${number.format(fixed)} fixed, ${number.format(rejected)} rejected`;

@@ -225,8 +225,8 @@ export class Editor {
       all.forEach((corner, index) => (index ? path.lineTo(corner.x, corner.y) : path.moveTo(corner.x, corner.y)));
       for (const corner of all) path.rect(corner.x - 2 * thin, corner.y - 2 * thin, 4 * thin, 4 * thin);
     } else if (place) path.arc(place.x, place.y, Math.max(0.71, this.size / 2), 0, 2 * Math.PI);
-    for (const [colour, width] of [["#000", 3 * thin], ["#fff", 1.4 * thin]]) {
-      context.strokeStyle = colour;
+    for (const [color, width] of [["#000", 3 * thin], ["#fff", 1.4 * thin]]) {
+      context.strokeStyle = color;
       context.lineWidth = width;
       context.stroke(path);
     }

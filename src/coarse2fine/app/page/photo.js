@@ -237,7 +237,7 @@ function listFacts(photo) {
     facts.push(["score", figure(quality.score)]);
     facts.push(["confidence", `${figure(quality.confidence)}, a round before ${figure(quality.confidence_before)}`]);
     const enhanced = quality.agreement_enhanced === null ? "not enhanced" : `${figure(quality.agreement_enhanced)} with its enhancement`;
-    facts.push(["agreement", `${figure(quality.agreement_taught)} with what it learnt from, ${enhanced}`]);
+    facts.push(["agreement", `${figure(quality.agreement_taught)} with what it learned from, ${enhanced}`]);
     facts.push(["mask", `${percent(quality.area)} of the photo, pieces: ${quality.pieces}, ${percent(quality.border)} of the border`]);
   } else facts.push(["score", "none yet"]);
   if (photo.left_out) facts.push(["left out", photo.left_out]);

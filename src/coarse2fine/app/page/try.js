@@ -28,7 +28,7 @@ export function openTry(view, _params, run) {
       parts.result.hidden = false;
       viewer.show(picture, mask.width, mask.height);
       viewer.setMask(mask);
-      parts.found.textContent = summarise(mask, run) + (picture ? "" : " Your browser cannot show this format; here is its mask.");
+      parts.found.textContent = summarize(mask, run) + (picture ? "" : " Your browser cannot show this format; here is its mask.");
       say("");
     } catch (error) {
       if (mine !== turn) return;
@@ -58,7 +58,7 @@ export function openTry(view, _params, run) {
   };
 }
 
-function summarise(mask, run) {
+function summarize(mask, run) {
   const found = [...new Set(mask.data)].filter((label) => label).sort((a, b) => a - b);
   const names = found.map((label) => run.classes[label] ?? String(label));
   return names.length ? `Found: ${names.join(", ")}.` : "None of the classes was found.";

@@ -12,7 +12,7 @@ export class Viewer {
     this.hidden = new Set();
     this.zoom = 0;
     this.mask = null;
-    this.colours = run.colours.map((text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
+    this.colors = run.colors.map((text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
     this.parts.opacity.oninput = () => this.fade();
     this.parts.on.onchange = () => this.fade();
     this.parts.in.onclick = () => this.zoomBy(1);
@@ -55,7 +55,7 @@ export class Viewer {
     this.drawLegend();
   }
 
-  // Colours of the part of the mask from (x, y), `w` wide and `h` high; a pixel beside another class is white.
+  // Colors of the part of the mask from (x, y), `w` wide and `h` high; a pixel beside another class is white.
   paint(x = 0, y = 0, w = this.mask.width, h = this.mask.height) {
     const { width, height, data } = this.mask;
     const left = Math.max(0, x - 1);
@@ -75,10 +75,10 @@ export class Viewer {
           (row > 0 && data[own - width] !== label) ||
           (column + 1 < width && data[own + 1] !== label) ||
           (row + 1 < height && data[own + width] !== label);
-        const colour = edge ? [255, 255, 255] : this.colours[label];
-        image.data[at] = colour[0];
-        image.data[at + 1] = colour[1];
-        image.data[at + 2] = colour[2];
+        const color = edge ? [255, 255, 255] : this.colors[label];
+        image.data[at] = color[0];
+        image.data[at + 1] = color[1];
+        image.data[at + 2] = color[2];
         image.data[at + 3] = 255;
       }
     }
@@ -96,7 +96,7 @@ export class Viewer {
   drawSwitch(label, share, index) {
     const swatch = make("canvas", { class: "swatch", width: 16, height: 16, "aria-hidden": "true" });
     const context = swatch.getContext("2d");
-    context.fillStyle = this.run.colours[label];
+    context.fillStyle = this.run.colors[label];
     context.fillRect(0, 0, 16, 16);
     const box = make("input", { type: "checkbox", checked: !this.hidden.has(label) });
     box.onchange = () => {
@@ -127,14 +127,14 @@ export class Viewer {
 
   zoomBy(steps) {
     const { scroll } = this.parts;
-    const centre = [
+    const center = [
       (scroll.scrollLeft + scroll.clientWidth / 2) / scroll.scrollWidth,
       (scroll.scrollTop + scroll.clientHeight / 2) / scroll.scrollHeight,
     ];
     this.zoom = Math.min(ZOOMS.length - 1, Math.max(0, this.zoom + steps));
     this.layOut();
-    scroll.scrollLeft = centre[0] * scroll.scrollWidth - scroll.clientWidth / 2;
-    scroll.scrollTop = centre[1] * scroll.scrollHeight - scroll.clientHeight / 2;
+    scroll.scrollLeft = center[0] * scroll.scrollWidth - scroll.clientWidth / 2;
+    scroll.scrollTop = center[1] * scroll.scrollHeight - scroll.clientHeight / 2;
   }
 
   layOut() {

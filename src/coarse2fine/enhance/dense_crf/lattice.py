@@ -1,4 +1,4 @@
-"""A Gaussian blur among points of many dimensions, such as pixels by place and colour, in time linear in their number.
+"""A Gaussian blur among points of many dimensions, such as pixels by place and color, in time linear in their number.
 
 Every point is spread over the corners of the simplex it lies in, of the permutohedral lattice; the lattice is blurred
 along its axes; every point reads its corners. Corners are numbered by sorting, so there is no table to fill one by one:
@@ -24,7 +24,7 @@ _SPREAD = 0x9E3779B97F4A7C15  # odd; its powers spread whole coordinates over 64
 class Lattice(NamedTuple):
     """N points of D dimensions between the corners of their simplices, M lattice points in all.
 
-    The last lattice point, number M, is none: it stands for every neighbour that is missing, and its value is 0.
+    The last lattice point, number M, is none: it stands for every neighbor that is missing, and its value is 0.
 
     Attributes:
         corners: Lattice points around each point, shape (N, D + 1), int32.
@@ -32,7 +32,7 @@ class Lattice(NamedTuple):
         points: Points around each lattice point, one lattice point after another, shape (N * (D + 1),), int32.
         point_shares: How much of the point it takes, of the same shape.
         starts: Where each lattice point's part begins in ``points``, shape (M + 1,), int32.
-        neighbours: Next and previous lattice point on each axis, shape (D + 1, 2, M + 1), int32.
+        neighbors: Next and previous lattice point on each axis, shape (D + 1, 2, M + 1), int32.
     """
 
     corners: Tensor
@@ -40,7 +40,7 @@ class Lattice(NamedTuple):
     points: Tensor
     point_shares: Tensor
     starts: Tensor
-    neighbours: Tensor
+    neighbors: Tensor
 
 
 def build_lattice(features: Tensor, groups: Tensor | None = None) -> Lattice:
@@ -49,7 +49,7 @@ def build_lattice(features: Tensor, groups: Tensor | None = None) -> Lattice:
     Args:
         features: Coordinates in units of the Gaussian's sigma, shape (N, D), float32.
         groups: Number of each point's group, such as its photo, shape (N,), integer: groups share no lattice point, and
-            are no neighbours of each other, wherever they lie. None: all are of one.
+            are no neighbors of each other, wherever they lie. None: all are of one.
 
     Returns:
         The lattice. In five dimensions it takes 96 bytes per point and 52 per lattice point, and several times as much
@@ -83,7 +83,7 @@ def blur_points(lattice: Lattice, values: Tensor) -> Tensor:
 
 def _blur(lattice: Lattice, values: Tensor) -> Tensor:
     laid = embedding_bag(lattice.points, values, lattice.starts, mode="sum", per_sample_weights=lattice.point_shares)
-    for after, before in lattice.neighbours:
+    for after, before in lattice.neighbors:
         laid = laid.index_select(0, after).add_(laid.index_select(0, before)).mul_(0.5).add_(laid)
     return embedding_bag(lattice.corners, laid, mode="sum", per_sample_weights=lattice.shares)
 
@@ -130,7 +130,7 @@ def _multipliers(count: int, device: torch.device) -> Tensor:
 def _name_corners(origin: Tensor, rank: Tensor, groups: Tensor | None) -> Tensor:
     """A number for each corner, shape (N, D + 1): linear in its coordinates and group, with 64 bits that overflow.
 
-    Two corners of a photo share one, or take each other for neighbours, with a chance below one in a million, and would
+    Two corners of a photo share one, or take each other for neighbors, with a chance below one in a million, and would
     then be blurred together; in a batch of twenty photos of 500 px, with a chance below one in a thousand.
     """
     sides = origin.shape[1]
@@ -144,7 +144,7 @@ def _name_corners(origin: Tensor, rank: Tensor, groups: Tensor | None) -> Tensor
 
 
 def _link(keys: Tensor, sides: int) -> Tensor:
-    """Numbers of the next and the previous lattice point along each axis, `Lattice.neighbours`, from sorted names."""
+    """Numbers of the next and the previous lattice point along each axis, `Lattice.neighbors`, from sorted names."""
     multipliers = _multipliers(sides, keys.device)
     steps = sides * multipliers - multipliers.sum()
     return torch.stack([torch.stack([_look_up(keys, keys + step), _look_up(keys, keys - step)]) for step in steps])

@@ -19,10 +19,10 @@ from torch import Tensor
 from coarse2fine.config import CrfConfig
 from coarse2fine.enhance.dense_crf.lattice import blur_points, build_lattice
 from coarse2fine.enhance.dense_crf.pixel_rows import place_pixels
-from coarse2fine.types import Image, Scores
+from coarse2fine.types import Image, Probabilities
 
 LEAST_PROBABILITY = 1e-5
-"""Classes are taken to be at least this likely everywhere, or no neighbour could persuade a pixel."""
+"""Classes are taken to be at least this likely everywhere, or no neighbor could persuade a pixel."""
 
 _REACH = 4.0  # of the kernel of place, in sigmas: beyond it the Gaussian is below 0.0004 of its height
 _NO_CLASS = -1.0  # stands where a photo has fewer classes than another
@@ -37,12 +37,12 @@ class Problem(NamedTuple):
         image: Shape (H, W, 3).
     """
 
-    scores: Scores
+    scores: Probabilities
     image: Image
 
 
 class _Kernel(NamedTuple):
-    """A normalised Gaussian kernel between all pixels of a photo, times its weight."""
+    """A normalized Gaussian kernel between all pixels of a photo, times its weight."""
 
     blur: Callable[[Tensor], Tensor]
     scale: Tensor  # (N, 1): 1 / root of the sum of a pixel's row
@@ -69,13 +69,13 @@ class _Canvas(NamedTuple):
         return values if self.place is None else values.index_select(0, self.place)
 
 
-def infer(problems: Sequence[Problem], config: CrfConfig, device: torch.device) -> list[Scores]:
+def infer(problems: Sequence[Problem], config: CrfConfig, device: torch.device) -> list[Probabilities]:
     """Mean-field marginals of the classes of each photo, shape (C, H, W).
 
     A photo's do not depend on the photos beside it, but for the last bits where these have more classes.
 
     Memory, measured on the CPU on photos of VOC: 0.5 to 0.8 GB per megapixel for two classes, 0.8 to 1.5 GB for 21; at
-    most 1.2 and 2 GB, where every pixel has a colour of its own. A photo of 500 px so takes 0.1 to 0.5 GB. Together,
+    most 1.2 and 2 GB, where every pixel has a color of its own. A photo of 500 px so takes 0.1 to 0.5 GB. Together,
     each photo counts as one of the most classes; for the kernel of place also as high as the highest and as wide as the
     widest.
     """
@@ -96,7 +96,7 @@ def infer(problems: Sequence[Problem], config: CrfConfig, device: torch.device) 
     ]
 
 
-def _weigh_classes(scores: Sequence[Scores], device: torch.device) -> Tensor:
+def _weigh_classes(scores: Sequence[Probabilities], device: torch.device) -> Tensor:
     """Logarithms of all pixels' probabilities, shape (N, C) for the most classes; minus infinity for none."""
     rows = np.full((sum(one[0].size for one in scores), max(map(len, scores))), _NO_CLASS, np.float32)
     first = 0
@@ -117,8 +117,8 @@ def _make_kernels(images: Sequence[Image], config: CrfConfig, device: torch.devi
         blurs.append((config.position_weight, partial(_blur_places, canvas=canvas, sigma_px=config.position_sigma_px)))
     if config.bilateral_weight > 0:
         row = np.concatenate([image.reshape(-1, 3) for image in images])
-        colours = torch.from_numpy(row).to(device).float() / config.colour_sigma
-        features = torch.cat([places[1:].T / config.bilateral_sigma_px, colours], 1)
+        colors = torch.from_numpy(row).to(device).float() / config.color_sigma
+        features = torch.cat([places[1:].T / config.bilateral_sigma_px, colors], 1)
         lattice = build_lattice(features, places[0])
         blurs.append((config.bilateral_weight, partial(blur_points, lattice)))
     ones = torch.ones(places.shape[1], 1, device=device)

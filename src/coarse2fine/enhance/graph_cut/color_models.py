@@ -1,4 +1,4 @@
-"""Colours of background and foreground, each a mixture of five Gaussians.
+"""Colors of background and foreground, each a mixture of five Gaussians.
 
 Source: Rother, Kolmogorov, Blake, "GrabCut" (SIGGRAPH 2004), section 3.2. The mixtures begin by splitting clusters
 along their principal axis (Orchard, Bouman, "Color quantization of images", 1991), so nothing about them is random.
@@ -15,14 +15,14 @@ SIDES = 2  # background, foreground
 SAMPLES = 4000
 """Pixels of a side that its model is learned from, evenly spaced in raster order; fewer where there are no more."""
 
-Colours = NDArray[np.uint8]
+Colors = NDArray[np.uint8]
 """RGB of pixels, shape (N, 3), 0 to 255."""
 
 Models = NDArray[np.float64]
 """Shape (`SIDES`, `GAUSSIANS`, 10): of each Gaussian the logarithm of its weight over the root of its determinant, its
 mean (3), and the inverse of its covariance (xx, xy, xz, yy, yz, zz)."""
 
-ROUNDING_VARIANCE = 1 / 12  # of colours in whole numbers: no Gaussian is narrower
+ROUNDING_VARIANCE = 1 / 12  # of colors in whole numbers: no Gaussian is narrower
 _NEGLIGIBLE = 7.0  # a component this much less likely than the likeliest adds less than a thousandth
 FARTHEST = 1000.0  # log odds are cut off here
 LLOYD_STEPS = 5
@@ -30,16 +30,16 @@ POWER_STEPS = 30
 
 
 @compiled
-def start_models(colours: Colours, side: NDArray[np.uint8]) -> Models:
+def start_models(colors: Colors, side: NDArray[np.uint8]) -> Models:
     """Learn models from nothing.
 
     Args:
-        colours: Pixels.
+        colors: Pixels.
         side: 0 where a pixel is background, 1 where it is foreground, shape (N,); both must occur.
     """
     models = np.empty((SIDES, GAUSSIANS, 10))
     for which in range(SIDES):
-        sample = _sample(colours, side, which)
+        sample = _sample(colors, side, which)
         member = _split(sample)
         _lloyd(sample, member)
         models[which] = _fit(_sum_up(sample, member), len(sample))
@@ -47,32 +47,32 @@ def start_models(colours: Colours, side: NDArray[np.uint8]) -> Models:
 
 
 @compiled
-def learn_models(colours: Colours, side: NDArray[np.uint8], models: Models) -> Models:
+def learn_models(colors: Colors, side: NDArray[np.uint8], models: Models) -> Models:
     """Learn models anew from the pixels that each Gaussian of the old ones explains best.
 
     A side that has fewer pixels than Gaussians keeps its old model.
     """
     learned = models.copy()
     for which in range(SIDES):
-        sample = _sample(colours, side, which)
+        sample = _sample(colors, side, which)
         if len(sample) >= GAUSSIANS:
             learned[which] = _fit(_sum_up(sample, _assign(sample, models[which])), len(sample))
     return learned
 
 
 @compiled
-def compare(colours: Colours, models: Models) -> NDArray[np.float32]:
-    """How much likelier a colour is as foreground than as background: natural logarithm, at most 1000 either way."""
-    odds = np.empty(len(colours), np.float32)
+def compare(colors: Colors, models: Models) -> NDArray[np.float32]:
+    """How much likelier a color is as foreground than as background: natural logarithm, at most 1000 either way."""
+    odds = np.empty(len(colors), np.float32)
     terms = np.empty(GAUSSIANS)
-    for pixel in range(len(colours)):
-        ratio = _mixture(colours[pixel], models[1], terms) - _mixture(colours[pixel], models[0], terms)
+    for pixel in range(len(colors)):
+        ratio = _mixture(colors[pixel], models[1], terms) - _mixture(colors[pixel], models[0], terms)
         odds[pixel] = min(max(ratio, -FARTHEST), FARTHEST)
     return odds
 
 
 @compiled
-def _sample(colours: Colours, side: NDArray[np.uint8], which: int) -> Colours:
+def _sample(colors: Colors, side: NDArray[np.uint8], which: int) -> Colors:
     count = 0
     for pixel in range(len(side)):
         count += side[pixel] == which
@@ -83,24 +83,24 @@ def _sample(colours: Colours, side: NDArray[np.uint8], which: int) -> Colours:
         if side[pixel] == which:
             if seen % step == 0:
                 for channel in range(3):
-                    sample[seen // step, channel] = colours[pixel, channel]
+                    sample[seen // step, channel] = colors[pixel, channel]
             seen += 1
     return sample
 
 
 @compiled_lean
-def _exponent(colour: NDArray[np.uint8], gaussian: NDArray[np.float64]) -> float:
-    x, y, z = colour[0] - gaussian[1], colour[1] - gaussian[2], colour[2] - gaussian[3]
+def _exponent(color: NDArray[np.uint8], gaussian: NDArray[np.float64]) -> float:
+    x, y, z = color[0] - gaussian[1], color[1] - gaussian[2], color[2] - gaussian[3]
     square = gaussian[4] * x * x + gaussian[7] * y * y + gaussian[9] * z * z
     return gaussian[0] - 0.5 * square - (gaussian[5] * x * y + gaussian[6] * x * z + gaussian[8] * y * z)
 
 
 @compiled_lean
-def _mixture(colour: NDArray[np.uint8], model: NDArray[np.float64], terms: NDArray[np.float64]) -> float:
+def _mixture(color: NDArray[np.uint8], model: NDArray[np.float64], terms: NDArray[np.float64]) -> float:
     """Logarithm of a mixture's density, up to a constant; ``terms`` is room to work in."""
     top = -np.inf
     for number in range(GAUSSIANS):
-        terms[number] = _exponent(colour, model[number])
+        terms[number] = _exponent(color, model[number])
         top = max(top, terms[number])
     total = 0.0
     for number in range(GAUSSIANS):
@@ -110,12 +110,12 @@ def _mixture(colour: NDArray[np.uint8], model: NDArray[np.float64], terms: NDArr
 
 
 @compiled
-def _assign(colours: Colours, model: NDArray[np.float64]) -> NDArray[np.uint8]:
-    member = np.zeros(len(colours), np.uint8)
-    for pixel in range(len(colours)):
+def _assign(colors: Colors, model: NDArray[np.float64]) -> NDArray[np.uint8]:
+    member = np.zeros(len(colors), np.uint8)
+    for pixel in range(len(colors)):
         best = -np.inf
         for number in range(GAUSSIANS):
-            exponent = _exponent(colours[pixel], model[number])
+            exponent = _exponent(colors[pixel], model[number])
             if exponent > best:
                 best = exponent
                 member[pixel] = number
@@ -123,12 +123,12 @@ def _assign(colours: Colours, model: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 @compiled
-def _sum_up(colours: Colours, member: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Of each cluster the number of pixels, the sum of their colours, and of the products xx, xy, xz, yy, yz, zz."""
+def _sum_up(colors: Colors, member: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Of each cluster the number of pixels, the sum of their colors, and of the products xx, xy, xz, yy, yz, zz."""
     sums = np.zeros((GAUSSIANS, 10))
-    for pixel in range(len(colours)):
+    for pixel in range(len(colors)):
         row = sums[member[pixel]]
-        r, g, b = float(colours[pixel, 0]), float(colours[pixel, 1]), float(colours[pixel, 2])
+        r, g, b = float(colors[pixel, 0]), float(colors[pixel, 1]), float(colors[pixel, 2])
         row[0] += 1
         row[1] += r
         row[2] += g
@@ -174,11 +174,11 @@ def _fit(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 
 
 @compiled
-def _split(colours: Colours) -> NDArray[np.uint8]:
+def _split(colors: Colors) -> NDArray[np.uint8]:
     """Split the cluster of the greatest scatter along its principal axis until there are `GAUSSIANS`."""
-    member = np.zeros(len(colours), np.uint8)
+    member = np.zeros(len(colors), np.uint8)
     for new in range(1, GAUSSIANS):
-        sums = _sum_up(colours, member)
+        sums = _sum_up(colors, member)
         widest, widest_scatter = 0, 0.0
         axis = np.zeros(3)
         for number in range(new):
@@ -189,8 +189,8 @@ def _split(colours: Colours) -> NDArray[np.uint8]:
         if widest_scatter == 0:
             break
         middle = (axis * sums[widest, 1:4]).sum() / sums[widest, 0]
-        for pixel in range(len(colours)):
-            along = axis[0] * colours[pixel, 0] + axis[1] * colours[pixel, 1] + axis[2] * colours[pixel, 2]
+        for pixel in range(len(colors)):
+            along = axis[0] * colors[pixel, 0] + axis[1] * colors[pixel, 1] + axis[2] * colors[pixel, 2]
             if member[pixel] == widest and along > middle:
                 member[pixel] = new
     return member
@@ -211,19 +211,19 @@ def _principal_axis(sums: NDArray[np.float64]) -> tuple[float, NDArray[np.float6
 
 
 @compiled
-def _lloyd(colours: Colours, member: NDArray[np.uint8]) -> None:
+def _lloyd(colors: Colors, member: NDArray[np.uint8]) -> None:
     """Move every pixel to the nearest mean, a few times over."""
     for _ in range(LLOYD_STEPS):
-        sums = _sum_up(colours, member)
+        sums = _sum_up(colors, member)
         means = sums[:, 1:4] / np.maximum(sums[:, :1], 1)
-        for pixel in range(len(colours)):
+        for pixel in range(len(colors)):
             nearest = np.inf
             for number in range(GAUSSIANS):
                 if sums[number, 0] == 0:
                     continue
                 distance = 0.0
                 for channel in range(3):
-                    distance += (colours[pixel, channel] - means[number, channel]) ** 2
+                    distance += (colors[pixel, channel] - means[number, channel]) ** 2
                 if distance < nearest:
                     nearest = distance
                     member[pixel] = number

@@ -23,18 +23,18 @@ NOWHERE = 8
 
 
 class Graph(NamedTuple):
-    """A graph in which every node has up to 8 neighbours; after a cut it holds what is left of its capacities.
+    """A graph in which every node has up to 8 neighbors; after a cut it holds what is left of its capacities.
 
-    Nodes are numbered in raster order. The last one is none: it stands for every neighbour that is missing, and no edge
+    Nodes are numbered in raster order. The last one is none: it stands for every neighbor that is missing, and no edge
     leads there.
 
     Attributes:
-        neighbour: Node in each direction, shape (N + 1, 8); directions ``d`` and ``7 - d`` are opposite.
+        neighbor: Node in each direction, shape (N + 1, 8); directions ``d`` and ``7 - d`` are opposite.
         capacity: Of the edge in each direction, shape (N + 1, 8), from 0.
         excess: Capacity from the source where positive, to the sink where negative, shape (N + 1,).
     """
 
-    neighbour: NDArray[np.uint32]
+    neighbor: NDArray[np.uint32]
     capacity: NDArray[np.int32]
     excess: NDArray[np.int32]
 
@@ -88,7 +88,7 @@ def minimum_cut(graph: Graph) -> NDArray[np.uint8]:
         if forest.tree[node] == SOURCE:
             _augment(graph, forest, orphans, node, direction)
         else:
-            _augment(graph, forest, orphans, graph.neighbour[node, direction], direction ^ 7)
+            _augment(graph, forest, orphans, graph.neighbor[node, direction], direction ^ 7)
         while orphans.ends[0] != orphans.ends[1]:
             _adopt(graph, forest, active, orphans, time)
     return (forest.tree[:-1] == SOURCE).astype(np.uint8)
@@ -125,18 +125,18 @@ def _push_along_lines(graph: Graph) -> None:
 @compiled_lean
 def _push_one_way(graph: Graph, demand: NDArray[np.int32], direction: int) -> None:
     """Find what the sinks ahead of every node can take, then push as much; ``demand`` is room to work in."""
-    neighbour, capacity, excess = graph
+    neighbor, capacity, excess = graph
     count = excess.size - 1
-    forwards = direction >= DIRECTIONS // 2  # neighbours there come later in raster order
+    forwards = direction >= DIRECTIONS // 2  # neighbors there come later in raster order
     demand[count] = 0
     for number in range(count):
         node = count - 1 - number if forwards else number
-        ahead = min(capacity[node, direction], demand[neighbour[node, direction]])
+        ahead = min(capacity[node, direction], demand[neighbor[node, direction]])
         demand[node] = max(0, ahead - excess[node])
     for number in range(count):
         node = number if forwards else count - 1 - number
         if excess[node] > 0:
-            other = neighbour[node, direction]
+            other = neighbor[node, direction]
             flow = min(excess[node], capacity[node, direction], demand[other])
             capacity[node, direction] -= flow
             capacity[other, direction ^ 7] += flow
@@ -157,11 +157,11 @@ def _plant(graph: Graph, forest: _Forest, active: _Queue) -> None:
 
 @compiled_lean
 def _grow(graph: Graph, forest: _Forest, active: _Queue, node: int) -> int:
-    """Take free neighbours into the node's tree; the direction in which the other tree is met, or NOWHERE."""
+    """Take free neighbors into the node's tree; the direction in which the other tree is met, or NOWHERE."""
     tree, parent, stamp, distance, _ = forest
     own = tree[node]
     for direction in range(DIRECTIONS):
-        other = graph.neighbour[node, direction]
+        other = graph.neighbor[node, direction]
         left = graph.capacity[node, direction] if own == SOURCE else graph.capacity[other, direction ^ 7]
         if left <= 0:
             continue
@@ -181,8 +181,8 @@ def _grow(graph: Graph, forest: _Forest, active: _Queue, node: int) -> int:
 @compiled_lean
 def _augment(graph: Graph, forest: _Forest, orphans: _Queue, start: int, direction: int) -> None:
     """Push all that fits along the path through the edge from ``start``, in the source's tree, to the sink's tree."""
-    neighbour, capacity, _ = graph
-    end = neighbour[start, direction]
+    neighbor, capacity, _ = graph
+    end = neighbor[start, direction]
     flow = min(
         capacity[start, direction],
         _measure_branch(graph, forest, start, SOURCE),
@@ -197,11 +197,11 @@ def _augment(graph: Graph, forest: _Forest, orphans: _Queue, start: int, directi
 @compiled_lean
 def _measure_branch(graph: Graph, forest: _Forest, node: int, own: int) -> int:
     """The most that still flows between a node and its terminal."""
-    neighbour, capacity, excess = graph
+    neighbor, capacity, excess = graph
     most = np.int32(2**31 - 1)
     while forest.parent[node] != TERMINAL:
         direction = forest.parent[node]
-        above = neighbour[node, direction]
+        above = neighbor[node, direction]
         left = capacity[above, direction ^ 7] if own == SOURCE else capacity[node, direction]
         most = min(most, left)
         node = above
@@ -210,11 +210,11 @@ def _measure_branch(graph: Graph, forest: _Forest, node: int, own: int) -> int:
 
 @compiled_lean
 def _push_along_branch(graph: Graph, forest: _Forest, orphans: _Queue, node: int, flow: int, own: int) -> None:
-    neighbour, capacity, excess = graph
+    neighbor, capacity, excess = graph
     sign = np.int32(1) if own == SOURCE else np.int32(-1)
     while forest.parent[node] != TERMINAL:
         direction = forest.parent[node]
-        above = neighbour[node, direction]
+        above = neighbor[node, direction]
         capacity[node, direction] += sign * flow
         capacity[above, direction ^ 7] -= sign * flow
         left = capacity[above, direction ^ 7] if own == SOURCE else capacity[node, direction]
@@ -237,7 +237,7 @@ def _adopt(graph: Graph, forest: _Forest, active: _Queue, orphans: _Queue, time:
     own = tree[orphan]
     best, nearest = NO_PARENT, 2**30
     for direction in range(DIRECTIONS):
-        other = graph.neighbour[orphan, direction]
+        other = graph.neighbor[orphan, direction]
         if tree[other] == own and _left_from(graph, orphan, other, direction, own) > 0:
             steps = _find_distance(graph, forest, other, time)
             if 0 < steps < nearest:
@@ -249,7 +249,7 @@ def _adopt(graph: Graph, forest: _Forest, active: _Queue, orphans: _Queue, time:
         return
     parent[orphan] = NO_PARENT
     for direction in range(DIRECTIONS):
-        other = graph.neighbour[orphan, direction]
+        other = graph.neighbor[orphan, direction]
         if tree[other] != own:
             continue
         if _left_from(graph, orphan, other, direction, own) > 0:
@@ -280,12 +280,12 @@ def _find_distance(graph: Graph, forest: _Forest, node: int, time: int) -> int:
         if direction > TERMINAL:
             return 0
         steps += 1
-        above = graph.neighbour[above, direction]
+        above = graph.neighbor[above, direction]
     steps += distance[above]
     whole, above = steps, node
     while stamp[above] != time:
         stamp[above] = time
         distance[above] = steps
         steps -= 1
-        above = graph.neighbour[above, parent[above]]
+        above = graph.neighbor[above, parent[above]]
     return whole

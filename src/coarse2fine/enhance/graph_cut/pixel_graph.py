@@ -1,6 +1,6 @@
 """The undecided pixels of a photo as a graph whose cheapest cut is the mask of least energy.
 
-Source: Rother, Kolmogorov, Blake, "GrabCut" (SIGGRAPH 2004), equation 11, over eight neighbours, diagonal ones weighing
+Source: Rother, Kolmogorov, Blake, "GrabCut" (SIGGRAPH 2004), equation 11, over eight neighbors, diagonal ones weighing
 1 / sqrt 2; the constant 50 is theirs.
 """
 
@@ -26,7 +26,7 @@ SHARES = (0.5**0.5, 1.0, 0.5**0.5, 1.0, 1.0, 0.5**0.5, 1.0, 0.5**0.5)
 
 @compiled
 def mean_contrast(image: Image) -> float:
-    """Mean squared RGB distance of neighbouring pixels, from evenly spaced rows; image of shape (H, W, 3)."""
+    """Mean squared RGB distance of neighboring pixels, from evenly spaced rows; image of shape (H, W, 3)."""
     height, width, _ = image.shape
     total, pairs = 0.0, 0
     for y in range(0, height, max(1, height * width // _CONTRAST_PIXELS)):
@@ -49,7 +49,7 @@ def build_graph(image: Image, trimap: Mask, smoothness: float) -> tuple[NDArray[
         smoothness: Energy of a contour's pixel in a flat area.
 
     Returns:
-        Undecided pixels in raster order, as indices into the flat image, shape (N,), and their graph; colours are not
+        Undecided pixels in raster order, as indices into the flat image, shape (N,), and their graph; colors are not
         in its excesses yet.
     """
     height, width = trimap.shape
@@ -83,8 +83,8 @@ def build_graph(image: Image, trimap: Mask, smoothness: float) -> tuple[NDArray[
 
 @compiled_lean
 def _join(graph: Graph, node: int, other: int, direction: int, weight: np.int32) -> None:
-    graph.neighbour[node, direction] = other
-    graph.neighbour[other, direction ^ 7] = node
+    graph.neighbor[node, direction] = other
+    graph.neighbor[other, direction ^ 7] = node
     graph.capacity[node, direction] = weight
     graph.capacity[other, direction ^ 7] = weight
 

@@ -1,6 +1,6 @@
 """GrabCut from coarse to fine: the whole question on a small copy of the photo, only the contour on larger ones.
 
-Colour models and cut alternate where the undecided pixels are few enough; each finer copy then moves the contour within
+Color models and cut alternate where the undecided pixels are few enough; each finer copy then moves the contour within
 a narrow band. A contour has fewer pixels on a small copy, where each pixel stands for many: to be the same energy,
 the smoothness shrinks with the copy.
 """
@@ -39,7 +39,7 @@ class Question(NamedTuple):
     Attributes:
         image: Shape (H, W, 3).
         trimap: Shape (H, W); labels of both background and foreground must occur.
-        prior: Log odds of foreground known from elsewhere, added to those of the colours, of any height and width.
+        prior: Log odds of foreground known from elsewhere, added to those of the colors, of any height and width.
         scale: Of ``image`` to the photo whose energy is meant.
     """
 
@@ -54,7 +54,7 @@ def cut_pyramid(question: Question, iterations: int) -> Mask:
 
     Args:
         question: The photo, and what is known of it.
-        iterations: Most rounds of colour models and cut on the smallest copy; it stops where the mask rests.
+        iterations: Most rounds of color models and cut on the smallest copy; it stops where the mask rests.
 
     Returns:
         Binary mask, shape (H, W).
@@ -83,7 +83,7 @@ def shrink_trimap(trimap: Mask, height: int, width: int) -> Mask:
     """Bring a trimap to a smaller size: what is certain there is certain all over its area here.
 
     A side too thin for that, such as a frame of one pixel, keeps the pixels that hold most of it: each side needs some
-    colours.
+    colors.
     """
     if trimap.shape == (height, width):
         return trimap
@@ -126,15 +126,15 @@ def shrink_image(image: Image, scales: list[float]) -> list[Image]:
 def _settle(
     image: Image, trimap: Mask, smoothness: float, iterations: int, prior: NDArray[np.float32] | None
 ) -> tuple[Mask, Models]:
-    """Alternate colour models and cut until the mask rests."""
+    """Alternate color models and cut until the mask rests."""
     mask: Mask = (trimap & 1).astype(np.uint8)
-    colours, side = image.reshape(-1, 3), mask.reshape(-1)
-    models = start_models(colours, side)
+    colors, side = image.reshape(-1, 3), mask.reshape(-1)
+    models = start_models(colors, side)
     pixels, graph = build_graph(image, trimap, smoothness)
     before = np.zeros(len(pixels), np.int32)
-    undecided, known = colours[pixels], resize_prior(prior, *mask.shape).reshape(-1)[pixels]
+    undecided, known = colors[pixels], resize_prior(prior, *mask.shape).reshape(-1)[pixels]
     for _ in range(iterations):
-        models = learn_models(colours, side, models)
+        models = learn_models(colors, side, models)
         odds = _in_units(compare(undecided, models) + known)
         graph.excess[:-1] += odds - before
         before = odds
@@ -157,11 +157,11 @@ def _follow(
     band = (cv2.dilate(mask, kernel) != cv2.erode(mask, kernel)) & (trimap >= MAYBE_BACKGROUND)
     if not band.any():
         return mask, models
-    colours, side = image.reshape(-1, 3), mask.reshape(-1)
-    models = learn_models(colours, side, models)
+    colors, side = image.reshape(-1, 3), mask.reshape(-1)
+    models = learn_models(colors, side, models)
     pixels, graph = build_graph(image, mask + MAYBE_BACKGROUND * band.astype(np.uint8), smoothness)
     known = resize_prior(prior, height, width).reshape(-1)[pixels]
-    graph.excess[:-1] += _in_units(compare(colours[pixels], models) + known)
+    graph.excess[:-1] += _in_units(compare(colors[pixels], models) + known)
     side[pixels] = minimum_cut(graph)
     return mask, models
 

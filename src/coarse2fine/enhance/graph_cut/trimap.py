@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.masks.regions import resize_soft
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.types import Mask, SoftMask
 
 CERTAIN_BACKGROUND, CERTAIN_FOREGROUND, MAYBE_BACKGROUND, MAYBE_FOREGROUND = 0, 1, 2, 3
 """Labels of a trimap, those of OpenCV; odd ones are foreground."""
 
 LEAST_ODDS = 0.02
-"""Scores are taken to lie at least this far from 0 and from 1: no network is surer than that."""
+"""Probabilities are taken to lie at least this far from 0 and from 1: no network is surer than that."""
 
 
 def undecided_box(region: Mask) -> Mask:
@@ -67,7 +67,7 @@ def log_odds(soft: SoftMask) -> NDArray[np.float32]:
 
 
 def _leave_frame(region: Mask) -> Mask:
-    """Take the outermost pixels out of a region that covers everything: the background needs some colours."""
+    """Take the outermost pixels out of a region that covers everything: the background needs some colors."""
     if not region.all():
         return region
     framed = np.zeros_like(region)

@@ -1,0 +1,75 @@
+"""The PASCAL VOC palette, and masks drawn in its colors."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from coarse2fine.errors import DataError
+from coarse2fine.types import BACKGROUND, IGNORE, Image, Mask
+
+_IGNORE_COLOR = (224, 224, 192)
+
+
+_CONTOUR_COLOR = (255, 255, 255)
+
+
+_CONTOUR_SHARE = 1 / 300  # of the photo's longer side
+
+
+@cache
+def color_table() -> NDArray[np.uint8]:
+    """Make the palette of PASCAL VOC: RGB by class index.
+
+    The bits of the index, lowest first, go in turn to red, green and blue, and fill each of them from its highest bit
+    down. Index 255 is the light beige of ignored pixels.
+
+    Returns:
+        Shape (256, 3), read-only.
+
+    Source: VOC 2012 development kit, VOClabelcolormap.
+    """
+    index = np.arange(256)
+    table = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        table[:, bit % 3] |= ((index >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
+    table[IGNORE] = _IGNORE_COLOR
+    table.setflags(write=False)
+    return table
+
+
+def paint(mask: Mask) -> Image:
+    """Color every pixel of a mask with its class's palette color; shape (H, W, 3), RGB."""
+    return color_table()[mask]
+
+
+def overlay(image: Image, mask: Mask, alpha: float = 0.5) -> Image:
+    """Lay a mask over its photo, each class in its palette color with a white contour.
+
+    Args:
+        image: Shape (H, W, 3).
+        mask: Shape (H, W); background stays as photographed.
+        alpha: Strength of the color, 0 to 1.
+
+    Returns:
+        New RGB image, shape (H, W, 3).
+
+    Raises:
+        DataError: Photo and mask differ in height or width.
+    """
+    if image.shape[:2] != mask.shape:
+        raise DataError(
+            f"A mask must be as high and wide as its photo, found {mask.shape} on {image.shape[:2]}; resize the mask."
+        )
+    mixed = np.rint((1 - alpha) * image + alpha * paint(mask)).astype(np.uint8)
+    shown = np.where((mask != BACKGROUND)[..., None], mixed, image)
+    shown[_trace_contour(mask)] = _CONTOUR_COLOR
+    return shown
+
+
+def _trace_contour(mask: Mask) -> NDArray[np.bool_]:
+    radius_px = max(1, round(max(mask.shape) * _CONTOUR_SHARE))
+    kernel = np.ones((2 * radius_px + 1, 2 * radius_px + 1), np.uint8)
+    inner: NDArray[np.bool_] = (cv2.erode(mask, kernel) != cv2.dilate(mask, kernel)) & (mask != BACKGROUND)
+    return inner
