@@ -142,7 +142,7 @@ def test_fit__a_full_disk_is_one_sentence_and_loses_nothing(photos, tmp_path, mo
 
     rename = Path.replace
     monkeypatch.setattr(Path, "replace", fill_up)
-    with pytest.raises(coarse2fine.DataError, match="could not be written .No space left on device.; nothing finished"):
+    with pytest.raises(coarse2fine.DataError, match="could not be written .No space left on device.. Finished files"):
         coarse2fine.fit(photos, tmp_path / "run", SETTINGS)
     monkeypatch.setattr(Path, "replace", rename)
     run = coarse2fine.fit(photos, tmp_path / "run", SETTINGS)

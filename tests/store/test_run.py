@@ -77,7 +77,7 @@ def test_write_atomically__a_failure_leaves_the_old_file(tmp_path):
 
 def test_write_atomically__a_full_disk_is_one_sentence(tmp_path):
     with (
-        pytest.raises(DataError, match="could not be written .*nothing finished is lost"),
+        pytest.raises(DataError, match="could not be written .*Finished files are kept"),
         write_atomically(tmp_path / "file"),
     ):
         raise OSError(28, "No space left on device")
@@ -121,7 +121,9 @@ def test_stage__a_kill_while_throwing_away_does_not_stop_the_next_run(tmp_path, 
     old.finish(1.0)
     new = Stage(tmp_path / "s", "test", {"x": 2})
     with monkeypatch.context() as patched:
-        patched.setattr("coarse2fine.store.run.shutil.rmtree", lambda path, **options: 1 / 0 if not options else None)
+        patched.setattr(
+            "coarse2fine.store.stages.shutil.rmtree", lambda path, **options: 1 / 0 if not options else None
+        )
         with pytest.raises(ZeroDivisionError):
             new.begin()
     assert new.begin() is None
@@ -150,7 +152,7 @@ def test_claim_folder__goes_on_with_the_same_settings_only(tmp_path):
 
 
 def test_hold_folder__one_process_at_a_time_and_a_kill_lets_go(tmp_path):
-    hold = "import sys, time; from pathlib import Path; from coarse2fine.store.run import hold_folder\n"
+    hold = "import sys, time; from pathlib import Path; from coarse2fine.store.lock import hold_folder\n"
     hold += "with hold_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     run = tmp_path / "runs" / "new"
     with subprocess.Popen([sys.executable, "-c", hold, str(run)], stdout=subprocess.PIPE) as other:
@@ -196,7 +198,7 @@ def test_write_atomically__long_names_share_no_temporary_file(tmp_path):
 
 
 def test_stage__a_missing_package_has_no_version(tmp_path, monkeypatch):
-    monkeypatch.setattr("coarse2fine.store.run.VERSIONED", ("numpy", "no-such-package"))
+    monkeypatch.setattr("coarse2fine.store.stages.VERSIONED", ("numpy", "no-such-package"))
     stage = Stage(tmp_path / "s", "test", {})
     stage.begin()
     stage.finish(1.0)

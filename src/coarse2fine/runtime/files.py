@@ -1,10 +1,13 @@
-"""Files that are there whole or not at all: each is written under a temporary name and renamed."""
+"""Files that are complete or absent: each is written under a temporary name and renamed."""
 
+import csv
 import hashlib
+import io
 import json
 import os
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -13,51 +16,64 @@ from coarse2fine.errors import DataError
 
 
 @contextmanager
-def write_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """Open ``path`` for writing so that it is there whole or not at all; folders are made.
+def replace_when_complete(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends without an error.
+
+    The block creates a file or a folder at the temporary path. After an error it is removed, and ``path`` is unchanged.
+    Parent folders are created.
 
     Raises:
-        DataError: The disk is full or the folder cannot be written; the old file, if any, is untouched.
+        DataError: The disk is full, or the folder is not writable.
     """
-    # Short, whatever the name, and another one for every thread, so that no two files can share it.
+    # The name is short whatever the length of the original, and unique per thread, so that no two writers share it.
     temporary = path.with_name(f".{hash_of(path.name)}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
+        yield temporary
         temporary.replace(path)
     except OSError as error:
-        _unlink(temporary)
+        _remove(temporary)
         raise DataError(
-            f"{path} could not be written ({error.strerror or error}); nothing finished is lost: "
-            "make room or choose another folder, and run the same command again."
+            f"{path} could not be written ({error.strerror or error}). Finished files are kept: "
+            "free disk space or choose another folder, and run the same command again."
         ) from error
     except BaseException:
-        _unlink(temporary)
+        _remove(temporary)
         raise
 
 
-def _unlink(path: Path) -> None:
-    with suppress(OSError):  # the error that led here says more
-        path.unlink()
+@contextmanager
+def write_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing in binary mode so that it appears complete or not at all.
+
+    Raises:
+        DataError: The disk is full, or the folder is not writable. An existing file is unchanged.
+    """
+    with replace_when_complete(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # the error that led here is the one to report
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text."""
+    """Write UTF-8 text atomically."""
     with write_atomically(path) as file:
         file.write(text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable, sorted JSON."""
+    """Write indented JSON with sorted keys atomically."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON.
+    """Read a JSON file.
 
     Raises:
-        DataError: The file is missing or damaged.
+        DataError: The file is missing or is not valid JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -65,6 +81,58 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} cannot be read as JSON ({error}).") from error
 
 
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    r"""Write a CSV table atomically, row by row, so that ``rows`` may be a long generator.
+
+    Lines end in ``\r\n`` (RFC 4180). With that, the writer quotes a value that holds either character.
+
+    Args:
+        path: The file.
+        header: Names of the columns.
+        rows: Values of each row, in the order of the columns.
+    """
+    with write_atomically(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(text)
+        writer.writerow(header)
+        writer.writerows(rows)
+        text.flush()
+        text.detach()
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV table with a header.
+
+    Args:
+        path: The file.
+        columns: Columns that must exist. Other columns are kept, too.
+
+    Returns:
+        One dictionary per row, column name to text.
+
+    Raises:
+        DataError: The file cannot be read, or a column is missing.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in columns if column not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(
+                    f"{path} must be a CSV table with the columns {', '.join(columns)}, but lacks {', '.join(missing)}."
+                )
+            return list(reader)
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a CSV table ({error}).") from error
+
+
 def hash_of(value: Any) -> str:
-    """Short, stable fingerprint of plain values."""
+    """Return a short fingerprint of plain values that is the same in every process and version of Python.
+
+    Args:
+        value: Anything that ``json.dumps`` accepts.
+
+    Returns:
+        The first 16 hexadecimal digits of a SHA-256.
+    """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,43 @@
+import pytest
+
+from coarse2fine.errors import DataError
+from coarse2fine.runtime.files import read_csv, replace_when_complete, write_csv
+
+
+def test_write_csv__read_csv_returns_the_same_text(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    write_csv(path, ["photo", "share"], iter([["a,b\r\n", 0.5], ["ü", None]]))
+    assert read_csv(path, ["photo"]) == [{"photo": "a,b\r\n", "share": "0.5"}, {"photo": "ü", "share": ""}]
+
+
+def test_read_csv__names_missing_columns(tmp_path):
+    write_csv(tmp_path / "t.csv", ["a"], [])
+    with pytest.raises(DataError, match=r"t\.csv must be a CSV table with the columns a, b, c, but lacks b, c"):
+        read_csv(tmp_path / "t.csv", ["a", "b", "c"])
+
+
+def test_read_csv__a_file_that_is_no_text_is_one_sentence(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
+    with pytest.raises(DataError, match="cannot be read as a CSV table"):
+        read_csv(tmp_path / "t.csv", ["a"])
+
+
+def test_replace_when_complete__after_an_error_the_old_file_is_unchanged(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(KeyError), replace_when_complete(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_replace_when_complete__a_folder(tmp_path):
+    with replace_when_complete(tmp_path / "made") as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("1")
+    assert [item.name for item in (tmp_path / "made").iterdir()] == ["a"]
+    with pytest.raises(KeyError), replace_when_complete(tmp_path / "other") as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("1")
+        raise KeyError
+    assert [item.name for item in tmp_path.iterdir()] == ["made"]
