@@ -79,13 +79,13 @@ def test_fit__remembers_corrected_masks_and_redoes_what_a_change_concerns(
 ):
     run = Run(shutil.copytree(mended.root, tmp_path / "run"))
     coarse2fine.fit(data, run.root, settings(), quiet=False)
-    assert "done again" not in capsys.readouterr().out
+    assert "run again" not in capsys.readouterr().out
     name = next(iter(corrections))
     write_mask(mask_path(run.corrected, name), np.full((48, 48), 2, np.uint8))
     coarse2fine.fit(data, run.root, settings(), quiet=False)
     said = " ".join(capsys.readouterr().out.split())
-    assert "coarse masks: done again, because corrected masks 3 (" in said
-    assert "round 2: training: done again" in said
+    assert "coarse masks: run again, because corrected masks 3 (" in said
+    assert "round 2: training: run again" in said
     assert all((read_mask(mask_path(folder, name)) == 2).all() for folder in folders_of(run))
     mask_path(run.corrected, name).unlink()
     coarse2fine.fit(data, run.root, settings("rounds = 1"), quiet=False)

@@ -34,7 +34,7 @@ def run(fresh, tmp_path) -> Run:
 
 
 def done_again(said: str) -> list[str]:
-    return [line.split(": done again")[0] for line in said.splitlines() if ": done again" in line]
+    return [line.split(": run again")[0] for line in said.splitlines() if ": run again" in line]
 
 
 def test_fit__leaves_out_what_is_rejected_and_does_only_training_again(settings, run, data, capsys):
@@ -42,7 +42,7 @@ def test_fit__leaves_out_what_is_rejected_and_does_only_training_again(settings,
     Review(run.review).keep(name, "rejected", "round-2")
     coarse2fine.fit(data, run.root, settings(), quiet=False)
     said = capsys.readouterr().out
-    assert "coarse masks: done before" in said and "\nenhancement: done before" in said
+    assert "coarse masks: already done" in said and "\nenhancement: already done" in said
     assert done_again(said)[:2] == ["round 1: training", "round 1: refined masks"]
     for number in (1, 2):
         assert read_json(run.round(number) / "kept.json")[name] == REJECTED
@@ -136,7 +136,7 @@ def test_fit__does_not_mind_decisions_made_while_it_works(settings, run, data, m
     photos, review = read_photos(run).photos, Review(run.review)
     mask = encode_mask(np.ones((48, 48), np.uint8))
     review.keep(photos[0].name, "fixed", "", mask)
-    train, turned = coarse2fine.pipeline.fit.train_round, threading.Event()
+    train, turned = coarse2fine.pipeline.train_stage.train_round, threading.Event()
 
     def train_and_decide(*arguments):
         if not turned.is_set():
@@ -146,7 +146,7 @@ def test_fit__does_not_mind_decisions_made_while_it_works(settings, run, data, m
             review.keep(photos[2].name, "rejected", "")
         return train(*arguments)
 
-    monkeypatch.setattr("coarse2fine.pipeline.fit.train_round", train_and_decide)
+    monkeypatch.setattr("coarse2fine.pipeline.train_stage.train_round", train_and_decide)
     coarse2fine.fit(data, run.root, settings())
     assert turned.is_set() and (read_mask(mask_path(run.enhanced(2), photos[0].name)) == 1).all()
     assert read_json(run.round(2) / "kept.json")[photos[2].name] is None

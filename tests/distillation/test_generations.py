@@ -87,13 +87,13 @@ def test_train_student__again_does_nothing_and_a_change_only_what_depends_on_it(
         return capsys.readouterr().out
 
     first = train(0.5)
-    assert "done before" not in first
+    assert "already done" not in first
     before = (places / "s.safetensors").read_bytes()
-    assert train(0.5).count("done before") == first.count("generation")
+    assert train(0.5).count("already done") == first.count("generation")
     assert (places / "s.safetensors").read_bytes() == before
     again = train(0.8)
-    assert "generation 1: training: done before" in again and "generation 2: GrabCut: done before" in again
-    assert "generation 2: training: done again" in again
+    assert "generation 1: training: already done" in again and "generation 2: GrabCut: already done" in again
+    assert "generation 2: training: run again" in again
 
 
 def test_train_student__another_generation_goes_on_from_the_last(places, capsys):
@@ -129,8 +129,8 @@ def test_train_student__lessons_are_kept_but_of_photos_with_a_new_mask(places, c
     train((60, 1), keep=False)
     assert (lessons_of(places, 1), lessons_of(places, 2)) == (12, 11)
     again = train((60, 40, 1), keep=True)
-    assert "generation 1: training: done before" in again and "generation 2: GrabCut: done before" in again
-    assert "generation 2: training: done again" in again
+    assert "generation 1: training: already done" in again and "generation 2: GrabCut: already done" in again
+    assert "generation 2: training: run again" in again
     assert (lessons_of(places, 2), lessons_of(places, 3)) == (11 + 11, 11 + 11)
 
 

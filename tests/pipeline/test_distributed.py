@@ -88,4 +88,4 @@ def test_fit__a_killed_worker_ends_the_run_which_can_be_resumed(data, tmp_path):
     again = launch(data, out)
     shown, _ = again.communicate(timeout=600)
     assert again.returncode == 0, shown
-    assert "coarse masks: done before" in shown
+    assert "coarse masks: already done" in shown

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 import coarse2fine
-from coarse2fine import store
 from coarse2fine.config import FitConfig, parse_config
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.mask_quality import find_confidence, read_quality, score_mask, shrink_mask, soft_iou
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, read_soft
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.files import read_json
+from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.run import Run
 
 TINY = """
@@ -114,11 +115,11 @@ def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(finished, data,
         "scores",
     ]
     assert run.scores(1).exists() and not run.scores(0).exists()
-    assert coarse2fine.Segmenter.load(run.root).crf.on
+    assert TorchSegmenter.load(run.root).crf.on
     capsys.readouterr()
     coarse2fine.fit(data / "train", run.root, settings(text + "\n[enhance.crf]\nsteps = 3"), quiet=False)
     said = " ".join(capsys.readouterr().out.split())
-    assert "coarse masks: done before" in said and "because enhance.crf.steps 10 -> 3" in said
+    assert "coarse masks: already done" in said and "because enhance.crf.steps 10 -> 3" in said
 
 
 def test_fit__a_student_that_is_none_is_refused_before_anything_is_written(data, tmp_path):
@@ -210,7 +211,7 @@ def test_fit__a_run_from_before_quality_is_judged_and_otherwise_left_alone(finis
 
 
 def test_fit__leaves_a_network_that_predicts(finished, data):
-    segmenter = coarse2fine.Segmenter.load(finished.root)
+    segmenter = TorchSegmenter.load(finished.root)
     image = coarse2fine.read_image(sorted((data / "val" / "images").iterdir())[0])
     assert segmenter(image).shape == image.shape[:2]
     assert segmenter.classes == tuple(read_json(finished.classes))
@@ -258,9 +259,9 @@ def test_fit__a_changed_setting_redoes_what_depends_on_it(finished, data, tmp_pa
     changed = {path.relative_to(root).parts[0] for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
     assert changed == {"round-1", "round-2"}
     said = capsys.readouterr().out
-    assert "coarse masks: done before" in said and "round 1: training: done before" in said
-    assert "round 1: refined masks: done again, because refine.flip False -> True" in said
-    assert "round 2: training: done again, because an earlier stage changed" in said
+    assert "coarse masks: already done" in said and "round 1: training: already done" in said
+    assert "round 1: refined masks: run again, because refine.flip False -> True" in said
+    assert "round 2: training: run again, because an earlier stage changed" in said
 
 
 def test_fit__more_rounds_go_on_from_the_last(finished, data, tmp_path):
@@ -343,7 +344,7 @@ def test_fit__a_lower_limit_counts_for_photos_checked_before(finished, data, tmp
 
 def test_fit__another_process_works_on_it(finished, data):
     with store.hold_folder(finished.root), pytest.MonkeyPatch.context() as patched:
-        patched.setattr("coarse2fine.pipeline.fit.hold_folder", partial(store.hold_folder, patience=0))
+        patched.setattr("coarse2fine.pipeline.fit.hold_folder", partial(hold_folder, timeout_s=0))
         with pytest.raises(DataError, match="Only one process at a time"):
             coarse2fine.fit(data / "train", finished.root, settings())
 
@@ -362,7 +363,7 @@ def test_fit__foreground_needs_no_label_and_is_measured_with_any_class(data, tmp
     figures = read_json(run.metrics(1))["photos"]
     assert list(figures["iou"]) == ["background", "foreground"] and "foreground_iou_mean_over_photos" in figures
 
-    segmenter = coarse2fine.Segmenter.load(run.root)
+    segmenter = TorchSegmenter.load(run.root)
     assert segmenter.network.scales == (0.5, 1.0) and segmenter.network_config.rates == (1, 2, 3)
     result = coarse2fine.evaluate_network(segmenter, data / "val" / "images", data / "val" / "masks", 1)
     assert result.as_plain()["iou"] == figures["iou"]

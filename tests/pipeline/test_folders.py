@@ -7,7 +7,7 @@ from PIL import Image
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import read_mask, read_soft, write_mask, write_soft
-from coarse2fine.pipeline.folders import coarse_folder, enhance_folder, lay_over, split_classes, split_scores
+from coarse2fine.pipeline.folders import coarse_folder, enhance_folder, lay_over, split_classes, split_soft
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
 from coarse2fine.types import Enhanced
@@ -53,7 +53,7 @@ def test_coarse_folder__scores_from_which_enhance_starts(photos, tmp_path):
     assert soft.shape == (40, 70) and np.ptp(soft) > 0.5
     enhance_folder(photos, tmp_path / "soft", tmp_path / "e", EnhanceConfig(start="scores"), 0, Context())
     assert read_mask(tmp_path / "e" / "1.png").shape == (40, 70)
-    with pytest.raises(ConfigError, match="have no scores"):
+    with pytest.raises(ConfigError, match="have no soft masks"):
         coarse_folder([photos], tmp_path / "n", CoarseConfig(method="folder", folder=photos), Context(), tmp_path / "s")
 
 
@@ -132,16 +132,16 @@ def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path):
         enhance_folder(photos, tmp_path / "m", tmp_path / "e", EnhanceConfig(), 0, Context())
 
 
-def test_split_scores__likelier_than_not_in_the_photo_s_size():
+def test_split_soft__likelier_than_not_in_the_photo_s_size():
     soft = np.array([[0.2, 0.8]], np.float32)
-    rough, kept = split_scores(soft, 2, 4)[1]
+    rough, kept = split_soft(soft, 2, 4)[1]
     assert rough.tolist() == [[0, 0, 1, 1]] * 2 and kept is soft
-    assert split_scores(np.array([[0, 1]], np.float32), 1, 2)[1][0].tolist() == [[0, 1]]
+    assert split_soft(np.array([[0, 1]], np.float32), 1, 2)[1][0].tolist() == [[0, 1]]
 
 
-def test_split_scores__class_indices_are_refused():
-    with pytest.raises(DataError, match="holds 255 and otherwise nothing above 2, as masks of class indices do"):
-        split_scores(np.array([[0, 1, 2, 255]], np.float32) / 255, 1, 4)
+def test_split_soft__class_indices_are_refused():
+    with pytest.raises(DataError, match="holds 255 and otherwise no value above 2, as masks of class indices do"):
+        split_soft(np.array([[0, 1, 2, 255]], np.float32) / 255, 1, 4)
 
 
 def test_split_classes__by_index():

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,13 +11,14 @@ from coarse2fine.coarse import binarize
 from coarse2fine.coarse.student import Student
 from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig, StudentNetworkConfig
 from coarse2fine.data import read_image
+from coarse2fine.enhance import Start
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality, read_quality
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.networks.student import build_student
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
-from coarse2fine.pipeline.enhance_stage import enhance_masks
-from coarse2fine.pipeline.mask_writer import read_notes, write_masks
+from coarse2fine.pipeline.enhance_stage import enhance_masks, prepare_enhancer
+from coarse2fine.pipeline.mask_writer import MaskTask, read_notes, write_masks
 from coarse2fine.pipeline.quality_stage import judge_round, judge_run
 from coarse2fine.pipeline.refine_stage import filter_masks, find_empty
 from coarse2fine.runtime.context import Context
@@ -24,9 +26,17 @@ from coarse2fine.runtime.files import read_json, write_json
 from coarse2fine.runtime.processes import World
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import Stage, run_stage
-from coarse2fine.types import Dataset, Enhanced, Photo
+from coarse2fine.types import Dataset, Enhanced, Enhancer, Photo
 
 CONTEXT = Context()
+
+
+def task(photos: list[Photo], folder: Path, context: Context = CONTEXT) -> MaskTask:
+    return MaskTask(photos, folder, context, "test")
+
+
+def enhancer(config: EnhanceConfig, start: Start) -> Enhancer:
+    return prepare_enhancer(config, start, 0, CONTEXT.console)
 
 
 @pytest.fixture
@@ -46,7 +56,7 @@ def ones(photo: Photo) -> Enhanced:
 
 
 def test_make_coarse_masks__box_in_the_photos_label(photos, tmp_path):
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box", box_share=0.5), CONTEXT)
+    make_coarse_masks(task(photos, tmp_path / "c"), CoarseConfig(method="box", box_share=0.5))
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "c", photo.name))
         assert mask[20, 30] == photo.label and mask[0, 0] == 0
@@ -64,7 +74,7 @@ def new_student(path: Path) -> CoarseConfig:
 
 def test_make_coarse_masks__of_a_student_with_its_scores_and_again_the_same(photos, tmp_path):
     config = new_student(tmp_path / "s.safetensors")
-    make_coarse_masks(photos, tmp_path / "c", config, CONTEXT, tmp_path / "soft")
+    make_coarse_masks(task(photos, tmp_path / "c"), config, tmp_path / "soft")
     student = Student.load(tmp_path / "s.safetensors")
     for photo in photos:
         soft = read_soft(mask_path(tmp_path / "soft", photo.name))
@@ -75,12 +85,12 @@ def test_make_coarse_masks__of_a_student_with_its_scores_and_again_the_same(phot
     first = mask_path(tmp_path / "c", photos[0].name)
     before = first.read_bytes()
     first.unlink()
-    make_coarse_masks(photos, tmp_path / "c", config, CONTEXT, tmp_path / "soft")
+    make_coarse_masks(task(photos, tmp_path / "c"), config, tmp_path / "soft")
     assert first.read_bytes() == before
 
 
 def test_make_coarse_masks__scores_of_saliency_have_the_photos_size(photos, tmp_path):
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="saliency"), CONTEXT, tmp_path / "soft")
+    make_coarse_masks(task(photos, tmp_path / "c"), CoarseConfig(method="saliency"), tmp_path / "soft")
     soft = read_soft(mask_path(tmp_path / "soft", photos[0].name))
     assert soft.shape == (40, 60) and soft[20, 30] > 0.9 > 0.1 > soft[0, 0]
 
@@ -88,14 +98,14 @@ def test_make_coarse_masks__scores_of_saliency_have_the_photos_size(photos, tmp_
 def test_make_coarse_masks__given_ones_of_any_size_and_value(photos, tmp_path):
     for photo in photos:
         write_mask(mask_path(tmp_path / "given", photo.name), np.array([[0, 9]], np.uint8))
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="folder", folder=tmp_path / "given"), CONTEXT)
+    make_coarse_masks(task(photos, tmp_path / "c"), CoarseConfig(method="folder", folder=tmp_path / "given"))
     mask = read_mask(mask_path(tmp_path / "c", photos[1].name))
     assert mask.shape == (40, 60) and set(np.unique(mask)) == {0, 2} and (mask[:, 30:] == 2).all()
 
 
 def test_enhance_masks__find_the_block(photos, tmp_path):
-    make_coarse_masks(photos, tmp_path / "c", CoarseConfig(method="box"), CONTEXT)
-    enhance_masks(photos, tmp_path / "c", tmp_path / "e", EnhanceConfig(), "box", 0, CONTEXT)
+    make_coarse_masks(task(photos, tmp_path / "c"), CoarseConfig(method="box"))
+    enhance_masks(task(photos, tmp_path / "e"), tmp_path / "c", enhancer(EnhanceConfig(), "box"))
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "e", photo.name))
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
@@ -106,7 +116,7 @@ def test_enhance_masks__what_could_not_be_cut_is_kept_and_told(photos, tmp_path)
         mask = np.zeros((40, 60), np.uint8)
         mask[0, 0] = photo.label * (photo.name != "class 1/2")
         write_mask(mask_path(tmp_path / "c", photo.name), mask)
-    enhance_masks(photos, tmp_path / "c", tmp_path / "e", EnhanceConfig(), "box", 0, CONTEXT)
+    enhance_masks(task(photos, tmp_path / "e"), tmp_path / "c", enhancer(EnhanceConfig(), "box"))
     notes = read_notes(tmp_path / "e")
     assert notes.pop("class 1/2") == "empty"
     assert len(notes) == 3 and all(note.startswith("kept: ") for note in notes.values())
@@ -122,7 +132,7 @@ def test_enhance_masks__from_scores_at_another_size(photos, tmp_path):
         rough[8:32, 12:48] = photo.label
         write_mask(mask_path(tmp_path / "r", photo.name), rough)
     config = EnhanceConfig(start="scores")
-    enhance_masks(photos, tmp_path / "r", tmp_path / "e", config, "scores", 0, CONTEXT, scores=tmp_path / "s")
+    enhance_masks(task(photos, tmp_path / "e"), tmp_path / "r", enhancer(config, "scores"), tmp_path / "s")
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "e", photo.name))
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
@@ -139,7 +149,7 @@ def test_enhance_masks__by_a_crf(start, photos, tmp_path):
         write_soft(mask_path(tmp_path / "s", photo.name), soft)
     scores = tmp_path / "s" if start == "scores" else None
     config = EnhanceConfig(method="crf")
-    enhance_masks(photos, tmp_path / "c", tmp_path / "e", config, start, 0, CONTEXT, scores=scores)
+    enhance_masks(task(photos, tmp_path / "e"), tmp_path / "c", enhancer(config, start), scores)
     assert read_notes(tmp_path / "e") == {photos[1].name: "empty"}
     for photo in (photos[0], *photos[3:]):
         mask = read_mask(mask_path(tmp_path / "e", photo.name))
@@ -148,7 +158,7 @@ def test_enhance_masks__by_a_crf(start, photos, tmp_path):
 
 def test_write_masks__leaves_finished_ones_alone(photos, tmp_path):
     write_mask(mask_path(tmp_path / "m", photos[0].name), np.zeros((40, 60), np.uint8))
-    write_masks(photos, tmp_path / "m", ones, "test", CONTEXT)
+    write_masks(task(photos, tmp_path / "m"), ones)
     assert [int(read_mask(mask_path(tmp_path / "m", photo.name)).max()) for photo in photos] == [0, 2, 1, 2]
 
 
@@ -158,7 +168,7 @@ def test_write_masks__processes_share_the_photos(photos, tmp_path, monkeypatch):
     for rank in (1, 0):
         context = Context(World(rank, 2, 2))
         write_masks(
-            photos, tmp_path / "m", lambda photo, rank=rank: made[rank].append(photo) or ones(photo), "t", context
+            task(photos, tmp_path / "m", context), lambda photo, rank=rank: made[rank].append(photo) or ones(photo)
         )
     assert made == {0: photos[0::2], 1: photos[1::2]}
 
@@ -170,8 +180,8 @@ def test_write_masks__notes_survive_a_kill(photos, tmp_path):
         return ones(photo)._replace(note="odd")
 
     with pytest.raises(RuntimeError, match="killed"):
-        write_masks(photos, tmp_path / "m", make, "test", CONTEXT)
-    notes = write_masks(photos, tmp_path / "m", ones, "test", CONTEXT)
+        write_masks(task(photos, tmp_path / "m"), make)
+    notes = write_masks(task(photos, tmp_path / "m"), ones)
     assert notes[photos[0].name] == "odd" and photos[2].name not in notes
     assert json.loads((tmp_path / "m" / "notes.json").read_text()) == notes
 
@@ -179,7 +189,7 @@ def test_write_masks__notes_survive_a_kill(photos, tmp_path):
 def test_write_masks__a_note_cut_short_by_a_full_disk_stops_nothing(photos, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "notes-0.jsonl").write_text('{"whole": "odd"}\n{"class 1/0": "ke')
-    notes = write_masks(photos, tmp_path / "m", lambda photo: ones(photo)._replace(note="new"), "test", CONTEXT)
+    notes = write_masks(task(photos, tmp_path / "m"), lambda photo: ones(photo)._replace(note="new"))
     assert notes == {"whole": "odd"} | {photo.name: "new" for photo in photos}
 
 
@@ -296,3 +306,14 @@ def test_run_stage__a_failure_is_not_done(tmp_path):
     with pytest.raises(DataError):
         run_stage(stage, CONTEXT, fail)
     assert not stage.is_done()
+
+
+def test_write_masks__opencv_keeps_its_threads_afterward(photos, tmp_path):
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        seen = []
+        write_masks(task(photos, tmp_path / "m"), lambda photo: seen.append(cv2.getNumThreads()) or ones(photo))
+        assert set(seen) == {1} and cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)

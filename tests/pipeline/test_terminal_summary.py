@@ -16,7 +16,7 @@ def test_show_start__names_what_is_left_out(tmp_path, capsys):
     shown = capsys.readouterr()
     assert "6 photos of 2 classes" in shown.out
     assert "Few photos: dog (0)" in shown.err
-    assert "25 left out" in shown.err and "bad19.jpg: empty file" in shown.err and "bad20.jpg" not in shown.err
+    assert "25 photos skipped" in shown.err and "bad19.jpg: empty file" in shown.err and "bad20.jpg" not in shown.err
     assert "photos.json" in shown.err
 
 
@@ -63,4 +63,4 @@ def test_show_end__how_the_figures_went(tmp_path, capsys):
     show_end(Console(), run, 1)
     shown = capsys.readouterr().out
     assert all(figure in shown for figure in ("0.300", "0.450", "0.500", "0.600", "0.550"))
-    assert f"coarse2fine predict {tmp_path} PHOTOS" in shown and f"look at it: {run.report}" in shown
+    assert f"coarse2fine predict {tmp_path} PHOTOS" in shown and f"report: {run.report}" in shown

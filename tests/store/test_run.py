@@ -157,12 +157,14 @@ def test_hold_folder__one_process_at_a_time_and_a_kill_lets_go(tmp_path):
     run = tmp_path / "runs" / "new"
     with subprocess.Popen([sys.executable, "-c", hold, str(run)], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline() == b"held\n"
-        with pytest.raises(DataError, match="Only one process at a time may work on .*new, but another one does"):
-            hold_folder(run, patience=0).__enter__()
-        other.kill()
-    with hold_folder(run, patience=0):
+        try:
+            with pytest.raises(DataError, match="Only one process at a time may work on .*new, but another process"):
+                hold_folder(run, timeout_s=0).__enter__()
+        finally:
+            other.kill()
+    with hold_folder(run, timeout_s=0):
         pass
-    with hold_folder(run, patience=0):
+    with hold_folder(run, timeout_s=0):
         pass
 
 

@@ -1,1 +1,15 @@
-"""Algorithm 1 of the paper (fit), its stages, and the stages on plain folders."""
+"""The whole pipeline.
+
+fit.py                 Algorithm 1 of the paper: the order of the stages, and the recursion
+job.py                 the record that every stage takes: run folder, photos, settings, processes
+checks.py              everything that can be wrong with data, settings or run folder, before hours are spent
+coarse_stage.py        stage 1: coarse masks
+enhance_stage.py       stage 2: enhanced masks
+train_stage.py         stage 3: a segmentation network trained on the masks
+refine_stage.py        the network's masks, constrained to the labels; which photos go on to the next round
+quality_stage.py       a quality score for every mask, without ground truth
+result.py              metrics of a round; the finished model, its tables and its report
+mask_writer.py         the loop that writes the masks of a stage: threads, processes, resume, progress
+terminal_summary.py    what the terminal shows at the start, after each round, and at the end
+folders.py             stages 1 and 2 on plain folders, without a run
+"""

@@ -1,4 +1,4 @@
-"""Before hours are spent: everything about data, settings and run folder that can be wrong is found here."""
+"""Checks of data, settings and run folder, before any long computation starts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,31 +17,31 @@ from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Skipped
 
 
-def check(data: Path, run: Run, config: FitConfig, truth: Sequence[Path]) -> tuple[Dataset, Truth]:
-    """Read the data set and see that settings, run folder and truth fit it; writes nothing.
+def check_inputs(data: Path, run: Run, config: FitConfig, ground_truth: Sequence[Path]) -> tuple[Dataset, Truth]:
+    """List the data set, and check that settings, run folder and ground truth fit it. Writes nothing.
 
     Returns:
-        The listed photos, not yet decoded, and the truth to measure with.
+        The listed photos, not yet decoded, and the ground truth to measure with.
 
     Raises:
         ConfigError: Settings contradict each other, or the network cannot be built.
-        DataError: There are no photos, the truth does not fit, or the run folder belongs to another data set.
+        DataError: There are no photos, the ground truth does not fit, or the run folder belongs to another data set.
     """
     _check_settings(config)
     if data.is_dir() and run.root.resolve().is_relative_to(data.resolve()):
         raise ConfigError(
-            f"The run folder must lie outside the photos, or its masks would count as photos, but {run.root} lies in "
-            f"{data}; choose another --out."
+            f"The run folder must lie outside the folder of photos, because its masks would count as photos, but "
+            f"{run.root} lies in {data}. Choose another --out."
         )
     listed = open_dataset(data, labeled=config.task == "classes")
     _check_run_folder(run, data, listed)
-    truths = open_truth(truth, listed)
+    truth = open_truth(ground_truth, listed)
     build_network(config.network, len(listed.classes))
-    return listed, truths
+    return listed, truth
 
 
-def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> Dataset:
-    """Decode every photo once, and write down what the run is about.
+def claim_run_folder(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> Dataset:
+    """Decode every photo once, and write the photos, classes and settings of the run to its folder.
 
     Returns:
         The usable photos.
@@ -56,8 +56,8 @@ def claim(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Con
     if not dataset.photos:
         first = dataset.skipped[0]
         raise DataError(
-            f"{data} must hold at least one usable photo, but all {len(dataset.skipped)} were left out; "
-            f"the first: {first.path}: {first.reason}."
+            f"{data} must hold at least one usable photo, but all {len(dataset.skipped)} were skipped. "
+            f"The first: {first.path}: {first.reason}."
         )
     if context.is_main:
         write_json(run.classes, list(dataset.classes))
@@ -71,8 +71,8 @@ def _check_settings(config: FitConfig) -> None:
     network = config.network
     if (network.freeze_batch_norm or network.frozen_stages) and network.encoder_weights == "none":
         raise ConfigError(
-            "Only trained weights can be frozen, but network.encoder_weights is none: set it to imagenet or a "
-            "safetensors file, or add --network.no-freeze-batch-norm --network.frozen-stages 0."
+            "An encoder can be frozen only if it has trained weights, but network.encoder_weights is none. Set it to "
+            "imagenet or a safetensors file, or add --network.no-freeze-batch-norm --network.frozen-stages 0."
         )
 
 
@@ -80,8 +80,8 @@ def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
     if not run.photos.exists():
         if run.root.exists() and any(not path.name.startswith(".") for path in run.root.iterdir()):
             raise DataError(
-                f"The run folder {run.root} must be new, empty, or from an earlier run, but holds other files; "
-                "choose another --out."
+                f"The run folder {run.root} must be new, empty, or from an earlier run, but holds other files. "
+                "Choose another --out."
             )
         return
     before = read_json(run.photos)
@@ -89,12 +89,12 @@ def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
     if before["classes"] != list(listed.classes) or not paths & {*before["usable"], *before["skipped"]}:
         raise DataError(
             f"The run folder {run.root} belongs to another data set ({before['data']} with the classes "
-            f"{', '.join(before['classes'][1:])}); choose another --out for {data}."
+            f"{', '.join(before['classes'][1:])}). Choose another --out for {data}."
         )
 
 
 def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> None:
-    """Decode what was not decoded before, and write down what is usable."""
+    """Decode the photos that no earlier run has decoded, and write which ones are usable to ``photos.json``."""
     record = read_json(run.photos) if run.photos.exists() else {}
     before = record["usable"] if record.get("max_megapixels") == config.max_megapixels else {}
     paths = [photo.path for photo in listed.photos]
@@ -102,9 +102,9 @@ def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig,
     checked = check_photos(listed.photos, config.max_megapixels, known)
     usable: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    for left_out in listed.skipped:  # several rows of a table may name one photo, or none
-        path = str(left_out.path)
-        skipped[path] = f"{skipped[path]}; {left_out.reason}" if path in skipped else left_out.reason
+    for skipped_row in listed.skipped:  # several rows of a table may name the same photo
+        path = str(skipped_row.path)
+        skipped[path] = f"{skipped[path]}; {skipped_row.reason}" if path in skipped else skipped_row.reason
     for item in context.console.track(checked, len(listed.photos), "checking photos"):
         if isinstance(item, Skipped):
             skipped[str(item.path.absolute())] = item.reason

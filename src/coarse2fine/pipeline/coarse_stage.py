@@ -1,6 +1,6 @@
-"""Stage 1 for all photos: coarse masks."""
+"""Stage 1: a coarse mask for every photo."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,70 +10,82 @@ from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import CoarseConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
-from coarse2fine.masks.png import mask_path, read_mask, write_mask, write_soft
+from coarse2fine.masks.png import mask_path, read_mask, write_soft
 from coarse2fine.masks.regions import foreground_values
 from coarse2fine.masks.resize import resize_mask, resize_soft
-from coarse2fine.pipeline.mask_writer import in_label, list_missing, write_masks
-from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.threads import map_threads
-from coarse2fine.types import Enhanced, Photo, SoftMask
+from coarse2fine.pipeline.job import FitJob
+from coarse2fine.pipeline.mask_writer import (
+    MaskTask,
+    in_label,
+    list_missing,
+    run_mask_stage,
+    write_masks,
+    write_predicted_masks,
+)
+from coarse2fine.store.fingerprints import coarse_settings, describe_given, describe_photos
+from coarse2fine.store.stages import Stage
+from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 
 
-def make_coarse_masks(
-    photos: Sequence[Photo], folder: Path, config: CoarseConfig, context: Context, scores_folder: Path | None = None
-) -> None:
-    """Stage 1: write a coarse mask, in its label, for every photo.
+def run_coarse_stage(job: FitJob) -> Stage:
+    """Write the coarse masks of a run, and the soft masks if the first enhancement starts from them."""
+    config = job.config.coarse
+    soft_folder = job.run.scores(0) if job.config.keeps_scores(0) else None
+    settings = coarse_settings(config, soft_folder is not None) | {"photos": describe_photos(job.photos)}
+    if config.folder and config.method == "folder":
+        settings["given masks"] = describe_given(job.photos, config.folder)
+    if job.corrected:
+        settings["corrected masks"] = f"{len(job.corrected)} ({describe_given(job.corrected, job.run.corrected)})"
+    stage = Stage(job.run.coarse, "coarse masks", settings)
+    return run_mask_stage(job, stage, lambda task: make_coarse_masks(task, config, soft_folder))
 
-    Where there is a ``scores_folder``, it receives the soft masks.
+
+def make_coarse_masks(task: MaskTask, config: CoarseConfig, soft_folder: Path | None = None) -> None:
+    """Write a coarse mask, in the class index of its label, for every photo.
+
+    Args:
+        task: The masks to write.
+        config: The coarse method and its settings.
+        soft_folder: If given, the soft masks go there.
 
     Raises:
-        DataError: ``method`` is ``folder``, and a photo without a mask has none there either.
+        DataError: ``method`` is ``folder``, and a photo has no mask in that folder.
     """
     if config.method == "folder":
         assert config.folder is not None
         given = config.folder
-        _check_given(list_missing(photos, folder), given)
-        write_masks(photos, folder, lambda photo: in_label(_read_given(photo, given), photo), "coarse masks", context)
+        _check_given(list_missing(task.photos, task.folder), given)
+        write_masks(task, lambda photo: in_label(_read_given(photo, given), photo))
     elif config.method == "student":
-        _ask_student(photos, folder, config, context, scores_folder)
+        _run_student(task, config, soft_folder)
     else:
-        _find_one_by_one(photos, folder, config, context, scores_folder)
+        _run_method(task, config, soft_folder)
 
 
-def _find_one_by_one(
-    photos: Sequence[Photo], folder: Path, config: CoarseConfig, context: Context, scores_folder: Path | None
-) -> None:
+def _run_method(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) -> None:
     method = coarse_from(config)
 
     def make(photo: Photo) -> Enhanced:
         soft = method(read_image(photo.path))
-        if scores_folder:
-            write_soft(mask_path(scores_folder, photo.name), soft)
+        if soft_folder:
+            write_soft(mask_path(soft_folder, photo.name), soft)
         return in_label(Enhanced(binarize(soft, config.threshold), None), photo)
 
-    write_masks(photos, folder, make, "coarse masks", context)
+    write_masks(task, make)
 
 
-def _ask_student(
-    photos: Sequence[Photo], folder: Path, config: CoarseConfig, context: Context, scores_folder: Path | None
-) -> None:
-    student = Student.load(config.student_file)
+def _run_student(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) -> None:
+    student, paths = Student.load(config.student_file), [photo.path for photo in task.photos]
 
-    def finish(found: tuple[int, SoftMask]) -> None:
-        photo, soft = photos[found[0]], found[1]
-        if scores_folder:
-            write_soft(mask_path(scores_folder, photo.name), soft)
-        mask = binarize(resize_soft(soft, *read_size(photo.path)), config.threshold)
-        write_mask(mask_path(folder, photo.name), mask * np.uint8(photo.label))
+    def predict(wanted: Callable[[int], bool]) -> Iterable[tuple[int, SoftMask]]:
+        return find_in_files(student, paths, task.context.threads, task.context.world, wanted)
 
-    missing = {photo.name for photo in list_missing(photos, folder)}
-    paths = [photo.path for photo in photos]
-    found = find_in_files(student, paths, context.threads, context.world, lambda index: photos[index].name in missing)
-    mine = len(photos) // context.world.size
-    wanted = (one for one in found if photos[one[0]].name in missing)  # a batch is asked as a whole
-    done = map_threads(finish, wanted, context.threads)
-    for _ in context.console.track(done, mine, "coarse masks", mine - len(missing) // context.world.size):
-        pass
+    def make(photo: Photo, soft: SoftMask) -> Mask:
+        if soft_folder:
+            write_soft(mask_path(soft_folder, photo.name), soft)
+        return binarize(resize_soft(soft, *read_size(photo.path)), config.threshold) * np.uint8(photo.label)
+
+    write_predicted_masks(task, predict, make)
 
 
 def _read_given(photo: Photo, folder: Path) -> Enhanced:
@@ -88,5 +100,5 @@ def _check_given(photos: Sequence[Photo], folder: Path) -> None:
         first = mask_path(folder, missing[0].name)
         raise DataError(
             f"Every photo needs a mask in coarse.folder, but {len(missing)} of {len(photos)} have none; "
-            f"the first that is missing is {first}."
+            f"the first missing file is {first}."
         )

@@ -1,8 +1,7 @@
-"""Single stages on plain folders, without a run: what the commands ``coarse`` and ``enhance`` do."""
+"""Stages 1 and 2 on plain folders, without a run: the commands ``coarse`` and ``enhance``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,97 +15,89 @@ from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_values
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
-from coarse2fine.pipeline.enhance_stage import start_enhancing
-from coarse2fine.pipeline.mask_writer import write_masks
+from coarse2fine.pipeline.enhance_stage import prepare_enhancer
+from coarse2fine.pipeline.mask_writer import MaskTask, write_masks
 from coarse2fine.runtime.context import Context
 from coarse2fine.store.fingerprints import coarse_settings, describe_given, describe_photos, enhance_settings
 from coarse2fine.store.lock import claim_folder
 from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 
-if TYPE_CHECKING:
-    pass
-
-Made = TypeVar("Made")
-
-LEAST_LIKELY = 0.1  # gray levels below it, and white, are class indices and ignored pixels rather than likelihoods
+MAX_CLASS_INDEX_VALUE = 0.1
+"""A soft mask whose values, 255 apart, are all below this (25 of 255) holds class indices and ignored pixels."""
 
 
 def coarse_folder(
-    photos: Sequence[Path | str], out: Path, config: CoarseConfig, context: Context, scores: Path | None = None
+    photos: Sequence[Path | str], out: Path, config: CoarseConfig, context: Context, soft_folder: Path | None = None
 ) -> None:
-    """Write ``<photo>.png``, 1 = foreground, for every photo.
+    """Write a coarse mask ``<photo>.png``, 1 = foreground, for every photo.
 
     Args:
-        photos: Files, folders, glob patterns.
-        out: Where the masks go; the same call goes on with what is there.
-        config: How the foreground is found.
-        context: Who works.
-        scores: Where the soft masks go, too, as gray PNGs: ``enhance`` can start from them.
+        photos: Files, folders or glob patterns.
+        out: Where the masks go. A repeated call resumes.
+        config: The coarse method and its settings.
+        context: Processes and console.
+        soft_folder: If given, the soft masks go there as gray PNGs. ``enhance_folder`` can start from them.
 
     Raises:
-        ConfigError: Probabilities are asked of masks that a user gives.
-        DataError: No photo can be read, or a folder holds masks of other photos or made with other settings.
+        ConfigError: Soft masks are requested, but the masks come from a folder.
+        DataError: No photo can be read, or a folder holds masks of other photos or of other settings.
     """
-    if scores and config.method == "folder":
-        raise ConfigError("Masks that you give (coarse.method = folder) have no scores: leave out --scores.")
+    if soft_folder and config.method == "folder":
+        raise ConfigError("Masks from a folder (coarse.method = folder) have no soft masks. Omit --probabilities.")
     check_method(config)
-    paths = [path for path in list_photos(photos, apart_from=out) if not (scores and _lies_in(path, scores))]
+    paths = [path for path in list_photos(photos, apart_from=out) if not (soft_folder and _lies_in(path, soft_folder))]
     names = name_below_common_folder(paths)
     named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], context)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
     if config.method == "folder" and config.folder is not None:
         settings["given masks"] = describe_given(named, config.folder)
-    claim_folder(out, settings | ({"scores": str(scores.absolute())} if scores else {}))
-    if scores:
-        claim_folder(scores, settings)
-    make_coarse_masks(named, out, config, context, scores)
+    claim_folder(out, settings | ({"soft masks": str(soft_folder.absolute())} if soft_folder else {}))
+    if soft_folder:
+        claim_folder(soft_folder, settings)
+    make_coarse_masks(MaskTask(named, out, context, "coarse masks"), config, soft_folder)
     context.console.say(f"masks: {out}", style="green")
 
 
 def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, seed: int, context: Context) -> None:
-    """Write ``<photo>.png``, enhanced class by class, for every mask that has a photo of the same name.
+    """Write an enhanced mask ``<photo>.png`` for every mask that has a photo of the same name.
+
+    Each class of a mask is enhanced on its own.
 
     Args:
         photos: Folder of photos.
-        masks: Folder of their rough masks; for a start from scores, of gray PNGs that say how likely each pixel is the
-            object's, 0 to 255, whose masks come out as 0 and 1.
-        out: Where the enhanced masks go; the same call goes on with what is there.
-        config: How masks are enhanced; ``start`` counts.
+        masks: Folder of the masks to enhance. If the method starts from probabilities: gray PNGs, 0 to 255, with the
+            foreground probability of each pixel; the enhanced masks then hold 0 and 1.
+        out: Where the enhanced masks go. A repeated call resumes.
+        config: The enhancement method; its ``start`` counts.
         seed: Makes GrabCut repeatable.
-        context: Who works.
+        context: Processes and console.
 
     Raises:
-        DataError: A mask has no photo, has another size or cannot be read, no photo can be read, or the folder holds
-            masks of other photos or made with other settings.
+        DataError: A mask has no photo, has another size or cannot be read, no photo can be read, or the output folder
+            holds masks of other photos or of other settings.
     """
     pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
-    listed = [Photo(path, true.relative_to(masks).with_suffix("").as_posix(), 1) for path, true in pairs]
+    listed = [Photo(path, mask.relative_to(masks).with_suffix("").as_posix(), 1) for path, mask in pairs]
     named = _find_usable(listed, context)
     files = {"photos": describe_photos(named), "given masks": describe_given(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
-    notes = _enhance_photos(named, masks, out, config, seed, context)
-    if notes:
-        context.console.warn(f"kept as they were: {len(notes)} of {len(named)} masks, see {out / 'notes.json'}")
-    context.console.say(f"masks: {out}", style="green")
-
-
-def _enhance_photos(
-    photos: Sequence[Photo], masks: Path, out: Path, config: EnhanceConfig, seed: int, context: Context
-) -> dict[str, str]:
-    enhance = start_enhancing(config, config.start, seed, context)
-    from_scores = config.method in ("grabcut", "crf") and config.start == "scores"
+    enhance = prepare_enhancer(config, config.start, seed, context.console)
+    from_soft_masks = config.method in ("grabcut", "crf") and config.start == "scores"
 
     def make(photo: Photo) -> Enhanced:
         image, path = read_image(photo.path), mask_path(masks, photo.name)
         height, width = image.shape[:2]
         try:
-            objects = split_scores(read_soft(path), height, width) if from_scores else split_classes(read_mask(path))
+            objects = split_soft(read_soft(path), height, width) if from_soft_masks else split_classes(read_mask(path))
             enhanced = {label: enhance(image, mask, soft) for label, (mask, soft) in objects.items()}
         except DataError as error:
             raise DataError(f"{photo.path}: {error}") from error
         return lay_over(enhanced, height, width)
 
-    return write_masks(photos, out, make, "enhancement", context)
+    notes = write_masks(MaskTask(named, out, context, "enhancement"), make)
+    if notes:
+        context.console.warn(f"kept unchanged: {len(notes)} of {len(named)} masks, see {out / 'notes.json'}")
+    context.console.say(f"masks: {out}", style="green")
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
@@ -114,47 +105,55 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 
 def _find_usable(photos: Sequence[Photo], context: Context) -> list[Photo]:
-    """The photos that can be read; the others are named with their reason."""
+    """Return the photos that can be read, and print the others with the reason."""
     skipped = find_unreadable([photo.path for photo in photos])
     if len(skipped) == len(photos):
         raise DataError(f"None of the {len(photos)} photos can be read; {skipped[0].path}: {skipped[0].reason}.")
     for item in skipped:
-        context.console.warn(f"left out: {item.path}: {item.reason}")
+        context.console.warn(f"skipped: {item.path}: {item.reason}")
     unreadable = {item.path for item in skipped}
     return [photo for photo in photos if photo.path not in unreadable]
 
 
-def split_scores(soft: SoftMask, height: int, width: int) -> dict[int, tuple[Mask, SoftMask | None]]:
-    """The one object of a soft mask, in its photo's size: where it is likelier than not, and the soft mask itself.
+def split_soft(soft: SoftMask, height: int, width: int) -> dict[int, tuple[Mask, SoftMask | None]]:
+    """Return the single object of a soft mask.
+
+    Args:
+        soft: Foreground probabilities, any size.
+        height: Height of the photo.
+        width: Width of the photo.
+
+    Returns:
+        ``{1: (mask, soft)}``: the binary mask, shape (height, width), 1 where the probability is above 0.5.
 
     Raises:
-        DataError: It looks like class indices with ignored pixels: nothing lies between 25 and 255.
+        DataError: The values look like class indices with ignored pixels: none is between 25 and 255.
     """
     between = soft[(soft > 0) & (soft < 1)]
-    if len(between) and between.max() < LEAST_LIKELY and soft.max() == 1:
+    if len(between) and between.max() < MAX_CLASS_INDEX_VALUE and soft.max() == 1:
         raise DataError(
-            f"A soft mask must say how likely each pixel is foreground, 0 to 255, but this one holds 255 and otherwise "
-            f"nothing above {round(255 * float(between.max()))}, as masks of class indices do; start from them with "
-            "'mask' or 'box'."
+            "A soft mask must hold the foreground probability of each pixel, 0 to 255, but this one holds 255 and "
+            f"otherwise no value above {round(255 * float(between.max()))}, as masks of class indices do. "
+            "Use --start mask or --start box."
         )
     return {1: ((resize_soft(soft, height, width) > 0.5).astype(np.uint8), soft)}
 
 
 def split_classes(mask: Mask) -> dict[int, tuple[Mask, SoftMask | None]]:
-    """The objects of a mask of class indices, or of 0 and 255 (:func:`foreground_values`), by class; no soft masks."""
+    """Split a mask into one binary mask per class (:func:`foreground_values`); there are no soft masks."""
     return {label: ((mask == label).astype(np.uint8), None) for label in foreground_values(mask)}
 
 
 def lay_over(objects: Mapping[int, Enhanced], height: int, width: int) -> Enhanced:
-    """Lay the objects of a photo over each other; where two meet, the smaller one lies on top.
+    """Merge the binary masks of a photo's objects into one mask. Where two overlap, the smaller one wins.
 
     Args:
-        objects: Each enhanced on its own, by class.
-        height: Of the photo.
-        width: Of the photo.
+        objects: Enhanced mask of each class.
+        height: Height of the photo.
+        width: Width of the photo.
 
     Returns:
-        Class indices, shape (H, W), and the notes of all objects.
+        Class indices, shape (height, width), and the notes of all objects.
     """
     result = np.zeros((height, width), np.uint8)
     for label in sorted(objects, key=lambda label: -int(objects[label].mask.sum())):

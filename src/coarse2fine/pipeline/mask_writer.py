@@ -1,55 +1,109 @@
-"""Masks of all photos, on all cores, shared among processes, resumable.
+"""The loop that writes the masks of a stage: on all cores, shared among processes, resumable, with progress.
 
-A photo whose mask is there is not touched again; what is worth telling about a photo is kept in ``notes-<rank>.jsonl``.
+A mask that exists is not computed again. Notes on single photos, such as "kept: GrabCut found no foreground", go to
+``notes-<rank>.jsonl`` first, one line per photo, and to ``notes.json`` at the end.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
-import cv2
 import numpy as np
 
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.masks.regions import foreground_mask
+from coarse2fine.pipeline.job import FitJob
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_atomically, write_json
-from coarse2fine.runtime.threads import map_threads
-from coarse2fine.types import Enhanced, Photo
+from coarse2fine.runtime.threads import map_threads, single_threaded_opencv
+from coarse2fine.store.stages import Stage, run_stage
+from coarse2fine.types import Enhanced, Mask, Photo
+
+Input = TypeVar("Input")
 
 
-def write_masks(
-    photos: Sequence[Photo], folder: Path, make: Callable[[Photo], Enhanced], title: str, context: Context
-) -> dict[str, str]:
-    """Write ``<photo>.png`` for every photo that has none yet, each process its share.
+@dataclass(frozen=True)
+class MaskTask:
+    """The masks that a stage has to write.
+
+    Attributes:
+        photos: One mask each.
+        folder: Where the masks go, ``<photo>.png``.
+        context: Processes and console.
+        title: Title of the progress display.
+    """
+
+    photos: Sequence[Photo]
+    folder: Path
+    context: Context
+    title: str
+
+    def missing(self) -> set[str]:
+        """Return the names of the photos that have no mask in the folder."""
+        return {photo.name for photo in list_missing(self.photos, self.folder)}
+
+
+def write_masks(task: MaskTask, make: Callable[[Photo], Enhanced]) -> dict[str, str]:
+    """Write the missing masks, each computed from its photo alone.
 
     Args:
-        photos: Whose masks to make.
-        folder: Where they go.
-        make: The mask of one photo, class indices, shape (H, W), and what is worth telling about it.
-        title: What progress is called.
-        context: Who works.
+        task: What to write. Each process takes its share of the photos.
+        make: Computes the mask of a photo, class indices, shape (H, W), and an optional note.
 
     Returns:
-        What was told about single photos, by name.
+        The notes on single photos, by name.
     """
-    mine = context.world.share(photos)
-    todo = list_missing(mine, folder)
-    cv2.setNumThreads(1)  # this stage has a thread for every core; OpenCV's own would only get in their way
+    mine = task.context.world.share(task.photos)
+    todo = list_missing(mine, task.folder)
+    return _write(task, ((photo, photo) for photo in todo), lambda _, photo: make(photo), len(mine), len(todo))
+
+
+def write_predicted_masks(
+    task: MaskTask,
+    predict: Callable[[Callable[[int], bool]], Iterable[tuple[int, Input]]],
+    make: Callable[[Photo, Input], Mask],
+) -> None:
+    """Write the missing masks, each computed from the output of a network that processes photos in batches.
+
+    Args:
+        task: What to write.
+        predict: Yields the index of a photo and the network's output. Its argument says whether the mask of a photo,
+            by index, is missing; a batch without any such photo may be omitted. Each process takes its share.
+        make: Computes the mask, class indices, shape (H, W), from a photo and its output.
+    """
+    missing, photos = task.missing(), task.photos
+    outputs = predict(lambda index: photos[index].name in missing)
+    # A batch is computed as a whole. Masks that exist, such as those that a person corrected, stay unchanged.
+    wanted = ((photos[index], output) for index, output in outputs if photos[index].name in missing)
+    processes = task.context.world.size
+    mine, todo = len(photos) // processes, len(missing) // processes
+    _write(task, wanted, lambda photo, output: Enhanced(make(photo, output), None), mine, todo)
+
+
+def _write(
+    task: MaskTask,
+    inputs: Iterable[tuple[Photo, Input]],
+    make: Callable[[Photo, Input], Enhanced],
+    total: int,
+    todo: int,
+) -> dict[str, str]:
+    folder, context = task.folder, task.context
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"notes-{context.world.rank}.jsonl").open("a", encoding="utf-8") as notes:
+    with single_threaded_opencv(), (folder / f"notes-{context.world.rank}.jsonl").open("a", encoding="utf-8") as notes:
         notes.write("\n")  # ends a line that a full disk cut short
 
-        def write(photo: Photo) -> None:
-            made = make(photo)
+        def write(item: tuple[Photo, Input]) -> None:
+            photo = item[0]
+            made = make(*item)
             if made.note:
                 notes.write(json.dumps({photo.name: made.note}, ensure_ascii=False) + "\n")
                 notes.flush()
             write_mask(mask_path(folder, photo.name), made.mask)
 
-        done = map_threads(write, todo, context.threads)
-        for _ in context.console.track(done, len(mine), title, len(mine) - len(todo)):
+        for _ in context.console.track(map_threads(write, inputs, context.threads), total, task.title, total - todo):
             pass
     context.barrier()
     if context.is_main:
@@ -58,28 +112,43 @@ def write_masks(
     return read_notes(folder)
 
 
-def lay_corrected(photos: Sequence[Photo], corrected: Path, folder: Path, context: Context) -> None:
-    """Put masks that people corrected where a stage writes its own: it makes only those that are missing."""
-    if context.is_main:
-        for photo in list_missing(photos, folder):
-            with write_atomically(mask_path(folder, photo.name)) as file:
-                file.write(mask_path(corrected, photo.name).read_bytes())
-    context.barrier()
+def run_mask_stage(job: FitJob, stage: Stage, work: Callable[[MaskTask], object]) -> Stage:
+    """Run a stage that writes masks, with the corrected masks already in its folder.
+
+    Args:
+        job: The run.
+        stage: The stage.
+        work: Writes the masks that are missing.
+
+    Returns:
+        The stage.
+    """
+
+    def write() -> None:
+        if job.context.is_main:
+            for photo in list_missing(job.corrected, stage.folder):
+                with write_atomically(mask_path(stage.folder, photo.name)) as file:
+                    file.write(mask_path(job.run.corrected, photo.name).read_bytes())
+        job.context.barrier()
+        work(MaskTask(job.photos, stage.folder, job.context, stage.title))
+
+    run_stage(stage, job.context, write)
+    return stage
 
 
 def read_notes(folder: Path) -> dict[str, str]:
-    """What a stage had to tell about single photos, by name."""
+    """Read a stage's notes on single photos, by name."""
     path = folder / "notes.json"
     return dict(read_json(path)) if path.exists() else {}
 
 
 def in_label(made: Enhanced, photo: Photo) -> Enhanced:
-    """A mask in the class of its photo."""
+    """Give the foreground of a mask the class index of its photo."""
     return Enhanced(foreground_mask(made.mask) * np.uint8(photo.label), made.note)
 
 
 def list_missing(photos: Sequence[Photo], folder: Path) -> list[Photo]:
-    """Photos without a mask in a folder."""
+    """List the photos that have no mask in a folder."""
     return [photo for photo in photos if not mask_path(folder, photo.name).exists()]
 
 
@@ -95,7 +164,7 @@ def _merge_notes(folder: Path) -> None:
 
 
 def _parse_note(line: str) -> dict[str, str]:
-    """One note; nothing from a line cut short: its photo had no mask yet, so it was made and noted again."""
+    """Read one note. A line that was cut short gives none: its mask was not written, so the note comes again."""
     try:
         return dict(json.loads(line))
     except ValueError:

@@ -15,12 +15,26 @@ from coarse2fine.evaluation.mask_quality import (
     write_quality,
 )
 from coarse2fine.masks.png import mask_path
+from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_atomically
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.types import Dataset
+
+
+def run_quality_stage(job: FitJob, number: int, masks: Stage, before: Stage | None) -> Stage:
+    """Compute the quality of the masks of a round.
+
+    Args:
+        job: The run.
+        number: The round, from 1.
+        masks: The stage that wrote the enhanced masks.
+        before: The quality stage of the round before, if any.
+    """
+    inputs = [stage.key for stage in (masks, before) if stage]
+    return judge_masks(job.run, job.dataset, number, inputs, job.context)
 
 
 def judge_masks(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], context: Context) -> Stage:

@@ -1,88 +1,130 @@
-"""What a network makes of all photos: their next masks, and which of them go on."""
+"""Refined masks: the network's predictions, constrained to the labels; and which photos go on to the next round."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from coarse2fine.config import RefineConfig
 from coarse2fine.data.photos import read_size
-from coarse2fine.evaluation.mask_quality import Quality, find_worst
+from coarse2fine.evaluation.mask_quality import TABLE, Quality, find_worst, read_quality
 from coarse2fine.inference.segmenter import Segmenter, score_files
 from coarse2fine.masks.constraint import keep_reason, likelihood
-from coarse2fine.masks.png import mask_path, read_mask, write_mask, write_soft
+from coarse2fine.masks.png import mask_path, read_mask, write_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_soft
-from coarse2fine.pipeline.mask_writer import list_missing
+from coarse2fine.pipeline.job import FitJob, title_of
+from coarse2fine.pipeline.mask_writer import MaskTask, run_mask_stage, write_predicted_masks
 from coarse2fine.runtime.context import Context
+from coarse2fine.runtime.files import write_json
 from coarse2fine.runtime.threads import map_threads
-from coarse2fine.types import Photo, Probabilities
+from coarse2fine.store.fingerprints import refine_settings
+from coarse2fine.store.stages import Stage
+from coarse2fine.types import Mask, Photo, Probabilities
 
 REFINE_BATCH = 8
 
 
-def refine_masks(
-    photos: Sequence[Photo],
-    segmenter: Segmenter,
-    folder: Path,
-    config: RefineConfig,
-    context: Context,
-    title: str = "refined masks",
-    scores_folder: Path | None = None,
-) -> None:
-    """Write for every photo the mask that the network gives it, constrained to its label.
+def run_refine_stage(job: FitJob, number: int, trained: Stage, segmenter: Segmenter) -> Stage:
+    """Write the refined masks of a round.
 
-    Where there is a ``scores_folder``, it receives how likely each pixel is the label's, at the network's working size.
+    Args:
+        job: The run.
+        number: The round, from 1.
+        trained: The stage that trained the network.
+        segmenter: The trained network.
+    """
+    config = job.config.refine
+    soft_folder = job.run.scores(number) if job.config.keeps_scores(number) else None
+    settings = refine_settings(config, segmenter.size_px, keeps_scores=soft_folder is not None)
+    stage = Stage(job.run.refined(number), title_of(number, "refined masks"), settings, (trained.key,))
+    return run_mask_stage(job, stage, lambda task: refine_masks(task, segmenter, config, soft_folder))
+
+
+def refine_masks(task: MaskTask, segmenter: Segmenter, config: RefineConfig, soft_folder: Path | None = None) -> None:
+    """Write for every photo the prediction of a network, constrained to the photo's label.
+
+    Args:
+        task: The masks to write.
+        segmenter: The network.
+        config: The rule of the constraint.
+        soft_folder: If given, the probability of the label at each pixel goes there, at the network's working size.
 
     Source: the paper, section IV-D2, strategy b.
     """
+    paths = [photo.path for photo in task.photos]
 
-    def finish(scored: tuple[int, Probabilities]) -> None:
-        photo, scores = photos[scored[0]], scored[1]
-        soft = likelihood(scores, photo.label, config.constrain, config.threshold)
-        if scores_folder:
-            write_soft(mask_path(scores_folder, photo.name), soft)
+    def predict(wanted: Callable[[int], bool]) -> Iterable[tuple[int, Probabilities]]:
+        return score_files(segmenter, paths, REFINE_BATCH, task.context.threads, task.context.world, wanted)
+
+    def make(photo: Photo, probabilities: Probabilities) -> Mask:
+        soft = likelihood(probabilities, photo.label, config.constrain, config.threshold)
+        if soft_folder:
+            write_soft(mask_path(soft_folder, photo.name), soft)
         own = resize_soft(soft, *read_size(photo.path)) > 0.5
-        write_mask(mask_path(folder, photo.name), own.astype(np.uint8) * np.uint8(photo.label))
+        return own.astype(np.uint8) * np.uint8(photo.label)
 
-    missing = {photo.name for photo in list_missing(photos, folder)}
-    paths = [photo.path for photo in photos]
-    scored = score_files(
-        segmenter, paths, REFINE_BATCH, context.threads, context.world, lambda index: photos[index].name in missing
-    )
-    mine = len(photos) // context.world.size
-    # A batch is scored as a whole: masks that are there, such as those that people corrected, stay as they are.
-    wanted = (one for one in scored if photos[one[0]].name in missing)
-    done = map_threads(finish, wanted, context.threads)
-    for _ in context.console.track(done, mine, title, mine - len(missing) // context.world.size):
-        pass
+    write_predicted_masks(task, predict, make)
+
+
+def leave_out_empty(job: FitJob, masks: Stage) -> dict[str, str]:
+    """Find the photos that do not train in the first round.
+
+    Args:
+        job: The run.
+        masks: The stage that wrote the enhanced coarse masks.
+
+    Returns:
+        Photo name to reason: the mask is empty, which would train the object as background, or a person rejected it.
+    """
+    empty = find_empty(job.photos, masks.folder, job.context)
+    reasons = {photo.name: "foreground is empty" if photo.name in empty else None for photo in job.photos}
+    return _only_reasons(job.override(reasons))
+
+
+def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
+    """Find the photos that do not train in the next round, and write the reasons to ``kept.json``.
+
+    Args:
+        job: The run.
+        number: The round whose refined masks are checked, from 1.
+
+    Returns:
+        Photo name to reason.
+    """
+    config = job.config.refine
+    qualities = read_quality(job.run.quality(number) / TABLE) if config.drop_worst else []
+    reasons = job.override(filter_masks(job.photos, job.run.refined(number), config, job.context, qualities))
+    if job.context.is_main:
+        write_json(job.run.round(number) / "kept.json", reasons)
+    return _only_reasons(reasons)
 
 
 def filter_masks(
     photos: Sequence[Photo], folder: Path, config: RefineConfig, context: Context, qualities: Sequence[Quality] = ()
 ) -> dict[str, str | None]:
-    """Judge by its mask, and by its quality if ``drop_worst`` asks for it, whether a photo goes on to the next round.
+    """Decide by mask and quality which photos train in the next round.
 
     Args:
         photos: All photos.
-        folder: The masks that a network gave them.
-        config: Limits of the share, and the share of each class that leaves for its quality.
-        context: Who works.
-        qualities: Of all photos; empty where ``drop_worst`` is 0.
+        folder: Refined masks.
+        config: Limits of the foreground share, and the share of each class that is left out for its quality.
+        context: Processes and console.
+        qualities: Quality of all photos; not needed if ``drop_worst`` is 0.
 
     Returns:
-        For each photo's name: none if it stays, else why it leaves.
+        For each photo's name: None if it trains, else the reason why not.
 
     Source: the paper, section IV-D2 (1 % and 80 %).
     """
 
-    def judge(photo: Photo) -> str | None:
+    def check(photo: Photo) -> str | None:
         return keep_reason(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
 
     worst = find_worst(qualities, config.drop_worst)
     scores = {one.photo: one.score for one in qualities if one.photo in worst}
     among = f"is among the lowest {100 * config.drop_worst:.4g} % of its class"
-    shares = zip(photos, map_threads(judge, photos, context.threads), strict=True)
+    shares = zip(photos, map_threads(check, photos, context.threads), strict=True)
     return {
         photo.name: reason or (f"quality {scores[photo.name]:.3f} {among}" if photo.name in worst else None)
         for photo, reason in shares
@@ -90,10 +132,14 @@ def filter_masks(
 
 
 def find_empty(photos: Sequence[Photo], folder: Path, context: Context) -> set[str]:
-    """Names of photos whose mask has no foreground: they would teach that their object is background."""
+    """Return the names of the photos whose mask has no foreground."""
 
     def is_empty(photo: Photo) -> bool:
         return not foreground_mask(read_mask(mask_path(folder, photo.name))).any()
 
     empty = map_threads(is_empty, photos, context.threads)
     return {photo.name for photo, nothing in zip(photos, empty, strict=True) if nothing}
+
+
+def _only_reasons(reasons: dict[str, str | None]) -> dict[str, str]:
+    return {name: reason for name, reason in reasons.items() if reason}

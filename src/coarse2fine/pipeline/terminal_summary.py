@@ -1,4 +1,4 @@
-"""What a run tells in the terminal: at its start, after each round, at its end."""
+"""Summaries of a run in the terminal: at its start, after each round, and at its end."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ MASKS = ("coarse", "refined", "enhanced")
 
 
 def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path, run: Run) -> None:
-    """Say what is about to be done with what, and name every photo that cannot be used."""
+    """Print data set, device and number of rounds, and every photo that cannot be used."""
     counts = Counter(photo.label for photo in dataset.photos)
     what = "without labels" if config.task == "foreground" else f"of {len(dataset.classes) - 1} classes"
     device = pick_device()
@@ -34,34 +34,43 @@ def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path
     )
     few = [f"{name} ({counts[index]})" for index, name in enumerate(dataset.classes) if index and counts[index] < 5]
     if few:
-        console.warn(f"Few photos: {', '.join(few)}; a class needs some dozens to be learned.")
+        console.warn(f"Few photos: {', '.join(few)}. The network needs some dozens per class.")
     if dataset.skipped:
-        console.warn(f"{len(dataset.skipped)} left out:")
+        console.warn(f"{len(dataset.skipped)} photos skipped:")
         for item in dataset.skipped[:SKIPPED_SHOWN]:
             console.warn(f"  {item.path}: {item.reason}")
         if len(dataset.skipped) > SKIPPED_SHOWN:
-            console.warn(f"  ... all of them are in {run.photos}")
+            console.warn(f"  ... the complete list is in {run.photos}")
 
 
 def show_round(
     console: Console,
     number: int,
-    figures: Mapping[str, Any],
+    metrics: Mapping[str, Any],
     stages: Sequence[Stage],
     photos: int,
     left_out: Mapping[str, str],
 ) -> None:
-    """Summarize a round: figures where there is truth, photos that go on and why others do not, loss, seconds."""
+    """Print a table of a round.
+
+    Args:
+        console: Where to print.
+        number: The round; 0 is before the first.
+        metrics: Content of ``metrics.json``.
+        stages: The stages of the round.
+        photos: Number of usable photos.
+        left_out: Names of photos that do not train in the next round, with the reason.
+    """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, iou in sorted(figures.get("training_masks_iou", {}).items(), key=lambda item: MASKS.index(item[0])):
-        table.add_row(f"{name} masks, IoU", f"{iou:.3f}", f"{figures['training_masks_measured']} true masks")
-    if "photos" in figures:
-        name, value = headline(figures["photos"])
-        table.add_row(name, f"[bold]{value:.3f}[/]", f"{figures['photos']['photos']} photos")
+    for name, iou in sorted(metrics.get("training_masks_iou", {}).items(), key=lambda item: MASKS.index(item[0])):
+        table.add_row(f"{name} masks, IoU", f"{iou:.3f}", f"{metrics['training_masks_measured']} ground truth masks")
+    if "photos" in metrics:
+        name, value = headline(metrics["photos"])
+        table.add_row(name, f"[bold]{value:.3f}[/]", f"{metrics['photos']['photos']} photos")
     for stage in stages:
         if "quality" in stage.done():
-            table.add_row("quality", f"{stage.done()['quality']:.3f}", "told without truth, 0 to 1")
-    table.add_row("photos kept", f"{photos - len(left_out)} of {photos}", _reasons(left_out))
+            table.add_row("quality", f"{stage.done()['quality']:.3f}", "0 to 1, estimated without ground truth")
+    table.add_row("photos for training", f"{photos - len(left_out)} of {photos}", _reasons(left_out))
     for stage in stages:
         done = stage.done()
         if "loss" in done:
@@ -69,7 +78,7 @@ def show_round(
     notes = {name: note for stage in stages for name, note in read_notes(stage.folder).items()}
     if notes:
         common = ", ".join(f"{count} {note}" for note, count in Counter(notes.values()).most_common(3))
-        table.add_row("not enhanced", str(len(notes)), common)
+        table.add_row("enhancement failed", str(len(notes)), common)
     seconds = {stage.folder.name: format_seconds(stage.done().get("seconds", 0)) for stage in stages}
     table.add_row("time", "", ", ".join(f"{name} {spent}" for name, spent in seconds.items()))
     console.say(f"after round {number}" if number else "before the first round", style="bold cyan")
@@ -77,23 +86,22 @@ def show_round(
 
 
 def show_end(console: Console, run: Run, rounds: int) -> None:
-    """Say how the figures went from round to round, and where the result lies."""
+    """Print the metrics of all rounds, and the paths of the results."""
     rows = [(number, read_json(run.metrics(number))) for number in range(rounds + 1)]
     measured = [(number, row) for number, row in rows if "training_masks_iou" in row or "photos" in row]
     if measured:
         console.show(_rounds_table(measured))
     console.say(f"masks of the training photos: {run.enhanced(rounds)}", style="green")
+    console.say(f"quality score of each mask: {run.root / 'quality.csv'}", style="green")
     console.say(f"network: {run.model}", style="green")
-    console.say(
-        f"look at it: {run.report}; how far each mask can be trusted: {run.root / 'quality.csv'}", style="green"
-    )
-    console.say(f"use it: coarse2fine predict {run.root} PHOTOS --out DIR", style="green")
+    console.say(f"report: {run.report}", style="green")
+    console.say(f"next: coarse2fine predict {run.root} PHOTOS --out DIR", style="green")
 
 
 def _rounds_table(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Table:
-    table = Table(title="by round", title_justify="left")
+    table = Table(title="metrics by round", title_justify="left")
     names = {headline(row["photos"])[0] for _, row in rows if "photos" in row}
-    for column in ("round", names.pop() if names else "mIoU", "masks of the network, IoU", "enhanced, IoU", "left out"):
+    for column in ("round", names.pop() if names else "mIoU", "refined masks, IoU", "enhanced masks, IoU", "left out"):
         table.add_column(column, justify="right")
     for number, row in rows:
         masks = row.get("training_masks_iou", {})

@@ -1,4 +1,4 @@
-"""Who works on a stage, and how a stage is done once."""
+"""The processes of a run and the console they print to."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,11 +9,11 @@ from coarse2fine.runtime.processes import World, barrier, count_threads
 
 @dataclass(frozen=True)
 class Context:
-    """Who works, and who talks.
+    """The processes that share the work, and the console of this process.
 
     Attributes:
-        world: The processes of the run.
-        console: What a person sees.
+        world: Rank of this process, and number of processes.
+        console: Where progress, results and warnings are printed.
     """
 
     world: World = field(default_factory=World)
@@ -21,14 +21,14 @@ class Context:
 
     @property
     def threads(self) -> int:
-        """Threads of this process's mask stages."""
+        """Number of threads that this process uses for the mask stages."""
         return count_threads(self.world)
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the first process, which writes what there is only one of."""
+        """Whether this is the process of rank 0, which writes the files that exist only once."""
         return self.world.rank == 0
 
     def barrier(self) -> None:
-        """Until every process has come this far."""
+        """Wait until every process has reached this call."""
         barrier(self.world)

@@ -1,4 +1,4 @@
-"""Exclusive use of a run folder, and folders of masks that belong to one set of settings."""
+"""Exclusive access to a run folder, and folders of masks that belong to one set of settings."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,34 +9,36 @@ from filelock import FileLock, Timeout
 
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.files import read_json, write_json
-from coarse2fine.store.run import _holds_files
-from coarse2fine.store.stages import explain_change
+from coarse2fine.store.stages import explain_change, holds_files
 
-SECONDS_TO_DIE = 15  # of the loader processes of a killed run, which hold its lock for as long as they live
+LOCK_TIMEOUT_S = 15
+"""The data loader processes of a killed run keep its lock until they exit, a few seconds later."""
 
 
 @contextmanager
-def hold_folder(folder: Path, patience: float = SECONDS_TO_DIE) -> Iterator[None]:
-    """Be the only process that works on a run folder for as long as the block lasts; a kill lets go of it, too.
+def hold_folder(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+    """Lock a run folder, so that no other process works on it, as long as the block lasts.
+
+    The operating system releases the lock of a killed process.
 
     Args:
-        folder: The run folder, made where it is missing.
-        patience: Seconds to wait for another process to let go.
+        folder: The run folder. It is created if it does not exist.
+        timeout_s: Seconds to wait for another process to release the lock.
 
     Raises:
-        DataError: Another process works on it, or it cannot be written.
+        DataError: Another process holds the lock, or the folder is not writable.
     """
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=patience)
+        lock.acquire(timeout=timeout_s)
     except Timeout as error:
         raise DataError(
-            f"Only one process at a time may work on {folder}, but another one does; wait until it ends, stop it, or "
-            "choose another --out."
+            f"Only one process at a time may work on {folder}, but another process does. Wait until it ends, stop it, "
+            "or choose another --out."
         ) from error
     except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror or error}); choose another --out.") from error
+        raise DataError(f"{folder} cannot be written ({error.strerror or error}). Choose another --out.") from error
     try:
         yield
     finally:
@@ -44,21 +46,21 @@ def hold_folder(folder: Path, patience: float = SECONDS_TO_DIE) -> Iterator[None
 
 
 def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Make a folder of masks ready, or go on with one that was begun with the same settings.
+    """Prepare a folder for masks with certain settings, or resume a folder that was started with the same settings.
 
-    A folder in which nothing was made yet, such as by a run that lacked its weights, may be begun anew with others.
+    A folder that holds no mask yet may be started again with other settings.
 
     Raises:
-        DataError: The folder holds masks made with other settings, or files of something else.
+        DataError: The folder holds masks made with other settings, or other files.
     """
     path = folder / "settings.json"
     if path.exists():
         before = read_json(path)
-        if before != settings and _holds_files(folder, apart_from=path):
+        if before != settings and holds_files(folder, except_for=path):
             raise DataError(
-                f"{folder} holds masks made with other settings ({explain_change(before, settings)}); "
-                "choose another --out, or remove them."
+                f"{folder} holds masks made with other settings ({explain_change(before, settings)}). "
+                "Choose another --out, or remove the masks."
             )
-    elif _holds_files(folder):
-        raise DataError(f"{folder} must be new or empty, but holds other files; choose another --out.")
+    elif holds_files(folder):
+        raise DataError(f"{folder} must be new or empty, but holds other files. Choose another --out.")
     write_json(path, dict(settings))

@@ -1,4 +1,4 @@
-"""The photos of a run, as it wrote them down."""
+"""The photos of a run, as recorded in its ``photos.json``."""
 
 from pathlib import Path
 
@@ -10,29 +10,29 @@ from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Skipped
 
 
 def read_photos(run: Run) -> Dataset:
-    """The photos that a run works on.
+    """List the photos of a run.
 
     Raises:
-        DataError: The folder is no run folder, or its photos are no longer where they were.
+        DataError: The folder is not a run folder, or its photos were moved, removed or changed.
     """
     if not run.photos.exists():
-        raise DataError(f"{run.root} must be a run folder of fit, but {run.photos} is missing.")
+        raise DataError(f"{run.root} must be a run folder of coarse2fine fit, but {run.photos} is missing.")
     record = read_json(run.photos)
     data = Path(record["data"])
     if not data.exists():
-        raise DataError(f"The photos of {run.root} lay in {data}, which is not there any more; bring it back.")
+        raise DataError(f"The photos of {run.root} must be in {data}, but that path does not exist. Restore it.")
     labeled = tuple(record["classes"]) != FOREGROUND_CLASSES
     dataset = keep_usable(open_dataset(data, labeled), run)
     if list(dataset.classes) != record["classes"] or len(dataset.photos) != len(record["usable"]):
         raise DataError(
-            f"The photos in {data} must be those of {run.root}, but were changed since: {len(dataset.photos)} of "
-            f"{len(record['usable'])} are left; bring them back, or run fit again."
+            f"The photos in {data} must be those of {run.root}, but only {len(dataset.photos)} of "
+            f"{len(record['usable'])} are unchanged. Restore them, or run fit again."
         )
     return dataset
 
 
 def keep_usable(listed: Dataset, run: Run) -> Dataset:
-    """Of listed photos those that a run found usable."""
+    """Return the listed photos that the run recorded as usable; the others are among the skipped."""
     record = read_json(run.photos)
     photos = tuple(photo for photo in listed.photos if str(photo.path.absolute()) in record["usable"])
     skipped = tuple(Skipped(Path(path), reason) for path, reason in sorted(record["skipped"].items()))

@@ -1,8 +1,4 @@
-"""The run folder: where everything lies, and what is done.
-
-A stage's ``done.json`` is written last: its presence means done. ``stage.json`` is written first and says which
-settings the half-finished files belong to.
-"""
+"""Paths in the run folder. docs/architecture.md describes the files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Run:
-    """The places of one run.
+    """The paths in one run folder.
 
     Attributes:
         root: The run folder.
@@ -20,7 +16,7 @@ class Run:
 
     @property
     def config(self) -> Path:
-        """Every setting, as resolved."""
+        """All settings, including the defaults."""
         return self.root / "config.toml"
 
     @property
@@ -30,7 +26,7 @@ class Run:
 
     @property
     def photos(self) -> Path:
-        """The photos of the run, and what was left out and why."""
+        """The usable photos, and the skipped photos with the reason."""
         return self.root / "photos.json"
 
     @property
@@ -40,56 +36,52 @@ class Run:
 
     @property
     def corrected(self) -> Path:
-        """Masks that people corrected: every stage leaves them as they are."""
+        """Masks that people corrected. Every stage uses them unchanged."""
         return self.root / "corrected"
 
     @property
     def review(self) -> Path:
-        """What people decided about masks in ``coarse2fine app``, which alone writes here."""
+        """Decisions of ``coarse2fine app``. No other command writes here."""
         return self.root / "review"
 
     @property
     def model(self) -> Path:
-        """The result: all that predict, export and app need."""
+        """The finished network: all that predict, export and serve need."""
         return self.root / "model"
 
     def round(self, number: int) -> Path:
-        """The folder of one round, counted from 1."""
+        """Return the folder of a round, counted from 1."""
         return self.root / f"round-{number}"
 
     def weights(self, number: int) -> Path:
-        """The network that a round trained."""
+        """Return the weights of the network that a round trained."""
         return self.round(number) / "weights.safetensors"
 
     def training(self, number: int) -> Path:
-        """Training of one round: checkpoint and logs."""
+        """Return the folder of a round's training: checkpoint and logs."""
         return self.round(number) / "training"
 
     def metrics(self, number: int) -> Path:
-        """Figures of a round; round 0 is before the first."""
+        """Return the metrics of a round; round 0 is before the first."""
         return (self.round(number) if number else self.root) / "metrics.json"
 
     def refined(self, number: int) -> Path:
-        """Masks that the network of a round gave."""
+        """Return the folder of the refined masks of a round."""
         return self.round(number) / "refined"
 
     def scores(self, number: int) -> Path:
-        """How likely each pixel is the label's, where the next enhancement asks for it; round 0: before the first."""
+        """Return the folder of soft masks, if the enhancement of a round starts from them; round 0: coarse ones."""
         return self.round(number) / "scores" if number else self.root / "coarse-scores"
 
     def quality(self, number: int) -> Path:
-        """How far the masks after a round can be trusted: ``quality.csv``, ``quality-classes.csv``."""
+        """Return the folder of a round's quality tables: ``quality.csv``, ``quality-classes.csv``."""
         return self.round(number) / "quality"
 
     @property
     def report(self) -> Path:
-        """The run, to read in a browser."""
+        """The report of the run, an HTML page."""
         return self.root / "report.html"
 
     def enhanced(self, number: int) -> Path:
-        """Enhanced masks after a round; round 0 is before the first."""
+        """Return the folder of the enhanced masks of a round; round 0: of the coarse masks."""
         return self.round(number) / "enhanced" if number else self.root / "enhanced"
-
-
-def _holds_files(folder: Path, apart_from: Path | None = None) -> bool:
-    return folder.exists() and any(path != apart_from and not path.name.startswith(".") for path in folder.iterdir())

@@ -1,4 +1,8 @@
-"""Stages of a run: what is done, with which settings, and why it is done again."""
+"""Stages of a run.
+
+A stage writes its files to one folder, and ``done.json`` last: if it exists, the stage is complete. ``stage.json`` is
+written first and records the settings that the unfinished files belong to.
+"""
 
 import shutil
 import time
@@ -12,7 +16,6 @@ from coarse2fine.errors import DataError
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import VERSIONED, find_version
 from coarse2fine.runtime.files import hash_of, read_json, write_json
-from coarse2fine.store.run import _holds_files
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,10 @@ class Stage:
     """One step of a run, in one folder.
 
     Attributes:
-        folder: Where its files lie.
-        title: What it does, for people.
-        settings: What its files depend on, as plain values; a change redoes the stage.
-        inputs: Fingerprints of the stages before it.
+        folder: Folder of its files.
+        title: Title in the terminal.
+        settings: Settings that its files depend on, as plain values. If one changes, the stage is run again.
+        inputs: Fingerprints of the stages that it reads from.
     """
 
     folder: Path
@@ -33,50 +36,50 @@ class Stage:
 
     @property
     def key(self) -> str:
-        """Fingerprint of everything that the stage's files depend on."""
+        """Fingerprint of all settings and inputs."""
         return hash_of([dict(self.settings), list(self.inputs)])
 
     def is_done(self) -> bool:
-        """Whether it finished with just these settings and inputs."""
+        """Return whether the stage is complete with these settings and inputs."""
         return self._recorded("done.json").get("key") == self.key
 
     def begin(self) -> str | None:
-        """Make the folder ready, keeping what a stopped run with the same settings and inputs left.
+        """Prepare the folder: keep the files of a stopped run with the same settings and inputs, remove all others.
 
         Returns:
-            Why files of an earlier run were thrown away; none if there were none.
+            The reason why the files of an earlier run were removed; None if there were none.
 
         Raises:
-            DataError: The folder holds files of something else.
+            DataError: The folder holds files that no stage wrote.
         """
         before = self._recorded("done.json") or self._recorded("stage.json")
         why = None
         if before and before.get("key") != self.key:
             why = explain_change(before.get("settings", {}), self.settings)
-            self._throw_away()
-        elif not before and _holds_files(self.folder):
+            self._remove_folder()
+        elif not before and holds_files(self.folder):
             raise DataError(
-                f"{self.folder} must be empty or from an earlier run, but holds other files; move them away."
+                f"{self.folder} must be empty or from an earlier run, but holds other files. Move them elsewhere."
             )
         (self.folder / "done.json").unlink(missing_ok=True)
         write_json(self.folder / "stage.json", self._record())
         return why
 
     def finish(self, seconds: float, **counts: Any) -> None:
-        """Say that all files are there; ``seconds`` are those of the last process that worked on it."""
+        """Record that the stage is complete; ``seconds`` is the duration of the last run that worked on it."""
         versions = {name: find_version(name) for name in VERSIONED}
         record = self._record() | {"versions": versions, "seconds": round(seconds, 1), **counts}
         write_json(self.folder / "done.json", record)
         (self.folder / "stage.json").unlink(missing_ok=True)
-        for left_by_a_kill in self.folder.rglob(".*.tmp"):
-            left_by_a_kill.unlink()
+        for left_behind in self.folder.rglob(".*.tmp"):
+            left_behind.unlink()
 
     def done(self) -> dict[str, Any]:
-        """What :meth:`finish` wrote."""
+        """Return the record that :meth:`finish` wrote; empty if the stage is not complete."""
         return self._recorded("done.json")
 
-    def _throw_away(self) -> None:
-        """Remove the folder so that a kill leaves all of it or nothing."""
+    def _remove_folder(self) -> None:
+        """Remove the folder so that a kill at any moment leaves either all of it or nothing."""
         old = self.folder.with_name(f".{self.folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         self.folder.rename(old)
@@ -91,7 +94,7 @@ class Stage:
 
 
 def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Which settings differ, such as ``train.epochs 3 -> 4``; an input if none does."""
+    """Describe which settings differ, such as ``train.epochs 3 -> 4``; if none does, an input differs."""
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     names = [name for name in changed if name in before and name in now] or changed
     return ", ".join(f"{name} {before.get(name)} -> {now.get(name)}" for name in names) or "an earlier stage changed"
@@ -99,7 +102,7 @@ def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 @contextmanager
 def measure_seconds() -> Iterator[list[float]]:
-    """Put the seconds that the block took into the yielded list."""
+    """Append the duration of the block, in seconds, to the yielded list."""
     began = time.monotonic()
     seconds: list[float] = []
     try:
@@ -109,24 +112,24 @@ def measure_seconds() -> Iterator[list[float]]:
 
 
 def run_stage(stage: Stage, context: Context, work: Callable[[], dict[str, object] | None]) -> bool:
-    """Do a stage unless it is done; go on with it where an earlier run stopped.
+    """Run a stage unless it is complete; resume it where an earlier run stopped.
 
     Args:
-        stage: Its folder, and what it depends on.
-        context: Who works.
-        work: Does it, in every process; may return counts for ``done.json``.
+        stage: Its folder, settings and inputs.
+        context: Processes and console.
+        work: Computes the stage, in every process. It may return counts for ``done.json``.
 
     Returns:
-        Whether there was something to do.
+        Whether the stage had to run.
     """
     if stage.is_done():
-        context.console.say(f"{stage.title}: done before", style="dim")
+        context.console.say(f"{stage.title}: already done", style="dim")
         return False
     context.barrier()
     if context.is_main:
         why = stage.begin()
         if why:
-            context.console.say(f"{stage.title}: done again, because {why}", style="yellow")
+            context.console.say(f"{stage.title}: run again, because {why}", style="yellow")
     context.barrier()
     with measure_seconds() as seconds:
         counts = work() or {}
@@ -135,3 +138,8 @@ def run_stage(stage: Stage, context: Context, work: Callable[[], dict[str, objec
         stage.finish(seconds[0], **counts)
     context.barrier()
     return True
+
+
+def holds_files(folder: Path, except_for: Path | None = None) -> bool:
+    """Return whether a folder holds files or folders that are not hidden."""
+    return folder.exists() and any(path != except_for and not path.name.startswith(".") for path in folder.iterdir())

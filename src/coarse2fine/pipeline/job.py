@@ -1,0 +1,56 @@
+"""The record that every stage of a run takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coarse2fine.config import FitConfig
+from coarse2fine.corrections.review import REJECTED
+from coarse2fine.evaluation.ground_truth import Truth
+from coarse2fine.runtime.context import Context
+from coarse2fine.store.run import Run
+from coarse2fine.types import Dataset, Photo
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One run of the pipeline.
+
+    Attributes:
+        run: Paths in the run folder.
+        dataset: The usable photos with their labels.
+        config: All settings.
+        context: Processes and console.
+        ground_truth: Masks to measure with; they never train.
+        corrected: Photos whose mask a person corrected. Every stage uses that mask unchanged.
+        rejected: Names of photos that a person rejected in review. They do not train.
+    """
+
+    run: Run
+    dataset: Dataset
+    config: FitConfig
+    context: Context
+    ground_truth: Truth
+    corrected: Sequence[Photo] = ()
+    rejected: Sequence[str] = ()
+
+    @property
+    def photos(self) -> Sequence[Photo]:
+        """The usable photos."""
+        return self.dataset.photos
+
+    def override(self, reasons: dict[str, str | None]) -> dict[str, str | None]:
+        """Apply what people decided to the reasons for which photos are left out.
+
+        Args:
+            reasons: For each photo's name, why it does not train; None where it does.
+
+        Returns:
+            The same reasons, except that photos with a corrected mask always train and rejected photos never do.
+        """
+        corrected = dict.fromkeys(photo.name for photo in self.corrected)
+        return reasons | corrected | dict.fromkeys(self.rejected, REJECTED)
+
+
+def title_of(number: int, what: str) -> str:
+    """Return the title of a stage, such as ``round 2: training``; round 0 is before the first."""
+    return f"round {number}: {what}" if number else what

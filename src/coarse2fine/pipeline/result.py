@@ -1,0 +1,61 @@
+"""Metrics of a round, and the result of a run: model, quality tables, report."""
+
+from collections.abc import Mapping, Sequence
+
+from coarse2fine.evaluation.evaluate import measure
+from coarse2fine.inference.segmenter import Segmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
+from coarse2fine.pipeline.job import FitJob
+from coarse2fine.pipeline.quality_stage import publish_quality
+from coarse2fine.pipeline.terminal_summary import show_end, show_round
+from coarse2fine.report.page import write_report
+from coarse2fine.runtime.files import hash_of, read_json, write_json
+from coarse2fine.store.stages import Stage
+
+
+def report_round(
+    job: FitJob, number: int, stages: Sequence[Stage], left_out: Mapping[str, str], segmenter: Segmenter | None = None
+) -> None:
+    """Measure a round against the ground truth, if there is any, write ``metrics.json``, and print a summary.
+
+    Args:
+        job: The run.
+        number: The round; 0 is before the first.
+        stages: The stages of the round. One of them is the enhancement.
+        left_out: Names of photos that do not train in the next round, with the reason.
+        segmenter: The network of the round.
+    """
+    if job.context.is_main:
+        metrics = _measure(job, number, stages, left_out, segmenter)
+        show_round(job.context.console, number, metrics, stages, len(job.photos), left_out)
+    job.context.barrier()
+
+
+def _measure(
+    job: FitJob, number: int, stages: Sequence[Stage], left_out: Mapping[str, str], segmenter: Segmenter | None
+) -> Mapping[str, object]:
+    run, predict = job.run, job.config.predict
+    path, enhanced = run.metrics(number), run.enhanced(number)
+    masks_key = next(stage.key for stage in stages if stage.folder == enhanced)
+    key = hash_of([masks_key, job.ground_truth.key, predict.model_dump(mode="json"), len(left_out)])
+    before: dict[str, object] = read_json(path) if path.exists() else {}
+    if before.get("key") == key:
+        return before
+    folders = (run.refined(number), enhanced) if number else (run.coarse, enhanced)
+    masks = {folder.name: folder for folder in folders}
+    network = segmenter.seen_with(predict) if segmenter else None
+    measured = measure(job.ground_truth, job.photos, masks, network, job.context.threads)
+    metrics = measured | {"key": key, "round": number, "left_out": len(left_out)}
+    write_json(path, metrics)
+    return metrics
+
+
+def save_result(job: FitJob, segmenter: TorchSegmenter) -> None:
+    """Write the finished model, the quality tables of the last round and the report, and print where they are."""
+    if job.context.is_main:
+        run, rounds = job.run, job.config.rounds
+        segmenter.seen_with(job.config.predict).save(run.model)
+        publish_quality(run, rounds)
+        write_report(run, job.dataset, run.report, job.context.threads)
+        show_end(job.context.console, run, rounds)
+    job.context.barrier()

@@ -1,0 +1,87 @@
+"""Stage 3: a segmentation network, trained on the masks of a round."""
+
+from collections.abc import Mapping
+
+import torch
+
+from coarse2fine.corrections.review import describe_rejected
+from coarse2fine.errors import DataError
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
+from coarse2fine.networks.build import build_network
+from coarse2fine.networks.segmentation import SegmentationNetwork
+from coarse2fine.networks.weights import load_weights, save_weights
+from coarse2fine.pipeline.job import FitJob, title_of
+from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.store.fingerprints import training_settings, value_of
+from coarse2fine.store.stages import Stage, run_stage
+from coarse2fine.training.loop import Round, train_round
+
+
+def run_train_stage(
+    job: FitJob, number: int, masks: Stage, left_out: Mapping[str, str]
+) -> tuple[Stage, TorchSegmenter]:
+    """Train the network of a round.
+
+    Args:
+        job: The run.
+        number: The round, from 1.
+        masks: The stage that wrote the training masks.
+        left_out: Names of photos that do not train, with the reason.
+
+    Returns:
+        The stage, and the trained network with the test-time views of the refined masks.
+
+    Raises:
+        DataError: No photo is left to train on.
+    """
+    config = job.config
+    photos = [photo for photo in job.photos if photo.name not in left_out]
+    if not photos:
+        raise DataError(
+            f"Round {number} needs at least one photo to train on, but all were left out (the reasons are in "
+            f"{job.run.round(number - 1) if number > 1 else job.run.root}). Widen refine.min_share and "
+            "refine.max_share, choose another coarse.method, or reject fewer photos in review."
+        )
+    settings = training_settings(config, number) | describe_rejected(job.rejected)
+    stage = Stage(job.run.training(number), title_of(number, "training"), settings, (masks.key,))
+    network = _initialize(job, number)
+
+    def work() -> dict[str, object]:
+        training = Round(
+            encoder=config.network.encoder,
+            photos=photos,
+            masks=masks.folder,
+            config=config.train,
+            epochs=value_of(config.train.epochs, number),
+            seed=seed_of(config.seed, number),
+            folder=stage.folder,
+            title=stage.title,
+        )
+        loss = train_round(network, training, job.context.world, job.context.console)
+        if job.context.is_main:
+            save_weights(network, job.run.weights(number))
+        return {"loss": round(loss, 5), "photos": len(photos)}
+
+    run_stage(stage, job.context, work)
+    load_weights(network, job.run.weights(number))  # in every process: each has its own batch norm statistics
+    refine = config.refine
+    segmenter = TorchSegmenter(
+        network,
+        job.dataset.classes,
+        config.network,
+        config.view_px,
+        flip=refine.flip,
+        scales=refine.scales,
+        precision=config.train.precision,
+    )
+    return stage, segmenter.ready()
+
+
+def _initialize(job: FitJob, number: int) -> SegmentationNetwork:
+    """Build the network of a round, with the weights it starts from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(job.config.seed, number, 0))
+        network = build_network(job.config.network, len(job.dataset.classes))
+    if number > 1 and job.config.train.start == "warm":
+        load_weights(network, job.run.weights(number - 1))
+    return network
