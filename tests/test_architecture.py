@@ -1,6 +1,7 @@
-"""Who may import whom, from the ground up; the same order stands in docs/architecture.md."""
+"""Who may import whom, from the ground up. docs/architecture.md has the same rows, and a test compares them."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -23,16 +24,16 @@ ROOT = Path(coarse2fine.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     first = path.relative_to(ROOT).parts[0]
     return first.removesuffix(".py")
 
 
-def row_of(room: str) -> int:
-    return next(number for number, row in enumerate(ROWS) if room in row)
+def row_of(package: str) -> int:
+    return next(number for number, row in enumerate(ROWS) if package in row)
 
 
-def rooms_imported(path: Path) -> set[str]:
+def packages_imported(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -44,15 +45,36 @@ def rooms_imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports__go_down_only(path):
-    room = room_of(path)
-    upward = {other for other in rooms_imported(path) - {room} if row_of(other) >= row_of(room)}
-    assert not upward, f"{room} may not import {upward}"
+    package = package_of(path)
+    upward = {other for other in packages_imported(path) - {package} if row_of(other) >= row_of(package)}
+    assert not upward, f"{package} may not import {upward}"
 
 
-def test_rows__name_every_room():
-    rooms = {room_of(path) for path in FILES}
-    assert rooms <= set().union(*ROWS)
-    assert {"pipeline", "cli", "errors"} <= rooms
+def test_rows__name_every_package():
+    assert {package_of(path) for path in FILES} == set().union(*ROWS)
+
+
+def test_rows__are_those_of_the_docs():
+    page = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = re.search(r"## Who may import whom.*?```\n(.*?)```", page, re.DOTALL)
+    assert listed is not None
+    assert tuple(set(line.split()) for line in listed[1].splitlines()) == ROWS
+
+
+def test_packages__list_their_modules():
+    """A package of several modules describes each of them in the docstring of its ``__init__``."""
+    for folder in sorted({path.parent for path in FILES if path.parent != ROOT}):
+        modules = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+        docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+        missing = [name for name in sorted(modules) if name not in docstring]
+        assert not missing, f"{folder.relative_to(ROOT)}/__init__.py must describe {', '.join(missing)}"
+
+
+def test_tests__mirror_the_package():
+    """Every folder of tests is named after a package; ``experiments`` tests the scripts beside the package."""
+    here = Path(__file__).parent
+    folders = {path.parent.relative_to(here) for path in here.rglob("test_*.py")} - {Path(), Path("experiments")}
+    assert all((ROOT / folder).is_dir() for folder in folders), folders
 
 
 def test_public_names__are_sorted_and_all_there():

@@ -11,7 +11,7 @@ from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.mask_quality import find_confidence, read_quality, score_mask, shrink_mask, soft_iou
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
-from coarse2fine.masks.png import read_mask, read_soft
+from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.lock import hold_folder
@@ -162,10 +162,10 @@ def test_fit__tells_quality_without_truth(finished):
         assert [one.photo for one in qualities] == sorted(read_json(finished.round(1) / "kept.json"))
         one = qualities[0]
         taught, refined = (
-            shrink_mask(read_mask(store.mask_path(folder, one.photo))) for folder in folders_of(finished, number)
+            shrink_mask(read_mask(mask_path(folder, one.photo))) for folder in folders_of(finished, number)
         )
         assert one.agreement_taught == pytest.approx(soft_iou(taught, refined), abs=1e-4)
-        soft = read_soft(store.mask_path(finished.scores(number), one.photo))
+        soft = read_soft(mask_path(finished.scores(number), one.photo))
         assert one.confidence == pytest.approx(find_confidence(soft, refined), abs=1e-4)
         ignored = number == 1 and one.agreement_enhanced is not None
         agreements = (None if ignored else one.agreement_taught, one.agreement_enhanced)
@@ -286,7 +286,7 @@ def test_fit__masks_from_a_folder(finished, data, tmp_path):
     text = f"rounds = 1\n[coarse]\nmethod = 'folder'\nfolder = '{given}'"
     run = coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
     assert len(masks_of(run.coarse)) == 12
-    store.write_mask(given / "fish" / "0000.png", np.ones((48, 48), np.uint8))
+    write_mask(given / "fish" / "0000.png", np.ones((48, 48), np.uint8))
     coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
     assert (read_mask(run.coarse / "fish" / "0000.png") > 0).all()
     (tmp_path / "few").mkdir()
@@ -304,7 +304,7 @@ def test_fit__one_class_is_enough(data, tmp_path):
 
 def test_fit__refuses_the_run_folder_of_another_data_set(finished, data, tmp_path):
     shutil.copytree(data / "train" / "fish", tmp_path / "in" / "fish")
-    with pytest.raises(DataError, match="belongs to another data set .*choose another --out"):
+    with pytest.raises(DataError, match="belongs to another data set .*Choose another --out"):
         coarse2fine.fit(tmp_path / "in", finished.root, settings())
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
@@ -315,8 +315,8 @@ def test_fit__refuses_the_run_folder_of_another_data_set(finished, data, tmp_pat
 def test_fit__stops_before_hours_are_spent(data, tmp_path):
     for text, message in (
         ("[network]\nencoder = 'resnet1018'", "resnet101"),
-        ("[network]\nfreeze_batch_norm = true", "Only trained weights can be frozen"),
-        ("[network]\nfrozen_stages = 2", "Only trained weights can be frozen"),
+        ("[network]\nfreeze_batch_norm = true", "can be frozen only if it has trained weights"),
+        ("[network]\nfrozen_stages = 2", "can be frozen only if it has trained weights"),
         (f"[network]\nencoder_weights = '{tmp_path / 'gone.safetensors'}'", "gone.safetensors"),
     ):
         with pytest.raises(ConfigError, match=message):
@@ -326,12 +326,12 @@ def test_fit__stops_before_hours_are_spent(data, tmp_path):
 
 def test_fit__all_masks_filtered_says_what_to_do(data, tmp_path):
     text = "[refine]\nmin_share = 0.998\nmax_share = 0.999"
-    with pytest.raises(DataError, match="Round 2 needs at least one photo .* widen refine.min_share"):
+    with pytest.raises(DataError, match="Round 2 needs at least one photo .* Widen refine.min_share"):
         coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
 
 
 def test_fit__refuses_to_write_among_the_photos(data):
-    with pytest.raises(ConfigError, match="must lie outside the photos"):
+    with pytest.raises(ConfigError, match="must lie outside the folder of photos"):
         coarse2fine.fit(data / "train", data / "train" / "run", settings())
     assert not (data / "train" / "run").exists()
 
@@ -343,7 +343,7 @@ def test_fit__a_lower_limit_counts_for_photos_checked_before(finished, data, tmp
 
 
 def test_fit__another_process_works_on_it(finished, data):
-    with store.hold_folder(finished.root), pytest.MonkeyPatch.context() as patched:
+    with hold_folder(finished.root), pytest.MonkeyPatch.context() as patched:
         patched.setattr("coarse2fine.pipeline.fit.hold_folder", partial(hold_folder, timeout_s=0))
         with pytest.raises(DataError, match="Only one process at a time"):
             coarse2fine.fit(data / "train", finished.root, settings())
