@@ -45,9 +45,9 @@ def test_readme__each_stage_alone_runs_as_written():
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     image = np.full((40, 60, 3), 128, np.uint8)
     image[10:30, 15:45] = (230, 20, 20)
-    scores = np.stack([np.full((40, 60), 0.2), np.full((40, 60), 0.8)]).astype(np.float32)
-    names = {"coarse2fine": coarse2fine, "settings": coarse2fine.load_recipe("small"), "image": image, "scores": scores}
+    probabilities = np.stack([np.full((40, 60), 0.2), np.full((40, 60), 0.8)]).astype(np.float32)
+    names = {"coarse2fine": coarse2fine, "image": image, "probabilities": probabilities}
     exec(blocks[2], names)
-    assert names["soft"].max() == 1 and names["rough"][20, 30] == 1
-    assert names["sharp"].shape == (40, 60) and names["sharp"][20, 30] == 1 and names["sharp"][0, 0] == 0
-    assert names["own"].all()
+    assert names["soft"].max() == 1 and names["coarse"][20, 30] == 1
+    assert names["enhanced"].shape == (40, 60) and names["enhanced"][20, 30] == 1 and names["enhanced"][0, 0] == 0
+    assert names["refined"].all() and names["fine"].shape == (2, 40, 60)
