@@ -30,8 +30,8 @@ def make_coarse_masks(
         DataError: ``method`` is ``folder``, and a photo without a mask has none there either.
     """
     if config.method == "folder":
-        assert config.folder is not None
-        given = config.folder
+        assert config.folder.path is not None
+        given = config.folder.path
         _check_given(list_missing(photos, folder), given)
         write_masks(photos, folder, lambda photo: in_label(_read_given(photo, given), photo), "coarse masks", context)
     elif config.method == "student":
@@ -57,7 +57,7 @@ def _find_one_by_one(
 def _ask_student(
     photos: Sequence[Photo], folder: Path, config: CoarseConfig, context: Context, scores_folder: Path | None
 ) -> None:
-    student = Student.load(config.student_file)
+    student = Student.load(config.student.file)
 
     def finish(found: tuple[int, SoftMask]) -> None:
         photo, soft = photos[found[0]], found[1]
@@ -87,6 +87,6 @@ def _check_given(photos: Sequence[Photo], folder: Path) -> None:
     if missing:
         first = mask_path(folder, missing[0].name)
         raise DataError(
-            f"Every photo needs a mask in coarse.folder, but {len(missing)} of {len(photos)} have none; "
+            f"Every photo needs a mask in coarse.folder.path, but {len(missing)} of {len(photos)} have none; "
             f"the first that is missing is {first}."
         )

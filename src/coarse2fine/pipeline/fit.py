@@ -126,10 +126,10 @@ class _Fit:
 
     def make_coarse(self) -> Stage:
         config, photos = self.config.coarse, self.dataset.photos
-        scores = self.run.scores(0) if self.config.keeps_scores(0) else None
+        scores = self.run.scores(0) if self.config.keeps_probabilities(0) else None
         settings = coarse_settings(config, scores is not None) | {"photos": describe_photos(photos)}
-        if config.folder and config.method == "folder":
-            settings["given masks"] = describe_given(photos, config.folder)
+        if config.folder.path and config.method == "folder":
+            settings["given masks"] = describe_given(photos, config.folder.path)
         if self.corrected:
             settings["corrected masks"] = (
                 f"{len(self.corrected)} ({describe_given(self.corrected, self.run.corrected)})"
@@ -158,7 +158,7 @@ class _Fit:
         start = self.config.start_of(number)
         settings = enhance_settings(config, start, self.config.seed)
         stage = Stage(self.run.enhanced(number), _title(number, "enhancement"), settings, (rough.key,))
-        scores = self.run.scores(number) if self.config.keeps_scores(number) else None
+        scores = self.run.scores(number) if self.config.keeps_probabilities(number) else None
         self.make_masks(
             stage,
             lambda: enhance_masks(
@@ -173,7 +173,7 @@ class _Fit:
         if not photos:
             raise DataError(
                 f"Round {number} needs at least one photo to train on, but the masks of all were left out (see "
-                f"{self.run.round(number - 1)}); widen refine.min_share and refine.max_share, change "
+                f"{self.run.round(number - 1)}); widen filter.min_share and filter.max_share, change "
                 "coarse.method, or reject fewer in review."
             )
         settings = training_settings(config, number) | describe_rejected(self.rejected)
@@ -206,8 +206,8 @@ class _Fit:
 
     def refine(self, number: int, trained: Stage, segmenter: TorchSegmenter) -> Stage:
         config, photos = self.config.refine, self.dataset.photos
-        scores = self.run.scores(number) if self.config.keeps_scores(number) else None
-        settings = refine_settings(config, segmenter.size_px, keeps_scores=scores is not None)
+        scores = self.run.scores(number) if self.config.keeps_probabilities(number) else None
+        settings = refine_settings(config, segmenter.size_px, keeps_probabilities=scores is not None)
         stage = Stage(self.run.refined(number), _title(number, "refined masks"), settings, (trained.key,))
         self.make_masks(
             stage,
@@ -220,7 +220,7 @@ class _Fit:
         return judge_masks(self.run, self.dataset, number, inputs, self.context)
 
     def filter(self, number: int) -> dict[str, str]:
-        config, photos = self.config.refine, self.dataset.photos
+        config, photos = self.config.filter, self.dataset.photos
         qualities = read_quality(self.run.quality(number) / TABLE) if config.drop_worst else []
         reasons = filter_masks(photos, self.run.refined(number), config, self.context, qualities)
         reasons |= dict.fromkeys([photo.name for photo in self.corrected]) | dict.fromkeys(self.rejected, REJECTED)

@@ -48,14 +48,14 @@ def coarse_folder(
         DataError: No photo can be read, or a folder holds masks of other photos or made with other settings.
     """
     if scores and config.method == "folder":
-        raise ConfigError("Masks that you give (coarse.method = folder) have no scores: leave out --scores.")
+        raise ConfigError("Masks that you give (coarse.method = folder) have no probabilities: leave out --soft-masks.")
     check_method(config)
     paths = [path for path in list_photos(photos, apart_from=out) if not (scores and _lies_in(path, scores))]
     names = name_below_common_folder(paths)
     named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], context)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
-    if config.method == "folder" and config.folder is not None:
-        settings["given masks"] = describe_given(named, config.folder)
+    if config.method == "folder" and config.folder.path is not None:
+        settings["given masks"] = describe_given(named, config.folder.path)
     claim_folder(out, settings | ({"scores": str(scores.absolute())} if scores else {}))
     if scores:
         claim_folder(scores, settings)
@@ -94,7 +94,7 @@ def _enhance_photos(
     photos: Sequence[Photo], masks: Path, out: Path, config: EnhanceConfig, seed: int, context: Context
 ) -> dict[str, str]:
     enhance = start_enhancing(config, config.start, seed, context)
-    from_scores = config.method in ("grabcut", "crf") and config.start == "scores"
+    from_scores = config.method in ("grabcut", "crf") and config.start == "probabilities"
 
     def make(photo: Photo) -> Enhanced:
         image, path = read_image(photo.path), mask_path(masks, photo.name)

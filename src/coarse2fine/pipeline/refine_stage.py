@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.config import RefineConfig
+from coarse2fine.config import FilterConfig, RefineConfig
 from coarse2fine.data.photos import read_size
 from coarse2fine.evaluation.mask_quality import Quality, find_worst
 from coarse2fine.inference.segmenter import Segmenter, score_files
@@ -59,7 +59,7 @@ def refine_masks(
 
 
 def filter_masks(
-    photos: Sequence[Photo], folder: Path, config: RefineConfig, context: Context, qualities: Sequence[Quality] = ()
+    photos: Sequence[Photo], folder: Path, config: FilterConfig, context: Context, qualities: Sequence[Quality] = ()
 ) -> dict[str, str | None]:
     """Judge by its mask, and by its quality if ``drop_worst`` asks for it, whether a photo goes on to the next round.
 
