@@ -33,8 +33,8 @@ def coarse_from(config: CoarseConfig) -> CoarseMethod:
     """
     if config.method not in METHODS:
         raise ConfigError(
-            f"coarse.method must be one of {', '.join(METHODS)} to compute masks; found '{config.method}'. Masks of the "
-            "method folder are read from coarse.folder.path."
+            f"coarse.method must be one of {', '.join(METHODS)} to compute masks; found '{config.method}'. "
+            "The masks of the method folder are read from coarse.folder.path."
         )
     return METHODS[config.method](config.section)
 

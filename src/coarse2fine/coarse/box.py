@@ -21,7 +21,7 @@ def centered_box(image: Image, share: float = 0.8) -> SoftMask:
         ConfigError: ``share`` is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
-        raise ConfigError(f"The share of the centered box (coarse.box.share) must be above 0 and at most 1; found {share}.")
+        raise ConfigError(f"coarse.box.share must be above 0 and at most 1; found {share}.")
     rows, columns = (_centered(side_px, share) for side_px in image.shape[:2])
     soft = np.zeros(image.shape[:2], np.float32)
     soft[rows, columns] = 1

@@ -32,12 +32,12 @@ SIMILAR = 0.2  # tau: patches are connected if the cosine of their keys is above
 WEAK_EDGE = 1e-5  # weight of all other edges, so that the graph is connected
 
 MAX_PATCHES = 4096
-"""Limit of the patches of a photo. 4096 take 0.6 GB and 14 s of a core; memory grows with the square, time with the cube
-of their number."""
+"""Limit of the patches of a photo. 4096 take 0.6 GB and 14 s of a core; memory grows with the square, time with the
+cube of their number."""
 
 FLAT_LEVELS = 2
-"""A photo is flat if the values of each channel span at most this many of 256 levels. The keys of its patches differ only
-by their position."""
+"""A photo is flat if the values of each channel span at most this many of 256 levels. The keys of its patches differ
+only by their position."""
 
 Floats = NDArray[np.float64]
 Components = Literal["seed", "all"]
@@ -73,9 +73,7 @@ def features_from(config: CoarseFeaturesConfig) -> CoarseMethod:
     )
 
 
-def cut_photo(
-    image: Image, extract: Extract, patch_px: int, side_px: int, components: Components = "seed"
-) -> SoftMask:
+def cut_photo(image: Image, extract: Extract, patch_px: int, side_px: int, components: Components = "seed") -> SoftMask:
     """Estimate the foreground of a photo from the keys of its patches.
 
     Args:
@@ -177,8 +175,8 @@ def soften(eigenvector: Floats) -> SoftMask:
 def keep_seed_component(soft: SoftMask) -> SoftMask:
     """Keep only the connected component of the foreground (above 0.5) with the most probable patch.
 
-    The background patches next to it keep their values, so that its contour does not move when the mask is enlarged. All
-    other patches become 0, so that they do not appear at a threshold below 0.5.
+    The background patches next to it keep their values, so that its contour does not move when the mask is enlarged.
+    All other patches become 0, so that they do not appear at a threshold below 0.5.
 
     Args:
         soft: Shape (h, w), 0 to 1.
@@ -199,6 +197,6 @@ def _check_patches(side_px: int, patch_px: int, model: str) -> None:
     limit_px = int(MAX_PATCHES**0.5) * patch_px
     if side_px > limit_px:
         raise ConfigError(
-            f"coarse.features.max_side_px must be at most {limit_px} with the {patch_px} px patches of '{model}', because "
-            f"more patches need too much memory and time; found {side_px}."
+            f"coarse.features.max_side_px must be at most {limit_px} with the {patch_px} px patches of '{model}'; "
+            f"found {side_px}. More patches need too much memory and time."
         )

@@ -39,8 +39,8 @@ FLAT_LAB = 1.0
 """A photo is flat if all its superpixels differ by less than this in Lab; people see a difference from about 2.3."""
 
 MAX_SIDE_PX = 320
-"""Larger photos are reduced to this longer side, the largest of the photos on which the method was measured (docs/log.md:
-voc-animals); time grows with the square of the side."""
+"""Larger photos are reduced to this longer side, the largest of the photos on which the method was measured
+(voc-animals, docs/log.md); time grows with the square of the side."""
 
 Floats = NDArray[np.float64]
 
@@ -201,7 +201,7 @@ def _find_at_border(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _shortest_paths(steps: Floats) -> Floats:
-    """Floyd and Warshall's algorithm in single precision: twice as fast here as scipy's, and it releases Python's lock."""
+    """Floyd and Warshall's algorithm in single precision: twice as fast as scipy's here, and it releases the GIL."""
     lengths = steps.astype(np.float32)
     detours = np.empty_like(lengths)
     for via in range(len(lengths)):

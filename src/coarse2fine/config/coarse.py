@@ -61,9 +61,7 @@ class CoarseFeaturesConfig(Settings):
 class CoarseFolderConfig(Settings):
     """Method folder: masks that you provide."""
 
-    path: Path | None = Field(
-        None, description="folder of masks named like the photos; pixels above 0 are foreground"
-    )
+    path: Path | None = Field(None, description="folder of masks named like the photos; pixels above 0 are foreground")
 
 
 class CoarseConfig(MethodSettings):

@@ -24,8 +24,8 @@ class GrabCutConfig(Settings):
     iterations: PositiveInt = Field(5, description="repetitions of fitting the color models and cutting (the paper: 5)")
     box: Literal["all", "largest"] = Field(
         "all",
-        description="with start = box: bounding box of all foreground, or of its largest connected component (the paper "
-        "does not say)",
+        description="with start = box: bounding box of all foreground, or of its largest connected component (the "
+        "paper does not say)",
     )
     probability_weight: Weight = Field(
         1.5,
@@ -55,8 +55,8 @@ class CrfEnhanceConfig(Settings):
     """Method crf: a fully connected CRF with the parameters of DeepLab v2.
 
     Only the setting that changed the result is a setting. On 118 photos of voc-animals/val (docs/log.md, "a dense CRF
-    without a compiler"), the mIoU was .675 with 10 or 5 steps, bilateral weight 4 or 2, and bilateral sigma 67 or 40 px,
-    but .673 with color sigma 5 and .665 with color sigma 10.
+    without a compiler"), the mIoU was .675 with 10 or 5 steps, bilateral weight 4 or 2, and bilateral sigma 67 or 40
+    px, but .673 with color sigma 5 and .665 with color sigma 10.
     """
 
     color_sigma: ColorSigma = Field(
@@ -87,8 +87,8 @@ class EnhanceConfig(MethodSettings):
     )
     start: Start = Field(
         "box",
-        description="start of GrabCut: box: the bounding box of the mask (the paper); mask: a band along the contour of "
-        "the mask is open, the rest is fixed; probabilities: the foreground probabilities of the mask",
+        description="start of GrabCut: box: the bounding box of the mask (the paper); mask: a band along the contour "
+        "of the mask is open, the rest is fixed; probabilities: the foreground probabilities of the mask",
     )
     grabcut: GrabCutConfig = GrabCutConfig()
     crf: CrfEnhanceConfig = CrfEnhanceConfig()
@@ -119,8 +119,8 @@ class FitEnhanceConfig(EnhanceConfig):
 
     start: Start = Field(
         "probabilities",
-        description="start of GrabCut after each round: box: the bounding box of the mask (the paper); mask: a band along "
-        "the contour of the mask is open, the rest is fixed; probabilities: the probabilities given by the network",
+        description="start of GrabCut after each round: box: the bounding box of the mask (the paper); mask: a band "
+        "along the contour of the mask is open, the rest is fixed; probabilities: those of the network",
     )
     coarse_start: Annotated[Start | Literal["auto"], Role.RESOLVED] = Field(
         "auto",

@@ -39,7 +39,5 @@ class NetworkConfig(Settings):
     @model_validator(mode="after")
     def _deeplabv2_has_one_stride(self) -> Self:
         if self.name == "deeplabv2" and self.output_stride != 8:
-            raise ConfigError(
-                f"network.name = deeplabv2 needs network.output_stride = 8; found {self.output_stride}."
-            )
+            raise ConfigError(f"network.name = deeplabv2 needs network.output_stride = 8; found {self.output_stride}.")
         return self

@@ -63,9 +63,7 @@ def _none_from(config: Settings, start: Start, seed: int) -> Enhancer:
     return partial(_enhance_by, foreground_mask)
 
 
-def _enhance_by(
-    change: Callable[[Mask], Mask], image: Image, mask: Mask, soft: SoftMask | None = None
-) -> Enhanced:
+def _enhance_by(change: Callable[[Mask], Mask], image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
     changed = change(mask)
     return Enhanced(changed, None if changed.any() else "empty")
 

@@ -2,8 +2,8 @@
 
 The energy of a labeling is the sum, over all pixels, of minus the logarithm of the probability of the pixel's class,
 and, over all pairs of pixels of different classes, of two Gaussian kernels: of position, and of position and color.
-Mean-field steps approximate the marginals. As in the authors' code, each kernel is normalized symmetrically, and a pixel
-is its own neighbor.
+Mean-field steps approximate the marginals. As in the authors' code, each kernel is normalized symmetrically, and a
+pixel is its own neighbor.
 
 On the CPU, photos are computed one at a time: one of 500 px has a million corners in the lattice. On a GPU, several
 photos are computed together, because the hundreds of small operations of one photo would not use the GPU.
@@ -152,8 +152,8 @@ def enhance_with_crf(
     Args:
         image: RGB, shape (H, W, 3).
         mask: Shape (H, W); ignored pixels count as background.
-        start: ``probabilities``: the CRF starts from ``soft``, limited to `LEAST_ODDS` and ``1 - LEAST_ODDS``. Any other
-            start: from the mask.
+        start: ``probabilities``: the CRF starts from ``soft``, limited to `LEAST_ODDS` and ``1 - LEAST_ODDS``. Any
+            other start: from the mask.
         soft: Foreground probabilities, 0 to 1, of any height and width; needed for ``start="probabilities"``.
         config: Parameters of the CRF.
         mask_probability: Probability that a pixel of the mask is right, for a start from the mask.
