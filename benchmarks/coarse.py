@@ -12,14 +12,15 @@ import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 from common import keep
 
-from coarse2fine.coarse import binarize, coarse_from
-from coarse2fine.config import CoarseConfig, EnhanceConfig
+from coarse2fine.coarse import binarize, centered_box, saliency
+from coarse2fine.config import EnhanceConfig
 from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.evaluation.metrics import binary_iou
@@ -27,11 +28,11 @@ from coarse2fine.masks.png import read_mask
 from coarse2fine.types import CoarseMethod, Image, Mask
 
 THREADS = 2
-CONTESTANTS = {
-    "box 0.8": CoarseConfig(method="box", box_share=0.8),
-    "saliency 320": CoarseConfig(method="saliency", max_side_px=320),
-    "saliency 240": CoarseConfig(method="saliency", max_side_px=240),
-    "saliency 160": CoarseConfig(method="saliency", max_side_px=160),
+CONTESTANTS: dict[str, CoarseMethod] = {
+    "box 0.8": partial(centered_box, share=0.8),
+    "saliency 320": partial(saliency, max_side_px=320),
+    "saliency 240": partial(saliency, max_side_px=240),
+    "saliency 160": partial(saliency, max_side_px=160),
 }
 
 
@@ -42,8 +43,8 @@ def main() -> None:
     photos = [read_image(photo) for photo, _ in pairs]
     truths = [read_mask(mask) for _, mask in pairs]
     results = {}
-    for name, config in CONTESTANTS.items():
-        results[name] = measure_time(coarse_from(config), photos) | measure_quality(config, photos, truths)
+    for name, method in CONTESTANTS.items():
+        results[name] = measure_time(method, photos) | measure_quality(method, photos, truths)
         print(f"{name:14}", *(f"{key} {value:.3f}" for key, value in results[name].items()), sep="  ")
     keep("coarse", {"photos": len(photos), "contestants": results})
 
@@ -90,10 +91,9 @@ def time_call(method: CoarseMethod, photo: Image) -> tuple[float, float]:
     return (time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3
 
 
-def measure_quality(config: CoarseConfig, photos: Sequence[Image], truths: Sequence[Mask]) -> dict[str, float]:
+def measure_quality(method: CoarseMethod, photos: Sequence[Image], truths: Sequence[Mask]) -> dict[str, float]:
     """Mean IoU and its standard error, alone and through GrabCut started from the mask's box and from the mask."""
-    method = coarse_from(config)
-    masks = [binarize(method(photo), config.threshold) for photo in photos]
+    masks = [binarize(method(photo)) for photo in photos]
     ious = [binary_iou(mask, truth) for mask, truth in zip(masks, truths, strict=True)]
     error = statistics.stdev(ious) / len(ious) ** 0.5
     through = {f"iou_grabcut_{start}": enhance_all(start, photos, masks, truths) for start in ("box", "mask")}

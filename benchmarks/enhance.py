@@ -26,7 +26,7 @@ import numpy as np
 from common import keep
 from numpy.typing import NDArray
 
-from coarse2fine.config import EnhanceConfig
+from coarse2fine.config import EnhanceConfig, GrabCutConfig
 from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.enhance.graph_cut import pyramid
@@ -157,7 +157,7 @@ def answer_all(engine: Engine, options: argparse.Namespace, side_px: int) -> Ans
     cv2.setNumThreads(1)
     pyramid.UNDECIDED_PIXELS = options.undecided
     cases = load_cases(options, side_px)
-    enhance = enhancer_from(EnhanceConfig(engine=engine, max_side_px=100_000), "box", seed=0)
+    enhance = enhancer_from(EnhanceConfig(grabcut=GrabCutConfig(engine=engine, max_side_px=100_000)), "box", seed=0)
     enhance(*shrink(cases[0], 100))
     loaded_mb = peak_mb()
     start = time.perf_counter()

@@ -20,7 +20,7 @@ from coarse2fine.data.synthetic import draw_dataset
 
 SETTINGS = """
 rounds = 3
-[refine]
+[filter]
 min_share = 0.0
 max_share = 1.0
 [train]

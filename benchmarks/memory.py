@@ -25,7 +25,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 SETTINGS = """
 rounds = 1
-[enhance]
+[enhance.grabcut]
 iterations = 1
 [network]
 encoder = "mobilenetv2_050"

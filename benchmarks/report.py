@@ -135,7 +135,7 @@ def link(place: Path, names: Sequence[str], originals: Sequence[str], ending: st
 
 def finish(folder: Path, seconds: float, **counts: object) -> None:
     """Say that a stage has ended."""
-    settings = {"enhance.method": "grabcut", "scores": "kept"}
+    settings = {"enhance.method": "grabcut", "probabilities": "kept"}
     write_json(folder / "done.json", {"key": folder.as_posix(), "settings": settings, "seconds": seconds} | counts)
 
 

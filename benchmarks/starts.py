@@ -2,26 +2,28 @@
 
     python benchmarks/starts.py --run RUN --round 1 --photos DIR --masks DIR
 
-RUN is a run of ``coarse2fine fit DIR`` that kept the scores of its rounds (``--enhance.start scores``). Masks are the
-true ones of its training photos (PNG, 0 background, 255 ignored), named like the photos; photos without one do not
-count. Every contestant starts from the same scores or the mask they make. IoU is the mean over photos, its gain that
-over the network's own mask, with the standard error; ``ms`` is processor time per photo.
+RUN is a run of ``coarse2fine fit DIR`` that kept the probabilities of its rounds (``--enhance.start probabilities``).
+Masks are the true ones of its training photos (PNG, 0 background, 255 ignored), named like the photos; photos without
+one do not count. Every contestant starts from the same probabilities or the mask they make. IoU is the mean over
+photos, its gain that over the network's own mask, with the standard error; ``ms`` is processor time per photo.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 from common import keep
 
-from coarse2fine.config import EnhanceConfig, Start
+from coarse2fine.config import EnhanceConfig, GrabCutConfig, Start
 from coarse2fine.data import read_image
-from coarse2fine.enhance import enhancer_from
+from coarse2fine.enhance import enhancer_from, grabcut
 from coarse2fine.evaluation.metrics import binary_iou
 from coarse2fine.masks.png import read_mask, read_soft
 from coarse2fine.masks.resize import resize_soft
@@ -30,22 +32,22 @@ from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
 from coarse2fine.types import Image, Mask, SoftMask
 
-BAND = {"band_share": 0.1}
-CONTESTANTS: dict[str, tuple[Start, dict[str, Any]]] = {
-    "opencv box": ("box", {"engine": "opencv"}),
-    "opencv band .10": ("mask", {"engine": "opencv", **BAND}),
-    "fast box": ("box", {}),
-    "fast band .10": ("mask", BAND),
-    "fast band .15": ("mask", {}),
-    "fast scores .02, no weight": ("scores", {"score_weight": 0}),
-    "fast scores .20, no weight": ("scores", {"score_weight": 0, "certain_share": 0.2}),
-    "fast scores .02, weight 0.5": ("scores", {"score_weight": 0.5}),
-    "fast scores .02, weight 1": ("scores", {"score_weight": 1}),
-    "fast scores .02, weight 1.5": ("scores", {}),
-    "fast scores .02, weight 2": ("scores", {"score_weight": 2}),
-    "fast scores .05, weight 1.5": ("scores", {"certain_share": 0.05}),
-    "fast scores .20, weight 1.5": ("scores", {"certain_share": 0.2}),
+CONTESTANTS: dict[str, tuple[Start, dict[str, Any], dict[str, float]]] = {
+    "opencv box": ("box", {"engine": "opencv"}, {}),
+    "opencv band .10": ("mask", {"engine": "opencv"}, {"BAND_SHARE": 0.1}),
+    "fast box": ("box", {}, {}),
+    "fast band .10": ("mask", {}, {"BAND_SHARE": 0.1}),
+    "fast band .15": ("mask", {}, {"BAND_SHARE": 0.15}),
+    "fast probabilities .02, no weight": ("probabilities", {"probability_weight": 0}, {}),
+    "fast probabilities .20, no weight": ("probabilities", {"probability_weight": 0}, {"CERTAIN_PROBABILITY": 0.2}),
+    "fast probabilities .02, weight 0.5": ("probabilities", {"probability_weight": 0.5}, {}),
+    "fast probabilities .02, weight 1": ("probabilities", {"probability_weight": 1}, {}),
+    "fast probabilities .02, weight 1.5": ("probabilities", {}, {}),
+    "fast probabilities .02, weight 2": ("probabilities", {"probability_weight": 2}, {}),
+    "fast probabilities .05, weight 1.5": ("probabilities", {}, {"CERTAIN_PROBABILITY": 0.05}),
+    "fast probabilities .20, weight 1.5": ("probabilities", {}, {"CERTAIN_PROBABILITY": 0.2}),
 }
+"""Start, settings of GrabCut, and constants of `coarse2fine.enhance.grabcut`."""
 
 
 class Case(NamedTuple):
@@ -65,8 +67,9 @@ def main() -> None:
     network = [binary_iou(case.rough, case.truth) for case in cases]
     print(f"network's own masks: IoU {statistics.fmean(network):.4f}, {len(cases)} photos")
     results: dict[str, Any] = {"network": {"iou": round(statistics.fmean(network), 4)}}
-    for name, (start, changes) in CONTESTANTS.items():
-        results[name] = measure(cases, network, start, EnhanceConfig.model_validate({"start": start} | changes))
+    for name, (start, changes, constants) in CONTESTANTS.items():
+        with patch.multiple(grabcut, **constants) if constants else nullcontext():
+            results[name] = measure(cases, network, start, EnhanceConfig(grabcut=GrabCutConfig(**changes)))
         print(f"{name:40}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
     keep(f"starts-round-{options.round}", {"photos": len(cases), "round": options.round, "contestants": results})
 

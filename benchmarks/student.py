@@ -100,7 +100,7 @@ def measure(name: str, softs: Sequence[SoftMask], pairs: Pairs) -> dict[str, flo
         "iou_grabcut_box": judge(enhance_all("box", images, masks, softs), truths),
     }
     if name != "box":
-        result["iou_grabcut_scores"] = judge(enhance_all("scores", images, masks, softs), truths)
+        result["iou_grabcut_scores"] = judge(enhance_all("probabilities", images, masks, softs), truths)
     show(name, result)
     return result
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import coarse2fine
+from coarse2fine.config import CoarseConfig, CoarseFolderConfig
 from coarse2fine.masks.png import mask_path
 
 
@@ -23,7 +24,7 @@ def main(photos: Path, run: Path) -> None:
     for photo in coarse2fine.open_dataset(photos).photos:
         coarse2fine.write_mask(mask_path(masks, photo.name), warm_colors(coarse2fine.read_image(photo.path)))
     settings = coarse2fine.load_recipe("demo")
-    coarse = settings.coarse.model_copy(update={"method": "folder", "folder": masks})
+    coarse = CoarseConfig(method="folder", folder=CoarseFolderConfig(path=masks))
     coarse2fine.fit(photos, run, settings.model_copy(update={"coarse": coarse}), quiet=False)
 
 

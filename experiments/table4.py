@@ -3,7 +3,7 @@
 The paper trains both without labels on the ImageNet photos and measures the IoU of the foreground on MIT Object
 Discovery (airplane, car, horse; the subsets of 100 and the full sets), where DFPN is 2.6 and 2.3 points better.
 
-Silent in the paper, and chosen here: the rates of DFPN and all else that network.rates and docs/settings.md leave open;
+Silent in the paper, and chosen here: the rates of DFPN and all else that DFPN_RATES and docs/settings.md leave open;
 the IoU is the mean over photos, as is usual on Object Discovery (over all pixels: in the JSON). The small version
 measures one round on voc-animals/val, on photos of 256 px, over three seeds, since the two differ by little; and both
 once more on true masks, to tell what is due to the networks from what is due to the masks that they learn from.

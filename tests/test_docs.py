@@ -35,7 +35,7 @@ def test_example__own_coarse_masks_teach_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr("coarse2fine.fit", lambda *arguments, **options: asked.append(arguments))
     draw_dataset(tmp_path / "data", train_per_class=1, val_photos=1, size_px=48)
     example.main(tmp_path / "data" / "train", tmp_path / "run")
-    masks = asked[0][2].coarse.folder
+    masks = asked[0][2].coarse.folder.path
     assert asked[0][2].coarse.method == "folder"
     assert len(list(masks.rglob("*.png"))) == 6
     assert any(read_mask(path).any() for path in masks.rglob("*.png"))

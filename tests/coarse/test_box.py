@@ -3,7 +3,7 @@ import pytest
 
 from coarse2fine.coarse import METHODS, binarize, coarse_from, saliency
 from coarse2fine.coarse.box import centered_box
-from coarse2fine.config import CoarseConfig
+from coarse2fine.config import CoarseBoxConfig, CoarseConfig, CoarseFolderConfig
 from coarse2fine.errors import ConfigError
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -39,20 +39,20 @@ def test_centered_box__impossible_share_is_refused(share):
 
 
 def test_coarse_from__box_uses_its_share():
-    soft = coarse_from(CoarseConfig(method="box", box_share=0.5))(PHOTO)
+    soft = coarse_from(CoarseConfig(method="box", box=CoarseBoxConfig(share=0.5)))(PHOTO)
     np.testing.assert_array_equal(soft, centered_box(PHOTO, 0.5))
     assert soft.sum() == 20 * 30
 
 
-def test_coarse_from__saliency_uses_its_size():
-    soft = coarse_from(CoarseConfig(method="saliency", max_side_px=30))(PHOTO)
-    np.testing.assert_array_equal(soft, saliency(PHOTO, max_side_px=30))
-    assert not np.array_equal(soft, saliency(PHOTO, max_side_px=60))
+def test_coarse_from__saliency_at_its_size():
+    soft = coarse_from(CoarseConfig(method="saliency"))(PHOTO)
+    np.testing.assert_array_equal(soft, saliency(PHOTO))
+    assert not np.array_equal(soft, saliency(PHOTO, max_side_px=30))
 
 
 def test_coarse_from__folder_is_read_not_computed(tmp_path):
     with pytest.raises(ConfigError, match=r"found 'folder'.*coarse\.folder"):
-        coarse_from(CoarseConfig(method="folder", folder=tmp_path))
+        coarse_from(CoarseConfig(method="folder", folder=CoarseFolderConfig(path=tmp_path)))
 
 
 @pytest.mark.parametrize("method", sorted(METHODS.keys() - {"features", "student"}))  # networks: see their own tests

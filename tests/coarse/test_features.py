@@ -17,15 +17,23 @@ from coarse2fine.coarse.features import (
     find_cut,
     fit_to_patches,
     join_similar,
-    keep_seed_piece,
+    keep_seed_component,
     soften,
 )
-from coarse2fine.config import CoarseConfig, FitConfig, dump_config, parse_config
+from coarse2fine.config import CoarseConfig, CoarseFeaturesConfig, FitConfig, dump_config, parse_config
 from coarse2fine.errors import ConfigError
 from coarse2fine.networks import vit
 from coarse2fine.store.fingerprints import coarse_settings
 
 TINY = "vit_tiny_patch16_224"
+
+
+def with_features(method: str = "features", **changes: object) -> CoarseConfig:
+    return CoarseConfig(method=method, features=CoarseFeaturesConfig(**changes))
+
+
+def changed(config: CoarseConfig, **changes: object) -> CoarseConfig:
+    return config.model_copy(update={"features": config.features.model_copy(update=changes)})
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +47,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(weights):
-    return CoarseConfig(method="features", features_model=TINY, features_weights=str(weights), features_side_px=160)
+    return with_features(model=TINY, weights=str(weights), max_side_px=160)
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +151,11 @@ def test_soften__alike_values_are_empty(value):
     assert not soften(np.full(4, value)).any()
 
 
-def test_keep_seed_piece__corners_do_not_connect_and_background_beside_it_stays():
+def test_keep_seed_component__corners_do_not_connect_and_background_beside_it_stays():
     soft = np.array([[0.4, 0.9, 0.2, 0.1], [0.6, 0.3, 0.8, 0.4], [1.0, 0.5, 0.7, 0.3]], np.float32)
     expected = np.array([[0.4, 0, 0, 0], [0.6, 0.3, 0, 0], [1.0, 0.5, 0, 0]], np.float32)
-    np.testing.assert_array_equal(keep_seed_piece(soft), expected)
-    assert not keep_seed_piece(np.zeros((2, 3), np.float32)).any()
+    np.testing.assert_array_equal(keep_seed_component(soft), expected)
+    assert not keep_seed_component(np.zeros((2, 3), np.float32)).any()
 
 
 @pytest.mark.parametrize(
@@ -169,11 +177,11 @@ def test_cut_photo__finds_the_disc_by_its_keys(threshold):
     assert iou(binarize(soft, threshold), truth) > 0.85 > iou(np.ones_like(truth), truth)
 
 
-def test_cut_photo__pieces():
+def test_cut_photo__components():
     photo, _ = draw_disc()
     photo[:24, :24] = (220, 40, 30)
-    seed = cut_photo(photo, mean_colors, patch_px=8, side_px=160, pieces="seed") > 0.5
-    everything = cut_photo(photo, mean_colors, patch_px=8, side_px=160, pieces="all") > 0.5
+    seed = cut_photo(photo, mean_colors, patch_px=8, side_px=160, components="seed") > 0.5
+    everything = cut_photo(photo, mean_colors, patch_px=8, side_px=160, components="all") > 0.5
     assert everything[4, 4] and everything[60, 96]
     assert seed[4, 4] != seed[60, 96]
     assert (seed <= everything).all()
@@ -240,20 +248,19 @@ def test_features__network_is_loaded_once_for_all_photos(config, monkeypatch):
     method = coarse_from(config)
     for seed in range(3):
         method(draw_disc(seed=seed)[0])
-    assert loads == [(TINY, config.features_weights)]
+    assert loads == [(TINY, config.features.weights)]
 
 
 def test_features__every_setting_counts(config, monkeypatch):
     asked = {}
     monkeypatch.setattr(features, "cut_photo", lambda image, **given: asked.update(given))
-    changed = config.model_copy(update={"features_side_px": 96, "features_pieces": "all"})
-    coarse_from(changed)(draw_disc()[0])
-    assert (asked["side_px"], asked["pieces"], asked["patch_px"]) == (96, "all", 16)
+    coarse_from(changed(config, max_side_px=96, components="all"))(draw_disc()[0])
+    assert (asked["side_px"], asked["components"], asked["patch_px"]) == (96, "all", 16)
 
 
 def test_features__too_many_patches_are_refused(config):
-    with pytest.raises(ConfigError, match="features_side_px must be at most 1024 with the 16 px .*found 1025"):
-        coarse_from(config.model_copy(update={"features_side_px": 1025}))
+    with pytest.raises(ConfigError, match="features.max_side_px must be at most 1024 with the 16 px .*found 1025"):
+        coarse_from(changed(config, max_side_px=1025))
 
 
 @pytest.mark.parametrize(
@@ -271,15 +278,15 @@ def test_features__too_many_patches_are_refused(config):
 )
 def test_config__networks_not_trained_by_dino_are_refused(model, weights):
     with pytest.raises(ConfigError, match=rf"trained by DINO.*found '{model}'.*Choose vit_small_patch16_224\.dino"):
-        CoarseConfig(method="features", features_model=model, features_weights=weights)
-    assert CoarseConfig(method="box", features_model=model, features_weights=weights).features_model == model
+        with_features(model=model, weights=weights)
+    assert with_features("box", model=model, weights=weights).features.model == model
 
 
 @pytest.mark.parametrize("size", ["small", "base"])
 @pytest.mark.parametrize("patch_px", [8, 16])
-def test_config__all_of_dinos_transformers_are_welcome(size, patch_px):
+def test_config__all_of_dinos_transformers_are_accepted(size, patch_px):
     name = f"vit_{size}_patch{patch_px}_224.dino"
-    assert CoarseConfig(method="features", features_model=name).features_weights == "pretrained"
+    assert with_features(model=name).features.weights == "pretrained"
     assert timm.models.get_pretrained_cfg(name).hf_hub_id == f"timm/{name}"
 
 
@@ -290,12 +297,12 @@ def test_config__comes_back_from_its_own_toml(config):
 
 def test_coarse_settings__weights_count_by_content(config, tmp_path):
     moved = tmp_path / "moved.safetensors"
-    moved.write_bytes(Path(config.features_weights).read_bytes())
+    moved.write_bytes(Path(config.features.weights).read_bytes())
     settings = coarse_settings(config)
-    assert coarse_settings(config.model_copy(update={"features_weights": str(moved)})) == settings
+    assert coarse_settings(changed(config, weights=str(moved))) == settings
     moved.write_bytes(b"others")
-    assert coarse_settings(config.model_copy(update={"features_weights": str(moved)})) != settings
-    for change in ({"features_side_px": 96}, {"features_pieces": "all"}, {"features_model": "x"}, {"threshold": 0.5}):
-        assert coarse_settings(config.model_copy(update=change)) != settings
-    assert coarse_settings(config.model_copy(update={"max_side_px": 7, "box_share": 0.1})) == settings
+    assert coarse_settings(changed(config, weights=str(moved))) != settings
+    for change in ({"max_side_px": 96}, {"components": "all"}, {"model": "x"}):
+        assert coarse_settings(changed(config, **change)) != settings
+    assert coarse_settings(config.model_copy(update={"threshold": 0.5})) != settings
     assert not any("features" in name for name in coarse_settings(CoarseConfig()))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from coarse2fine.coarse import coarse_from
 from coarse2fine.coarse.student import SETTINGS_KEY, Student, find_in_files
-from coarse2fine.config import CoarseConfig, StudentNetworkConfig
+from coarse2fine.config import CoarseConfig, CoarseStudentConfig, StudentNetworkConfig
 from coarse2fine.errors import DataError
 from coarse2fine.networks.student import build_student
 from coarse2fine.runtime.processes import World
@@ -94,11 +94,11 @@ def test_student__refuses_what_is_none(tmp_path, make, said):
     path = tmp_path / "s.safetensors"
     make(path)
     with pytest.raises(DataError, match=said):
-        coarse_from(CoarseConfig(method="student", student_weights=path))
+        coarse_from(CoarseConfig(method="student", student=CoarseStudentConfig(weights=path)))
 
 
 def test_embedded_student__is_small_and_at_work():
-    file = CoarseConfig(method="student").student_file
+    file = CoarseConfig(method="student").student.file
     assert file.stat().st_size < 8e6
     soft = coarse_from(CoarseConfig(method="student"))(image(60, 80))
     assert soft.shape == (60, 80) and soft.min() >= 0 and soft.max() <= 1

@@ -1,12 +1,14 @@
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, create_model
 
 from coarse2fine.config import (
     RECIPES,
     CoarseConfig,
     EnhanceConfig,
     FitConfig,
+    FitEnhanceConfig,
     RefineConfig,
+    Settings,
     dump_config,
     load_config,
     load_recipe,
@@ -16,11 +18,32 @@ from coarse2fine.config import (
 from coarse2fine.errors import ConfigError
 
 
+def count_settings(kind: type[Settings]) -> int:
+    fields = [field.annotation for field in kind.model_fields.values()]
+    sections = [one for one in fields if isinstance(one, type) and issubclass(one, Settings)]
+    return len(fields) - len(sections) + sum(map(count_settings, sections))
+
+
+def list_descriptions(kind: type[Settings], path: str = "") -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        nested = isinstance(inner, type) and issubclass(inner, Settings)
+        found |= list_descriptions(inner, f"{path}{name}.") if nested else {f"{path}{name}": field.description}
+    return found
+
+
+def test_settings__are_few_and_each_has_a_description():
+    assert count_settings(FitConfig) <= 62
+    assert all(list_descriptions(FitConfig).values())
+    assert not any(text.startswith("start=") for text in list_descriptions(FitConfig).values() if text)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_load_recipe__comes_back_from_its_own_toml(name):
     config = load_recipe(name)
     assert parse_config(dump_config(config), "test") == config
-    assert config != FitConfig()
+    assert (config == FitConfig()) == (name == "small")
 
 
 def test_load_recipe__paper_has_the_published_settings():
@@ -28,12 +51,13 @@ def test_load_recipe__paper_has_the_published_settings():
     assert (config.network.name, config.network.encoder, config.network.output_stride) == ("deeplabv2", "resnet101", 8)
     assert (config.rounds, config.train.batch, config.train.learning_rate) == (5, 12, 0.00025)
     assert (config.train.resize_px, config.train.crop_px, config.train.weight_decay) == (321, 256, 0.0005)
-    assert (config.refine.constrain, config.refine.min_share, config.refine.max_share) == ("label", 0.01, 0.8)
-    assert (config.enhance.start, config.enhance.method, config.enhance.engine) == ("box", "grabcut", "opencv")
+    assert (config.refine.constrain, config.filter.min_share, config.filter.max_share) == ("label", 0.01, 0.8)
+    grabcut = config.enhance.grabcut
+    assert (config.enhance.start, config.enhance.method, grabcut.engine) == ("box", "grabcut", "opencv")
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_load_recipe__foreground_lies_over_the_same_recipe(name):
+def test_load_recipe__foreground_is_laid_over_the_same_recipe(name):
     config, plain = load_recipe(name, "foreground"), load_recipe(name)
     assert (config.task, config.network.name) == ("foreground", "dfpn")
     assert parse_config(dump_config(config), "test") == config
@@ -51,11 +75,11 @@ def test_read_task__is_what_the_file_names(tmp_path, text, task):
 
 
 def test_load_recipe__unknown_name_lists_the_known():
-    with pytest.raises(ConfigError, match="no recipe 'big'; choose one of paper, small, demo"):
+    with pytest.raises(ConfigError, match="no recipe 'big'; choose one of small, paper, demo"):
         load_recipe("big")
 
 
-def test_parse_config__lies_over_its_base():
+def test_parse_config__is_laid_over_its_base():
     base = parse_config("[train]\nbatch = 4\ncrop_px = 64", "test")
     config = parse_config("rounds = 2\n[train]\nbatch = 6", "test", base)
     assert (config.rounds, config.train.batch, config.train.crop_px) == (2, 6, 64)
@@ -67,11 +91,15 @@ def test_parse_config__lies_over_its_base():
         ("[train]\nlearning_speed = 1", "there is no setting 'train.learning_speed'"),
         ("rounds = 0", "rounds: Input should be greater than 0 .found 0."),
         ("rounds = ", "must be TOML"),
-        ('[enhance]\nmethod = "magic"', "enhance.method: Input should be 'grabcut', 'crf', 'box' or 'none'"),
-        ('[coarse]\nmethod = "folder"', "coarse.method = folder needs coarse.folder"),
-        ("[refine]\nmin_share = 0.9", "refine.min_share must be below refine.max_share"),
-        ('[enhance]\nengine = "opencv"\ndevice = "gpu"', "OpenCV's GrabCut runs on the CPU only"),
-        ('[enhance]\nengine = "opencv"\nstart = "scores"', "OpenCV's GrabCut cannot weigh scores against colors"),
+        ('[enhance]\nmethod = "magic"', "enhance.method must be one of grabcut, crf, box, none; found 'magic'"),
+        ('[enhance.grabcut]\nengine = "magic"', "enhance.grabcut.engine: Input should be 'fast' or 'opencv'"),
+        ('[coarse]\nmethod = "folder"', "coarse.method = folder needs coarse.folder.path"),
+        ("[filter]\nmin_share = 0.9", "filter.min_share must be below filter.max_share"),
+        ('[network]\nname = "deeplabv2"', "deeplabv2 needs network.output_stride = 8"),
+        (
+            '[enhance]\nstart = "probabilities"\n[enhance.grabcut]\nengine = "opencv"',
+            "OpenCV's GrabCut cannot weigh probabilities against colors",
+        ),
     ],
 )
 def test_parse_config__bad_text_is_one_sentence(text, message):
@@ -80,32 +108,40 @@ def test_parse_config__bad_text_is_one_sentence(text, message):
     assert str(caught.value).startswith("my.toml") and "\n" not in str(caught.value)
 
 
-def test_load_config__missing_file(tmp_path):
+def test_load_config__takes_a_path_or_a_string(tmp_path):
+    (tmp_path / "my.toml").write_text("rounds = 7")
+    assert load_config(tmp_path / "my.toml").rounds == load_config(str(tmp_path / "my.toml")).rounds == 7
     with pytest.raises(ConfigError, match=r"settings file .*gone\.toml cannot be read"):
         load_config(tmp_path / "gone.toml")
 
 
-def test_keeps_scores__only_where_the_method_asks_for_them():
+def test_keeps_probabilities__only_if_the_method_needs_them():
     def keeps(**changes) -> tuple[bool, bool]:
-        config = FitConfig(enhance=EnhanceConfig(**{"start": "scores"} | changes))
-        return config.keeps_scores(0), config.keeps_scores(2)
+        config = FitConfig(enhance=FitEnhanceConfig(**{"start": "probabilities", "coarse_start": "box"} | changes))
+        return config.keeps_probabilities(0), config.keeps_probabilities(2)
 
+    with pytest.raises(ConfigError, match="box gives no probabilities from which the enhancement could start"):
+        keeps(coarse_start="probabilities", start="mask")
+    student = FitConfig(
+        coarse=CoarseConfig(method="student"), enhance=FitEnhanceConfig(coarse_start="probabilities", start="mask")
+    )
     assert keeps() == (False, True)
-    assert keeps(coarse_start="scores", start="mask") == (True, False)
+    assert (student.keeps_probabilities(0), student.keeps_probabilities(2)) == (True, False)
     assert keeps(method="none") == keeps(between_rounds=False) == keeps(start="mask") == (False, False)
-    assert keeps(method="crf", start="box") == (True, True)
-    assert keeps(method="crf", between_rounds=False) == (True, False)
+    assert keeps(method="crf", start="box") == (False, True)
+    crf = FitConfig(coarse=student.coarse, enhance=FitEnhanceConfig(method="crf", between_rounds=False))
+    assert (crf.keeps_probabilities(0), crf.keeps_probabilities(2)) == (True, False)
 
 
-def test_start_of__a_crf_takes_scores_wherever_there_are_some():
+def test_start_of__a_crf_starts_from_probabilities_if_there_are_some():
     config = parse_config('[enhance]\nmethod = "crf"\n[coarse]\nmethod = "box"', "test")
-    assert (config.start_of(0), config.start_of(1), config.keeps_scores(0)) == ("mask", "scores", False)
-    assert FitConfig().start_of(1) == FitConfig().enhance.start == "box"
+    assert (config.start_of(0), config.start_of(1), config.keeps_probabilities(0)) == ("mask", "probabilities", False)
+    assert FitConfig().start_of(1) == FitConfig().enhance.start == "probabilities"
 
 
 def test_settings__are_frozen():
     with pytest.raises(ValidationError):
-        RefineConfig().min_share = 0.5
+        RefineConfig().flip = True
     assert CoarseConfig(threshold=0.4).threshold == 0.4
 
 
@@ -121,9 +157,20 @@ def test_parse_config__an_empty_list_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "method, engine, start", [("saliency", "fast", "scores"), ("box", "fast", "box"), ("saliency", "opencv", "box")]
+    "method, engine, start",
+    [("saliency", "fast", "probabilities"), ("box", "fast", "box"), ("saliency", "opencv", "box")],
 )
 def test_coarse_start__auto_is_what_method_and_engine_can(method, engine, start):
-    text = f'[coarse]\nmethod = "{method}"\n[enhance]\nengine = "{engine}"\ncoarse_start = "auto"'
-    config = parse_config(text, "test")
-    assert config.start_of(0) == start and config.keeps_scores(0) == (start == "scores")
+    text = f'[coarse]\nmethod = "{method}"\n[enhance]\ncoarse_start = "auto"\nstart = "box"'
+    config = parse_config(f'{text}\n[enhance.grabcut]\nengine = "{engine}"', "test")
+    assert config.start_of(0) == start and config.keeps_probabilities(0) == (start == "probabilities")
+
+
+def test_method_settings__a_new_section_is_a_new_method():
+    class GlowConfig(Settings):
+        strength: float = Field(1.0, description="strength of the glow")
+
+    kind = create_model("Enhance", __base__=EnhanceConfig, glow=(GlowConfig, GlowConfig()))
+    assert kind.methods() == ("grabcut", "crf", "glow", "box", "none")
+    assert kind(method="glow").section == GlowConfig()
+    assert EnhanceConfig(method="none").section == Settings()

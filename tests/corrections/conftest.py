@@ -13,23 +13,39 @@ rounds = 2
 [coarse]
 method = "box"
 [enhance]
-start = "scores"
+coarse_start = "box"
+[enhance.grabcut]
 iterations = 1
 [refine]
+constrain = "label"
+flip = false
+scales = [1.0]
+[filter]
 min_share = 0
 max_share = 1
 [network]
 encoder = "mobilenetv2_050"
 encoder_weights = "none"
 decoder_channels = 16
+freeze_batch_norm = false
+frozen_stages = 0
 [train]
 epochs = [1]
 batch = 6
 resize_px = 48
 keep_aspect = true
 crop_px = 32
+scale_jitter = [1.0, 1.0]
+color_jitter = 0.0
+optimizer = "sgd"
+learning_rate = 0.00025
+head_learning_rate_factor = 10.0
+weight_decay = 0.0005
+warmup_share = 0.0
 loader_workers = 0
 precision = "fp32"
+[predict]
+scales = [1.0]
 """
 
 

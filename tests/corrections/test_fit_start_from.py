@@ -20,6 +20,8 @@ SETTINGS = """
 seed = 3
 [refine]
 constrain = "foreground"
+threshold = 0.5
+[filter]
 min_share = 0.02
 max_share = 0.9
 """
@@ -118,7 +120,7 @@ def test_fit__masks_from_a_folder_are_needed_only_where_none_is_corrected(
         if name.with_suffix("").as_posix() not in corrections:
             (tmp_path / "given" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, tmp_path / "given" / name)
-    config = settings(f'rounds = 1\n[coarse]\nmethod = "folder"\nfolder = "{tmp_path / "given"}"')
+    config = settings(f'rounds = 1\n[coarse]\nmethod = "folder"\n[coarse.folder]\npath = "{tmp_path / "given"}"')
     run = coarse2fine.fit(data, tmp_path / "run", config, start_from=mended.corrected)
     assert len(list(run.coarse.rglob("*.png"))) == 12
     with pytest.raises(DataError, match=r"3 of 12 have none"):
@@ -132,7 +134,7 @@ def test_fit__what_cannot_be_corrected_masks_is_refused_at_once(settings, data, 
 
 
 def test_fit__a_student_leaves_corrected_masks_alone(settings, data, corrections, mended, tmp_path):
-    config = settings('rounds = 1\n[coarse]\nmethod = "student"\n[enhance]\ncoarse_start = "scores"')
+    config = settings('rounds = 1\n[coarse]\nmethod = "student"\n[enhance]\ncoarse_start = "probabilities"')
     run = coarse2fine.fit(data, tmp_path / "run", config, start_from=mended.corrected)
     for name, mask in corrections.items():
         assert np.array_equal(read_mask(mask_path(run.coarse, name)), mask)

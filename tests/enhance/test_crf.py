@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from coarse2fine.config import CrfConfig, EnhanceConfig
+from coarse2fine.config import CrfConfig, CrfEnhanceConfig, EnhanceConfig
 from coarse2fine.enhance import enhancer_from
-from coarse2fine.enhance.crf import crf_with_note, dense_crf, dense_crf_many
+from coarse2fine.enhance.crf import dense_crf, dense_crf_many, enhance_with_crf
 from coarse2fine.enhance.dense_crf.mean_field import LEAST_PROBABILITY, infer
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.types import Image, Probabilities
@@ -213,12 +213,12 @@ def test_dense_crf__a_gpu_that_is_too_small_is_one_sentence(monkeypatch):
 
     monkeypatch.setattr("coarse2fine.enhance.dense_crf.mean_field.build_lattice", fail)
     with pytest.raises(
-        Coarse2FineError, match=r"memory for a CRF of 4 classes on a photo of 20 x 16 px; lower crf\.max_side_px, and"
+        Coarse2FineError, match=r"for a CRF with 4 classes on a photo of 20 x 16 px; compute on the CPU .*, and"
     ):
         dense_crf(*draw(0), TRIAL)
     photos = [draw(0), draw(1, 9, 30, 5)]
     with pytest.raises(
-        Coarse2FineError, match=r"of 5 classes on 2 photos at the same time of up to 30 x 16 px; lower the batch or crf"
+        Coarse2FineError, match=r"with 5 classes on a batch of 2 photos of up to 30 x 16 px; use smaller batches"
     ):
         dense_crf_many(photos, TRIAL)
 
@@ -275,54 +275,52 @@ def block() -> tuple[Image, NDArray[np.uint8]]:
     return image, truth
 
 
-def test_crf_with_note__from_scores_of_another_size():
+def test_enhance_with_crf__from_scores_of_another_size():
     image, truth = block()
     soft = np.full((20, 30), 0.2, np.float32)
     soft[4:16, 6:24] = 0.8
     rough = np.kron(soft > 0.5, np.ones((2, 2))).astype(np.uint8)
-    made = crf_with_note(image, rough, EnhanceConfig(method="crf"), "scores", soft)
+    made = enhance_with_crf(image, rough, "probabilities", soft)
     assert made.note is None and (made.mask == truth).all() and (rough != truth).any()
 
 
 @pytest.mark.parametrize("start", ["mask", "box"])
-def test_crf_with_note__from_a_mask_without_scores(start):
+def test_enhance_with_crf__from_a_mask_without_scores(start):
     image, truth = block()
     rough = np.roll(truth, 4, axis=1)
     made = enhancer_from(EnhanceConfig(method="crf"), start, 0)(image, rough)
     assert made.note is None and (made.mask == truth).all()
-    timid = EnhanceConfig(method="crf", mask_certainty=0.999)
+    timid = EnhanceConfig(method="crf", crf=CrfEnhanceConfig(mask_probability=0.999))
     assert (enhancer_from(timid, start, 0)(image, rough).mask != truth).any()
 
 
-def test_crf_with_note__keeps_what_is_empty_vanishes_or_explodes():
+def test_enhance_with_crf__keeps_what_is_empty_vanishes_or_explodes():
     image, truth = block()
-    config = EnhanceConfig(method="crf")
-    assert crf_with_note(image, 0 * truth, config, "mask").note == "empty"
+    assert enhance_with_crf(image, 0 * truth).note == "empty"
     flat = np.full_like(image, 128)
     few, most = np.zeros_like(truth), np.ones_like(truth)
     few[18:22, 28:32], most[:, 25:] = 1, 0
-    gone = crf_with_note(flat, few, config, "mask")
+    gone = enhance_with_crf(flat, few)
     assert gone.note == "kept: the CRF found no foreground" and (gone.mask == few).all()
-    grown = crf_with_note(flat, most, config, "scores", np.where(most, 0.9, 0.45).astype(np.float32))
+    grown = enhance_with_crf(flat, most, "probabilities", np.where(most, 0.9, 0.45).astype(np.float32))
     assert "more than 2 times" in grown.note and (grown.mask == most).all()
 
 
-def test_crf_with_note__needs_scores_where_it_starts_from_them():
+def test_enhance_with_crf__needs_scores_where_it_starts_from_them():
     image, truth = block()
-    with pytest.raises(DataError, match="The CRF can start from scores only where there are some"):
-        crf_with_note(image, truth, EnhanceConfig(method="crf"), "scores")
+    with pytest.raises(DataError, match="The CRF with start = probabilities needs the soft mask"):
+        enhance_with_crf(image, truth, "probabilities")
 
 
-def test_crf_with_note__of_a_large_photo_is_seen_small():
+def test_enhance_with_crf__of_a_large_photo_is_seen_small():
     image, truth = (np.kron(array, np.ones((3, 3, 1)[: array.ndim], np.uint8)) for array in block())
-    config = EnhanceConfig(method="crf", crf=CrfConfig(max_side_px=60))
-    made = crf_with_note(image, np.roll(truth, 9, axis=1), config, "mask")
+    made = enhance_with_crf(image, np.roll(truth, 9, axis=1), config=CrfConfig(max_side_px=60))
     assert made.mask.shape == (120, 180) and np.mean(made.mask == truth) > 0.99
 
 
-def test_crf_with_note__of_a_lone_pixel():
+def test_enhance_with_crf__of_a_lone_pixel():
     image, truth = block()
-    assert crf_with_note(image[10:11, 15:16], truth[10:11, 15:16], EnhanceConfig(method="crf"), "mask").mask == 1
+    assert enhance_with_crf(image[10:11, 15:16], truth[10:11, 15:16]).mask == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -19,10 +19,11 @@ from coarse2fine.store.run import Run
 
 TINY = """
 rounds = 2
-[enhance]
+[enhance.grabcut]
 iterations = 1
 [refine]
 constrain = "foreground"
+[filter]
 min_share = 0.0
 max_share = 1.0
 [network]

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from coarse2fine.cli import main
-from coarse2fine.config import MaskExportConfig, NetworkConfig, PredictConfig, PredictCrfConfig
+from coarse2fine.config import MaskExportConfig, NetworkConfig, PredictConfig
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.export.mask_sources import read_quality
@@ -191,7 +191,7 @@ def test_export_masks__predictions_of_a_network(tmp_path, monkeypatch):
     assert export_masks(tmp_path / "run", tmp_path / "voc", "voc", photos=[tmp_path / "in"]) == 1
     mask = read_mask(tmp_path / "voc" / "SegmentationClass" / "a.png")
     assert (mask[:, :60] == 1).all() and (mask[:, 68:] == 0).all()
-    network = network.seen_with(PredictConfig(size_px=32, crf=PredictCrfConfig(on=True)))
+    network = network.seen_with(PredictConfig(size_px=32, crf=True))
     monkeypatch.setattr(TorchSegmenter, "draws_in_batches", True)
     assert export_masks(tmp_path / "run", tmp_path / "drawn", "voc", photos=[tmp_path / "in"]) == 1
     drawn = read_mask(tmp_path / "drawn" / "SegmentationClass" / "a.png")

@@ -29,7 +29,7 @@ def test_export__int8_measures_its_loss_on_the_runs_own_photos(small_run, cloud_
     shutil.copytree(small_run, tmp_path / "run")
     usable = {str(path): "" for path in [*cloud_folder.iterdir(), tmp_path / "gone.png"]}
     write_json(tmp_path / "run" / "photos.json", {"usable": usable})
-    arguments = [tmp_path / "run", "--format", "onnx", "--out", tmp_path / "s.onnx", "--int8", "--truth", truth]
+    arguments = [tmp_path / "run", "--format", "onnx", "--out", tmp_path / "s.onnx", "--int8", "--ground-truth", truth]
     main(["export", *map(str, arguments)])
     shown = capsys.readouterr().out
     assert "float32: mIoU 0." in shown and "int8: mIoU 0." in shown and "on 5 photos" in shown

@@ -35,10 +35,23 @@ def masks_below(folder: Path) -> dict[str, np.ndarray]:
 
 
 def test_predict__without_torch_the_same_masks(small_run, small_onnx, cloud_folder, tmp_path):
-    shown = call_without_torch("predict", small_onnx, cloud_folder, "--out", tmp_path / "a", "--scores", "--threads", 1)
+    shown = call_without_torch(
+        "predict", small_onnx, cloud_folder, "--out", tmp_path / "a", "--probabilities", "--threads", 1
+    )
     assert shown.returncode == 0, shown.stderr
     assert "left out" in shown.stderr and "broken.jpg: not an image" in shown.stderr
-    main(["predict", str(small_run), str(cloud_folder), "--out", str(tmp_path / "b"), "--scores", "--device", "cpu"])
+    main(
+        [
+            "predict",
+            str(small_run),
+            str(cloud_folder),
+            "--out",
+            str(tmp_path / "b"),
+            "--probabilities",
+            "--device",
+            "cpu",
+        ]
+    )
     ours, theirs = masks_below(tmp_path / "b" / "masks"), masks_below(tmp_path / "a" / "masks")
     assert sorted(ours) == sorted(theirs) and len(ours) == 5
     assert all((ours[name] == theirs[name]).all() for name in ours)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
+from coarse2fine.config import NetworkConfig, PredictConfig
 from coarse2fine.data import read_image
 from coarse2fine.data.folder import name_below_common_folder
 from coarse2fine.errors import DataError
@@ -91,7 +91,7 @@ def color_edge(tmp_path):
 
 def test_predict_photos__a_crf_draws_masks_to_the_photos_edges(segmenter, color_edge, tmp_path):
     coarse = replace(segmenter, size_px=32)
-    sharp = coarse.seen_with(PredictConfig(crf=PredictCrfConfig(on=True)))
+    sharp = coarse.seen_with(PredictConfig(crf=True))
     for name, one in (("c", coarse), ("s", sharp)):
         predict_photos(one, [color_edge], tmp_path / name, 1, Context(), scores=True)
     truth = np.broadcast_to(np.arange(128) < 50, (96, 128))
@@ -124,7 +124,7 @@ def test_predict_and_evaluate__a_crf_in_batches_like_one_by_one(segmenter, tmp_p
         Image.fromarray(red).save(path)
         write_mask(tmp_path / "truth" / f"{number}.png", (red[..., 0] > 0).astype(np.uint8))
     coarse = replace(segmenter, size_px=32)
-    sharp = coarse.seen_with(PredictConfig(crf=PredictCrfConfig(on=True)))
+    sharp = coarse.seen_with(PredictConfig(crf=True))
     results = {}
     for name, one in (("network", coarse), ("alone", sharp), ("batches", sharp)):
         monkeypatch.setattr(TorchSegmenter, "draws_in_batches", name == "batches")

@@ -33,7 +33,7 @@ def test_deeplabv2__sums_its_branches():
 
 
 def test_deeplabv2__refuses_another_output_stride():
-    with pytest.raises(ConfigError, match=r"deeplabv2 needs network\.output_stride = 8, found 16"):
+    with pytest.raises(ConfigError, match=r"deeplabv2 needs network\.output_stride = 8; found 16"):
         NetworkConfig(name="deeplabv2", output_stride=16)
 
 

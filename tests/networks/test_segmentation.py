@@ -30,6 +30,8 @@ def settings(name: str = "deeplabv3plus", encoder: str = "resnet18", **changes: 
         "encoder_weights": "none",
         "output_stride": stride,
         "decoder_channels": 16,
+        "freeze_batch_norm": False,
+        "frozen_stages": 0,
     }
     return NetworkConfig.model_validate({**small, **changes})
 
@@ -40,7 +42,9 @@ def photos(count: int = 2, height: int = 48, width: int = 64) -> Tensor:
 
 def step(network: SegmentationNetwork) -> None:
     """One step of training on random photos."""
-    groups = parameter_groups(network, TrainConfig(learning_rate=0.1))
+    groups = parameter_groups(
+        network, TrainConfig(learning_rate=0.1, head_learning_rate_factor=10, weight_decay=0.0005)
+    )
     optimizer = torch.optim.SGD(groups, momentum=0.9)
     network.train()(photos()).square().mean().backward()
     optimizer.step()
@@ -167,7 +171,7 @@ def test_build_network__refuses_a_single_class():
 @pytest.mark.parametrize(("name", "bias_factor"), [("deeplabv2", 20), ("deeplabv3plus", 10)])
 def test_parameter_groups__head_learns_faster_and_biases_do_not_decay(name: str, bias_factor: float):
     network = build_network(settings(name), CLASSES)
-    groups = parameter_groups(network, TrainConfig(learning_rate=0.001, weight_decay=0.5))
+    groups = parameter_groups(network, TrainConfig(learning_rate=0.001, head_learning_rate_factor=10, weight_decay=0.5))
     found = {group["name"]: (round(group["lr"] / 0.001, 6), group["weight_decay"]) for group in groups}
     assert found == {
         "encoder.weights": (1, 0.5),

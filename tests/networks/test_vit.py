@@ -98,7 +98,7 @@ def test_extract_keys__damaged_weights_are_one_sentence():
     network = random_network(TINY)
     with torch.no_grad():
         network.vit.pos_embed.fill_(float("nan"))
-    with pytest.raises(ConfigError, match=r"must be finite numbers.*coarse\.features_weights are damaged"):
+    with pytest.raises(ConfigError, match=r"must be finite numbers.*coarse\.features\.weights are damaged"):
         extract_keys(network, np.zeros((16, 16, 3), np.uint8))
 
 
@@ -118,8 +118,8 @@ def test_build_key_network__refuses_a_file_that_lacks_a_tensor(stored, tmp_path)
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ("gone.safetensors", "gone.safetensors does not exist; set coarse.features_weights"),
-        ("weights.pth", "coarse.features_weights must be pretrained or a .safetensors file, found"),
+        ("gone.safetensors", "gone.safetensors does not exist; set coarse.features.weights"),
+        ("weights.pth", "coarse.features.weights must be pretrained or a .safetensors file, found"),
     ],
 )
 def test_build_key_network__refuses_what_is_no_weights_file(weights, message):
@@ -132,7 +132,7 @@ def test_build_key_network__failed_download_names_the_way_out(monkeypatch):
         raise ConnectionError("no network")
 
     monkeypatch.setattr(vit, "hf_hub_download", refuse)
-    with pytest.raises(ConfigError, match=r"hub \(timm/vit_small_patch16_224\.dino\); set coarse\.features_weights to"):
+    with pytest.raises(ConfigError, match=r"hub \(timm/vit_small_patch16_224\.dino\); set coarse\.features\.weights"):
         build_key_network("vit_small_patch16_224.dino", "pretrained")
 
 

@@ -16,9 +16,9 @@ from coarse2fine.data.synthetic import draw_dataset
 
 SETTINGS = """
 rounds = 1
-[enhance]
+[enhance.grabcut]
 iterations = 1
-[refine]
+[filter]
 min_share = 0.0
 max_share = 1.0
 [network]
@@ -44,7 +44,7 @@ def launch(data: Path, out: Path, settings: str = SETTINGS) -> "subprocess.Popen
     (data / "settings.toml").write_text(dump_config(parse_config(settings, "test", load_recipe("demo"))))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "coarse2fine", "fit", data / "train"]
-    command += ["--out", out, "--config", data / "settings.toml", "--truth", data / "val"]
+    command += ["--out", out, "--config", data / "settings.toml", "--ground-truth", data / "val"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen([str(part) for part in command], text=True, env=environment, **pipes)

@@ -23,28 +23,41 @@ seed = 3
 [coarse]
 method = "box"
 [enhance]
-start = "scores"
+start = "probabilities"
+coarse_start = "box"
+[enhance.grabcut]
 iterations = 1
 [refine]
-constrain = "foreground"
+threshold = 0.5
+flip = false
+scales = [1.0]
+[filter]
 min_share = 0.0
 max_share = 1.0
 [network]
 encoder = "mobilenetv2_050"
 encoder_weights = "none"
 decoder_channels = 16
+freeze_batch_norm = false
+frozen_stages = 0
 [train]
 epochs = [2]
 batch = 6
 resize_px = 48
 keep_aspect = true
 crop_px = 32
+scale_jitter = [1.0, 1.0]
+color_jitter = 0.0
+weight_decay = 0.0005
+warmup_share = 0.0
 optimizer = "adamw"
 learning_rate = 0.003
 head_learning_rate_factor = 1.0
 loader_workers = 0
 checkpoint_photos = 6
 precision = "fp32"
+[predict]
+scales = [1.0]
 """
 
 
@@ -89,41 +102,41 @@ def test_fit__keeps_the_scores_its_masks_were_made_from(finished):
 
 def test_fit__starts_from_the_scores_of_coarse_masks(finished, data, tmp_path):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
-    changed = settings('rounds = 1\n[coarse]\nmethod = "saliency"\n[enhance]\ncoarse_start = "scores"')
+    changed = settings('rounds = 1\n[coarse]\nmethod = "saliency"\n[enhance]\ncoarse_start = "probabilities"')
     coarse2fine.fit(data / "train", run.root, changed)
     for mask in run.coarse.rglob("*.png"):
         soft = read_soft(run.scores(0) / mask.relative_to(run.coarse))
         assert soft.shape == read_mask(mask).shape and np.ptp(soft) > 0.5
     done = read_json(run.enhanced(0) / "done.json")
-    assert done["settings"]["enhance.start"] == "scores"
+    assert done["settings"]["enhance.start"] == "probabilities"
     assert masks_of(run.enhanced(0)) != masks_of(finished.enhanced(0))
 
 
 def test_fit__masks_without_scores_cannot_start_from_them(data, tmp_path):
-    with pytest.raises(ConfigError, match="box say nothing about how likely a pixel is"):
-        settings('[enhance]\ncoarse_start = "scores"')
+    with pytest.raises(ConfigError, match="box gives no probabilities from which"):
+        settings('[enhance]\ncoarse_start = "probabilities"')
 
 
 def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(finished, data, tmp_path, capsys):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
-    text = 'rounds = 1\n[enhance]\nmethod = "crf"\n[predict.crf]\non = true'
+    text = 'rounds = 1\n[enhance]\nmethod = "crf"\n[predict]\ncrf = true'
     coarse2fine.fit(data / "train", run.root, settings(text), [data / "val"])
     assert masks_of(run.coarse) == masks_of(finished.coarse)
     assert masks_of(run.enhanced(0)) not in (masks_of(run.coarse), masks_of(finished.enhanced(0)))
     assert [read_json(run.enhanced(number) / "done.json")["settings"]["enhance.start"] for number in (0, 1)] == [
         "mask",
-        "scores",
+        "probabilities",
     ]
     assert run.scores(1).exists() and not run.scores(0).exists()
     assert TorchSegmenter.load(run.root).crf.on
     capsys.readouterr()
-    coarse2fine.fit(data / "train", run.root, settings(text + "\n[enhance.crf]\nsteps = 3"), quiet=False)
+    coarse2fine.fit(data / "train", run.root, settings(text + "\n[enhance.crf]\ncolor_sigma = 5"), quiet=False)
     said = " ".join(capsys.readouterr().out.split())
-    assert "coarse masks: already done" in said and "because enhance.crf.steps 10 -> 3" in said
+    assert "coarse masks: already done" in said and "because enhance.crf.color_sigma 3.0 -> 5.0" in said
 
 
 def test_fit__a_student_that_is_none_is_refused_before_anything_is_written(data, tmp_path):
-    config = settings(f'[coarse]\nmethod = "student"\nstudent_weights = "{tmp_path / "none.safetensors"}"')
+    config = settings(f'[coarse]\nmethod = "student"\n[coarse.student]\nweights = "{tmp_path / "none.safetensors"}"')
     with pytest.raises(DataError, match=r"There is no student .*none\.safetensors"):
         coarse2fine.fit(data / "train", tmp_path / "run", config)
     assert not (tmp_path / "run").exists()
@@ -138,7 +151,7 @@ def test_fit__another_start_redoes_what_depends_on_it(finished, data, tmp_path):
     before, after = masks_of(finished.root), masks_of(run.root)
     assert all(after[name] == before[name] for name in before if name.startswith(("coarse", "round-1/refined")))
     done = read_json(run.enhanced(1) / "done.json")
-    assert (done["settings"]["enhance.start"], done["settings"]["enhance.engine"]) == ("mask", "fast")
+    assert (done["settings"]["enhance.start"], done["settings"]["enhance.grabcut.engine"]) == ("mask", "fast")
 
 
 def test_fit__measures_every_round(finished):
@@ -185,7 +198,7 @@ def test_fit__leaves_a_report(finished):
 def test_fit__drops_the_worst_of_every_class(finished, data, tmp_path, capsys):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
     before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*.png")}
-    coarse2fine.fit(data / "train", run.root, settings("[refine]\ndrop_worst = 0.5"), quiet=False)
+    coarse2fine.fit(data / "train", run.root, settings("[filter]\ndrop_worst = 0.5"), quiet=False)
     changed = {
         path.relative_to(run.root).parts[0] for path, stamp in before.items() if path.stat().st_mtime_ns != stamp
     }
@@ -283,7 +296,7 @@ def test_fit__warm_start_and_no_enhancement_between_rounds(data, tmp_path):
 def test_fit__masks_from_a_folder(finished, data, tmp_path):
     given = tmp_path / "given"
     shutil.copytree(data / "train_masks", given)
-    text = f"rounds = 1\n[coarse]\nmethod = 'folder'\nfolder = '{given}'"
+    text = f"rounds = 1\n[coarse]\nmethod = 'folder'\n[coarse.folder]\npath = '{given}'"
     run = coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
     assert len(masks_of(run.coarse)) == 12
     write_mask(given / "fish" / "0000.png", np.ones((48, 48), np.uint8))
@@ -291,7 +304,7 @@ def test_fit__masks_from_a_folder(finished, data, tmp_path):
     assert (read_mask(run.coarse / "fish" / "0000.png") > 0).all()
     (tmp_path / "few").mkdir()
     text = text.replace(str(given), str(tmp_path / "few"))
-    with pytest.raises(DataError, match="Every photo needs a mask in coarse.folder, but 12 of 12 have none"):
+    with pytest.raises(DataError, match="Every photo needs a mask in coarse.folder.path, but 12 of 12 have none"):
         coarse2fine.fit(data / "train", tmp_path / "other", settings(text))
 
 
@@ -325,8 +338,8 @@ def test_fit__stops_before_hours_are_spent(data, tmp_path):
 
 
 def test_fit__all_masks_filtered_says_what_to_do(data, tmp_path):
-    text = "[refine]\nmin_share = 0.998\nmax_share = 0.999"
-    with pytest.raises(DataError, match="Round 2 needs at least one photo .* Widen refine.min_share"):
+    text = "[filter]\nmin_share = 0.998\nmax_share = 0.999"
+    with pytest.raises(DataError, match="Round 2 needs at least one photo .* Widen filter.min_share"):
         coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
 
 
@@ -354,7 +367,7 @@ def test_fit__foreground_needs_no_label_and_is_measured_with_any_class(data, tmp
     photos.mkdir()
     for path in sorted((data / "train").rglob("*.jpg")):
         shutil.copy(path, photos / f"{path.parent.name}-{path.name}")
-    network = '[network]\nname = "dfpn"\noutput_stride = 32\nrates = [1, 2, 3]\nscales = [0.5, 1.0]'
+    network = '[network]\nname = "dfpn"\noutput_stride = 32\nscales = [0.5, 1.0]'
     run = coarse2fine.fit(
         photos, tmp_path / "run", settings(f'task = "foreground"\nrounds = 1\n{network}'), [data / "val"]
     )
@@ -364,7 +377,7 @@ def test_fit__foreground_needs_no_label_and_is_measured_with_any_class(data, tmp
     assert list(figures["iou"]) == ["background", "foreground"] and "foreground_iou_mean_over_photos" in figures
 
     segmenter = TorchSegmenter.load(run.root)
-    assert segmenter.network.scales == (0.5, 1.0) and segmenter.network_config.rates == (1, 2, 3)
+    assert segmenter.network.scales == (0.5, 1.0)
     result = coarse2fine.evaluate_network(segmenter, data / "val" / "images", data / "val" / "masks", 1)
     assert result.as_plain()["iou"] == figures["iou"]
     with pytest.raises(DataError, match="belongs to another data set"):

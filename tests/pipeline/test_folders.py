@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarse2fine.config import CoarseConfig, EnhanceConfig
+from coarse2fine.config import CoarseConfig, CoarseFolderConfig, CoarseStudentConfig, EnhanceConfig
+from coarse2fine.enhance import grabcut
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import read_mask, read_soft, write_mask, write_soft
 from coarse2fine.pipeline.folders import coarse_folder, enhance_folder, lay_over, split_classes, split_soft
@@ -14,6 +15,11 @@ from coarse2fine.types import Enhanced
 
 BOX = CoarseConfig(method="box")
 AS_IT_IS = EnhanceConfig(method="none")
+NO_STUDENT = CoarseConfig(method="student", student=CoarseStudentConfig(weights="no"))
+
+
+def given_masks(folder: Path) -> CoarseConfig:
+    return CoarseConfig(method="folder", folder=CoarseFolderConfig(path=folder))
 
 
 @pytest.fixture
@@ -51,15 +57,26 @@ def test_coarse_folder__scores_from_which_enhance_starts(photos, tmp_path):
     coarse_folder([photos], tmp_path / "m", CoarseConfig(method="saliency"), Context(), tmp_path / "soft")
     soft = read_soft(tmp_path / "soft" / "1.png")
     assert soft.shape == (40, 70) and np.ptp(soft) > 0.5
-    enhance_folder(photos, tmp_path / "soft", tmp_path / "e", EnhanceConfig(start="scores"), 0, Context())
+    enhance_folder(photos, tmp_path / "soft", tmp_path / "e", EnhanceConfig(start="probabilities"), 0, Context())
     assert read_mask(tmp_path / "e" / "1.png").shape == (40, 70)
     with pytest.raises(ConfigError, match="have no soft masks"):
-        coarse_folder([photos], tmp_path / "n", CoarseConfig(method="folder", folder=photos), Context(), tmp_path / "s")
+        coarse_folder(
+            [photos],
+            tmp_path / "n",
+            given_masks(photos),
+            Context(),
+            tmp_path / "s",
+        )
 
 
 def test_coarse_folder__a_wrong_student_leaves_no_trace(photos, tmp_path):
     with pytest.raises(DataError, match="There is no student"):
-        coarse_folder([photos], tmp_path / "m", CoarseConfig(method="student", student_weights="no"), Context())
+        coarse_folder(
+            [photos],
+            tmp_path / "m",
+            NO_STUDENT,
+            Context(),
+        )
     assert not (tmp_path / "m").exists()
 
 
@@ -76,7 +93,7 @@ def test_coarse_folder__white_objects_of_other_tools(photos, tmp_path):
         mask[10:30, 20:40] = 255
         given.mkdir(exist_ok=True)
         Image.fromarray(mask).save(given / f"{index}.png")
-    coarse_folder([photos], tmp_path / "m", CoarseConfig(method="folder", folder=given), Context())
+    coarse_folder([photos], tmp_path / "m", given_masks(given), Context())
     assert read_mask(tmp_path / "m" / "1.png").sum() == 400
     enhance_folder(photos, given, tmp_path / "e", AS_IT_IS, 0, Context())
     assert np.unique(read_mask(tmp_path / "e" / "1.png"), return_counts=True)[1].tolist() == [2400, 400]
@@ -91,7 +108,7 @@ def test_enhance_folder__refuses_other_rough_masks_in_the_same_folder(photos, tm
         enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Context())
 
 
-def test_enhance_folder__from_scores(photos, tmp_path):
+def test_enhance_folder__from_scores(photos, tmp_path, monkeypatch):
     image = np.full((40, 60, 3), (60, 90, 160), np.uint8)
     image[10:30, 15:45] = (230, 160, 20)
     Image.fromarray(image).save(photos / "0.png")
@@ -99,7 +116,8 @@ def test_enhance_folder__from_scores(photos, tmp_path):
     soft = np.zeros((20, 30), np.float32)
     soft[4:16, 6:24] = 0.6
     write_soft(tmp_path / "scores" / "0.png", soft)
-    config = EnhanceConfig(start="scores", certain_share=0)
+    monkeypatch.setattr(grabcut, "CERTAIN_PROBABILITY", 0)
+    config = EnhanceConfig(start="probabilities")
     enhance_folder(photos, tmp_path / "scores", tmp_path / "e", config, 0, Context())
     mask = read_mask(tmp_path / "e" / "0.png")
     assert (mask[10:30, 15:45] == 1).all() and mask.sum() == 20 * 30

@@ -9,7 +9,15 @@ from PIL import Image
 
 from coarse2fine.coarse import binarize
 from coarse2fine.coarse.student import Student
-from coarse2fine.config import CoarseConfig, EnhanceConfig, RefineConfig, StudentNetworkConfig
+from coarse2fine.config import (
+    CoarseBoxConfig,
+    CoarseConfig,
+    CoarseFolderConfig,
+    CoarseStudentConfig,
+    EnhanceConfig,
+    FilterConfig,
+    StudentNetworkConfig,
+)
 from coarse2fine.data import read_image
 from coarse2fine.enhance import Start
 from coarse2fine.errors import DataError
@@ -56,7 +64,7 @@ def ones(photo: Photo) -> Enhanced:
 
 
 def test_make_coarse_masks__box_in_the_photos_label(photos, tmp_path):
-    make_coarse_masks(task(photos, tmp_path / "c"), CoarseConfig(method="box", box_share=0.5))
+    make_coarse_masks(task(photos, tmp_path / "c"), CoarseConfig(method="box", box=CoarseBoxConfig(share=0.5)))
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "c", photo.name))
         assert mask[20, 30] == photo.label and mask[0, 0] == 0
@@ -69,7 +77,7 @@ def new_student(path: Path) -> CoarseConfig:
     untrained = build_student(network)
     untrained.head.weight.data *= 50  # so that it is sure of itself
     Student(untrained, network).save(path)
-    return CoarseConfig(method="student", student_weights=path)
+    return CoarseConfig(method="student", student=CoarseStudentConfig(weights=path))
 
 
 def test_make_coarse_masks__of_a_student_with_its_scores_and_again_the_same(photos, tmp_path):
@@ -98,7 +106,10 @@ def test_make_coarse_masks__scores_of_saliency_have_the_photos_size(photos, tmp_
 def test_make_coarse_masks__given_ones_of_any_size_and_value(photos, tmp_path):
     for photo in photos:
         write_mask(mask_path(tmp_path / "given", photo.name), np.array([[0, 9]], np.uint8))
-    make_coarse_masks(task(photos, tmp_path / "c"), CoarseConfig(method="folder", folder=tmp_path / "given"))
+    make_coarse_masks(
+        task(photos, tmp_path / "c"),
+        CoarseConfig(method="folder", folder=CoarseFolderConfig(path=tmp_path / "given")),
+    )
     mask = read_mask(mask_path(tmp_path / "c", photos[1].name))
     assert mask.shape == (40, 60) and set(np.unique(mask)) == {0, 2} and (mask[:, 30:] == 2).all()
 
@@ -131,14 +142,14 @@ def test_enhance_masks__from_scores_at_another_size(photos, tmp_path):
         rough = np.zeros((40, 60), np.uint8)
         rough[8:32, 12:48] = photo.label
         write_mask(mask_path(tmp_path / "r", photo.name), rough)
-    config = EnhanceConfig(start="scores")
-    enhance_masks(task(photos, tmp_path / "e"), tmp_path / "r", enhancer(config, "scores"), tmp_path / "s")
+    config = EnhanceConfig(start="probabilities")
+    enhance_masks(task(photos, tmp_path / "e"), tmp_path / "r", enhancer(config, "probabilities"), tmp_path / "s")
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "e", photo.name))
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
 
 
-@pytest.mark.parametrize("start", ["mask", "scores"])
+@pytest.mark.parametrize("start", ["mask", "probabilities"])
 def test_enhance_masks__by_a_crf(start, photos, tmp_path):
     Image.fromarray(np.tile(np.arange(0, 250, 5, np.uint8)[:, None, None], (1, 30, 3))).save(photos[2].path)
     for photo in photos:
@@ -147,7 +158,7 @@ def test_enhance_masks__by_a_crf(start, photos, tmp_path):
         rough[8:28, 12:42], soft[4:14, 6:21] = photo.label * (photo != photos[1]), 0.8
         write_mask(mask_path(tmp_path / "c", photo.name), rough)
         write_soft(mask_path(tmp_path / "s", photo.name), soft)
-    scores = tmp_path / "s" if start == "scores" else None
+    scores = tmp_path / "s" if start == "probabilities" else None
     config = EnhanceConfig(method="crf")
     enhance_masks(task(photos, tmp_path / "e"), tmp_path / "c", enhancer(config, start), scores)
     assert read_notes(tmp_path / "e") == {photos[1].name: "empty"}
@@ -198,7 +209,7 @@ def test_filter_masks__says_why_each_photo_leaves(photos, tmp_path):
         mask = np.zeros((10, 100), np.uint8)
         mask.flat[: round(1000 * share)] = photo.label
         write_mask(mask_path(tmp_path / "m", photo.name), mask)
-    reasons = filter_masks(photos, tmp_path / "m", RefineConfig(), CONTEXT)
+    reasons = filter_masks(photos, tmp_path / "m", FilterConfig(), CONTEXT)
     assert list(reasons.values()) == [
         "foreground 0 % is below 1 %",
         "foreground 0.5 % is below 1 %",
@@ -219,14 +230,14 @@ def test_filter_masks__drops_the_worst_of_each_class(photos, tmp_path):
         Quality(photo.name, classes[photo.label], score, None, None, score, None, 0.5, 1, 0.0)
         for photo, score in zip(photos, scores, strict=True)
     ]
-    reasons = filter_masks(photos, tmp_path / "m", RefineConfig(drop_worst=0.5), CONTEXT, qualities)
+    reasons = filter_masks(photos, tmp_path / "m", FilterConfig(drop_worst=0.5), CONTEXT, qualities)
     assert list(reasons.values()) == [
         None,
         "quality 0.250 is among the lowest 50 % of its class",
         "foreground 0 % is below 1 %",
         None,
     ]
-    assert set(filter_masks(photos, tmp_path / "m", RefineConfig(), CONTEXT, qualities).values()) == {
+    assert set(filter_masks(photos, tmp_path / "m", FilterConfig(), CONTEXT, qualities).values()) == {
         None,
         "foreground 0 % is below 1 %",
     }
@@ -248,7 +259,7 @@ def judged_photos(photos, tmp_path) -> tuple[Run, Dataset]:
         stage = Stage(run.enhanced(number), "enhancement", {"enhance.method": "grabcut", "number": number})
         write_json(run.enhanced(number) / "notes.json", {photos[1].name: "kept: GrabCut found no foreground"})
         write_json(run.enhanced(number) / "done.json", {"key": stage.key, "settings": dict(stage.settings)})
-        write_json(run.refined(number) / "done.json", {"settings": {"scores": "kept"}})
+        write_json(run.refined(number) / "done.json", {"settings": {"probabilities": "kept"}})
     return run, Dataset(("background", "class 1", "class 2"), tuple(photos))
 
 

@@ -18,14 +18,25 @@ from coarse2fine.runtime.processes import World
 from coarse2fine.training.loop import Round, RoundModule, count_loader_workers, pixel_loss, rate_factor, train_round
 from coarse2fine.types import IGNORE, Photo
 
-NETWORK = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
+NETWORK = NetworkConfig(
+    encoder="mobilenetv2_050",
+    encoder_weights="none",
+    decoder_channels=16,
+    freeze_batch_norm=False,
+    frozen_stages=0,
+)
 TRAIN = TrainConfig(
     batch=4,
     resize_px=32,
+    keep_aspect=False,
     crop_px=32,
+    scale_jitter=(1.0, 1.0),
+    color_jitter=0.0,
     optimizer="adamw",
     learning_rate=0.003,
     head_learning_rate_factor=1.0,
+    weight_decay=0.0005,
+    warmup_share=0.0,
     loader_workers=0,
     precision="fp32",
 )

@@ -1,4 +1,4 @@
-"""``coarse2fine app``: a local page to check the masks of a run and to try its network."""
+"""``coarse2fine app``: a local web page to review the masks of a run and to try its network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,38 +6,38 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 from coarse2fine.config import AppConfig
 from coarse2fine.runtime.device import Device
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, open the page."""
-    parse_settings(app, arguments, "app")
+    """Parse the options and start the web page."""
+    parse_and_call(app, arguments, "app")
 
 
 def app(
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
     settings: Annotated[AppConfig, tyro.conf.arg(name="")] = AppConfig(),  # noqa: B008 - frozen
     device: Device = "auto",
-    threads: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    quiet: bool = False,
+    threads: int | None = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Open a page on which masks are checked, the doubtful ones first: accept, reject, or fix them by brush.
+    """Review the masks of a run on a local web page, lowest quality score first: accept, reject or correct them.
 
-    Decisions are kept in RUN/review at once, and count when fit is run on RUN again. Also finds the classes of any
-    photo that is dropped on the page. Needs pip install 'coarse2fine[app]'; see docs/app.md.
+    Decisions are written to RUN/review at once, and used when fit runs on RUN again. The page also segments any photo
+    that you drop on it. Needs pip install 'coarse2fine[app]'; see docs/app.md.
 
-    Like this:
+    For example:
       coarse2fine app runs/pets
-      coarse2fine app runs/pets --host 0.0.0.0          # for others, too: they need the token that is printed
+      coarse2fine app runs/pets --host 0.0.0.0          # open to other machines, which need the token that is printed
 
     Args:
-        run: A run folder of fit, finished or not; fit may work on it meanwhile.
+        run: Run folder of fit, finished or not; fit may be running.
         settings: Address and limits.
         device: Where the network is computed; auto: on the CUDA GPU if there is one.
-        threads: Threads of the processor; default: all cores.
-        quiet: Print only warnings, errors, and the token where one was made up.
+        threads: CPU threads; default: one per core.
+        quiet: Print only warnings, errors, and a generated token.
     """
     from coarse2fine.errors import ConfigError
     from coarse2fine.runtime.console import Console

@@ -6,39 +6,40 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 from coarse2fine.config import CoarseConfig
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, make masks, tell."""
-    parse_settings(coarse, arguments, "coarse")
+    """Parse the options and write the masks."""
+    parse_and_call(coarse, arguments, "coarse")
 
 
 def coarse(
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS...")],
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
-    settings: Annotated[CoarseConfig, tyro.conf.arg(name="")] = CoarseConfig(),  # noqa: B008 - frozen
-    scores: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
-    quiet: bool = False,
+    settings: Annotated[CoarseConfig, tyro.conf.arg(name="")] = CoarseConfig(method="student"),  # noqa: B008 - frozen
+    soft_masks: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Find the foreground of photos without any label (stage 1 alone).
+    """Find the foreground of photos without labels (stage 1 alone).
 
-    Writes DIR/PHOTO.png, 1 = foreground. The same command goes on where it was stopped.
+    Writes DIR/PHOTO.png, 1 = foreground. The same command resumes a stopped run.
 
-    Like this:
+    For example:
       coarse2fine coarse photos --out coarse --method saliency
-      coarse2fine coarse photos --out coarse --method student --student-weights student.safetensors --scores soft
+      coarse2fine coarse photos --out coarse --student.weights student.safetensors --soft-masks soft
 
     Args:
         photos: Photo files, folders, or glob patterns.
-        out: Where the masks go.
-        settings: How the foreground is found.
-        scores: Where the soft masks go, too (gray PNGs): start from them with enhance photos DIR --start scores.
+        out: Folder for the masks.
+        settings: Method and its settings.
+        soft_masks: Folder for the soft masks, gray PNGs of the foreground probability, which enhance --start
+            probabilities can read.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.pipeline.folders import coarse_folder
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.context import Context
 
-    coarse_folder(photos, out, settings, Context(console=Console(quiet)), scores)
+    coarse_folder(photos, out, settings, Context(console=Console(quiet)), soft_masks)

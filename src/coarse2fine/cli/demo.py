@@ -1,27 +1,31 @@
-"""``coarse2fine demo``: the whole pipeline on drawn photos, without any download."""
+"""``coarse2fine demo``: the whole pipeline on drawn photos, without downloads."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 
 ROWS = 8
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, draw, fit, show."""
-    parse_settings(demo, arguments, "demo")
+    """Parse the options, draw photos and run fit on them."""
+    parse_and_call(demo, arguments, "demo")
 
 
-def demo(out: Path = Path("demo"), seed: int = 0, quiet: bool = False) -> None:
-    """Draw photos of six classes and turn their labels into masks and a network, in a few minutes on two cores.
+def demo(out: Path = Path("demo"), seed: int = 0, quiet: Quiet = False) -> None:
+    """Draw photos of six classes, and train masks and a network on them, in a few minutes on two cores.
 
-    Writes OUT/data (photos, true masks to measure with), OUT/run (the run) and OUT/rounds.png (how the masks grow).
-    Use it on your own photos in the same way: coarse2fine fit PHOTOS --out RUN.
+    Writes OUT/data (photos, and ground truth for measuring), OUT/run (the run) and OUT/rounds.png (the masks after each
+    round).
+
+    For example:
+      coarse2fine demo
+      coarse2fine fit PHOTOS --out RUN                  # the same on your own photos
 
     Args:
-        out: Where everything goes.
-        seed: Other seeds draw other photos.
+        out: Folder for everything.
+        seed: Seed of the drawn photos.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.config import load_recipe
@@ -40,4 +44,4 @@ def demo(out: Path = Path("demo"), seed: int = 0, quiet: bool = False) -> None:
     picture = out / "rounds.png"
     rows = pick_rows(open_dataset(data / "train").photos, ROWS)
     draw_rounds(run, rows, settings.rounds, picture, data / "train_masks")
-    console.say(f"look at {picture}: photos, coarse masks, enhanced masks, every round, truth", style="bold green")
+    console.say(f"{picture}: photo, coarse mask, enhanced mask, masks of each round, ground truth", style="bold green")

@@ -1,4 +1,4 @@
-"""``coarse2fine enhance``: photos and rough masks become sharp masks."""
+"""``coarse2fine enhance``: photos and rough masks become masks along image edges."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 from coarse2fine.config import EnhanceConfig
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, enhance, tell."""
-    parse_settings(enhance, arguments, "enhance")
+    """Parse the options and write the masks."""
+    parse_and_call(enhance, arguments, "enhance")
 
 
 def enhance(
@@ -21,27 +21,26 @@ def enhance(
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     settings: Annotated[EnhanceConfig, tyro.conf.arg(name="")] = EnhanceConfig(),  # noqa: B008 - frozen
     seed: int = 0,
-    quiet: bool = False,
+    quiet: Quiet = False,
 ) -> None:
     """Snap rough masks to the edges of their photos (stage 2 alone).
 
-    Every class in a mask is enhanced on its own and keeps its index. With --start scores, MASKS holds gray PNGs that
-    say how likely each pixel is the object's (0 to 255), and the masks are 0 and 1. A CRF starts from them as well; any
-    other start has it take each mask for as likely as --mask-certainty says.
+    Each class of a mask is enhanced on its own and keeps its index. With --start probabilities, MASKS holds soft masks:
+    gray PNGs of the foreground probability (0 to 255); the masks that are written hold 0 and 1.
 
-    Writes DIR/PHOTO.png, and notes.json with the masks that were kept as they were, and why. The same command goes on
-    where it was stopped.
+    Writes DIR/PHOTO.png, and DIR/notes.json with the masks that were kept as they were and the reasons. The same
+    command resumes a stopped run.
 
-    Like this:
+    For example:
       coarse2fine enhance photos coarse --out sharp --method grabcut --start mask
-      coarse2fine enhance photos scores --out sharp --method crf --start scores
+      coarse2fine enhance photos soft --out sharp --method crf --start probabilities
 
     Args:
         photos: Folder of photos.
-        masks: Folder of their rough masks, of the same names (PNG).
-        out: Where the enhanced masks go.
-        settings: How masks are enhanced.
-        seed: OpenCV's color models begin at random; the same seed gives the same masks. The fast engine needs none.
+        masks: Folder of their rough masks (PNG), named like the photos.
+        out: Folder for the enhanced masks.
+        settings: Method and its settings.
+        seed: Seed of OpenCV's GrabCut; the fast engine has no random numbers.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.pipeline.folders import enhance_folder

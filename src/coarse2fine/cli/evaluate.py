@@ -1,4 +1,4 @@
-"""``coarse2fine evaluate``: a network or masks against true masks."""
+"""``coarse2fine evaluate``: measure a network or masks with ground truth."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,120 +6,126 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 from coarse2fine.runtime.device import Device, count_cores
 
 if TYPE_CHECKING:
+    from coarse2fine.data.pairs import Pairs
     from coarse2fine.evaluation.evaluate import Result
     from coarse2fine.inference.segmenter import Segmenter
     from coarse2fine.runtime.console import Console
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, compare, tell."""
-    parse_settings(evaluate, arguments, "evaluate")
+    """Parse the options, measure and print."""
+    parse_and_call(evaluate, arguments, "evaluate")
 
 
 def evaluate(
-    what: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MODEL.onnx|MASKS")],
-    truth: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TRUTH")],
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MODEL.onnx|MASKS")],
+    ground_truth: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GROUND_TRUTH")],
     photos: Path | None = None,
     classes: Path | None = None,
-    crf: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None,
+    crf: bool | None = None,
     out: Path | None = None,
     device: Device = "auto",
-    threads: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    quiet: bool = False,
+    threads: int | None = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Compare a run's network, or a folder of masks, with true masks: IoU per class, mIoU, pixel accuracy.
+    """Measure a network or a folder of masks with ground truth: IoU per class, mean IoU, pixel accuracy.
 
-    One confusion matrix over all photos, as PASCAL VOC does it; pixels of value 255 in the truth do not count.
+    As in PASCAL VOC, one confusion matrix is summed over all photos, without pixels of value 255 in the ground truth.
 
-    TRUTH may be a public data set (docs/datasets.md): VOCdevkit/VOC2012 (its val) or one of its lists, DAVIS or one of
-    its lists, a folder such as Airplane100 of MIT Object Discovery. Classes are matched by name with those of VOC.
-    Where the true masks know only foreground, every class found counts as foreground.
+    GROUND_TRUTH may be a public data set (docs/datasets.md): VOCdevkit/VOC2012 (its val) or one of its lists, DAVIS or
+    one of its lists, or a folder such as Airplane100 of MIT Object Discovery. Classes are matched by name with those of
+    VOC. If the ground truth has only foreground and background, all predicted classes count as foreground.
 
-    Like this:
+    For example:
       coarse2fine evaluate runs/pets val                   (val/images and val/masks)
-      coarse2fine evaluate runs/pets true_masks --photos photos
-      coarse2fine evaluate predicted_masks true_masks --classes classes.txt
+      coarse2fine evaluate runs/pets ground_truth --photos photos
+      coarse2fine evaluate predicted_masks ground_truth --classes classes.txt
       coarse2fine evaluate pets.onnx val
       coarse2fine evaluate runs/voc VOCdevkit/VOC2012
       coarse2fine evaluate runs/voc VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt
       coarse2fine evaluate masks ObjectDiscovery-data/Data/Airplane100
 
     Args:
-        what: A run folder of fit, a network from coarse2fine export, or a folder of predicted masks (PNG, pixel =
+        source: Run folder of fit, network written by coarse2fine export, or folder of predicted masks (PNG, pixel =
             class index).
-        truth: A folder of true masks of the same names, or one with images and masks in it, or a public data set.
-        photos: The photos of the true masks, where truth has no folder images.
-        classes: For a folder of masks: class names in the order of their index, one per line, or a classes.json.
-        crf: For a network: draw its masks to the photos' edges with a fully connected CRF; default: as the run was set.
-        out: Where metrics.json goes; default: into the folder evaluation of the run, MODEL-evaluation
-            beside an exported network, or the folder of masks.
+        ground_truth: Folder of masks of the same names, or a folder with images and masks in it, or a public data set.
+        photos: Folder of the photos, if GROUND_TRUTH has no folder images.
+        classes: For a folder of masks: file of class names in the order of their index, one per line, or a
+            classes.json.
+        crf: For a network: align the masks with image edges by a fully connected CRF; default: the setting of the run.
+        out: Folder or .json file for the figures; default: the folder evaluation in the run, MODEL-evaluation beside an
+            exported network, or the folder of masks; in a folder the file is metrics.json.
         device: For a network: where it is computed; auto: on the CUDA GPU if there is one.
-        threads: For a network: threads of the processor; default: all cores.
+        threads: For a network: CPU threads; default: one per core.
         quiet: Print only warnings and errors.
     """
+    from coarse2fine.data.public_sets import open_pairs
     from coarse2fine.errors import ConfigError
+    from coarse2fine.evaluation.ground_truth import explain_unknown
     from coarse2fine.inference.load import is_model, load_model
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.files import write_json
 
-    console, threads = Console(quiet), threads or count_cores()
-    network = load_model(what, device, threads).drawn(crf) if is_model(what) else None
-    if crf and not network:
-        raise ConfigError(f"A CRF needs a network's scores, but {what} is a folder of masks; leave out --crf.")
-    result, remark = _compare(what, network, truth, photos, classes, threads, console)
-    target = out or _choose_place(what)
+    console, threads, public = Console(quiet), threads or count_cores(), open_pairs(ground_truth)
+    if public and photos:
+        raise ConfigError(f"{public.title} has its own photos; leave out --photos.")
+    if is_model(source):
+        network = load_model(source, device, threads).drawn(crf)
+        result, names = _measure_network(network, ground_truth, public, photos, console, threads)
+    elif crf:
+        raise ConfigError(f"--crf needs a network, but {source} is a folder of masks; leave out --crf.")
+    else:
+        result, names = _measure_masks(source, ground_truth, public, classes, threads)
+    target = out or _choose_place(source)
     path = target if target.suffix == ".json" else target / "metrics.json"
     write_json(path, result.as_plain())
     console.show(result.as_table())
+    remark = explain_unknown(public, names) if public else None
     if remark:
         console.say(remark)
     console.say(f"written: {path}", style="green")
 
 
-def _choose_place(what: Path) -> Path:
+def _choose_place(source: Path) -> Path:
     from coarse2fine.inference.load import is_run
 
-    if is_run(what):
-        return what / "evaluation"
-    return what.with_name(f"{what.stem}-evaluation") if what.is_file() else what
+    if is_run(source):
+        return source / "evaluation"
+    return source.with_name(f"{source.stem}-evaluation") if source.is_file() else source
 
 
-def _compare(
-    what: Path,
-    network: "Segmenter | None",
-    truth: Path,
+def _measure_network(
+    network: "Segmenter",
+    ground_truth: Path,
+    public: "Pairs | None",
     photos: Path | None,
-    classes: Path | None,
-    threads: int,
     console: "Console",
-) -> "tuple[Result, str | None]":
-    """The figures, and what their reader should know."""
-    from coarse2fine.data.public_sets import open_pairs
-    from coarse2fine.errors import ConfigError
-    from coarse2fine.evaluation.evaluate import (
-        evaluate_mask_pairs,
-        evaluate_masks,
-        evaluate_pairs,
-        named_classes,
-        read_classes,
-    )
-    from coarse2fine.evaluation.ground_truth import explain_unknown, pair_folders
+    threads: int,
+) -> "tuple[Result, tuple[str, ...]]":
+    from coarse2fine.evaluation.evaluate import evaluate_pairs
+    from coarse2fine.evaluation.ground_truth import pair_folders
 
-    true_masks = truth / "masks" if (truth / "masks").is_dir() else truth
-    public = open_pairs(truth)
-    if public and photos:
-        raise ConfigError(f"{public.title} brings its own photos; leave --photos out.")
-    if network:
-        names = network.classes
-        pairs = public or pair_folders(photos or truth / "images", true_masks)
-        result = evaluate_pairs(network, pairs, threads, lambda items, total: console.track(items, total, "evaluating"))
-    elif public:
-        names = named_classes(classes, what) or public.classes or ()
-        result = evaluate_mask_pairs(what, public, names, threads)
-    else:
-        result = evaluate_masks(what, true_masks, read_classes(classes, what, true_masks), threads)
-    return result, explain_unknown(public, names) if public else None
+    pairs = public or pair_folders(photos or ground_truth / "images", _find_masks(ground_truth))
+    result = evaluate_pairs(network, pairs, threads, lambda items, total: console.track(items, total, "evaluating"))
+    return result, network.classes
+
+
+def _measure_masks(
+    masks: Path, ground_truth: Path, public: "Pairs | None", classes: Path | None, threads: int
+) -> "tuple[Result, tuple[str, ...]]":
+    from coarse2fine.evaluation.evaluate import evaluate_mask_pairs, evaluate_masks, named_classes, read_classes
+
+    if public:
+        names = named_classes(classes, masks) or public.classes or ()
+        return evaluate_mask_pairs(masks, public, names, threads), names
+    names = read_classes(classes, masks, _find_masks(ground_truth))
+    return evaluate_masks(masks, _find_masks(ground_truth), names, threads), names
+
+
+def _find_masks(ground_truth: Path) -> Path:
+    inner = ground_truth / "masks"
+    return inner if inner.is_dir() else ground_truth

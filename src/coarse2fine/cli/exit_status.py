@@ -1,56 +1,71 @@
-"""How a command ends when something is wrong: one sentence, a status, no traceback for what the user can mend."""
+"""Exit status and error message of a command: one sentence and no traceback for errors that the user can fix."""
 
 import errno
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 from coarse2fine.errors import Coarse2FineError
 
 BAD_INPUT = 2
-STOPPED = 130
+INTERRUPTED = 130
 TERMINATED = 143
 
 
 def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> None:
-    """Run a verb; say what went wrong in one sentence and exit with its status."""
-    terminated: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        terminated.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        run(arguments)
-    except Coarse2FineError as error:
-        fail(str(error), BAD_INPUT)
-    except BrokenPipeError:
-        sys.exit(0)
-    except (KeyboardInterrupt, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not terminated:
-            raise
-        _say_stopped(bool(terminated))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        fail(
-            f"{error.strerror}{where}; everything finished is kept: make room, and run the same command again.",
-            BAD_INPUT,
-        )
-
-
-def _say_stopped(terminated: bool) -> None:
-    how = "by a signal, perhaps of the launcher because another process ended" if terminated else "by you"
-    fail(
-        f"stopped {how}; everything finished is kept: the same command goes on from here.",
-        TERMINATED if terminated else STOPPED,
-    )
+    """Run a command; on an error that the user can fix, print one sentence and exit with its status."""
+    with _terminating() as received:
+        try:
+            run(arguments)
+        except Coarse2FineError as error:
+            fail(str(error), BAD_INPUT)
+        except BrokenPipeError:
+            sys.exit(0)
+        except (
+            KeyboardInterrupt,
+            RuntimeError,
+        ) as error:  # by terminated worker processes
+            if isinstance(error, RuntimeError) and not received:
+                raise
+            cause = "terminated by the signal SIGTERM" if received else "interrupted"
+            fail(
+                f"{cause}. Everything finished is kept; run the same command again to resume.",
+                TERMINATED if received else INTERRUPTED,
+            )
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise
+            where = f" ({error.filename})" if error.filename else ""
+            fail(
+                f"{error.strerror}{where}. Everything finished is kept; free some space or choose another folder, and "
+                "run the same command again.",
+                BAD_INPUT,
+            )
 
 
 def fail(sentence: str, status: int) -> None:
     """Print a sentence to standard error and exit."""
     print(f"coarse2fine: {sentence}", file=sys.stderr, flush=True)  # noqa: T201
     sys.exit(status)
+
+
+@contextmanager
+def _terminating() -> Iterator[list[int]]:
+    """Raise KeyboardInterrupt on SIGTERM within the block, and add the signal to the list that is yielded."""
+    received: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield received
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""``coarse2fine export``: a finished run as other tools take it."""
+"""``coarse2fine export``: masks or a network in the formats of other tools."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,21 +6,25 @@ from typing import Annotated, Literal
 
 import tyro
 
-from coarse2fine.cli.fit import take_option
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_ahead, parse_and_call
 from coarse2fine.config import MaskExportConfig
 
 NETWORK_FORMATS = ("onnx", "torch-export")
 MaskFormat = Literal[
     "voc", "coco", "coco-panoptic", "yolo", "labelstudio", "cvat", "huggingface", "onnx", "torch-export"
 ]
-"""All formats, so that the help of one kind names those of the other."""
+"""All formats, so that the help for masks also names the formats of networks."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, pick by format, call: masks and networks have different flags."""
-    format, _ = take_option(arguments, "--format")
-    parse_settings(export_network if format in NETWORK_FORMATS else export_masks, arguments, "export")
+    """Parse the options and export; masks and networks have different options, so the format is parsed first."""
+    format = parse_ahead(read_format, arguments, "export")
+    parse_and_call(export_network if format in NETWORK_FORMATS else export_masks, arguments, "export")
+
+
+def read_format(format: str = "") -> str:
+    """Return the value of the option --format."""
+    return format
 
 
 def export_masks(
@@ -29,24 +33,24 @@ def export_masks(
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     photos: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTOS...")] = (),
     settings: Annotated[MaskExportConfig, tyro.conf.arg(name="")] = MaskExportConfig(),  # noqa: B008 - frozen
-    quiet: bool = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write masks, and the photos they belong to, for another tool; or a network (export --format onnx --help).
+    """Export masks and their photos for another tool; or a network: see coarse2fine export --format onnx --help.
 
-    DIR appears when all of it is written. Class names and colors are kept; scores from RUN/quality.csv go along.
+    DIR appears when all of it is written. It has class names, colors, and the quality scores of RUN/quality.csv.
 
-    Like this:
+    For example:
       coarse2fine export runs/pets --format coco --out pets-coco
       coarse2fine export runs/pets --format labelstudio --out pets-labels --min-quality 0.3
       coarse2fine export runs/pets --format yolo --out holiday --photos holiday/ more/*.jpg
 
     Args:
-        run: A run folder of fit, whose training masks are exported; or a folder that predict wrote; with --photos also
-            an exported network (.onnx).
-        format: What the other tool reads.
-        out: A new or empty folder.
-        photos: Predict on these instead: files, folders, or glob patterns.
-        settings: Which masks, and how.
+        run: Run folder of fit, whose training masks are exported; or a folder written by predict; with --photos also an
+            exported network (.onnx).
+        format: File format of the other tool.
+        out: New or empty folder.
+        photos: Photos to segment and export instead: files, folders, or glob patterns.
+        settings: Which masks to export, and how.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.export import export_masks as write_masks
@@ -61,28 +65,29 @@ def export_network(
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
     format: Literal["onnx", "torch-export"],
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")],
-    int8: bool = False,
+    int8: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     calibrate: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTOS...")] = (),
-    truth: Annotated[Path | None, tyro.conf.arg(metavar="TRUTH")] = None,
-    quiet: bool = False,
+    ground_truth: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Write the network of a run for use elsewhere: RGB photos of any number and size in, class probabilities out.
+    """Export the network of a run: a batch of RGB photos of any size in, class probabilities out.
 
-    Normalization and softmax are in the graph; class names, the size to bring photos to, scales and flip are in the
-    metadata (docs/onnx.md). The file is compared with the run's network before it counts as written.
+    Normalization and softmax are part of the graph; class names, the size for photos, scales and flip are in the
+    metadata (docs/onnx.md). The exported network is compared with that of the run before FILE is written.
 
-    Like this:
+    For example:
       coarse2fine export runs/pets --format onnx --out pets.onnx
-      coarse2fine export runs/pets --format onnx --out small.onnx --int8 --truth val
+      coarse2fine export runs/pets --format onnx --out small.onnx --int8 --ground-truth val
       coarse2fine predict pets.onnx holiday/ --out masks
 
     Args:
-        run: A run folder of fit, or the model folder in it.
+        run: Run folder of fit, or its folder model.
         format: onnx (needs pip install 'coarse2fine[onnx]'), or torch-export, a .pt2 file for torch.export.load.
-        out: The file to write.
-        int8: For onnx: weights and activations of 8 bits, a third of the size.
-        calibrate: For int8: photos to choose the scales of 8 bits by; default: the run's training photos.
-        truth: For int8: photos and true masks (val/images and val/masks, or a public data set) to measure the loss by.
+        out: File to write.
+        int8: For onnx: quantize weights and activations to 8 bits, a third of the size.
+        calibrate: For --int8: photos for choosing the ranges of the activations; default: the run's training photos.
+        ground_truth: For --int8: photos and masks (val/images and val/masks, or a public data set) for measuring how
+            much quality the quantization costs.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.errors import ConfigError
@@ -92,14 +97,14 @@ def export_network(
         from coarse2fine.export.network_files import deliver_int8, deliver_network
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"A network is exported by {error.name}, which is not installed; install all that coarse2fine needs."
+            f"export needs {error.name}, which is not installed; install coarse2fine with its dependencies."
         ) from error
 
     if int8 and format != "onnx":
-        raise ConfigError(f"8 bits are for --format onnx only, found --format {format}; leave --int8 out.")
-    if (calibrate or truth) and not int8:
-        raise ConfigError("--calibrate and --truth belong to --int8; add it, or leave them out.")
+        raise ConfigError(f"--int8 needs --format onnx; found --format {format}.")
+    if (calibrate or ground_truth) and not int8:
+        raise ConfigError("--calibrate and --ground-truth need --int8; add it, or leave them out.")
     if int8:
-        deliver_int8(run, out, calibrate, truth, Console(quiet))
+        deliver_int8(run, out, calibrate, ground_truth, Console(quiet))
     else:
         deliver_network(run, format, out, Console(quiet))

@@ -1,74 +1,116 @@
 """``coarse2fine fit``: photos with one class label each become masks and a network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
+from pydantic import create_model
 
-from coarse2fine.cli.parser import parse_settings
-from coarse2fine.config import FitConfig, find_task, load_config, load_recipe, read_task
+from coarse2fine.cli.parser import Quiet, parse_ahead, parse_and_call
+from coarse2fine.config import FitConfig, Settings, find_task, load_config, load_recipe, read_task
 
-RECIPE = "small"
+SHORT_HELP = (
+    "task",
+    "rounds",
+    "seed",
+    "coarse.method",
+    "enhance.method",
+    "network.name",
+    "network.encoder",
+    "network.encoder_weights",
+    "train.epochs",
+    "train.batch",
+    "train.resize_px",
+    "predict.crf",
+)
+"""Settings that ``fit --help`` shows; ``fit --help-all`` shows all."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, fit."""
-    recipe, rest = take_option(arguments, "--recipe")
-    file, rest = take_option(rest, "--config")
-    task = find_task(take_option(rest, "--task")[0]) or (read_task(Path(file)) if file else None)
-    base = load_recipe(recipe or RECIPE, task or "classes")
-    if file:
-        base = load_config(Path(file), base)
+    """Parse the options and run fit; ``--recipe``, ``--config`` and ``--task`` decide the defaults of all settings."""
+    recipe, base = parse_ahead(choose_defaults, arguments, "fit")
+    if "--help-all" in arguments:
+        parse_and_call(_make_command(FitConfig, base, recipe), ["--help"], "fit")
+    elif {"-h", "--help"} & set(arguments):
+        short = select_settings(FitConfig, SHORT_HELP)
+        values = short.model_validate(_pick(base.model_dump(), short))
+        parse_and_call(_make_command(short, values, recipe), ["--help"], "fit")
+    parse_and_call(_make_command(FitConfig, base, recipe), arguments, "fit")
 
-    def fit(  # the flags of the command, with their help
+
+def choose_defaults(
+    recipe: str = "small", config: Path | None = None, task: str | None = None
+) -> tuple[str, FitConfig]:
+    """Return the name of the recipe, and the settings that apply if no other option is given."""
+    base = load_recipe(recipe, find_task(task) or (read_task(config) if config else None) or "classes")
+    return recipe, load_config(config, base) if config else base
+
+
+def select_settings(kind: type[Settings], names: Sequence[str], prefix: str = "") -> type[Settings]:
+    """Return a class with only some of the settings of another one, given by their full names."""
+    fields: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        path, section = f"{prefix}{name}", field.annotation
+        if isinstance(section, type) and issubclass(section, Settings):
+            if any(one.startswith(f"{path}.") for one in names):
+                inner = select_settings(section, names, f"{path}.")
+                fields[name] = (inner, inner())
+        elif path in names:
+            fields[name] = (section, field)
+    return create_model(kind.__name__, __base__=Settings, __doc__=kind.__doc__, **fields)
+
+
+def _pick(values: dict[str, Any], kind: type[Settings]) -> dict[str, Any]:
+    picked: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Settings):
+            picked[name] = _pick(values[name], section)
+        else:
+            picked[name] = values[name]
+    return picked
+
+
+def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[..., None]:
+    def fit(
         data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
         out: Annotated[Path, tyro.conf.arg(metavar="RUN")],
-        settings: Annotated[FitConfig, tyro.conf.arg(name="")] = base,
-        recipe: str = recipe or RECIPE,
+        settings: Annotated[kind, tyro.conf.arg(name="")] = base,  # type: ignore[valid-type]
+        recipe: Annotated[str, tyro.conf.arg(metavar="NAME")] = name,
         config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
-        truth: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="TRUTH")] = (),
+        ground_truth: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")] = (),
         start_from: Annotated[Path | None, tyro.conf.arg(metavar="MASKS")] = None,
-        quiet: bool = False,
+        quiet: Quiet = False,
+        help_all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     ) -> None:
-        """Turn photos with one class label each into pixel masks and a network that finds all classes.
+        """Train masks and a segmentation network from photos with one class label each.
 
-        DATA holds one sub-folder of photos per class, or is a CSV or Parquet table with the columns path and label.
-        With --task foreground photos need no label: DATA is any folder of photos, or a table with the column path.
-        The same command on the same RUN goes on where it stopped; a changed setting redoes only what depends on it.
+        DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label. The
+        same command resumes a stopped run; a changed setting redoes only what depends on it.
 
-        Like this:
+        For example:
           coarse2fine fit photos --out runs/pets
-          coarse2fine fit photos --out runs/pets --rounds 4 --coarse.method box --train.epochs 3 4 6
-          coarse2fine fit photos.csv --out runs/pets --recipe paper --truth val
+          coarse2fine fit photos --out runs/pets --rounds 4 --train.epochs 3 4 6
+          coarse2fine fit photos.csv --out runs/pets --recipe paper
           coarse2fine fit photos --out runs/objects --task foreground
 
         Args:
-            data: Class folders (DATA/CLASS/**/photo.jpg), or a .csv or .parquet table.
-            out: The run folder: everything goes there.
-            settings: Every setting of every stage.
-            recipe: Settings to begin with: paper (DeepLab v2, ResNet-101), small (two CPU cores will do) or demo.
-            config: A TOML file with settings, laid over the recipe; config.toml of a run fits.
-            truth: Measures, never trains: a folder with images and masks, or with true masks named like your photos, or
-                a public data set such as VOCdevkit/VOC2012 (see evaluate --help).
-            start_from: Masks that people corrected: a folder of masks named like your photos, or an export of Label
-                Studio (JSON) or CVAT (CVAT for images 1.1). They are kept in RUN/corrected; every round trains on them
-                and leaves them as they are.
+            data: Folder of class folders (DATA/CLASS/**/photo.jpg), or a .csv or .parquet table.
+            out: Run folder for all results.
+            settings: Settings of all stages.
+            recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2 on ResNet-101) or demo.
+            config: TOML file of settings, laid over the recipe; config.toml of a run is such a file.
+            ground_truth: Masks for measuring, never for training: a folder with images and masks, a folder of masks
+                named like your photos, or a public data set (see evaluate --help).
+            start_from: Corrected masks that every round uses as they are: a folder of masks named like your photos, or
+                an export of Label Studio (JSON) or CVAT (CVAT for images 1.1).
             quiet: Print only warnings and errors.
+            help_all: Show the help of all settings.
         """
         from coarse2fine.pipeline.fit import fit as run_fit
 
-        run_fit(data, out, settings, truth, quiet, start_from)
+        assert isinstance(settings, FitConfig)
+        run_fit(data, out, settings, ground_truth, quiet, start_from)
 
-    parse_settings(fit, rest, "fit")
-
-
-def take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
-    """Take ``--name VALUE`` or ``--name=VALUE`` out of the arguments; its value decides the defaults of the others."""
-    rest = list(arguments)
-    for index, argument in enumerate(rest):
-        if argument == name and index + 1 < len(rest):
-            return rest[index + 1], rest[:index] + rest[index + 2 :]
-        if argument.startswith(f"{name}="):
-            return argument.partition("=")[2], rest[:index] + rest[index + 1 :]
-    return None, rest
+    return fit

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, choose, write, tell."""
-    parse_settings(imagenet_subset, arguments, "imagenet-subset")
+    """Parse the options and write the labels."""
+    parse_and_call(imagenet_subset, arguments, "imagenet-subset")
 
 
 def imagenet_subset(
@@ -28,29 +28,29 @@ def imagenet_subset(
     per_class: int | None = None,
     seed: int = 0,
     table: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None,
-    quiet: bool = False,
+    quiet: Quiet = False,
 ) -> None:
     """Choose photos of ImageNet for the 20 classes of PASCAL VOC, to train on with one label each.
 
-    sub1 takes synsets by their names alone, sub2 only those that show the class, as the paper does. The paper does not
-    list its synsets: the table is a reconstruction, with a reason in every row (docs/datasets.md).
+    sub1 has the synsets whose names match, sub2 only those whose photos show the class, as in the paper. The paper does
+    not list its synsets: the table is a reconstruction, with a reason in each row (docs/datasets.md).
 
-    Writes DIR/CLASS/PHOTO, links to the photos; or, where --out ends in .csv, a table with the columns path and label,
-    which must lie in the folder of ImageNet or above it. No photo is copied.
+    Writes DIR/CLASS/PHOTO, links to the photos; or, if --out ends in .csv, a table with the columns path and label,
+    which must be in the folder of ImageNet or above it. No photo is copied.
 
-    Like this:
+    For example:
       coarse2fine imagenet-subset --imagenet ILSVRC2012 --out sub2 --list sub2
       coarse2fine imagenet-subset --imagenet ILSVRC2012 --out ILSVRC2012/sub1.csv --list sub1 --per-class 500
-      coarse2fine fit sub2 --out runs/voc --truth VOCdevkit/VOC2012
+      coarse2fine fit sub2 --out runs/voc --ground-truth VOCdevkit/VOC2012
 
     Args:
-        imagenet: ImageNet's training photos: DIR/train/n02690373/*.JPEG, or DIR/n02690373/*.JPEG.
-        out: A new folder for links, or a .csv file.
-        which: The paper's list.
-        total: Photos in all, shared evenly among the classes; default: as in the paper, 38000 of sub1, 9000 of sub2.
-        per_class: Photos of each class, instead of a total; fewer where there are fewer.
-        seed: Another one draws other photos.
-        table: Synsets of your own: a CSV with the columns class, synset, and sub1 or sub2 (1: take it).
+        imagenet: Folder of ImageNet's training photos: DIR/train/n02690373/*.JPEG, or DIR/n02690373/*.JPEG.
+        out: New folder for links, or a .csv file.
+        which: List of synsets in the paper.
+        total: Number of photos, divided evenly among the classes; default: 38000 of sub1, 9000 of sub2 (the paper).
+        per_class: Number of photos per class, instead of a total; classes with fewer photos keep all.
+        seed: Seed of the random choice of photos.
+        table: Your own list of synsets: a CSV file with the columns class, synset, and sub1 or sub2 (1: use it).
         quiet: Print only warnings and errors.
     """
     from coarse2fine.data.imagenet import (
@@ -75,7 +75,7 @@ def imagenet_subset(
     if small and not table:
         console.warn(
             f"{len(small)} of {len(found)} synsets have fewer than the {FEWEST_PHOTOS} photos that each has in ILSVRC "
-            f"2012 ({small[0]}: perhaps not all is unpacked)"
+            f"2012 ({small[0]} is one): check that all archives are unpacked"
         )
     wanted = PAPER_TOTALS[which] if total is None and per_class is None else total
     photos = choose_photos(found, wanted, per_class, seed)
@@ -83,9 +83,9 @@ def imagenet_subset(
     chosen = Counter(label for label, _ in photos)
     console.show(_tabulate(chosen, found))
     if wanted and len(photos) < wanted:
-        console.warn(f"there are only {len(photos)} photos, not {wanted}")
+        console.warn(f"only {len(photos)} of the {wanted} photos were found")
     console.say(f"{len(photos)} photos of {len(chosen)} classes: {out}", style="green")
-    console.say(f"use them: coarse2fine fit {out} --out RUN --truth VOCdevkit/VOC2012", style="green")
+    console.say(f"next: coarse2fine fit {out} --out RUN --ground-truth VOCdevkit/VOC2012", style="green")
 
 
 def _tabulate(chosen: "Counter[str]", found: "dict[Synset, list[Path]]") -> "Table":

@@ -1,7 +1,7 @@
-"""Flags made from the settings classes."""
+"""Parsing of options; the flags and their help are made from functions and settings classes by tyro."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, TypeAlias, TypeVar
 
 import tyro
 from pydantic import ValidationError
@@ -9,18 +9,36 @@ from pydantic import ValidationError
 from coarse2fine.config import explain
 from coarse2fine.errors import ConfigError
 
+Result = TypeVar("Result")
 
-def parse_settings(function: Callable[..., Any], arguments: Sequence[str], verb: str) -> Any:
-    """Call ``function`` with what the arguments say; its signature and docstring make the flags and their help.
+Quiet: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Threads: TypeAlias = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+
+MARKERS = (tyro.conf.DisallowNone,)
+"""An optional value is shown without None; an optional bool has the flags ``--x`` and ``--no-x``."""
+
+
+def parse_and_call(function: Callable[..., Result], arguments: Sequence[str], command: str) -> Result:
+    """Call a function with the options of the command line; its signature and docstring define flags and help.
 
     Raises:
-        ConfigError: A setting has a value that cannot be.
+        ConfigError: A setting has a value that is not allowed.
+        SystemExit: After help, or if an option is unknown.
     """
     try:
-        return tyro.cli(
-            function,
-            args=list(arguments),
-            prog=f"coarse2fine {verb}",
-        )
+        return tyro.cli(function, args=list(arguments), prog=f"coarse2fine {command}", config=MARKERS)
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
+
+
+def parse_ahead(function: Callable[..., Result], arguments: Sequence[str], command: str) -> Result:
+    """Call a function with those of the options that it knows, before all options are parsed."""
+    result, _ = tyro.cli(
+        function,
+        args=[word for word in arguments if word not in ("-h", "--help")],
+        prog=f"coarse2fine {command}",
+        config=MARKERS,
+        add_help=False,
+        return_unknown_args=True,
+    )
+    return result

@@ -1,4 +1,4 @@
-"""``coarse2fine predict``: a network and photos become masks with all classes."""
+"""``coarse2fine predict``: a network and photos become masks of all classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,56 +6,55 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 from coarse2fine.runtime.device import Device
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, predict, tell."""
-    parse_settings(predict, arguments, "predict")
+    """Parse the options and predict."""
+    parse_and_call(predict, arguments, "predict")
 
 
 def predict(
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MODEL.onnx")],
     photos: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTOS...")],
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
-    size_px: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    flip: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None,
+    size_px: int | None = None,
+    flip: bool | None = None,
     scales: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="FLOAT...")] = None,
-    crf: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None,
+    crf: bool | None = None,
     batch: int = 8,
     overlays: bool = True,
-    scores: bool = False,
+    probabilities: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     max_megapixels: float = 200.0,
     device: Device = "auto",
-    threads: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    quiet: bool = False,
+    threads: int | None = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Find all classes of a trained network in any photos.
+    """Segment all classes of a trained network in any photos.
 
-    Writes DIR/masks/PHOTO.png (palette PNG at the photo's size, pixel = class index), DIR/overlays/PHOTO.jpg,
-    DIR/found.csv (classes and their share of each photo), DIR/classes.json, and where the photos lie, DIR/photos.json.
+    Writes DIR/masks/PHOTO.png (palette PNG at the size of the photo, pixel = class index), DIR/overlays/PHOTO.jpg,
+    DIR/found.csv (classes and their share of each photo), DIR/classes.json, and DIR/photos.json (paths of the photos).
 
-    Like this:
+    For example:
       coarse2fine predict runs/pets holiday/ --out masks
-      coarse2fine predict pets.onnx holiday/ --out masks
-      coarse2fine predict runs/pets a.jpg 'more/**/*.png' --out masks --scores --size-px 480
+      coarse2fine predict pets.onnx holiday/ --out masks --crf
+      coarse2fine predict runs/pets a.jpg 'more/**/*.png' --out masks --probabilities --size-px 480
 
     Args:
-        run: A run folder of fit, the model folder in it, or a network from coarse2fine export.
+        run: Run folder of fit, its folder model, or a network written by coarse2fine export.
         photos: Photo files, folders, or glob patterns.
-        out: Where the results go.
-        size_px: Longer side at which the network sees a photo; default: as in training, which is best.
-        flip: Average with the mirrored photo; default: as the run was set.
-        scales: Average over these multiples of the size; default: as the run was set.
-        crf: Draw the masks to the photos' edges with a fully connected CRF; default: as the run was set. Its steps and
-            sigmas are those of the run, predict.crf in RUN/model/model.toml.
-        batch: Photos per step.
-        overlays: Also write the masks laid over the photos.
-        scores: Also write the network's class probabilities, DIR/scores/PHOTO.npz.
-        max_megapixels: Larger photos are left out, with their reason.
+        out: Folder for the results.
+        size_px: Longer side to which photos are resized for the network; default: the size of the run.
+        flip: Average the probabilities with those of the mirrored photo; default: the setting of the run.
+        scales: Average the probabilities over these scales of the photo; default: the setting of the run.
+        crf: Align the masks with image edges by a fully connected CRF; default: the setting of the run.
+        batch: Photos per batch.
+        overlays: Also write the masks drawn over the photos.
+        probabilities: Also write the class probabilities, DIR/scores/PHOTO.npz.
+        max_megapixels: Larger photos are skipped.
         device: Where the network is computed; auto: on the CUDA GPU if there is one.
-        threads: Threads of the processor for the network; default: all cores.
+        threads: CPU threads of the network; default: one per core.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.config import PredictConfig
@@ -72,13 +71,12 @@ def predict(
         size_px=size_px or segmenter.size_px,
         flip=segmenter.flip if flip is None else flip,
         scales=scales or segmenter.scales,
-        batch=batch,
-        crf=segmenter.crf.turned(crf),
+        crf=segmenter.crf.on if crf is None else crf,
     )
     context = Context(console=Console(quiet))
     skipped = predict_photos(
-        segmenter.seen_with(config), photos, out, config.batch, context, overlays, scores, max_megapixels
+        segmenter.seen_with(config), photos, out, batch, context, overlays, probabilities, max_megapixels
     )
     for item in skipped:
-        context.console.warn(f"left out: {item.path}: {item.reason}")
+        context.console.warn(f"skipped: {item.path}: {item.reason}")
     context.console.say(f"masks: {out / 'masks'}", style="green")

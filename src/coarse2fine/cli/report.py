@@ -1,4 +1,4 @@
-"""``coarse2fine report``: a run folder becomes one page to look at."""
+"""``coarse2fine report``: a run folder becomes one HTML page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 
 if TYPE_CHECKING:
     from coarse2fine.runtime.console import Console
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, judge what was not judged yet, write the page."""
-    parse_settings(report, arguments, "report")
+    """Parse the options, measure missing quality scores and write the page."""
+    parse_and_call(report, arguments, "report")
 
 
 def report(
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
     out: Path | None = None,
-    quiet: bool = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write one self-contained HTML page about a run: masks from round to round, quality, what was left out and why.
+    """Write one self-contained HTML page about a run: masks of all rounds, quality scores, photos left out.
 
-    fit writes it at its end; this verb writes it again, or while a run is not finished. The masks of an older run are
-    judged first (quality.csv).
+    fit writes the page at its end. This command writes it again, or before the run is finished. Quality scores
+    (quality.csv) that are missing are measured first.
 
-    Like this:
+    For example:
       coarse2fine report runs/pets
       coarse2fine report runs/pets --out pets.html
 
     Args:
-        run: A run folder of fit, finished or not.
-        out: The page; default: RUN/report.html.
+        run: Run folder of fit, finished or not.
+        out: File of the page; default: RUN/report.html.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.report.page import write_report
@@ -49,11 +49,11 @@ def report(
     judge_unless_busy(places, dataset, console)
     target = out or places.report
     write_report(places, dataset, target, count_cores())
-    console.say(f"look at it: {target}", style="green")
+    console.say(f"report: {target}", style="green")
 
 
 def judge_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> None:
-    """Judge the rounds that were not judged yet; those of a run that fit works on are left to it."""
+    """Measure the quality scores that are missing, unless fit is running on the run folder."""
     from filelock import FileLock, Timeout
 
     from coarse2fine.evaluation.mask_quality import list_unjudged
@@ -67,4 +67,4 @@ def judge_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> Non
 
             judge_run(run, dataset, Context(console=console))
     except Timeout:
-        console.say(f"fit works on {run.root}: the page tells what is there so far")
+        console.say(f"fit is running on {run.root}: the page shows what is finished so far")

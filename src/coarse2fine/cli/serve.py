@@ -1,4 +1,4 @@
-"""``coarse2fine serve``: a network over HTTP."""
+"""``coarse2fine serve``: a network as an HTTP service."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,39 +6,41 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 from coarse2fine.config import ServeConfig
 from coarse2fine.runtime.device import Device
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, serve."""
-    parse_settings(serve, arguments, "serve")
+    """Parse the options and start the service."""
+    parse_and_call(serve, arguments, "serve")
 
 
 def serve(
     model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MODEL.onnx")],
     settings: Annotated[ServeConfig, tyro.conf.arg(name="")] = ServeConfig(),  # noqa: B008 - frozen
     device: Device = "auto",
-    threads: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    quiet: bool = False,
+    threads: int | None = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Answer over HTTP: a photo in, its mask out, as PNG (pixel = class index) or JSON (COCO RLE, classes, areas).
+    """Serve a network over HTTP: a photo in, its mask out.
 
-    Needs pip install 'coarse2fine[serve]', and [onnx] for an exported network. There is no password and no
-    TLS, so it listens to this machine only, unless --host says otherwise (docs/serve.md).
+    The mask is a PNG file (pixel = class index), or JSON with run lengths (COCO RLE), classes and areas.
 
-    Like this:
+    Needs pip install 'coarse2fine[serve]', and [onnx] for an exported network. There is no password and no TLS;
+    therefore the service is open to this machine only, unless --host says otherwise (docs/serve.md).
+
+    For example:
       coarse2fine serve runs/pets
       coarse2fine serve pets.onnx --workers 2 --port 8080
       curl --data-binary @cat.jpg http://127.0.0.1:8000/segment > cat.png
       curl -F photo=@cat.jpg 'http://127.0.0.1:8000/segment?format=json'
 
     Args:
-        model: A run folder of fit, the model folder in it, or a network from coarse2fine export.
+        model: Run folder of fit, its folder model, or a network written by coarse2fine export.
         settings: Address, workers and limits.
         device: Where the network is computed; auto: on the CUDA GPU if there is one.
-        threads: Threads of the processor for each worker; default: its share of the cores.
+        threads: CPU threads of each worker; default: the number of cores divided by that of workers.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.errors import ConfigError

@@ -1,4 +1,4 @@
-"""``coarse2fine teacher``: videos become soft masks of what moves in them, without labels."""
+"""``coarse2fine teacher``: videos become soft masks of moving objects, without labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,41 +6,41 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 from coarse2fine.config import TeacherConfig
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, find what moves, tell."""
-    parse_settings(teacher, arguments, "teacher")
+    """Parse the options and write the soft masks."""
+    parse_and_call(teacher, arguments, "teacher")
 
 
 def teacher(
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="VIDEOS...")],
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     settings: Annotated[TeacherConfig, tyro.conf.arg(name="")] = TeacherConfig(),  # noqa: B008 - frozen
-    quiet: bool = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Find what moves in videos, without any label, and select the masks that are worth learning from (VideoPCA).
+    """Find moving objects in videos without labels (VideoPCA), and select the best masks for training a student.
 
-    VIDEOS are video files, folders of frames, or folders with any of them in it: each folder that holds pictures is a
-    video, in the order of their names. Video files need PyAV: pip install 'coarse2fine[video]'.
+    VIDEOS are video files, folders of frames, or folders that contain them. Each folder of pictures is one video, in
+    the order of the file names. Video files need PyAV: pip install 'coarse2fine[video]'.
 
     Writes
-      DIR/masks/VIDEO/FRAME.png    gray, 0 to 255: how likely each pixel is the object's
-      DIR/frames/VIDEO/FRAME.jpg   frames of video files (--save-frames); those of folders stay where they are
+      DIR/masks/VIDEO/FRAME.png    soft masks: gray, 0 to 255, the foreground probability
+      DIR/frames/VIDEO/FRAME.jpg   frames of video files (--save-frames)
       DIR/selection.csv            video, frame (VIDEO/FRAME), score, kept (1 or 0)
 
-    The same command goes on with the videos that are not done. Another --keep-share or --collection is only another
-    selection.csv. A video that cannot be used is named and left out.
+    The same command resumes with the videos that are not finished. Another --keep-share or --collection only writes
+    another selection.csv. Videos that cannot be read are skipped, with a warning.
 
-    Like this:
-      coarse2fine teacher videos --out taught
-      coarse2fine teacher holiday.mp4 davis/frames --out taught --keep-share 0.2 --collection video
+    For example:
+      coarse2fine teacher videos --out teacher
+      coarse2fine teacher holiday.mp4 davis/frames --out teacher --keep-share 0.2 --collection video
 
     Args:
         videos: Video files and folders.
-        out: Where everything goes.
+        out: Folder for the results.
         settings: How masks are made and selected.
         quiet: Print only warnings and errors.
     """
@@ -50,5 +50,5 @@ def teacher(
     from coarse2fine.runtime.context import Context
 
     if not videos:
-        raise ConfigError("teacher needs videos: files, folders of frames, or folders with any of them.")
+        raise ConfigError("teacher needs videos: files, folders of frames, or folders that contain them.")
     teach_folder(videos, out, settings, Context(console=Console(quiet)))

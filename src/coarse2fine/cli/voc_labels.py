@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, read, write, tell."""
-    parse_settings(voc_labels, arguments, "voc-labels")
+    """Parse the options and write the labels."""
+    parse_and_call(voc_labels, arguments, "voc-labels")
 
 
 def voc_labels(
@@ -20,26 +20,26 @@ def voc_labels(
     out: Annotated[Path, tyro.conf.arg(metavar="DIR|FILE.csv")],
     which: Annotated[str, tyro.conf.arg(name="list", metavar="LIST")] = "train",
     choose: Literal["largest", "single"] = "largest",
-    quiet: bool = False,
+    quiet: Quiet = False,
 ) -> None:
     """Give photos of PASCAL VOC 2012 one label each, to train on without their masks.
 
-    The label is the class of the largest box in Annotations; no mask is read. Photos of several classes keep but one
-    label, and the other objects are trained as background: --choose single leaves these photos out.
+    The label is the class of the largest box in Annotations; no mask is read. A photo of several classes gets one
+    label, and its other objects are trained as background; --choose single leaves such photos out.
 
-    Writes DIR/CLASS/PHOTO, links to the photos; or, where --out ends in .csv, a table with the columns path and label,
-    which must lie in the folder VOC2012 or above it. No photo is copied.
+    Writes DIR/CLASS/PHOTO, links to the photos; or, if --out ends in .csv, a table with the columns path and label,
+    which must be in the folder VOC2012 or above it. No photo is copied.
 
-    Like this:
+    For example:
       coarse2fine voc-labels --voc VOCdevkit/VOC2012 --out VOCdevkit/VOC2012/train.csv
-      coarse2fine fit VOCdevkit/VOC2012/train.csv --out runs/voc --truth VOCdevkit/VOC2012
+      coarse2fine fit VOCdevkit/VOC2012/train.csv --out runs/voc --ground-truth VOCdevkit/VOC2012
       coarse2fine voc-labels --voc VOCdevkit/VOC2012 --out trainaug --list trainaug --choose single
 
     Args:
-        voc: The folder VOC2012 of VOCdevkit.
-        out: A new folder for links, or a .csv file.
-        which: A list in ImageSets/Segmentation: train, val, trainval, or trainaug where you added it.
-        choose: largest: all photos, with the class of their largest object; single: only photos of a single class.
+        voc: Folder VOC2012 of VOCdevkit.
+        out: New folder for links, or a .csv file.
+        which: List in ImageSets/Segmentation: train, val, trainval, or trainaug if you added it.
+        choose: largest: all photos, labeled with their largest object; single: only photos of a single class.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.data.label_writer import write_labels
@@ -52,4 +52,4 @@ def voc_labels(
     counts = Counter(label for label, _ in photos)
     console.say(", ".join(f"{label} {count}" for label, count in sorted(counts.items())))
     console.say(f"{len(photos)} of the {len(read_ids(folder, which))} photos of {which}: {out}", style="green")
-    console.say(f"use them: coarse2fine fit {out} --out RUN --truth {folder}", style="green")
+    console.say(f"next: coarse2fine fit {out} --out RUN --ground-truth {folder}", style="green")

@@ -6,38 +6,39 @@ from typing import Annotated
 
 import tyro
 
-from coarse2fine.cli.parser import parse_settings
+from coarse2fine.cli.parser import Quiet, parse_and_call
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse, predict, pack, tell."""
-    parse_settings(voc_submission, arguments, "voc-submission")
+    """Parse the options and write the archive."""
+    parse_and_call(voc_submission, arguments, "voc-submission")
 
 
 def voc_submission(
-    what: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MODEL.onnx|MASKS")],
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|MODEL.onnx|MASKS")],
     voc: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.tgz")],
     classes: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
-    crf: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None,
-    quiet: bool = False,
+    crf: bool | None = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Write the archive that the evaluation server of PASCAL VOC 2012 takes: a mask for every photo of the test list.
+    """Write the archive for the evaluation server of PASCAL VOC 2012: a mask for each photo of the test list.
 
-    In it: results/VOC2012/Segmentation/comp6_test_cls/ID.png, with VOC's class indices. Classes are matched by name, in
-    VOC's spelling or a usual one (airplane, dining table, tv).
+    The archive holds results/VOC2012/Segmentation/comp6_test_cls/ID.png, with VOC's class indices. Classes are matched
+    by name, in VOC's spelling or a common one (airplane, dining table, tv).
 
-    Like this:
+    For example:
       coarse2fine voc-submission runs/voc --voc VOCdevkit/VOC2012 --out results.tgz
       coarse2fine voc-submission predicted/masks --voc VOCdevkit/VOC2012 --out results.tgz
 
     Args:
-        what: A run folder of fit, a network from coarse2fine export, or a folder of masks ID.png (pixel = class index).
-        voc: The folder VOC2012 of VOCdevkit, with the photos and the list of test.
-        out: The archive to upload.
-        classes: For a folder of masks: class names by index, one per line, or a classes.json; default: the classes.json
-            in or beside the folder, else the indices are VOC's.
-        crf: For a network: draw its masks to the photos' edges with a fully connected CRF; default: as the run was set.
+        source: Run folder of fit, network written by coarse2fine export, or folder of masks ID.png (pixel = class
+            index).
+        voc: Folder VOC2012 of VOCdevkit, with photos and list of the test set.
+        out: Archive to upload.
+        classes: For a folder of masks: file of class names in the order of their index, one per line, or a
+            classes.json; default: the classes.json in or beside the folder; without one, the indices are VOC's.
+        crf: For a network: align the masks with image edges by a fully connected CRF; default: the setting of the run.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.data.voc import need_voc
@@ -49,14 +50,14 @@ def voc_submission(
     from coarse2fine.runtime.device import count_cores
 
     console, threads, folder = Console(quiet), count_cores(), need_voc(voc)
-    if is_model(what):
-        network = load_model(what).drawn(crf)
+    if is_model(source):
+        network = load_model(source).drawn(crf)
         count = submit_network(
             network, folder, out, threads, lambda items, total: console.track(items, total, "predicting")
         )
     elif crf:
-        raise ConfigError(f"A CRF needs a network's scores, but {what} is a folder of masks; leave out --crf.")
+        raise ConfigError(f"--crf needs a network, but {source} is a folder of masks; leave out --crf.")
     else:
-        count = submit_masks(what, named_classes(classes, what), folder, out, threads)
+        count = submit_masks(source, named_classes(classes, source), folder, out, threads)
     console.say(f"{count} masks: {out}", style="green")
-    console.say("upload it, after registration: http://host.robots.ox.ac.uk:8080 (VOC2012, comp6)", style="green")
+    console.say("upload it after registration: http://host.robots.ox.ac.uk:8080 (VOC2012, comp6)", style="green")

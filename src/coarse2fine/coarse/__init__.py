@@ -1,8 +1,8 @@
-"""Stage 1: where the foreground of a photo probably is, without any label. A method is one line in `METHODS`."""
+"""Stage 1: find the foreground of a photo without labels. `METHODS` has one line per method."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from skimage.filters import threshold_otsu
@@ -10,7 +10,7 @@ from skimage.filters import threshold_otsu
 from coarse2fine.coarse.box import centered_box
 from coarse2fine.coarse.features import features_from
 from coarse2fine.coarse.saliency import saliency
-from coarse2fine.config import CoarseConfig
+from coarse2fine.config import CoarseBoxConfig, CoarseConfig, CoarseStudentConfig, Settings
 from coarse2fine.errors import ConfigError
 from coarse2fine.types import CoarseMethod, Mask, SoftMask
 
@@ -18,44 +18,44 @@ __all__ = ["METHODS", "binarize", "centered_box", "check_method", "coarse_from",
 
 
 def coarse_from(config: CoarseConfig) -> CoarseMethod:
-    """Make the coarse method that the settings name.
+    """Return the coarse method that the settings name.
 
     Args:
-        config: Its ``method`` chooses from `METHODS`.
+        config: ``config.method`` is a key of `METHODS`.
 
     Returns:
-        A call from photo to soft mask of the same height and width.
+        A function from a photo to a soft mask of the same height and width.
 
     Raises:
-        ConfigError: ``method`` is ``folder``: such masks are read, not computed. Or it is ``features``, and its network
-            cannot be had.
+        ConfigError: ``method`` is ``folder``, whose masks are read and not computed; or the network of ``features``
+            cannot be loaded.
+        DataError: The weights file of the student is missing or damaged.
     """
     if config.method not in METHODS:
         raise ConfigError(
-            f"coarse.method must be one of {', '.join(METHODS)} to compute masks; found '{config.method}', "
-            "whose masks are read from coarse.folder instead."
+            f"coarse.method must be one of {', '.join(METHODS)} to compute masks; found '{config.method}'. "
+            "The masks of the method folder are read from coarse.folder.path."
         )
-    return METHODS[config.method](config)
+    return METHODS[config.method](config.section)
 
 
 def check_method(config: CoarseConfig) -> None:
-    """Find out before any photo is touched whether the method can work.
+    """Check, before any photo is read, that the method can work.
 
     Raises:
-        DataError: The student's file is missing or holds something else.
+        DataError: The weights file of the student is missing or damaged.
     """
     if config.method == "student":
         coarse_from(config)
 
 
 def binarize(soft: SoftMask, threshold: float | Literal["otsu"] = "otsu") -> Mask:
-    """Cut a soft mask into foreground and background.
+    """Convert a soft mask to a binary mask.
 
     Args:
-        soft: Shape (H, W), 0 to 1.
-        threshold: Foreground is what lies above it; ``otsu`` chooses it per mask (Otsu 1979, 256 bins). Values all
-            alike cannot be split by Otsu's rule: 0.5 is the threshold then, so that an all-zero mask stays empty and
-            an all-one mask stays full.
+        soft: Soft mask, shape (H, W), 0 to 1.
+        threshold: Pixels above it become foreground. ``otsu``: chosen for each mask (Otsu 1979, 256 bins); a mask of
+            equal values is cut at 0.5, because Otsu's method cannot split it.
 
     Returns:
         Binary mask, shape (H, W).
@@ -68,23 +68,25 @@ def _find_otsu(soft: SoftMask) -> float:
     return 0.5 if soft.min() == soft.max() else float(threshold_otsu(soft))
 
 
-def _box_from(config: CoarseConfig) -> CoarseMethod:
-    return partial(centered_box, share=config.box_share)
+def _box_from(config: CoarseBoxConfig) -> CoarseMethod:
+    return partial(centered_box, share=config.share)
 
 
-def _saliency_from(config: CoarseConfig) -> CoarseMethod:
-    return partial(saliency, max_side_px=config.max_side_px)
+def _saliency_from(config: Settings) -> CoarseMethod:
+    return saliency
 
 
-def _student_from(config: CoarseConfig) -> CoarseMethod:
-    from coarse2fine.coarse.student import Student
+def _student_from(config: CoarseStudentConfig) -> CoarseMethod:
+    from coarse2fine.coarse.student import Student  # importing torch takes seconds
 
-    return Student.load(config.student_file)
+    return Student.load(config.file)
 
 
-METHODS: dict[str, Callable[[CoarseConfig], CoarseMethod]] = {
+METHODS: dict[str, Callable[[Any], CoarseMethod]] = {
     "saliency": _saliency_from,
     "box": _box_from,
     "student": _student_from,
     "features": features_from,
 }
+"""For each value of ``coarse.method`` a function that makes the method, from the section of the method in
+:class:`CoarseConfig` (empty settings if it has none)."""

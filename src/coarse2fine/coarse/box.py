@@ -1,4 +1,4 @@
-"""The simplest coarse mask: photographers put the object in the middle."""
+"""Method box: a centered box, because photographers often place the object in the center."""
 
 import numpy as np
 
@@ -7,21 +7,21 @@ from coarse2fine.types import Image, SoftMask
 
 
 def centered_box(image: Image, share: float = 0.8) -> SoftMask:
-    """Mark a centered box, whatever the photo shows.
+    """Return a soft mask of a centered box.
 
     Args:
-        image: Only its height and width matter.
-        share: Share of the photo's height and of its width (not of its area) that the box spans, above 0, at most 1.
+        image: Shape (H, W, 3); only its height and width are used.
+        share: Height and width of the box as a share of those of the photo, above 0, at most 1.
 
     Returns:
-        Shape (H, W): 1 inside the box, 0 outside. Sides are rounded to whole pixels, at least one; where the box cannot
-        be in the exact middle it lies half a pixel up or left.
+        Soft mask, shape (H, W): 1 inside the box, 0 outside. The sides of the box are rounded to whole pixels, at least
+        one; if the exact center is impossible, the box lies half a pixel up or left of it.
 
     Raises:
         ConfigError: ``share`` is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
-        raise ConfigError(f"The centered box must span a share above 0 and at most 1 of each side; found {share}.")
+        raise ConfigError(f"coarse.box.share must be above 0 and at most 1; found {share}.")
     rows, columns = (_centered(side_px, share) for side_px in image.shape[:2])
     soft = np.zeros(image.shape[:2], np.float32)
     soft[rows, columns] = 1

@@ -1,11 +1,14 @@
-"""What self-supervised features tell apart: a spectral cut of a vision transformer's keys.
+"""Method features: a normalized cut of the self-supervised features of a vision transformer.
+
+Each patch of the photo is a node of a graph, and patches with similar keys are connected. The normalized cut splits the
+graph into foreground and background. There are no random numbers.
+
+The keys must be those of DINO version 1. The keys of DINOv2, DINOv3, CLIP and of networks trained with labels also
+depend on the position or the content of a patch, and then the second eigenvector does not follow the object.
 
 Source: TokenCut (Wang et al., "Self-Supervised Transformers for Unsupervised Object Discovery using Normalized Cut",
-CVPR 2022); the same features and the same eigenvector stand in Deep Spectral Methods (Melas-Kyriazi et al., CVPR 2022).
-The cut is the normalized one of Shi and Malik (TPAMI 2000). Nothing is random.
-
-The keys must be DINO's, the first version: those of DINOv2, DINOv3, CLIP and of networks trained with labels also tell
-patches by their place or by what they hold, and the second eigenvector then follows something else than the object.
+CVPR 2022); Deep Spectral Methods (Melas-Kyriazi et al., CVPR 2022) use the same features and the same eigenvector. The
+normalized cut is that of Shi and Malik (TPAMI 2000).
 """
 
 from collections.abc import Callable
@@ -18,41 +21,42 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from coarse2fine.config import CoarseConfig
+from coarse2fine.config import CoarseFeaturesConfig
 from coarse2fine.errors import ConfigError
-from coarse2fine.masks.resize import resize_soft
+from coarse2fine.masks.resize import resize, resize_soft
 from coarse2fine.runtime.device import pick_device
 from coarse2fine.types import CoarseMethod, Image, SoftMask
 
-# Given in TokenCut, section 3.2 and its implementation details.
-SIMILAR = 0.2  # tau: patches whose keys are more alike than this, in cosine, are joined
+# Values of TokenCut, section 3.2 and its implementation details.
+SIMILAR = 0.2  # tau: patches are connected if the cosine of their keys is above it
 WEAK_EDGE = 1e-5  # weight of all other edges, so that the graph is connected
 
 MAX_PATCHES = 4096
-"""So many take 0.6 GB and 14 s of a core per photo; memory grows with their square, time with their cube."""
+"""Limit of the patches of a photo. 4096 take 0.6 GB and 14 s of a core; memory grows with the square, time with the
+cube of their number."""
 
 FLAT_LEVELS = 2
-"""A photo whose channels all span at most this many of 256 levels is flat: its keys would only tell places apart."""
+"""A photo is flat if the values of each channel span at most this many of 256 levels. The keys of its patches differ
+only by their position."""
 
 Floats = NDArray[np.float64]
-Pieces = Literal["seed", "all"]
+Components = Literal["seed", "all"]
 Extract = Callable[[Image], NDArray[np.float32]]
-"""From a photo of (h * patch_px, w * patch_px) pixels to one key per patch, shape (h, w, C)."""
+"""A function from a photo of (h * patch_px, w * patch_px) pixels to one key per patch, shape (h, w, C)."""
 
 
-def features_from(config: CoarseConfig) -> CoarseMethod:
-    """Make the method that the settings name; the network is loaded here, once, and shared by all threads.
+def features_from(config: CoarseFeaturesConfig) -> CoarseMethod:
+    """Load the network and return the coarse method, which all threads may call.
 
-    It lives as long as the method: the GPU's memory is free again for the training that follows.
+    The network is freed with the method, so that the GPU's memory is available for the training that follows.
 
     Raises:
-        ConfigError: There is no such network, its weights cannot be had or do not fit, or photos would have too many
-            patches.
+        ConfigError: There is no such network, its weights cannot be loaded, or photos would have too many patches.
     """
-    from coarse2fine.networks.vit import build_key_network, extract_keys  # torch and timm take seconds
+    from coarse2fine.networks.vit import build_key_network, extract_keys  # importing torch and timm takes seconds
 
-    network = build_key_network(config.features_model, config.features_weights)
-    _check_patches(config.features_side_px, network.patch_px, config.features_model)
+    network = build_key_network(config.model, config.weights)
+    _check_patches(config.max_side_px, network.patch_px, config.model)
     network.to(pick_device())
     in_use = Lock()  # one photo at a time, on all cores or on the GPU; other threads read and cut meanwhile
 
@@ -64,24 +68,24 @@ def features_from(config: CoarseConfig) -> CoarseMethod:
         cut_photo,
         extract=extract,
         patch_px=network.patch_px,
-        side_px=config.features_side_px,
-        pieces=config.features_pieces,
+        side_px=config.max_side_px,
+        components=config.components,
     )
 
 
-def cut_photo(image: Image, extract: Extract, patch_px: int, side_px: int, pieces: Pieces = "seed") -> SoftMask:
+def cut_photo(image: Image, extract: Extract, patch_px: int, side_px: int, components: Components = "seed") -> SoftMask:
     """Estimate the foreground of a photo from the keys of its patches.
 
     Args:
-        image: Any height and width from 1 on.
-        extract: Gives the keys.
+        image: RGB, shape (H, W, 3), at least 1 x 1.
+        extract: Returns the keys of a photo.
         patch_px: Side of a patch.
-        side_px: The photo is brought to this longer side first, smaller ones too.
-        pieces: ``seed``: only the piece that holds the patch likeliest to be foreground, as in TokenCut; ``all``.
+        side_px: Longer side to which the photo is resized first; smaller photos are enlarged.
+        components: ``seed``: keep only the connected component with the most probable patch, as in TokenCut; ``all``.
 
     Returns:
-        Shape (H, W), 0 to 1; before it is enlarged, foreground patches lie above 0.5 and one of them at 1. All 0 where
-        there is nothing to cut: in a flat photo, or where all patches are alike or none are.
+        Soft mask, shape (H, W), 0 to 1. On the grid of patches, foreground is above 0.5 and its maximum is 1. All 0 if
+        there is nothing to cut: the photo is flat, or all patches are connected, or none are.
     """
     fitted = fit_to_patches(image, side_px, patch_px)
     if np.ptp(fitted, axis=(0, 1)).max() <= FLAT_LEVELS:
@@ -90,25 +94,23 @@ def cut_photo(image: Image, extract: Extract, patch_px: int, side_px: int, piece
     rows, columns, channels = keys.shape
     eigenvector = find_cut(join_similar(keys.reshape(-1, channels)))
     soft = soften(eigenvector).reshape(rows, columns)
-    if pieces == "seed":
-        soft = keep_seed_piece(soft)
+    if components == "seed":
+        soft = keep_seed_component(soft)
     return resize_soft(soft, *image.shape[:2])
 
 
 def fit_to_patches(image: Image, side_px: int, patch_px: int) -> Image:
-    """Bring a photo to a longer side, each side rounded to whole patches, at least one; shape (h, w, 3)."""
+    """Resize a photo to a longer side of about ``side_px``, such that both sides are whole patches, at least one."""
     scale = side_px / max(image.shape[:2])
     height, width = (max(1, round(side * scale / patch_px)) * patch_px for side in image.shape[:2])
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    fitted: Image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return fitted
+    return resize(image, height, width)
 
 
 def join_similar(keys: NDArray[np.floating]) -> Floats:
-    """Make the graph of patches.
+    """Return the edge weights of the graph of patches.
 
     Args:
-        keys: Shape (N, C); a key of zeros is like no other.
+        keys: Shape (N, C); a key of zeros is similar to no other key.
 
     Returns:
         Edge weights, shape (N, N), symmetric: 1 where the cosine of two keys is above `SIMILAR`, else `WEAK_EDGE`.
@@ -121,15 +123,15 @@ def join_similar(keys: NDArray[np.floating]) -> Floats:
 
 
 def find_cut(weights: Floats) -> Floats:
-    """Solve the normalized cut: second smallest generalized eigenvector of ``(D - W) x = lambda D x``.
+    """Solve the normalized cut: the second smallest generalized eigenvector of ``(D - W) x = lambda D x``.
 
-    It is the second largest of ``D^-1/2 W D^-1/2``, times ``D^-1/2``, which is quicker to find.
+    It is computed as the second largest eigenvector of ``D^-1/2 W D^-1/2``, times ``D^-1/2``, which is faster.
 
     Args:
         weights: W, shape (N, N), symmetric, above 0; D holds its row sums.
 
     Returns:
-        Shape (N,), of either sign; all 0 where all edges are alike, so that no cut is better than another.
+        Eigenvector, shape (N,), of either sign; all 0 if all edges have the same weight.
 
     Source: Shi and Malik, TPAMI 2000, section 2; TokenCut, eqs. 3 and 4.
     """
@@ -144,18 +146,19 @@ def find_cut(weights: Floats) -> Floats:
 
 
 def soften(eigenvector: Floats) -> SoftMask:
-    """Turn an eigenvector of either sign into how likely each patch is foreground.
+    """Convert an eigenvector of either sign to foreground probabilities of the patches.
 
-    The seed is the patch with the largest absolute value, and its side is the foreground: the eigenvector sums to 0
-    (weighted by degree), so that the smaller and tighter part lies further from it. Of equal patches the first counts.
+    The seed is the patch with the largest absolute value (the first, if several are equal), and its sign is that of the
+    foreground. Reason: the sum of the eigenvector, weighted by degree, is 0, so that the smaller and more similar part
+    has the larger values.
 
     Args:
         eigenvector: Shape (N,).
 
     Returns:
-        Shape (N,), rising with the oriented eigenvector: 0 at its least, 0.5 at its mean, where TokenCut cuts, and 1 at
-        the seed. In between it goes with the root of the distance from the mean, which parts the two sides so clearly
-        that Otsu's threshold lies near 0.5. All 0 where the values are alike up to rounding.
+        Shape (N,): 1 at the seed, 0.5 at the mean of the eigenvector, where TokenCut cuts, and 0 at the other extreme.
+        In between, the distance from 0.5 follows the square root of the distance from the mean, which separates the two
+        sides so clearly that Otsu's threshold is near 0.5. All 0 if the values are equal up to rounding.
 
     Source: TokenCut, section 3.2.
     """
@@ -169,24 +172,24 @@ def soften(eigenvector: Floats) -> SoftMask:
     return soft
 
 
-def keep_seed_piece(soft: SoftMask) -> SoftMask:
-    """Set to 0 what is neither the foreground (above 0.5) that holds the likeliest patch nor background beside it.
+def keep_seed_component(soft: SoftMask) -> SoftMask:
+    """Keep only the connected component of the foreground (above 0.5) with the most probable patch.
 
-    The patches beside it keep their values, so that its contour does not move when the mask is enlarged; beyond them
-    nothing can come up at a threshold below 0.5.
+    The background patches next to it keep their values, so that its contour does not move when the mask is enlarged.
+    All other patches become 0, so that they do not appear at a threshold below 0.5.
 
     Args:
         soft: Shape (h, w), 0 to 1.
 
     Returns:
-        Shape (h, w). Pieces are 4-connected, as in TokenCut; of equally likely patches the first in raster order
-        counts.
+        Shape (h, w). Components are 4-connected, as in TokenCut; of equally probable patches, the first in raster order
+        is the seed.
     """
     foreground = soft > 0.5
-    _, pieces = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=4)
-    piece = foreground & (pieces == pieces.flat[soft.argmax()])
-    near = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    kept: SoftMask = np.where(piece | (near & ~foreground), soft, np.float32(0))
+    _, components = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=4)
+    component = foreground & (components == components.flat[soft.argmax()])
+    near = cv2.dilate(component.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    kept: SoftMask = np.where(component | (near & ~foreground), soft, np.float32(0))
     return kept
 
 
@@ -194,6 +197,6 @@ def _check_patches(side_px: int, patch_px: int, model: str) -> None:
     limit_px = int(MAX_PATCHES**0.5) * patch_px
     if side_px > limit_px:
         raise ConfigError(
-            f"coarse.features_side_px must be at most {limit_px} with the {patch_px} px patches of '{model}', found "
-            f"{side_px}: the cut would need too much memory and time; lower it."
+            f"coarse.features.max_side_px must be at most {limit_px} with the {patch_px} px patches of '{model}'; "
+            f"found {side_px}. More patches need too much memory and time."
         )

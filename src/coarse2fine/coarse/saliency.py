@@ -1,11 +1,13 @@
-"""What stands out from the background: robust background detection on superpixels.
+"""Method saliency: robust background detection on superpixels.
+
+Regions with a long border along the edge of the photo are background; an object may touch the edge, but only with a
+small part of its outline. Nothing is trained, and there are no random numbers.
+
+Photos are computed in parallel threads, so nothing here calls BLAS: its threads would compete for the same cores
+(measured: 25 ms instead of 1 ms for the linear system).
 
 Source: W. Zhu, S. Liang, Y. Wei, J. Sun, "Saliency Optimization from Robust Background Detection", CVPR 2014; equation
-numbers below are theirs. Background is what is widely connected to the border of the photo; an object may touch the
-border, but with little of its outline. Nothing is learned and nothing is random.
-
-Photos are computed in parallel threads, so nothing here calls BLAS, whose own threads would fight over the same cores
-(measured: 25 ms instead of 1 ms for the linear system).
+numbers below refer to it.
 """
 
 from typing import NamedTuple
@@ -21,7 +23,7 @@ from skimage.segmentation import slic
 from coarse2fine.masks.resize import resize_soft, shrink
 from coarse2fine.types import Image, SoftMask
 
-# Given in the paper, sections 3 to 5.
+# Values of Zhu et al., sections 3 to 5.
 COLOR_SIGMA = 10.0  # in units of Lab
 POSITION_SIGMA = 0.25  # in shares of the longer side
 CONNECTIVITY_SIGMA = 1.0
@@ -34,20 +36,24 @@ SLIC_COMPACTNESS = 0.2  # of the photo's own range of values, to which skimage's
 SLIC_ITERATIONS = 5
 
 FLAT_LAB = 1.0
-"""A photo whose superpixels all differ by less than this in Lab is flat; people see a difference from about 2.3."""
+"""A photo is flat if all its superpixels differ by less than this in Lab; people see a difference from about 2.3."""
+
+MAX_SIDE_PX = 320
+"""Larger photos are reduced to this longer side, the largest of the photos on which the method was measured
+(voc-animals, docs/log.md); time grows with the square of the side."""
 
 Floats = NDArray[np.float64]
 
 
 class Superpixels(NamedTuple):
-    """The nodes of the graph, N of them.
+    """The N superpixels of a photo.
 
     Attributes:
-        labels: Which superpixel each pixel belongs to, shape (H, W), 0 to N - 1.
-        colors: Mean Lab, shape (N, 3); lightness 0 to 100.
-        positions: Mean row and column in shares of the photo's longer side, shape (N, 2).
-        adjacent: Which superpixels touch, corners included, or are the same; shape (N, N), symmetric.
-        at_border: Which superpixels touch the border of the photo, shape (N,).
+        labels: Number of the superpixel of each pixel, shape (H, W), 0 to N - 1.
+        colors: Mean Lab color, shape (N, 3); lightness 0 to 100.
+        positions: Mean row and column as shares of the photo's longer side, shape (N, 2).
+        adjacent: Whether two superpixels touch, corners included, or are the same; shape (N, N), symmetric.
+        at_border: Whether a superpixel touches the border of the photo, shape (N,).
     """
 
     labels: NDArray[np.int64]
@@ -57,16 +63,16 @@ class Superpixels(NamedTuple):
     at_border: NDArray[np.bool_]
 
 
-def saliency(image: Image, max_side_px: int = 320) -> SoftMask:
-    """Estimate how much each pixel stands out from the background.
+def saliency(image: Image, max_side_px: int = MAX_SIDE_PX) -> SoftMask:
+    """Estimate the saliency of each pixel: how clearly it differs from the background.
 
     Args:
-        image: Any height and width from 1 on.
-        max_side_px: Larger photos are brought to this longer side first; time grows with its square.
+        image: RGB, shape (H, W, 3), at least 1 x 1.
+        max_side_px: Larger photos are reduced to this longer side first.
 
     Returns:
-        Shape (H, W), stretched to span 0 to 1. All 0 where nothing can stand out: in a flat photo, or in one so
-        small that it is a single superpixel.
+        Soft mask, shape (H, W), stretched to the range 0 to 1. All 0 if the photo is flat, or so small that it is a
+        single superpixel.
 
     Source: Zhu et al., CVPR 2014.
     """
@@ -81,7 +87,7 @@ def saliency(image: Image, max_side_px: int = 320) -> SoftMask:
 
 
 def find_superpixels(image: Image) -> Superpixels:
-    """Cut a photo into at most about 250 superpixels of 16 pixels or more, alike in color.
+    """Split a photo into at most about 250 superpixels of similar color, each of 16 pixels or more.
 
     Source: SLIC (Achanta et al., TPAMI 2012), in Lab.
     """
@@ -106,9 +112,10 @@ def find_superpixels(image: Image) -> Superpixels:
 
 
 def estimate_background(superpixels: Superpixels, color_distances: Floats) -> Floats:
-    """Estimate how surely each superpixel is background, from how much of its region lies on the photo's border.
+    """Estimate the background probability of each superpixel from the share of its region on the photo's border.
 
-    A superpixel's region is soft: all others count, the less the more color changes on the way to them.
+    The region of a superpixel is soft: each other superpixel belongs to it with a weight that falls with the change of
+    color along the path between them.
 
     Args:
         superpixels: N nodes.
@@ -129,7 +136,7 @@ def estimate_background(superpixels: Superpixels, color_distances: Floats) -> Fl
 
 
 def weigh_contrast(superpixels: Superpixels, color_distances: Floats, background: Floats) -> Floats:
-    """Sum each superpixel's color distance to the near and to the probable background.
+    """Sum the color distances of each superpixel to all others, weighted by nearness and background probability.
 
     Args:
         superpixels: N nodes.
@@ -137,7 +144,7 @@ def weigh_contrast(superpixels: Superpixels, color_distances: Floats, background
         background: Probabilities, shape (N,).
 
     Returns:
-        Shape (N,), stretched to span 0 to 1.
+        Shape (N,), stretched to the range 0 to 1.
 
     Source: eqs. 6 and 8.
     """
@@ -147,15 +154,15 @@ def weigh_contrast(superpixels: Superpixels, color_distances: Floats, background
 
 
 def optimize(superpixels: Superpixels, color_distances: Floats, background: Floats, foreground: Floats) -> Floats:
-    """Find the values that are near 0 on background, near 1 on foreground, and alike in neighbors of like color.
+    """Find values near 0 on the background, near 1 on the foreground, and similar in neighbors of similar color.
 
-    Neighbors here are at most two steps apart; the masks are measurably better than with touching ones alone.
+    Neighbors are superpixels at most two steps apart; with touching ones only, the masks were measurably worse.
 
     Args:
         superpixels: N nodes.
         color_distances: In Lab, shape (N, N).
-        background: How much each value is drawn to 0, shape (N,), at least one above 0.
-        foreground: How much each value is drawn to 1, shape (N,).
+        background: Weight of the value 0, shape (N,), at least one above 0.
+        foreground: Weight of the value 1, shape (N,).
 
     Returns:
         The least-squares solution, shape (N,), 0 to 1.
@@ -194,7 +201,7 @@ def _find_at_border(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _shortest_paths(steps: Floats) -> Floats:
-    """Floyd and Warshall's algorithm in single precision: here twice as fast as scipy's, and free of Python's lock."""
+    """Floyd and Warshall's algorithm in single precision: twice as fast as scipy's here, and it releases the GIL."""
     lengths = steps.astype(np.float32)
     detours = np.empty_like(lengths)
     for via in range(len(lengths)):
@@ -204,7 +211,7 @@ def _shortest_paths(steps: Floats) -> Floats:
 
 
 def _stretch(values: Floats) -> Floats:
-    """Span 0 to 1; values that are alike up to rounding become 0."""
+    """Stretch values to the range 0 to 1; values that are equal up to rounding become 0."""
     spread = np.ptp(values)
     if spread <= 1e-6 * np.abs(values).max():
         return np.zeros_like(values)

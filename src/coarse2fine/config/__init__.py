@@ -1,9 +1,25 @@
-"""Every setting of every stage: frozen, checked at birth, in TOML and out, with its own help.
+"""Settings of every stage and command: frozen pydantic models, recipes, TOML files.
 
-The command line, ``config.toml`` of a run and the reference in the docs are all made from these classes.
+The flags of the command line, ``config.toml`` of a run and docs/settings.md are made from these classes.
 """
 
-from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings, Share, explain
+from coarse2fine.config.base import (
+    Count,
+    MethodSettings,
+    PositiveFloat,
+    PositiveInt,
+    Role,
+    Settings,
+    Share,
+    explain,
+)
+from coarse2fine.config.coarse import (
+    CoarseBoxConfig,
+    CoarseConfig,
+    CoarseFeaturesConfig,
+    CoarseFolderConfig,
+    CoarseStudentConfig,
+)
 from coarse2fine.config.distillation import (
     GenerationsConfig,
     StudentConfig,
@@ -11,48 +27,49 @@ from coarse2fine.config.distillation import (
     StudentTrainConfig,
     TeacherConfig,
 )
-from coarse2fine.config.export import MaskExportConfig
-from coarse2fine.config.fit import (
-    RECIPES,
-    FitConfig,
-    Task,
-    dump_config,
-    find_task,
-    load_config,
-    load_recipe,
-    parse_config,
-    read_task,
-)
-from coarse2fine.config.serving import AppConfig, ServeConfig
-from coarse2fine.config.stages import (
-    CoarseConfig,
+from coarse2fine.config.enhance import (
     CrfConfig,
+    CrfEnhanceConfig,
     EnhanceConfig,
-    NetworkConfig,
-    PredictConfig,
-    PredictCrfConfig,
-    RefineConfig,
+    FitEnhanceConfig,
+    GrabCutConfig,
     Start,
-    StreamConfig,
-    TrainConfig,
 )
+from coarse2fine.config.export import MaskExportConfig
+from coarse2fine.config.files import RECIPES, dump_config, find_task, load_config, load_recipe, parse_config, read_task
+from coarse2fine.config.fit import FitConfig, Task
+from coarse2fine.config.network import NetworkConfig
+from coarse2fine.config.predict import PredictConfig, PredictCrfConfig
+from coarse2fine.config.refine import FilterConfig, RefineConfig
+from coarse2fine.config.serving import AppConfig, ServeConfig
+from coarse2fine.config.train import StreamConfig, TrainConfig
 
 __all__ = [
     "RECIPES",
     "AppConfig",
+    "CoarseBoxConfig",
     "CoarseConfig",
+    "CoarseFeaturesConfig",
+    "CoarseFolderConfig",
+    "CoarseStudentConfig",
     "Count",
     "CrfConfig",
+    "CrfEnhanceConfig",
     "EnhanceConfig",
+    "FilterConfig",
     "FitConfig",
+    "FitEnhanceConfig",
     "GenerationsConfig",
+    "GrabCutConfig",
     "MaskExportConfig",
+    "MethodSettings",
     "NetworkConfig",
     "PositiveFloat",
     "PositiveInt",
     "PredictConfig",
     "PredictCrfConfig",
     "RefineConfig",
+    "Role",
     "ServeConfig",
     "Settings",
     "Share",

@@ -1,8 +1,11 @@
-"""What all settings have in common: frozen, checked at birth, and one sentence for what is wrong with them."""
+"""The base class of all settings: frozen, validated, and with one-sentence error messages."""
 
-from typing import Annotated, Any
+from enum import Enum
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from coarse2fine.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -11,14 +14,69 @@ Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
+class Role(Enum):
+    """How a setting enters the fingerprint of its stage. A setting without a role enters with its value.
+
+    Attach a role in the annotation of the field: ``batch: Annotated[int, Role.NO_EFFECT] = Field(8, ...)``.
+    """
+
+    NO_EFFECT = "changes how the work is done, not the result; not part of the fingerprint"
+    RESOLVED = "decides other settings, which are part of the fingerprint"
+    PER_ROUND = "one value per round; the value of the round at hand is part of the fingerprint"
+    FILE = "path of a file; the content of the file is part of the fingerprint"
+
+
 class Settings(BaseModel):
     """Frozen settings that refuse unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def roles(cls) -> dict[str, Role]:
+        """Return the role of every field that has one."""
+        return {
+            name: mark for name, field in cls.model_fields.items() for mark in field.metadata if isinstance(mark, Role)
+        }
+
+
+class MethodSettings(Settings):
+    """Settings of a stage that can be done by one of several methods.
+
+    ``method`` names the method. A method with settings of its own has a section, a field of the same name. A new method
+    therefore needs one new field here, or one new name in ``without_settings``.
+    """
+
+    stage: ClassVar[str]
+    without_settings: ClassVar[tuple[str, ...]] = ()
+
+    method: str
+
+    @classmethod
+    def sections(cls) -> tuple[str, ...]:
+        """Return the names of the fields that hold the settings of one method."""
+        kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+        return tuple(name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Settings))
+
+    @classmethod
+    def methods(cls) -> tuple[str, ...]:
+        """Return the names of all methods."""
+        return cls.sections() + cls.without_settings
+
+    @property
+    def section(self) -> Settings:
+        """The settings of the chosen method; empty settings if the method has none."""
+        return getattr(self, self.method) if self.method in self.sections() else Settings()
+
+    @model_validator(mode="after")
+    def _method_is_known(self) -> Self:
+        if self.method not in self.methods():
+            known = ", ".join(self.methods())
+            raise ConfigError(f"{self.stage}.method must be one of {known}; found '{self.method}'.")
+        return self
+
 
 def explain(error: ValidationError) -> str:
-    """One sentence from a pydantic error: which settings, what must hold, what was found."""
+    """Return one sentence that names each wrong setting, what must hold, and what was found."""
     return "; ".join(_explain_one(dict(detail)) for detail in error.errors()) + "."
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings
-from coarse2fine.config.stages import StreamConfig
+from coarse2fine.config.train import StreamConfig
 from coarse2fine.errors import ConfigError
 
 

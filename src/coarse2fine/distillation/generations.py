@@ -20,7 +20,7 @@ from coarse2fine.data.folder import name_below_common_folder
 from coarse2fine.distillation.examples import describe_examples, find_first
 from coarse2fine.distillation.selection import score_mask, select
 from coarse2fine.distillation.videopca import centered_gaussian
-from coarse2fine.enhance.grabcut import grabcut_with_note
+from coarse2fine.enhance.grabcut import grabcut
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import mask_path, read_soft, write_soft
 from coarse2fine.masks.resize import resize_soft
@@ -226,7 +226,7 @@ class _Generations:
     def enhance(self, number: int, soft: Stage) -> Stage:
         folder, title = self.place(number) / "enhanced", f"generation {number}: GrabCut"
         share = self.config.generations.soft_share
-        settings = enhance_settings(EnhanceConfig(), "scores", 0) | ({"soft_share": share} if share else {})
+        settings = enhance_settings(EnhanceConfig(), "probabilities", 0) | ({"soft_share": share} if share else {})
         stage = Stage(folder, title, settings, (soft.key,))
 
         def make(photo: Photo) -> None:
@@ -284,7 +284,7 @@ def snap(photo: Photo, soft_path: Path, soft_share: float = 0.0) -> SoftMask:
     """
     image, soft = read_image(photo.path), read_soft(soft_path)
     whole = resize_soft(soft, *image.shape[:2])
-    cut = grabcut_with_note(image, (whole > 0.5).astype(np.uint8), EnhanceConfig(), "scores", 0, soft).mask
+    cut = grabcut(image, (whole > 0.5).astype(np.uint8), "probabilities", soft)
     mixed: SoftMask = soft_share * whole + np.float32(1 - soft_share) * cut
     return mixed
 

@@ -1,82 +1,78 @@
-"""Stage 2: snap a rough mask to its photo. A method is one line in `ENHANCERS`."""
+"""Stage 2: snap a mask to the edges of its photo. `ENHANCERS` has one line per method."""
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from coarse2fine.config import EnhanceConfig, Start
-from coarse2fine.enhance.grabcut import grabcut_with_note
+from coarse2fine.config import CrfEnhanceConfig, EnhanceConfig, GrabCutConfig, Settings, Start
+from coarse2fine.enhance.grabcut import enhance_with_grabcut
 from coarse2fine.enhance.graph_cut.pyramid import Question, cut_pyramid
 from coarse2fine.enhance.graph_cut.trimap import MAYBE_FOREGROUND
-from coarse2fine.masks.regions import BoxRule, fill_box, foreground_mask
+from coarse2fine.masks.regions import fill_box, foreground_mask
 from coarse2fine.types import Enhanced, Enhancer, Image, Mask, SoftMask
 
 __all__ = ["ENHANCERS", "Start", "enhancer_from", "prepare"]
 
 
 def enhancer_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
-    """Make the enhancer that the settings name.
+    """Return the enhancer that the settings name.
 
     Args:
-        config: Its ``method`` chooses from `ENHANCERS`.
-        start: What the method starts from: the mask's box, the mask, or the scores that made it.
-        seed: Makes grabcut repeatable.
+        config: ``config.method`` is a key of `ENHANCERS`.
+        start: What the method starts from: the bounding box of the mask, the mask, or its probabilities.
+        seed: Seed of OpenCV's GrabCut.
 
     Returns:
-        A call from (photo, mask) to `Enhanced`. An empty mask stays empty, with the note ``empty``.
+        A function from photo and mask to `Enhanced`. An empty mask stays empty, with the note ``empty``.
     """
-    return ENHANCERS[config.method](config, start, seed)
+    return ENHANCERS[config.method](config.section, start, seed)
 
 
 def prepare(config: EnhanceConfig) -> None:
-    """Compile what the settings need: 10 to 30 seconds the first time on a machine, next to nothing afterwards."""
-    if config.method == "grabcut" and config.engine == "fast":
+    """Compile what the method needs: 10 to 30 seconds the first time on a machine, later from a cache."""
+    if config.method == "grabcut" and config.grabcut.engine == "fast":
         image = np.zeros((8, 8, 3), np.uint8)
         image[2:6, 2:6] = 255
         trimap = np.pad(np.full((6, 6), MAYBE_FOREGROUND, np.uint8), 1)
         cut_pyramid(Question(image, trimap), iterations=1)
 
 
-def _grabcut_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
+def _grabcut_from(config: GrabCutConfig, start: Start, seed: int) -> Enhancer:
     def enhance(image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
-        return grabcut_with_note(image, mask, config, start, seed, soft)
+        return enhance_with_grabcut(image, mask, start, soft, config, seed)
 
     return enhance
 
 
-def _crf_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
+def _crf_from(config: CrfEnhanceConfig, start: Start, seed: int) -> Enhancer:
     def enhance(image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
-        from coarse2fine.enhance.crf import crf_with_note
+        from coarse2fine.enhance.crf import enhance_with_crf  # importing torch takes seconds
 
-        return crf_with_note(image, mask, config, start, soft)
+        return enhance_with_crf(image, mask, start, soft, config.parameters, config.mask_probability)
 
     return enhance
 
 
-def _box_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
-    return partial(_box, rule=config.box)
+def _box_from(config: Settings, start: Start, seed: int) -> Enhancer:
+    return partial(_enhance_by, lambda mask: fill_box(mask, "all"))
 
 
-def _none_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
-    return _keep
+def _none_from(config: Settings, start: Start, seed: int) -> Enhancer:
+    return partial(_enhance_by, foreground_mask)
 
 
-def _box(image: Image, mask: Mask, soft: SoftMask | None = None, rule: BoxRule = "all") -> Enhanced:
-    return _note_empty(fill_box(mask, rule))
+def _enhance_by(change: Callable[[Mask], Mask], image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
+    changed = change(mask)
+    return Enhanced(changed, None if changed.any() else "empty")
 
 
-def _keep(image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
-    return _note_empty(foreground_mask(mask))
-
-
-def _note_empty(mask: Mask) -> Enhanced:
-    return Enhanced(mask, None if mask.any() else "empty")
-
-
-ENHANCERS: dict[str, Callable[[EnhanceConfig, Start, int], Enhancer]] = {
+ENHANCERS: dict[str, Callable[[Any, Start, int], Enhancer]] = {
     "grabcut": _grabcut_from,
     "crf": _crf_from,
     "box": _box_from,
     "none": _none_from,
 }
+"""For each value of ``enhance.method`` a function that makes the enhancer, from the section of the method in
+:class:`EnhanceConfig` (empty settings if it has none), the start and the seed."""

@@ -1,11 +1,12 @@
-"""A fully connected CRF: every pixel draws those near it, and those near and of its color, to its own class.
+"""Fully connected CRF: pixels that are close, and pixels that are close and of similar color, prefer the same class.
 
-Energy: for each pixel minus the logarithm of its class's probability, and for each pair of pixels of different classes
-the sum of two Gaussian kernels, of place and of place and color. Mean-field steps approximate the marginals. As in the
-authors' code, each kernel is normalized symmetrically, and a pixel is a neighbor of its own.
+The energy of a labeling is the sum, over all pixels, of minus the logarithm of the probability of the pixel's class,
+and, over all pairs of pixels of different classes, of two Gaussian kernels: of position, and of position and color.
+Mean-field steps approximate the marginals. As in the authors' code, each kernel is normalized symmetrically, and a
+pixel is its own neighbor.
 
-On the CPU one photo at a time is best: one of 500 px has a million corners in the lattice. On a GPU several go
-together, because one alone would wait for its hundreds of small operations to be started.
+On the CPU, photos are computed one at a time: one of 500 px has a million corners in the lattice. On a GPU, several
+photos are computed together, because the hundreds of small operations of one photo would not use the GPU.
 
 Source: Krähenbühl, Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials" (NIPS 2011).
 """
@@ -17,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coarse2fine.config import CrfConfig, EnhanceConfig, Start
+from coarse2fine.config import CrfConfig, Start
 from coarse2fine.enhance.dense_crf.mean_field import Problem, infer
 from coarse2fine.enhance.dense_crf.pixel_rows import group_photos
-from coarse2fine.enhance.grabcut import check_input, judge
+from coarse2fine.enhance.grabcut import accept_or_keep, check_input
 from coarse2fine.enhance.graph_cut.trimap import LEAST_ODDS
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.masks.regions import foreground_mask
@@ -29,41 +30,42 @@ from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Enhanced, Image, Mask, Probabilities, SoftMask
 
-LEAST_CHANCE = 0.01
-"""A class takes no part where it is nowhere in the photo this likely, compared with the likeliest class there.
+LEAST_RATIO = 0.01
+"""A class is left out of the CRF if, at every pixel of the photo, it is less probable than this multiple of the most
+probable class.
 
-Such a class cannot win: kernels of weights 3 and 4 favor it by a factor of exp(7 * 0.01) at most. Its probability
-stays as it is. Of many classes only those that the photo may show cost time and memory.
+Such a class cannot become the most probable one: kernels of weights 3 and 4 favor it by a factor of exp(7 * 0.01) at
+most. Its probability does not change. So time and memory do not grow with classes that the photo does not show.
 """
 
 MEGAPIXELS_AT_ONCE = 2.0
-"""Eight photos of 500 px: 1 to 3 GB of a GPU's memory, 4 GB at most."""
+"""Megapixels of a batch: eight photos of 500 px, which take 1 to 3 GB of a GPU's memory, 4 GB at most."""
 
 
 def dense_crf(
-    scores: Probabilities,
+    probabilities: Probabilities,
     image: Image,
     config: CrfConfig = CrfConfig(),  # noqa: B008 - frozen
     device: torch.device | None = None,
 ) -> Probabilities:
-    """Draw class probabilities to the edges of their photo.
+    """Align class probabilities with the edges of their photo.
 
-    A photo larger than ``config.max_side_px`` is reduced to it; sigmas are pixels of the photo as it is then.
+    A photo larger than ``config.max_side_px`` is reduced to it; the sigmas are in pixels of the reduced photo.
 
     Args:
-        scores: Class probabilities, shape (C, h, w), of any height and width.
+        probabilities: Class probabilities, shape (C, h, w), of any height and width.
         image: The photo, shape (H, W, 3).
-        config: Steps, kernels, and the size.
-        device: Where it is computed; default: the CPU.
+        config: Steps, kernels and size.
+        device: Where to compute; default: the CPU.
 
     Returns:
-        Marginal probabilities of the classes at the photo's size, reduced where it was reduced, shape (C, H', W').
+        Marginal class probabilities at the size of the photo, or of the reduced photo, shape (C, H', W').
 
     Raises:
-        DataError: The photo is not 8-bit RGB, or there are no scores.
+        DataError: The photo is not 8-bit RGB, or there are no probabilities.
         Coarse2FineError: The GPU has too little memory.
     """
-    return dense_crf_many([(scores, image)], config, device)[0]
+    return dense_crf_many([(probabilities, image)], config, device)[0]
 
 
 def dense_crf_many(
@@ -72,20 +74,20 @@ def dense_crf_many(
     device: torch.device | None = None,
     max_megapixels: float = MEGAPIXELS_AT_ONCE,
 ) -> list[Probabilities]:
-    """Draw the class probabilities of many photos to their edges, several photos at once; worth while on a GPU.
+    """Align the class probabilities of many photos with their edges, in batches; faster than one by one on a GPU.
 
     Args:
         photos: Probabilities and photo of each, as for :func:`dense_crf`; of any sizes and numbers of classes.
-        config: Steps, kernels, and the size.
-        device: Where it is computed; default: the CPU.
-        max_megapixels: Photos that are worked on together have no more, each counted as high and wide as the highest
-            and the widest, unless it is a single one. A megapixel takes 0.5 to 2 GB of the device's memory.
+        config: Steps, kernels and size.
+        device: Where to compute; default: the CPU.
+        max_megapixels: Limit of a batch of more than one photo, where each photo counts with the largest height and the
+            largest width of the batch. A megapixel takes 0.5 to 2 GB of the device's memory.
 
     Returns:
-        What :func:`dense_crf` gives for each.
+        The result of :func:`dense_crf` for each photo.
 
     Raises:
-        DataError: A photo is not 8-bit RGB, or has no scores.
+        DataError: A photo is not 8-bit RGB, or has no probabilities.
         Coarse2FineError: The GPU has too little memory.
     """
     device = device or torch.device("cpu")
@@ -98,23 +100,23 @@ def dense_crf_many(
 
     sized = list(map_threads(size, photos, count_cores()))
     chosen = [_choose_classes(problem.scores) for problem in sized]
-    asked = [number for number, classes in enumerate(chosen) if classes.sum() > 1]
-    problems = [Problem(sized[number].scores[chosen[number]], sized[number].image) for number in asked]
+    open_numbers = [number for number, classes in enumerate(chosen) if classes.sum() > 1]
+    problems = [Problem(sized[number].scores[chosen[number]], sized[number].image) for number in open_numbers]
     marginals: dict[int, Probabilities] = {}
     for group in _group([problem.scores.shape for problem in problems], max_megapixels):
-        marginals |= zip(group, _infer_or_tell([problems[one] for one in group], config, device), strict=True)
-    for one, number in enumerate(asked):
+        marginals |= zip(group, _infer([problems[one] for one in group], config, device), strict=True)
+    for one, number in enumerate(open_numbers):
         sized[number].scores[chosen[number]] = marginals[one] * problems[one].scores.sum(axis=0)
     return [problem.scores for problem in sized]
 
 
-def _choose_classes(scores: Probabilities) -> NDArray[np.bool_]:
-    chosen: NDArray[np.bool_] = (scores >= LEAST_CHANCE * scores.max(axis=0)).any(axis=(1, 2))
+def _choose_classes(probabilities: Probabilities) -> NDArray[np.bool_]:
+    chosen: NDArray[np.bool_] = (probabilities >= LEAST_RATIO * probabilities.max(axis=0)).any(axis=(1, 2))
     return chosen
 
 
 def _group(shapes: Sequence[tuple[int, ...]], max_megapixels: float) -> Iterator[list[int]]:
-    """Numbers of photos that are worked on together, those of most nearly the same classes, height and width."""
+    """Yield the numbers of the photos of each batch; photos of similar classes, height and width share a batch."""
 
     def count_pixels(group: list[int]) -> int:
         return len(group) * math.prod(max(shapes[number][axis] for number in group) for axis in (1, 2))
@@ -123,63 +125,63 @@ def _group(shapes: Sequence[tuple[int, ...]], max_megapixels: float) -> Iterator
     return group_photos(alike, count_pixels, 1e6 * max_megapixels)
 
 
-def _infer_or_tell(problems: Sequence[Problem], config: CrfConfig, device: torch.device) -> list[Probabilities]:
+def _infer(problems: Sequence[Problem], config: CrfConfig, device: torch.device) -> list[Probabilities]:
     try:
         return infer(problems, config, device)
     except torch.OutOfMemoryError as error:
         classes, height, width = (max(one.scores.shape[axis] for one in problems) for axis in range(3))
         alone = len(problems) == 1
-        photos = "a photo of" if alone else f"{len(problems)} photos at the same time of up to"
-        lower = "crf.max_side_px" if alone else "the batch or crf.max_side_px"
+        photos = "a photo of" if alone else f"a batch of {len(problems)} photos of up to"
+        remedy = "compute on the CPU (--device cpu)" if alone else "use smaller batches (--batch)"
         raise Coarse2FineError(
-            f"The GPU has too little memory for a CRF of {classes} classes on {photos} "
-            f"{width} x {height} px; lower {lower}, and run the same command again."
+            f"The GPU has too little memory for a CRF with {classes} classes on {photos} {width} x {height} px; "
+            f"{remedy}, and run the same command again."
         ) from error
 
 
-def crf_with_note(
+def enhance_with_crf(
     image: Image,
     mask: Mask,
-    config: EnhanceConfig,
-    start: Start,
+    start: Start = "mask",
     soft: SoftMask | None = None,
+    config: CrfConfig = CrfConfig(),  # noqa: B008 - frozen
+    mask_probability: float = 0.7,
 ) -> Enhanced:
-    """Draw a rough mask to the edges of its image, and say so where that was not possible.
-
-    ``start="scores"``: ``soft`` says how likely each pixel is foreground, but is never surer than `LEAST_ODDS`. Any
-    other start: the mask does, as sure as ``config.mask_certainty`` everywhere.
+    """Snap a mask to the edges of its image by a CRF; keep the mask, with a note, if the CRF loses the object.
 
     Args:
-        image: Shape (H, W, 3).
-        mask: Shape (H, W); ignored pixels are background.
-        config: Its ``crf`` and ``mask_certainty`` count.
-        start: Where the probabilities come from.
-        soft: How likely each pixel is foreground, 0 to 1, of any height and width; for ``start="scores"``.
+        image: RGB, shape (H, W, 3).
+        mask: Shape (H, W); ignored pixels count as background.
+        start: ``probabilities``: the CRF starts from ``soft``, limited to `LEAST_ODDS` and ``1 - LEAST_ODDS``. Any
+            other start: from the mask.
+        soft: Foreground probabilities, 0 to 1, of any height and width; needed for ``start="probabilities"``.
+        config: Parameters of the CRF.
+        mask_probability: Probability that a pixel of the mask is right, for a start from the mask.
 
     Returns:
-        Where foreground is likelier than not, with no note. The binary input mask, with a note, where it is empty or
-        where :func:`~coarse2fine.enhance.grabcut.judge` finds that the object was lost.
+        The pixels with a foreground probability above 0.5, without a note. Or the binary input mask, with a note, if it
+        is empty or the result is not accepted (:func:`~coarse2fine.enhance.grabcut.accept_or_keep`).
 
     Raises:
-        DataError: Image and mask differ in height or width, the image is not 8-bit RGB, or scores are missing.
+        DataError: Image and mask differ in height or width, the image is not 8-bit RGB, or ``soft`` is missing.
     """
     check_input(image, mask, start, soft, "The CRF")
     rough = foreground_mask(mask)
     if not rough.any():
         return Enhanced(rough, "empty")
-    if start == "scores" and soft is not None:
+    if start == "probabilities" and soft is not None:
         likely = soft.clip(LEAST_ODDS, 1 - LEAST_ODDS)
     else:
-        likely = np.where(rough, config.mask_certainty, 1 - config.mask_certainty).astype(np.float32)
-    image = shrink(image, config.crf.max_side_px)
-    likely = resize_soft(likely, *image.shape[:2])  # the photo may be huge: two classes only where it is small
-    marginals = dense_crf(np.stack([1 - likely, likely]), image, config.crf)
+        likely = np.where(rough, mask_probability, 1 - mask_probability).astype(np.float32)
+    image = shrink(image, config.max_side_px)  # the photo may be huge: build the two classes at the small size
+    likely = resize_soft(likely, *image.shape[:2])
+    marginals = dense_crf(np.stack([1 - likely, likely]), image, config)
     found = (resize_soft(marginals[1], rough.shape[0], rough.shape[1]) > 0.5).astype(np.uint8)
-    return judge(found, rough, "the CRF")
+    return accept_or_keep(found, rough, "the CRF")
 
 
-def _check(scores: Probabilities, image: Image) -> None:
+def _check(probabilities: Probabilities, image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f"The CRF needs an 8-bit RGB image, shape (H, W, 3), found {image.dtype} {image.shape}.")
-    if scores.ndim != 3 or not scores.size:
-        raise DataError(f"The CRF needs class probabilities, shape (C, H, W), found {scores.shape}.")
+        raise DataError(f"The CRF needs an 8-bit RGB image of shape (H, W, 3); found {image.dtype} {image.shape}.")
+    if probabilities.ndim != 3 or not probabilities.size:
+        raise DataError(f"The CRF needs class probabilities of shape (C, H, W); found {probabilities.shape}.")

@@ -80,7 +80,7 @@ class Segmenter(ABC):
     def seen_with(self, config: PredictConfig) -> Self:
         """The same network with other views of a photo; a size of none leaves the size as it is."""
         size_px = config.size_px or self.size_px
-        return self._changed(size_px=size_px, flip=config.flip, scales=config.scales, crf=config.crf)
+        return self._changed(size_px=size_px, flip=config.flip, scales=config.scales, crf=self.crf.turned(config.crf))
 
     def drawn(self, crf: bool | None) -> Self:
         """The same network with the CRF on or off; none: as it is."""
@@ -120,7 +120,7 @@ class Segmenter(ABC):
         except ModuleNotFoundError as error:  # where an exported network works without torch
             raise ConfigError(
                 f"The CRF needs torch and numba, but {error.name} is not installed; install it, or leave the CRF out: "
-                "--crf False."
+                "--no-crf."
             ) from error
 
         return dense_crf_many(photos, self.crf, self.crf_device)

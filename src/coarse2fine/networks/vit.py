@@ -21,7 +21,7 @@ from coarse2fine.networks.weights import check_fit, find_weights, read_weights
 from coarse2fine.types import Image
 
 PRETRAINED = "pretrained"
-SETTING = "coarse.features_weights"
+SETTING = "coarse.features.weights"
 
 
 class KeyNetwork(nn.Module):
@@ -92,7 +92,7 @@ def make_vit(name: str) -> VisionTransformer:
     if name not in tagged_names and ("." in name or not timm.is_model(name)):
         near = difflib.get_close_matches(name, tagged_names if "." in name else timm.list_models())
         hint = f"did you mean {', '.join(near)}?" if near else "try vit_small_patch16_224.dino."
-        raise ConfigError(f"timm has no network '{name}' (coarse.features_model); {hint}")
+        raise ConfigError(f"timm has no network '{name}' (coarse.features.model); {hint}")
     try:
         vit = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
     except Exception as error:  # each architecture refuses unknown arguments in its own way
@@ -132,7 +132,7 @@ def extract_keys(network: KeyNetwork, photo: Image) -> NDArray[np.float32]:
 
 def _not_plain(name: str) -> ConfigError:
     return ConfigError(
-        f"coarse.features_model must be a plain vision transformer of timm, found '{name}', which has no keys to "
+        f"coarse.features.model must be a plain vision transformer of timm, found '{name}', which has no keys to "
         "cut; choose vit_small_patch16_224.dino."
     )
 
@@ -142,7 +142,7 @@ def _fetch(name: str) -> Path:
     record = timm.models.get_pretrained_cfg(name)
     if not record or not record.hf_hub_id:
         raise ConfigError(
-            f"No weights are published for '{name}'; set {SETTING} to a safetensors file, or coarse.features_model to "
+            f"No weights are published for '{name}'; set {SETTING} to a safetensors file, or coarse.features.model to "
             "vit_small_patch16_224.dino."
         )
     try:

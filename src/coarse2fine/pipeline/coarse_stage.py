@@ -30,10 +30,10 @@ from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 def run_coarse_stage(job: FitJob) -> Stage:
     """Write the coarse masks of a run, and the soft masks if the first enhancement starts from them."""
     config = job.config.coarse
-    soft_folder = job.run.scores(0) if job.config.keeps_scores(0) else None
+    soft_folder = job.run.scores(0) if job.config.keeps_probabilities(0) else None
     settings = coarse_settings(config, soft_folder is not None) | {"photos": describe_photos(job.photos)}
-    if config.folder and config.method == "folder":
-        settings["given masks"] = describe_given(job.photos, config.folder)
+    if config.folder.path and config.method == "folder":
+        settings["given masks"] = describe_given(job.photos, config.folder.path)
     if job.corrected:
         settings["corrected masks"] = f"{len(job.corrected)} ({describe_given(job.corrected, job.run.corrected)})"
     stage = Stage(job.run.coarse, "coarse masks", settings)
@@ -52,8 +52,8 @@ def make_coarse_masks(task: MaskTask, config: CoarseConfig, soft_folder: Path | 
         DataError: ``method`` is ``folder``, and a photo has no mask in that folder.
     """
     if config.method == "folder":
-        assert config.folder is not None
-        given = config.folder
+        assert config.folder.path is not None
+        given = config.folder.path
         _check_given(list_missing(task.photos, task.folder), given)
         write_masks(task, lambda photo: in_label(_read_given(photo, given), photo))
     elif config.method == "student":
@@ -75,7 +75,7 @@ def _run_method(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) 
 
 
 def _run_student(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) -> None:
-    student, paths = Student.load(config.student_file), [photo.path for photo in task.photos]
+    student, paths = Student.load(config.student.file), [photo.path for photo in task.photos]
 
     def predict(wanted: Callable[[int], bool]) -> Iterable[tuple[int, SoftMask]]:
         return find_in_files(student, paths, task.context.threads, task.context.world, wanted)
@@ -99,6 +99,6 @@ def _check_given(photos: Sequence[Photo], folder: Path) -> None:
     if missing:
         first = mask_path(folder, missing[0].name)
         raise DataError(
-            f"Every photo needs a mask in coarse.folder, but {len(missing)} of {len(photos)} have none; "
+            f"Every photo needs a mask in coarse.folder.path, but {len(missing)} of {len(photos)} have none; "
             f"the first missing file is {first}."
         )

@@ -43,14 +43,14 @@ def coarse_folder(
         DataError: No photo can be read, or a folder holds masks of other photos or of other settings.
     """
     if soft_folder and config.method == "folder":
-        raise ConfigError("Masks from a folder (coarse.method = folder) have no soft masks. Omit --probabilities.")
+        raise ConfigError("Masks from a folder (coarse.method = folder) have no soft masks. Omit --soft-masks.")
     check_method(config)
     paths = [path for path in list_photos(photos, apart_from=out) if not (soft_folder and _lies_in(path, soft_folder))]
     names = name_below_common_folder(paths)
     named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], context)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
-    if config.method == "folder" and config.folder is not None:
-        settings["given masks"] = describe_given(named, config.folder)
+    if config.method == "folder" and config.folder.path is not None:
+        settings["given masks"] = describe_given(named, config.folder.path)
     claim_folder(out, settings | ({"soft masks": str(soft_folder.absolute())} if soft_folder else {}))
     if soft_folder:
         claim_folder(soft_folder, settings)
@@ -82,7 +82,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     files = {"photos": describe_photos(named), "given masks": describe_given(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
     enhance = prepare_enhancer(config, config.start, seed, context.console)
-    from_soft_masks = config.method in ("grabcut", "crf") and config.start == "scores"
+    from_soft_masks = config.method in ("grabcut", "crf") and config.start == "probabilities"
 
     def make(photo: Photo) -> Enhanced:
         image, path = read_image(photo.path), mask_path(masks, photo.name)

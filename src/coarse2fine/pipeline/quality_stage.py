@@ -78,7 +78,7 @@ def judge_round(
     """
     refined, enhanced = (read_json(folder / "done.json") for folder in (run.refined(number), run.enhanced(number)))
     # The folder of scores alone may be a left-over of other settings.
-    scores = run.scores(number) if refined["settings"].get("scores") == "kept" else None
+    scores = run.scores(number) if refined["settings"].get("probabilities") == "kept" else None
     enhances = enhanced["settings"]["enhance.method"] != "none"
     kept = set(read_notes(run.enhanced(number))) if enhances else {photo.name for photo in dataset.photos}
     corrected = {photo.name for photo in dataset.photos if mask_path(run.corrected, photo.name).exists()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.config import RefineConfig
+from coarse2fine.config import FilterConfig, RefineConfig
 from coarse2fine.data.photos import read_size
 from coarse2fine.evaluation.mask_quality import TABLE, Quality, find_worst, read_quality
 from coarse2fine.inference.segmenter import Segmenter, score_files
@@ -35,8 +35,8 @@ def run_refine_stage(job: FitJob, number: int, trained: Stage, segmenter: Segmen
         segmenter: The trained network.
     """
     config = job.config.refine
-    soft_folder = job.run.scores(number) if job.config.keeps_scores(number) else None
-    settings = refine_settings(config, segmenter.size_px, keeps_scores=soft_folder is not None)
+    soft_folder = job.run.scores(number) if job.config.keeps_probabilities(number) else None
+    settings = refine_settings(config, segmenter.size_px, keeps_probabilities=soft_folder is not None)
     stage = Stage(job.run.refined(number), title_of(number, "refined masks"), settings, (trained.key,))
     return run_mask_stage(job, stage, lambda task: refine_masks(task, segmenter, config, soft_folder))
 
@@ -92,7 +92,7 @@ def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
     Returns:
         Photo name to reason.
     """
-    config = job.config.refine
+    config = job.config.filter
     qualities = read_quality(job.run.quality(number) / TABLE) if config.drop_worst else []
     reasons = job.override(filter_masks(job.photos, job.run.refined(number), config, job.context, qualities))
     if job.context.is_main:
@@ -101,7 +101,7 @@ def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
 
 
 def filter_masks(
-    photos: Sequence[Photo], folder: Path, config: RefineConfig, context: Context, qualities: Sequence[Quality] = ()
+    photos: Sequence[Photo], folder: Path, config: FilterConfig, context: Context, qualities: Sequence[Quality] = ()
 ) -> dict[str, str | None]:
     """Decide by mask and quality which photos train in the next round.
 

@@ -39,8 +39,8 @@ def run_train_stage(
     if not photos:
         raise DataError(
             f"Round {number} needs at least one photo to train on, but all were left out (the reasons are in "
-            f"{job.run.round(number - 1) if number > 1 else job.run.root}). Widen refine.min_share and "
-            "refine.max_share, choose another coarse.method, or reject fewer photos in review."
+            f"{job.run.round(number - 1) if number > 1 else job.run.root}). Widen filter.min_share and "
+            "filter.max_share, choose another coarse.method, or reject fewer photos in review."
         )
     settings = training_settings(config, number) | describe_rejected(job.rejected)
     stage = Stage(job.run.training(number), title_of(number, "training"), settings, (masks.key,))

@@ -47,8 +47,8 @@ prepare(EnhanceConfig())
 prepared = count()
 image = np.random.default_rng(0).integers(0, 255, (400, 300, 3), np.uint8)
 mask = np.pad(np.ones((300, 200), np.uint8), 50)
-for start, soft in (("box", None), ("mask", None), ("scores", mask.astype(np.float32) * 0.8 + 0.1)):
-    enhancer_from(EnhanceConfig(band_share=0.3), start, 0)(image, mask, soft)
+for start, soft in (("box", None), ("mask", None), ("probabilities", mask.astype(np.float32) * 0.8 + 0.1)):
+    enhancer_from(EnhanceConfig(), start, 0)(image, mask, soft)
 print(prepared, count())
 """
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout

@@ -1,0 +1,62 @@
+"""Settings of training."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Role, Settings, Weight
+
+
+class StreamConfig(Settings):
+    """Settings that every training has."""
+
+    batch: PositiveInt = Field(12, description="photos per optimizer step, summed over all processes")
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="decay, per step, of the moving average of the weights that is used after training; 0: no average, "
+        "the last weights are used",
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="number format of the computation; auto: bf16 if the processor supports it, otherwise fp32"
+    )
+    loader_workers: Annotated[Count | None, Role.NO_EFFECT] = Field(
+        None, description="worker processes that load photos; default: chosen by the number of cores"
+    )
+    checkpoint_photos: Annotated[PositiveInt, Role.NO_EFFECT] = Field(
+        2000, description="write a checkpoint each time so many photos were seen; a stopped run loses at most these"
+    )
+
+
+class TrainConfig(StreamConfig):
+    """Training of one round."""
+
+    epochs: Annotated[tuple[PositiveInt, ...], Role.PER_ROUND] = Field(
+        (3, 4, 8), min_length=1, description="epochs of rounds 1, 2, ...; the last number is used for all later rounds"
+    )
+    start: Literal["fresh", "warm"] = Field(
+        "fresh", description="the network of a round starts from the encoder weights, or from the round before"
+    )
+    resize_px: PositiveInt = Field(320, description="size to which photos are resized before they are cropped")
+    keep_aspect: bool = Field(
+        True, description="resize_px is the longer side; otherwise photos are resized to a square (the paper)"
+    )
+    crop_px: PositiveInt = Field(256, description="side of the random square crop")
+    scale_jitter: tuple[PositiveFloat, PositiveFloat] = Field(
+        (0.6, 1.4), description="range of the random zoom before the crop; 1 1: none"
+    )
+    flip: bool = Field(True, description="mirror half of the photos, chosen at random")
+    color_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.3, description="strength of random changes of brightness, contrast and saturation; 0: none"
+    )
+    optimizer: Literal["sgd", "adamw"] = Field("adamw", description="sgd has a momentum of 0.9")
+    learning_rate: PositiveFloat = Field(0.0003, description="learning rate of the encoder at the start")
+    head_learning_rate_factor: PositiveFloat = Field(
+        5.0, description="learning rate of decoder and head, as a multiple of that of the encoder"
+    )
+    weight_decay: Weight = Field(0.01, description="weight decay; not applied to biases and norms")
+    poly_power: PositiveFloat = Field(
+        0.9, description="the learning rate is multiplied by (1 - step / steps) to this power"
+    )
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05, description="share of the steps during which the learning rate rises from 0"
+    )
