@@ -5,8 +5,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.corrections import bring_home, check_given, list_corrected
 from coarse2fine.corrections.review import REJECTED, describe_rejected, list_rejected, take_decisions
@@ -30,7 +28,7 @@ from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import be_deterministic, pick_device
 from coarse2fine.runtime.files import hash_of, read_json, write_json
 from coarse2fine.runtime.processes import find_world, joined
-from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.runtime.seeds import seed_of, torch_seed
 from coarse2fine.store.fingerprints import (
     coarse_settings,
     describe_given,
@@ -43,7 +41,7 @@ from coarse2fine.store.fingerprints import (
 from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import Stage, run_stage
-from coarse2fine.training.loop import Round, train_round
+from coarse2fine.training.segmentation import SegmentationJob, train_segmentation
 from coarse2fine.types import Dataset, Photo
 
 
@@ -178,11 +176,11 @@ class _Fit:
             )
         settings = training_settings(config, number) | describe_rejected(self.rejected)
         stage = Stage(folder, _title(number, "training"), settings, (masks.key,))
-        torch.manual_seed(seed_of(config.seed, number, 0))
-        network = build_network(config.network, len(self.dataset.classes))
+        with torch_seed(config.seed, number, 0):
+            network = build_network(config.network, len(self.dataset.classes))
         if number > 1 and config.train.start == "warm":
             load_weights(network, self.run.weights(number - 1))
-        task = Round(
+        job = SegmentationJob(
             config.network.encoder,
             photos,
             masks.folder,
@@ -194,7 +192,7 @@ class _Fit:
         )
 
         def work() -> dict[str, object]:
-            loss = train_round(network, task, self.context.world, self.context.console)
+            loss = train_segmentation(network, job, self.context)
             if self.context.is_main:
                 save_weights(network, self.run.weights(number))
             return {"loss": round(loss, 5), "photos": len(photos)}
