@@ -70,8 +70,8 @@ class StudentTrainConfig(StreamConfig):
     epochs: tuple[PositiveInt, ...] = Field(
         (30,),
         min_length=1,
-        description="epochs of generations 1, 2, ...; the last number is used for all later generations (the paper does "
-        "not say)",
+        description="epochs of generations 1, 2, ...; the last number is used for all later generations (the paper "
+        "does not say)",
     )
     resize_px: PositiveInt = Field(
         160, description="side of the square to which photos are squashed before they are cropped"
@@ -106,9 +106,9 @@ class GenerationsConfig(Settings):
     prior_sigma: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (0.0,),
         min_length=1,
-        description="generations 2, 3, ...: multiply masks by a centered Gaussian of this sigma (a share of the shorter "
-        "side) and divide them by their maximum; 0: leave them unchanged; the last number is used for all later "
-        "generations",
+        description="generations 2, 3, ...: multiply masks by a centered Gaussian of this sigma (a share of the "
+        "shorter side) and divide them by their maximum; 0: leave them unchanged; the last number is used for all "
+        "later generations",
     )
     evalseg_epochs: PositiveInt = Field(
         8,
@@ -120,8 +120,8 @@ class GenerationsConfig(Settings):
     enhance: bool = Field(True, description="snap the masks to the edges of their photos by GrabCut")
     soft_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
-        description="enhance: train on a weighted mean of soft mask and GrabCut mask, with this weight of the soft mask; "
-        "0: GrabCut mask only",
+        description="enhance: train on a weighted mean of soft mask and GrabCut mask, with this weight of the soft "
+        "mask; 0: GrabCut mask only",
     )
     keep_examples: bool = Field(
         False,
