@@ -42,7 +42,7 @@ from coarse2fine.runtime.files import read_json
 from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.store.fingerprints import describe_photos, training_settings
 from coarse2fine.store.stages import Stage, run_stage
-from coarse2fine.training.loop import Round, train_round
+from coarse2fine.training.segmentation import SegmentationJob, train_segmentation
 from coarse2fine.types import Dataset, Photo
 
 STILL_RISING = 0.005
@@ -198,7 +198,7 @@ def train(experiment: Experiment, name: str, lesson: Lesson, epochs: int, val: P
     stage = Stage(folder / "training", f"true masks, {epochs} epochs", settings)
     torch.manual_seed(seed_of(config.seed, 1, 0))
     network = build_network(config.network, len(lesson.classes))
-    work = Round(
+    job = SegmentationJob(
         config.network.encoder,
         lesson.photos,
         lesson.masks,
@@ -210,7 +210,7 @@ def train(experiment: Experiment, name: str, lesson: Lesson, epochs: int, val: P
     )
 
     def learn() -> dict[str, object]:
-        loss = train_round(network, work, context.world, context.console)
+        loss = train_segmentation(network, job, context)
         save_weights(network, folder / "weights.safetensors")
         return {"loss": loss}
 

@@ -8,71 +8,79 @@ from torch import nn
 from coarse2fine.config import StudentNetworkConfig, StudentTrainConfig
 from coarse2fine.masks.png import mask_path
 from coarse2fine.networks.student import EvalSegNet, build_student
-from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.processes import World
-from coarse2fine.training.samples import Draw, SoftSamples
-from coarse2fine.training.student import Lesson, soft_iou, soft_loss, teach, teach_judge
+from coarse2fine.runtime.context import Context
+from coarse2fine.training.sampler import SampleIndex
+from coarse2fine.training.student import (
+    EvalSegJob,
+    StudentJob,
+    evalseg_target,
+    soft_mask_mse,
+    train_evalseg,
+    train_student_network,
+)
+from coarse2fine.training.student_samples import StudentSamples
 from coarse2fine.types import Example, Photo
 
 NETWORK = StudentNetworkConfig(width=0.25, input_px=32, view_px=32)
 TRAIN = StudentTrainConfig(
     batch=8, resize_px=36, learning_rate=0.01, loader_workers=0, precision="fp32", checkpoint_photos=1000
 )
-QUIET = Console(quiet=True)
 
 
 def pair(photos: list[Photo], folder: Path) -> list[Example]:
     return [Example(photo.path, mask_path(folder / "masks", photo.name)) for photo in photos]
 
 
-def make_lesson(folder: Path, photos: list[Photo], name: str, epochs: int = 100, **changes: object) -> Lesson:
+def make_job(folder: Path, photos: list[Photo], name: str, epochs: int, **changes: object) -> StudentJob:
     config = TRAIN.model_copy(update=changes)
-    return Lesson(pair(photos, folder), config, epochs, NETWORK.input_px, 5, folder / name)
+    return StudentJob(pair(photos, folder), config, epochs, NETWORK.input_px, 5, folder / name, name)
 
 
-def new_student() -> nn.Module:
+def make_student() -> nn.Module:
     torch.manual_seed(1)
     return build_student(NETWORK)
 
 
-def test_teach__a_student_finds_the_squares(tmp_path, draw_squares):
-    photos = draw_squares(tmp_path, 16)
-    network = new_student()
-    loss = teach(network, make_lesson(tmp_path, photos, "a"), World(), QUIET)
-    samples = SoftSamples(pair(photos, tmp_path), TRAIN, 32, seed=99)
-    images, wanted = (torch.stack(parts) for parts in zip(*(samples[Draw(0, i)] for i in range(16)), strict=True))
+def test_train_student_network__finds_the_squares(tmp_path, draw_squares):
+    photos = draw_squares(tmp_path, 12)
+    network = make_student()
+    loss = train_student_network(network, make_job(tmp_path, photos, "a", 100), Context())
+    samples = StudentSamples(pair(photos, tmp_path), TRAIN, 32, seed=99)
+    images, wanted = (
+        torch.stack(parts) for parts in zip(*(samples[SampleIndex(0, i)] for i in range(12)), strict=True)
+    )
     with torch.inference_mode():
         found = network.eval()(images)
-        at_first = new_student().eval()(images)
-    assert soft_iou(found, wanted).mean() > 0.6 > 0.5 > soft_iou(at_first, wanted).mean()
-    assert loss < 0.02 < soft_loss(at_first, wanted)
+        at_first = make_student().eval()(images)
+    assert evalseg_target(found, wanted).mean() > 0.6 > 0.5 > evalseg_target(at_first, wanted).mean()
+    assert loss < 0.02 < soft_mask_mse(at_first, wanted)
 
 
-def test_teach__killed_and_resumed_gives_the_same_student(tmp_path, monkeypatch, draw_squares):
+def test_train_student_network__killed_and_resumed_gives_the_same_weights(tmp_path, monkeypatch, draw_squares):
     photos = draw_squares(tmp_path, 8)
-    whole, halves = new_student(), new_student()
-    loss = teach(whole, make_lesson(tmp_path, photos, "whole", epochs=4, checkpoint_photos=16), World(), QUIET)
+    whole, halves = make_student(), make_student()
+    loss = train_student_network(whole, make_job(tmp_path, photos, "whole", 4, checkpoint_photos=16), Context())
     calls = []
 
     def kill(found, wanted):
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return soft_loss(found, wanted)
+        return soft_mask_mse(found, wanted)
 
-    lesson = make_lesson(tmp_path, photos, "halves", epochs=4, checkpoint_photos=16)
+    job = make_job(tmp_path, photos, "halves", 4, checkpoint_photos=16)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("coarse2fine.training.student.soft_loss", kill)
-        teach(halves, lesson, World(), QUIET)
-    assert (tmp_path / "halves" / "checkpoint.ckpt").exists()
-    again = new_student()
-    assert teach(again, lesson, World(), QUIET) == pytest.approx(loss)
+        patch.setattr("coarse2fine.training.student.soft_mask_mse", kill)
+        train_student_network(halves, job, Context())
+    assert (tmp_path / "halves" / "checkpoint.pt").exists()
+    again = make_student()
+    assert train_student_network(again, job, Context()) == pytest.approx(loss)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
-def test_teach_judge__good_masks_score_higher(tmp_path, draw_squares):
-    """A student that sees only the left half: its masks are good where the square stands there."""
+def test_train_evalseg__good_masks_have_higher_scores(tmp_path, draw_squares):
+    """A student that sees only the left half: its masks are good if the square is there."""
     photos = draw_squares(tmp_path, 24)
 
     class HalfBlind(nn.Module):
@@ -81,27 +89,29 @@ def test_teach_judge__good_masks_score_higher(tmp_path, draw_squares):
             bright[..., 16:] = 0
             return bright
 
-    lesson = make_lesson(tmp_path, photos, "judge", epochs=60, flip=False)
-    judge = EvalSegNet(8)
-    teach_judge(judge, HalfBlind(), lesson, World(), QUIET)
-    samples = SoftSamples(pair(photos, tmp_path), lesson.config, 32, seed=99)
-    images, wanted = (torch.stack(parts) for parts in zip(*(samples[Draw(0, i)] for i in range(24)), strict=True))
+    job = EvalSegJob(**vars(make_job(tmp_path, photos, "evalseg", 60, flip=False)), student=HalfBlind())
+    evalseg = EvalSegNet(8)
+    train_evalseg(evalseg, job, Context())
+    samples = StudentSamples(pair(photos, tmp_path), job.config, 32, seed=99)
+    images, wanted = (
+        torch.stack(parts) for parts in zip(*(samples[SampleIndex(0, i)] for i in range(24)), strict=True)
+    )
     found = HalfBlind()(images)
     with torch.inference_mode():
-        scores = judge.eval()(images, found)
-    assert np.corrcoef(scores.numpy(), soft_iou(found, wanted).numpy())[0, 1] > 0.7
+        scores = evalseg.eval()(images, found)
+    assert np.corrcoef(scores.numpy(), evalseg_target(found, wanted).numpy())[0, 1] > 0.7
 
 
-def test_soft_iou__by_hand():
+def test_evalseg_target__is_the_soft_iou_and_one_for_two_empty_masks():
     found = torch.tensor([[[1.0, 0.0], [0.5, 0.0]], [[0.0, 0.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]])
     wanted = torch.tensor([[[1.0, 0.0], [1.0, 0.5]], [[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
-    assert soft_iou(found, wanted).tolist() == pytest.approx([1.5 / 2.5, 1.0, 0.0])
+    assert evalseg_target(found, wanted).tolist() == pytest.approx([1.5 / 2.5, 1.0, 0.0])
     enlarged = wanted.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    assert torch.allclose(soft_iou(found, enlarged), soft_iou(found, wanted))
+    assert torch.allclose(evalseg_target(found, enlarged), evalseg_target(found, wanted))
 
 
-def test_soft_loss__averages_what_is_wanted():
+def test_soft_mask_mse__averages_the_target_to_the_size_of_the_prediction():
     wanted = torch.zeros(1, 4, 4)
     wanted[0, :2, :1] = 1.0  # half of the first of four cells
-    assert soft_loss(torch.tensor([[[0.5, 0.0], [0.0, 0.0]]]), wanted) == 0
-    assert float(soft_loss(torch.zeros(1, 2, 2), wanted)) == pytest.approx(0.25 / 4)
+    assert soft_mask_mse(torch.tensor([[[0.5, 0.0], [0.0, 0.0]]]), wanted) == 0
+    assert float(soft_mask_mse(torch.zeros(1, 2, 2), wanted)) == pytest.approx(0.25 / 4)

@@ -44,11 +44,11 @@ def teacher(
         settings: How masks are made and selected.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.distillation.teacher import teach_folder
+    from coarse2fine.distillation.teacher import make_teacher_masks
     from coarse2fine.errors import ConfigError
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.context import Context
 
     if not videos:
         raise ConfigError("teacher needs videos: files, folders of frames, or folders that contain them.")
-    teach_folder(videos, out, settings, Context(console=Console(quiet)))
+    make_teacher_masks(videos, out, settings, Context(console=Console(quiet)))

@@ -1,40 +1,37 @@
-"""From a teacher's soft masks to a student, and from its masks on new photos to the next generation.
+"""Generations of student networks: train on a teacher's soft masks, then on the student's own masks of new photos.
 
-Every step is a stage in the folder beside the student's file, so that the same command goes on where it stopped.
+Every step is a stage in the folder beside the student's file, so the same command resumes after an interruption.
 
-Source: Croitoru, Bogolin, Leordeanu, ICCV 2017 (first generation) and IJCV 2019, section 3 (the next ones).
+Source: Croitoru, Bogolin, Leordeanu, ICCV 2017 (first generation) and IJCV 2019, section 3 (further generations).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import EnhanceConfig, StudentConfig
-from coarse2fine.data import list_photos, read_image
+from coarse2fine.data import list_photos
 from coarse2fine.data.folder import name_below_common_folder
-from coarse2fine.distillation.examples import describe_examples, find_first
-from coarse2fine.distillation.selection import score_mask, select
-from coarse2fine.distillation.videopca import centered_gaussian
-from coarse2fine.enhance.grabcut import grabcut
+from coarse2fine.distillation.examples import describe_examples, find_teacher_examples
+from coarse2fine.distillation.selection import select_best
+from coarse2fine.distillation.soft_masks import score_by_evalseg, score_by_mean, snap_to_edges, weight_by_center
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.masks.png import mask_path, read_soft, write_soft
-from coarse2fine.masks.resize import resize_soft
+from coarse2fine.masks.png import mask_path, write_soft
 from coarse2fine.networks.student import EvalSegNet, build_student
 from coarse2fine.networks.weights import save_weights
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import hash_of, read_json, write_json
-from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.runtime.seeds import seed_of, torch_seed
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.fingerprints import describe_photos, enhance_settings, value_of
 from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.stages import Stage, run_stage
-from coarse2fine.training.student import Lesson, teach, teach_judge
-from coarse2fine.types import Example, Photo, SoftMask
+from coarse2fine.training.student import EvalSegJob, StudentJob, train_evalseg, train_student_network
+from coarse2fine.types import Example, Photo
 
 
 def train_student(
@@ -46,38 +43,40 @@ def train_student(
     context: Context | None = None,
     half: bool = False,
 ) -> Student:
-    """Train a student on a teacher's soft masks, and further generations on new photos.
+    """Train a student network on a teacher's soft masks, and further generations on new photos.
 
     Args:
-        frames: Folders of the frames or photos that the teacher saw.
-        masks: The folder of their soft masks, gray PNGs of the same names, or one for each folder of frames, in their
-            order; where it or the folder around it holds the teacher's ``selection.csv``, only frames kept there teach.
-        out: The student's file, ``.safetensors``; everything else goes to the folder of the same name without ending.
-        config: Every setting.
-        photos: Files, folders, glob patterns: new photos without labels, needed for more than one generation.
-        context: Who works.
-        half: Store numbers of 16 bits: half the size.
+        frames: Folders of the frames or photos for which the teacher made masks.
+        masks: Folder of their soft masks (gray PNG files of the same names), or one folder for each folder of frames,
+            in the same order. If the folder or its parent holds the teacher's ``selection.csv``, only the frames kept
+            there are used.
+        out: File of the student, ``.safetensors``. All other files go to the folder of the same name without suffix.
+        config: Settings; default: ``StudentConfig()``.
+        photos: Files, folders and glob patterns of new photos without labels, required for more than one generation.
+        context: Processes and console; default: this process, without output.
+        half: Store 16-bit numbers, which halves the size of the file.
 
     Returns:
         The student of the last generation.
 
     Raises:
-        ConfigError: There are no frames, masks belong to no frames, or there are no photos for further generations.
-        DataError: Frames, masks or photos cannot be used, or the folder holds something else.
+        ConfigError: There are no frames, the numbers of folders differ, ``out`` has another suffix, or more than one
+            generation is configured without new photos.
+        DataError: Frames, masks or photos cannot be used, or the folder holds other files.
     """
     config, context, out = config or StudentConfig(), context or Context(), Path(out)
-    _check(frames, masks, out, config, photos)
-    first = find_first([Path(folder) for folder in frames], [Path(folder) for folder in masks])
+    _check_arguments(frames, masks, out, config, photos)
+    examples = find_teacher_examples([Path(folder) for folder in frames], [Path(folder) for folder in masks])
     folder = out.with_suffix("")
-    new = _name_photos(photos, folder) if config.generations.number > 1 else []
+    new_photos = _find_new_photos(photos, folder) if config.generations.number > 1 else []
     with hold_folder(folder):
-        student = _Generations(folder, config, context, new).go(first)
+        student = _Generations(folder, config, context, new_photos).train_all(examples)
         student.save(out, {"settings": config.model_dump(mode="json")}, half)
     context.console.say(f"student: {out}", style="green")
     return student
 
 
-def _check(
+def _check_arguments(
     frames: Sequence[Path | str],
     masks: Sequence[Path | str],
     out: Path,
@@ -85,226 +84,198 @@ def _check(
     photos: Sequence[Path | str],
 ) -> None:
     if not frames:
-        raise ConfigError("A student learns from frames and their masks: add --frames, the folder of the frames.")
+        raise ConfigError("A student is trained on frames and their soft masks: add --frames, the folder of frames.")
     if len(masks) not in {1, len(frames)}:
         raise ConfigError(
-            f"There must be one folder of masks for all frames, or one for each of the {len(frames)} given, "
-            f"in their order, found {len(masks)}; give --masks once, or as often as --frames."
+            f"The number of folders of masks must be 1 or equal to the number of folders of frames ({len(frames)}), "
+            f"found {len(masks)}. Give --masks once, or once for each --frames, in the same order."
         )
     if out.suffix != ".safetensors":
         raise ConfigError(f"The student's file must end in .safetensors, found {out}.")
     if config.generations.number > 1 and not photos:
         raise ConfigError(
-            f"{config.generations.number} generations need new photos to find masks for: add --photos, or set "
-            "generations.number to 1."
+            f"{config.generations.number} generations need new photos: add --photos, or set generations.number to 1."
         )
 
 
-def _name_photos(photos: Sequence[Path | str], folder: Path) -> list[Photo]:
+def _find_new_photos(photos: Sequence[Path | str], folder: Path) -> list[Photo]:
     paths = list_photos(photos, apart_from=folder)
     return [Photo(path, name, 1) for path, name in zip(paths, name_below_common_folder(paths), strict=True)]
 
 
+class _TrainingSet(NamedTuple):
+    """Examples that a generation trains on, and their fingerprint."""
+
+    examples: Sequence[Example]
+    key: str
+
+
+class _Trained(NamedTuple):
+    """A trained generation: the student, the examples it was trained on, and the fingerprint of its stage."""
+
+    student: Student
+    examples: Sequence[Example]
+    key: str
+
+
 @dataclass(frozen=True)
 class _Generations:
-    """One training: its folder, settings, who works, and the new photos."""
+    """All generations of one student: folder, settings, processes, and the new photos."""
 
     folder: Path
     config: StudentConfig
     context: Context
-    photos: Sequence[Photo]
+    new_photos: Sequence[Photo]
 
-    def go(self, first: Sequence[Example]) -> Student:
-        key = describe_examples(first)
-        lesson = self.plan(1, first)
-        student, key = self.train(1, lesson, key)
+    def train_all(self, teacher_examples: Sequence[Example]) -> Student:
+        """Train all generations; return the student of the last one."""
+        trained = self.train(1, _TrainingSet(teacher_examples, describe_examples(teacher_examples)))
         for number in range(2, self.config.generations.number + 1):
-            lesson, key = self.prepare(number, student, lesson, key)
-            student, key = self.train(number, lesson, key)
-        return student
+            soft = self.predict_soft_masks(number, trained)
+            scores = self.score_masks(number, trained, soft)
+            selected = self.select_photos(number, scores)
+            masks = self.snap_masks(number, soft) if self.config.generations.enhance else soft
+            trained = self.train(number, self.collect_examples(selected, masks, trained.examples))
+        return trained.student
 
-    def place(self, number: int) -> Path:
-        return self.folder / f"generation-{number}"
-
-    def plan(self, number: int, examples: Sequence[Example]) -> Lesson:
-        config, title = self.config, f"generation {number}: training"
-        seed, folder = seed_of(config.seed, number), self.place(number) / "training"
-        epochs = value_of(config.train.epochs, number)
-        return Lesson(examples, config.train, epochs, config.network.input_px, seed, folder, title)
-
-    def train(self, number: int, lesson: Lesson, key: str) -> tuple[Student, str]:
-        settings = self.settings("network", "train") | {"train.epochs": lesson.epochs}
-        del settings["network.view_px"]
-        stage = Stage(lesson.folder, lesson.title, settings, (key,))
-        torch.manual_seed(seed_of(self.config.seed, number, 0))
-        network, path = build_student(self.config.network), self.place(number) / "student.safetensors"
+    def train(self, number: int, data: _TrainingSet) -> _Trained:
+        """Train a new student network on the examples."""
+        config, folder = self.config, self.generation_folder(number)
+        job = StudentJob(
+            photos=data.examples,
+            config=config.train,
+            epochs=value_of(config.train.epochs, number),
+            input_px=config.network.input_px,
+            seed=seed_of(config.seed, number),
+            folder=folder / "training",
+            title=f"generation {number}: training",
+        )
+        stage = Stage(job.folder, job.title, self.training_settings(job.epochs), (data.key,))
+        with torch_seed(config.seed, number, 0):
+            network = build_student(config.network)
+        path = folder / "student.safetensors"
 
         def work() -> dict[str, object]:
-            loss = teach(network, lesson, self.context.world, self.context.console)
-            Student(network, self.config.network).save(path)
-            return {"loss": round(loss, 6), "photos": len(lesson.photos)}
+            loss = train_student_network(network, job, self.context)
+            Student(network, config.network).save(path)
+            return {"loss": round(loss, 6), "photos": len(job.photos)}
 
         run_stage(stage, self.context, work)
-        return replace(Student.load(path), config=self.config.network), stage.key
+        # The file has the view_px of the first call; view_px may change without a new training.
+        return _Trained(replace(Student.load(path), config=config.network), data.examples, stage.key)
 
-    def prepare(self, number: int, student: Student, before: Lesson, key: str) -> tuple[Lesson, str]:
-        """What generation ``number`` learns from: the best masks of ``student`` on the new photos, and kept lessons."""
-        soft = self.find_masks(number, student, key)
-        scores = self.judge(number, student, before, soft)
-        share = 1.0 if self.config.generations.selector == "none" else self.config.generations.keep_share
-        kept = select([scores[photo.name] for photo in self.photos], share)
-        photos = [photo for photo, stays in zip(self.photos, kept, strict=True) if stays]
-        if not photos:
-            raise DataError(f"Generation {number} has nothing to learn from: all masks of the one before are empty.")
-        masks = self.enhance(number, soft) if self.config.generations.enhance else soft
-        examples = [Example(photo.path, mask_path(masks.folder, photo.name)) for photo in photos]
-        made = hash_of([masks.key, [photo.name for photo in photos]])
-        if not self.config.generations.keep_lessons:
-            return self.plan(number, examples), made
-        seen = {photo.path.resolve() for photo in self.photos}
-        kept_on = [example for example in before.photos if example.photo.resolve() not in seen]
-        return self.plan(number, [*examples, *kept_on]), hash_of([made, describe_examples(kept_on)])
-
-    def find_masks(self, number: int, student: Student, key: str) -> Stage:
+    def predict_soft_masks(self, number: int, trained: _Trained) -> Stage:
+        """Predict soft masks of the new photos with the student of the generation before."""
         sigma = value_of(self.config.generations.prior_sigma, number - 1)
         settings = {
-            "photos": describe_photos(self.photos),
+            "photos": describe_photos(self.new_photos),
             "generations.prior_sigma": sigma,
-            "seen_px": student.config.seen_px,
+            "seen_px": trained.student.config.seen_px,
         }
-        stage = Stage(self.place(number) / "soft", f"generation {number}: soft masks", settings, (key,))
+        stage = self.stage(number, "soft", "soft masks", settings, trained.key)
 
         def work() -> None:
-            missing = {photo.name for photo in self.photos if not mask_path(stage.folder, photo.name).exists()}
-            paths = [photo.path for photo in self.photos]
-            found = find_in_files(
-                student,
-                paths,
-                self.context.threads,
-                self.context.world,
-                lambda index: self.photos[index].name in missing,
-            )
-            for index, soft in self.context.console.track(found, len(paths), stage.title, len(paths) - len(missing)):
-                write_soft(mask_path(stage.folder, self.photos[index].name), weigh(soft, sigma))
+            paths = [photo.path for photo in self.new_photos]
+            targets = [mask_path(stage.folder, photo.name) for photo in self.new_photos]
+            missing = [not target.exists() for target in targets]
+            context = self.context
+            found = find_in_files(trained.student, paths, context.threads, context.world, lambda index: missing[index])
+            for index, soft in context.console.track(found, len(paths), stage.title, missing.count(False)):
+                write_soft(targets[index], weight_by_center(soft, sigma))
 
         run_stage(stage, self.context, work)
         return stage
 
-    def judge(self, number: int, student: Student, before: Lesson, soft: Stage) -> Mapping[str, float]:
-        """How good each soft mask is, by its photo's name; 0 where nothing of it is likelier than not."""
-        selector = self.config.generations.selector
-        folder = self.place(number) / "judge"
-        names = {"evalseg": ["selector", "evalseg_epochs"]}.get(selector, ["selector"])
-        settings = self.config.generations.model_dump(mode="json", include=set(names))
-        stage = Stage(folder, f"generation {number}: selection", settings, (soft.key,))
+    def score_masks(self, number: int, trained: _Trained, soft: Stage) -> dict[str, float]:
+        """Score the soft masks of the new photos, 0 to 1, by name of the photo."""
+        generations = self.config.generations
+        use_evalseg = generations.selector == "evalseg"
+        names = {"selector", "evalseg_epochs"} if use_evalseg else {"selector"}
+        settings = generations.model_dump(mode="json", include=names)
+        stage = self.stage(number, "selection", "selection", settings, soft.key)
 
         def work() -> dict[str, object]:
-            scores = self.score(student, before, soft, folder, number) if selector == "evalseg" else self.average(soft)
-            write_json(folder / "scores.json", scores)
+            if use_evalseg:
+                evalseg = self.train_evalseg(number, trained, stage.folder)
+                student = trained.student
+                scores = score_by_evalseg(evalseg, student, self.new_photos, soft.folder, self.context.threads)
+            else:
+                scores = score_by_mean(self.new_photos, soft.folder, self.context.threads)
+            write_json(stage.folder / "scores.json", scores)
             return {"mean": round(float(np.mean(list(scores.values()))), 4)}
 
         run_stage(stage, self.context, work)
-        scores: dict[str, float] = read_json(folder / "scores.json")
+        scores: dict[str, float] = read_json(stage.folder / "scores.json")
         return scores
 
-    def average(self, soft: Stage) -> dict[str, float]:
-        masks = map_threads(
-            lambda photo: read_soft(mask_path(soft.folder, photo.name)), self.photos, self.context.threads
+    def train_evalseg(self, number: int, trained: _Trained, folder: Path) -> EvalSegNet:
+        """Train the network that scores masks, on the examples of the generation before."""
+        with torch_seed(self.config.seed, number, 1):
+            evalseg = EvalSegNet()
+        job = EvalSegJob(
+            photos=trained.examples,
+            config=self.config.train,
+            epochs=self.config.generations.evalseg_epochs,
+            input_px=self.config.network.input_px,
+            seed=seed_of(self.config.seed, number - 1),
+            folder=folder,
+            title=f"generation {number}: training of EvalSeg-Net",
+            student=trained.student.network,
         )
-        return {photo.name: score_mask(mask) * is_seen(mask) for photo, mask in zip(self.photos, masks, strict=True)}
+        train_evalseg(evalseg, job, self.context)
+        save_weights(evalseg, folder / "evalseg.safetensors")
+        return evalseg
 
-    def score(self, student: Student, before: Lesson, soft: Stage, folder: Path, number: int) -> dict[str, float]:
-        torch.manual_seed(seed_of(self.config.seed, number, 1))
-        judge = EvalSegNet()
-        title = f"generation {number}: training of EvalSeg-Net"
-        epochs = self.config.generations.evalseg_epochs
-        lesson = replace(before, epochs=epochs, folder=folder, title=title)
-        teach_judge(judge, student.network, lesson, self.context.world, self.context.console)
-        save_weights(judge, folder / "evalseg.safetensors")
-        return score_photos(judge, student, self.photos, soft.folder, self.context)
+    def select_photos(self, number: int, scores: Mapping[str, float]) -> list[Photo]:
+        """Return the new photos with the best masks."""
+        share = 1.0 if self.config.generations.selector == "none" else self.config.generations.keep_share
+        kept = select_best([scores[photo.name] for photo in self.new_photos], share)
+        selected = [photo for photo, is_kept in zip(self.new_photos, kept, strict=True) if is_kept]
+        if not selected:
+            raise DataError(
+                f"Generation {number} has no photo to train on: all masks of generation {number - 1} are empty."
+            )
+        return selected
 
-    def enhance(self, number: int, soft: Stage) -> Stage:
-        folder, title = self.place(number) / "enhanced", f"generation {number}: GrabCut"
+    def snap_masks(self, number: int, soft: Stage) -> Stage:
+        """Snap the soft masks of the new photos to the edges by GrabCut."""
         share = self.config.generations.soft_share
         settings = enhance_settings(EnhanceConfig(), "probabilities", 0) | ({"soft_share": share} if share else {})
-        stage = Stage(folder, title, settings, (soft.key,))
+        stage = self.stage(number, "enhanced", "GrabCut", settings, soft.key)
 
-        def make(photo: Photo) -> None:
-            if not mask_path(folder, photo.name).exists():
-                write_soft(mask_path(folder, photo.name), snap(photo, mask_path(soft.folder, photo.name), share))
+        def snap(photo: Photo) -> None:
+            target = mask_path(stage.folder, photo.name)
+            if not target.exists():
+                write_soft(target, snap_to_edges(photo, mask_path(soft.folder, photo.name), share))
 
         def work() -> None:
-            done = map_threads(make, self.photos, self.context.threads)
-            for _ in self.context.console.track(done, len(self.photos), title):
+            done = map_threads(snap, self.new_photos, self.context.threads)
+            for _ in self.context.console.track(done, len(self.new_photos), stage.title):
                 pass
 
         run_stage(stage, self.context, work)
         return stage
 
-    def settings(self, *parts: str) -> dict[str, Any]:
-        plain = self.config.model_dump(mode="json", include=set(parts))
-        chosen = {f"{part}.{name}": value for part in parts for name, value in plain[part].items()}
+    def collect_examples(self, selected: Sequence[Photo], masks: Stage, previous: Sequence[Example]) -> _TrainingSet:
+        """Combine the selected photos and, if configured, the previous examples whose photo has no new mask."""
+        examples = [Example(photo.path, mask_path(masks.folder, photo.name)) for photo in selected]
+        key = hash_of([masks.key, [photo.name for photo in selected]])
+        if not self.config.generations.keep_examples:
+            return _TrainingSet(examples, key)
+        with_new_mask = {photo.path.resolve() for photo in self.new_photos}
+        kept = [example for example in previous if example.photo.resolve() not in with_new_mask]
+        return _TrainingSet([*examples, *kept], hash_of([key, describe_examples(kept)]))
+
+    def generation_folder(self, number: int) -> Path:
+        return self.folder / f"generation-{number}"
+
+    def stage(self, number: int, name: str, title: str, settings: Mapping[str, Any], key: str) -> Stage:
+        return Stage(self.generation_folder(number) / name, f"generation {number}: {title}", settings, (key,))
+
+    def training_settings(self, epochs: int) -> dict[str, Any]:
+        """Return the settings that decide the weights of a generation."""
+        network = self.config.network.model_dump(mode="json", exclude={"view_px"})  # matters in prediction only
+        train = self.config.train.model_dump(mode="json") | {"epochs": epochs}
+        chosen = {f"network.{name}": value for name, value in network.items()}
+        chosen |= {f"train.{name}": value for name, value in train.items()}
         return chosen | {"seed": self.config.seed}
-
-
-def weigh(soft: SoftMask, sigma_share: float) -> SoftMask:
-    """Multiply a soft mask by a centered Gaussian and divide it by its maximum, as VideoPCA does with its own.
-
-    Args:
-        soft: Shape (h, w), 0 to 1.
-        sigma_share: Sigma of the Gaussian, as a share of the shorter side; 0: the mask comes back as it is.
-
-    Returns:
-        Shape (h, w), 0 to 1; nothing where the mask is nothing.
-
-    Source: method of the teacher (Stretcu and Leordeanu, BMVC 2015), steps 5 and 7.
-    """
-    if sigma_share == 0:
-        return soft
-    weighed = soft * centered_gaussian(*soft.shape, sigma_share)
-    divided: SoftMask = weighed / max(float(weighed.max()), 1e-6)
-    return divided
-
-
-def is_seen(soft: SoftMask) -> bool:
-    """Whether a soft mask shows anything: some of it is likelier than not."""
-    return bool((soft > 0.5).any())
-
-
-def snap(photo: Photo, soft_path: Path, soft_share: float = 0.0) -> SoftMask:
-    """A soft mask snapped to its photo by GrabCut from its scores.
-
-    Args:
-        photo: The photo.
-        soft_path: Its soft mask, of any size.
-        soft_share: Share of the soft mask in the mean of it and of GrabCut's, 0 to 1.
-
-    Returns:
-        Shape (H, W), 0 to 1; 0 or 1 if ``soft_share`` is 0.
-    """
-    image, soft = read_image(photo.path), read_soft(soft_path)
-    whole = resize_soft(soft, *image.shape[:2])
-    cut = grabcut(image, (whole > 0.5).astype(np.uint8), "probabilities", soft)
-    mixed: SoftMask = soft_share * whole + np.float32(1 - soft_share) * cut
-    return mixed
-
-
-@torch.inference_mode()
-def score_photos(
-    judge: EvalSegNet, student: Student, photos: Sequence[Photo], masks: Path, context: Context
-) -> dict[str, float]:
-    """The judge's scores of soft masks, 0 to 1, by their photos' names."""
-    judge.eval()
-    device = next(student.network.parameters()).device
-    judge.to(device)
-
-    def load(photo: Photo) -> tuple[Photo, torch.Tensor, torch.Tensor]:
-        view = student.view(read_image(photo.path, at_least_px=2 * student.config.seen_px))
-        soft = read_soft(mask_path(masks, photo.name))
-        return photo, torch.from_numpy(view).permute(2, 0, 1).float()[None] / 255, torch.from_numpy(soft)[None]
-
-    loaded = map_threads(load, photos, context.threads)
-    return {
-        photo.name: float(judge(view.to(device), soft.to(device))) * is_seen(soft.numpy())
-        for photo, view, soft in loaded
-    }

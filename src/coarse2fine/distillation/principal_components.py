@@ -1,11 +1,11 @@
-"""The principal directions of many frames, found in a few passes, without a matrix that grows with their number.
+"""Principal directions of many frames, computed in a few passes and in constant memory.
 
-Block subspace iteration (Golub and Van Loan, Matrix Computations, section 8.2.4; started as in Halko, Martinsson and
-Tropp 2011): every pass multiplies a block of directions by X Xᵀ, frame by frame, and turns it to the best ones within
-it (Rayleigh-Ritz). Memory is two blocks and one chunk of frames, whether the video has ten frames or a million.
+Method: block subspace iteration (Golub and Van Loan, Matrix Computations, section 8.2.4; started as in Halko,
+Martinsson and Tropp 2011). Each pass multiplies a block of directions by X Xᵀ, frame by frame, and rotates the block to
+the best directions within it (Rayleigh-Ritz). Memory is two blocks and one chunk of frames, for any number of frames.
 
-The alternative, eigenvectors of the n x n Gram matrix of frames held in memory, gives the same (a test compares them);
-one way for every length is less to understand, and a pass costs far less than decoding the frames does.
+The eigenvectors of the n x n Gram matrix of all frames give the same result (a test compares them), but need all frames
+in memory. One method for all lengths is simpler, and a pass costs far less than decoding the frames.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,30 +17,33 @@ from coarse2fine.errors import DataError
 from coarse2fine.types import Image
 
 BLOCK = 16
-"""Directions that are carried along to find a few; the more, the fewer passes."""
+"""Number of directions in a block. More directions need fewer passes."""
 
-AT_REST = 1e-3
-"""The iteration ends when no direction turns by more than this, in radians. On DAVIS a hundredth of it changes the soft
-masks by 0.00001 on average, and their IoU in the fifth digit."""
+CONVERGED_ANGLE = 1e-3
+"""The iteration ends when the directions turn by less than this angle, in radians.
+
+On DAVIS a hundredth of it changes the soft masks by 0.00001 on average, and their IoU in the fifth digit."""
 
 MAX_PASSES = 30
-"""It ends here at the latest: then directions are so nearly alike in strength that any of them serves."""
+"""Limit of the number of passes. Directions that have not converged by then have nearly the same strength, so that any
+of them can be used."""
 
-CHUNK_MB = 32  # of frames as float32, multiplied at once
+CHUNK_MB = 32
+"""Size of the frames, as float32, that are multiplied at once."""
 
 Floats = NDArray[np.float32]
 
 
 def principal_directions(frames: Iterable[Image], count: int = 3, chunk: int | None = None) -> Floats:
-    """Find the directions along which the mean-subtracted frames vary most.
+    """Compute the directions along which the mean-subtracted frames vary most.
 
-    They are the left singular vectors U of the matrix X whose columns are the frames, so that U Uᵀ x is what the top
-    eigenvectors of the Gram matrix XᵀX reconstruct of frame x.
+    They are the first left singular vectors U of the matrix X, which has the frames as columns. U Uᵀ x is the
+    reconstruction of frame x from the top eigenvectors of the Gram matrix XᵀX.
 
     Args:
-        frames: Given again on every pass, all of the same shape (H, W, 3).
-        count: How many directions; 3 in the source.
-        chunk: Frames that are multiplied at once; none: as many as fit 32 MB. It changes nothing but rounding.
+        frames: RGB frames of the same shape (H, W, 3); iterated once per pass.
+        count: Number of directions; 3 in the source.
+        chunk: Number of frames to multiply at once; None: as many as fit 32 MB. It changes rounding only.
 
     Returns:
         Orthonormal rows, strongest first, shape (k, H * W * 3); k is ``count``, or the number of frames if smaller.
@@ -56,7 +59,7 @@ def principal_directions(frames: Iterable[Image], count: int = 3, chunk: int | N
         product, energy = _multiply(frames, block, chunk)
         turned = np.linalg.eigh(energy)[1][:, ::-1][:, :count].astype(np.float32)
         before, found = found, turned.T @ block
-        if before is not None and _angle(before, found) < AT_REST:
+        if before is not None and _angle(before, found) < CONVERGED_ANGLE:
             break
         block = _orthonormal(product)
     assert found is not None
@@ -64,7 +67,7 @@ def principal_directions(frames: Iterable[Image], count: int = 3, chunk: int | N
 
 
 def center(frame: Image) -> Floats:
-    """Scale a frame to 0..1 and subtract its mean, one number; shape (H * W * 3,).
+    """Scale a frame to 0..1 and subtract its mean (one number); return shape (H * W * 3,).
 
     Source: steps 1 and 2 of VideoPCA.
     """
@@ -75,7 +78,7 @@ def center(frame: Image) -> Floats:
 
 
 def _sketch(frames: Iterable[Image], chunk: int | None) -> Floats:
-    """Random mixtures of the frames, always the same ones, made orthonormal; shape (b, P)."""
+    """Return orthonormal random combinations of the frames, shape (b, P), the same in every call."""
     rng = np.random.default_rng(0)
     mixed: Floats | None = None
     number = 0
@@ -89,7 +92,7 @@ def _sketch(frames: Iterable[Image], chunk: int | None) -> Floats:
 
 
 def _multiply(frames: Iterable[Image], block: Floats, chunk: int | None) -> tuple[Floats, NDArray[np.float64]]:
-    """The block times X Xᵀ, shape (b, P), and how the frames vary within the block, shape (b, b)."""
+    """Return the block times X Xᵀ, shape (b, P), and the covariance of the frames within the block, shape (b, b)."""
     product = np.zeros_like(block)
     energy = np.zeros((len(block), len(block)))
     for part in _chunks(frames, chunk):
@@ -100,7 +103,7 @@ def _multiply(frames: Iterable[Image], block: Floats, chunk: int | None) -> tupl
 
 
 def _chunks(frames: Iterable[Image], chunk: int | None) -> Iterator[Floats]:
-    """Centerd frames as rows, several at a time."""
+    """Yield centered frames as rows, several at a time."""
     rows: list[Floats] = []
     shape: tuple[int, ...] | None = None
     for frame in frames:
@@ -120,6 +123,6 @@ def _orthonormal(rows: Floats) -> Floats:
 
 
 def _angle(before: Floats, now: Floats) -> float:
-    """Sine of the largest angle between two spaces of directions, from what of ``now`` lies outside ``before``."""
+    """Return the sine of the largest angle between two subspaces, from the part of ``now`` outside ``before``."""
     outside = now - (now @ before.T) @ before
     return float(np.sqrt(np.linalg.eigvalsh(outside @ outside.T)[-1].clip(0)))

@@ -1,17 +1,17 @@
-"""VideoPCA: what moves against a video's background, as a soft mask per frame; the unsupervised teacher.
+"""VideoPCA: soft masks of the objects that move against the background of a video.
 
 Source: O. Stretcu, M. Leordeanu, "Multiple frames matching for object discovery in video", BMVC 2015, as Croitoru,
-Bogolin, Leordeanu use it (ICCV 2017). Nothing is learned and nothing is labeled.
+Bogolin, Leordeanu use it (ICCV 2017). The method needs no training and no labels.
 
     frames -> three principal directions -> reconstruction error -> rough masks -> color model -> soft masks
 
-Where the description is silent, decided by mean IoU on 16 DAVIS sequences (benchmarks/teacher.py; figures are means
-over sequences at soft > 0.5):
+The description leaves some details open. They were decided by mean IoU on 16 DAVIS sequences (benchmarks/teacher.py;
+figures are means over sequences at soft > 0.5):
 
-- A rough mask is divided by its frame's own maximum: .288 (by the video's: .246).
-- So is color times prior, before the hysteresis: .288 (undivided: .271).
-- The soft mask holds the color model's probability itself, undivided, so that scores of frames and videos compare:
-  a frame without the object stays low. Divided by the frame's maximum: .287.
+- A rough mask is divided by the maximum of its frame: .288 (by the maximum of the video: .246).
+- Color probability times prior is divided by the maximum of its frame before the hysteresis: .288 (undivided: .271).
+- The soft mask holds the probability of the color model itself, undivided, so that the scores of different frames and
+  videos are comparable: a frame without the object keeps low values. Divided by the maximum of the frame: .287.
 - Colors are binned from 8-bit HSV: .289 (from floating-point HSV: .288).
 - Regions are 8-connected: .288 (4-connected: .286).
 - A frame in which nothing differs from the reconstruction has an empty mask.
@@ -30,7 +30,7 @@ from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, SoftMask
 
-# Given in the source.
+# Values from the source.
 DIRECTIONS = 3
 BLUR_SIGMA_PX = 5.0
 BLUR_SIDE_PX = 15
@@ -41,31 +41,31 @@ COLOR_BINS = HUE_COSINE_BINS * HUE_SINE_BINS * VALUE_BINS
 HIGH_THRESHOLD, LOW_THRESHOLD = 0.8, 0.5
 
 QUIET_ERROR = 0.5 / 255
-"""Below half a gray level an error is rounding: nothing moves."""
+"""A reconstruction error below half a gray level is rounding: nothing moves."""
 
 Range = tuple[float, float]
 Bins = NDArray[np.int32]
 
 
 class ColorCounts(NamedTuple):
-    """How many pixels of each color lie inside and outside the rough masks, shape (25000,) each."""
+    """Number of pixels of each color inside and outside the rough masks, shape (25000,) each."""
 
     foreground: NDArray[np.int64]
     background: NDArray[np.int64]
 
 
 def videopca(frames: Iterable[Image], threads: int | None = None) -> Iterator[SoftMask]:
-    """Find what moves in a video.
+    """Compute soft masks of the moving objects in a video.
 
-    The frames are read about ten times over, and never held: memory is that of some 40 frames as float32, whatever the
-    length. Sizes in pixels are those of the source, whose frames had 300 to 400 px: reduce larger frames.
+    The frames are read about ten times and are not kept: memory is that of some 40 frames as float32 for any length.
+    Sizes in pixels are those of the source, whose frames had 300 to 400 px: reduce larger frames.
 
     Args:
-        frames: A list, or anything that gives the same RGB frames each time it is iterated; all of one shape (H, W, 3).
-        threads: Frames that are computed at the same time; none: as many as there are cores.
+        frames: RGB frames of the same shape (H, W, 3); a list or another object that can be iterated again and again.
+        threads: Number of frames to compute at the same time; None: the number of cores.
 
     Yields:
-        One soft mask per frame, in order, shape (H, W), 0 to 1; all 0 where nothing moves.
+        One soft mask per frame, in order, shape (H, W), 0 to 1; all 0 if nothing moves.
 
     Raises:
         DataError: There are no frames, or they differ in shape.
@@ -77,18 +77,18 @@ def videopca(frames: Iterable[Image], threads: int | None = None) -> Iterator[So
         yield from (np.zeros(frame.shape[:2], np.float32) for frame in frames)
         return
     counts = count_colors(frames, directions, (low, high), threads)
-    likely = color_model(counts)
+    probability = color_model(counts)
 
     def finish(frame: Image) -> SoftMask:
         if reconstruction_error(frame, directions).max() < QUIET_ERROR:
             return np.zeros(frame.shape[:2], np.float32)
-        return soft_mask(likely[color_bins(frame)])
+        return soft_mask(probability[color_bins(frame)])
 
     yield from map_threads(finish, frames, threads)
 
 
 def find_error_range(frames: Iterable[Image], directions: Floats, threads: int) -> Range:
-    """Lowest and highest reconstruction error of the whole video (step 4)."""
+    """Return the lowest and the highest reconstruction error of the whole video (step 4)."""
 
     def measure(frame: Image) -> Range:
         error = reconstruction_error(frame, directions)
@@ -117,19 +117,19 @@ def count_colors(frames: Iterable[Image], directions: Floats, error_range: Range
 
 
 def reconstruction_error(frame: Image, directions: Floats) -> Floats:
-    """Measure how far each pixel is from what the principal directions tell of its frame.
+    """Compute the distance of each pixel from the reconstruction by the principal directions.
 
     Args:
         frame: Shape (H, W, 3).
         directions: Orthonormal rows, shape (k, H * W * 3).
 
     Returns:
-        Euclidean distance over RGB, colors being 0 to 1; shape (H, W), 0 or more.
+        Euclidean distance over RGB with colors from 0 to 1; shape (H, W), 0 or more.
 
     Source: steps 3 and 4, before the normalization over the video.
     """
     left = center(frame)
-    # einsum sums by itself: this runs in many threads, and BLAS would bring its own threads to each of them.
+    # This runs in many threads. einsum has no threads of its own, unlike BLAS.
     strengths = np.einsum("kp,p->k", directions, left)
     for strength, direction in zip(strengths, directions, strict=True):
         left -= strength * direction
@@ -139,30 +139,30 @@ def reconstruction_error(frame: Image, directions: Floats) -> Floats:
 
 
 def rough_mask(error: Floats) -> NDArray[np.bool_]:
-    """Cut the object roughly out of a frame by its error.
+    """Compute a rough mask of the object from the reconstruction error of a frame.
 
     Args:
-        error: Shape (H, W), 0 to 1 over the whole video.
+        error: Reconstruction error, shape (H, W), scaled to 0..1 over the whole video.
 
     Returns:
-        Shape (H, W): blurred error times prior above half of its maximum; nothing where all error is 0.
+        Pixels at which blurred error times prior is above half of its maximum, shape (H, W); none if all errors are 0.
 
-    Source: step 5; silent: what it is normalized by, the borders of the blur (mirrored here).
+    Source: step 5. Not specified there: the normalization, and the borders of the blur (mirrored here).
     """
     blurred = cv2.GaussianBlur(error, (BLUR_SIDE_PX, BLUR_SIDE_PX), BLUR_SIGMA_PX, borderType=cv2.BORDER_REFLECT)
-    weighed = blurred * centered_gaussian(*error.shape)
-    rough: NDArray[np.bool_] = weighed > ROUGH_THRESHOLD * weighed.max()
+    weighted = blurred * centered_gaussian(*error.shape)
+    rough: NDArray[np.bool_] = weighted > ROUGH_THRESHOLD * weighted.max()
     return rough
 
 
 def color_bins(frame: Image) -> Bins:
-    """Number every pixel's color: hue and saturation as a point in the color disc, 100 x 25 bins, value in 10.
+    """Return the index of the color bin of every pixel: 100 x 25 bins of hue and saturation in the color disc times 10.
 
     Args:
         frame: Shape (H, W, 3).
 
     Returns:
-        Shape (H, W), 0 to 24999.
+        Bin indices, shape (H, W), 0 to 24999.
 
     Source: step 6.
     """
@@ -172,43 +172,43 @@ def color_bins(frame: Image) -> Bins:
 
 
 def color_model(counts: ColorCounts) -> Floats:
-    """Tell from a color how likely it is the object's.
+    """Compute for each color the probability that it belongs to the object.
 
     Args:
-        counts: Of all frames.
+        counts: Pixel counts of all frames.
 
     Returns:
-        fg / (fg + bg) per color bin, shape (25000,), 0 to 1, from normalized histograms, that of the background with
-        one more pixel in every bin; all 0 where nothing was foreground.
+        fg / (fg + bg) per color bin, shape (25000,), 0 to 1, from normalized histograms. The background histogram has
+        one more pixel in every bin. All 0 if there was no foreground.
 
     Source: step 6.
     """
     foreground = counts.foreground / max(1, counts.foreground.sum())
     background = counts.background + 1.0
     background /= background.sum()
-    likely: Floats = (foreground / (foreground + background)).astype(np.float32)
-    return likely
+    probability: Floats = (foreground / (foreground + background)).astype(np.float32)
+    return probability
 
 
-def soft_mask(likely: Floats) -> SoftMask:
-    """Keep of the color probabilities those of the regions that lead up to a center of certainty.
+def soft_mask(probability: Floats) -> SoftMask:
+    """Keep the color probabilities in regions with a peak, and set all others to 0.
 
     Args:
-        likely: How likely each pixel's color is the object's, shape (H, W), 0 to 1.
+        probability: Probability of each pixel's color to belong to the object, shape (H, W), 0 to 1.
 
     Returns:
-        ``likely`` inside the regions, 0 outside; shape (H, W). A region is where ``likely`` times prior is above 0.5
-        of its maximum, and somewhere above 0.8 of it.
+        ``probability`` inside the regions, 0 outside; shape (H, W). In a region ``probability`` times prior is above
+        0.5 of its maximum everywhere and above 0.8 of it at some pixel.
 
-    Source: step 7; silent: the normalization before the thresholds, 8-connected regions.
+    Source: step 7. Not specified there: the normalization before the thresholds, and 8-connected regions.
     """
-    weighed = likely * centered_gaussian(*likely.shape)
-    kept = hysteresis(weighed, LOW_THRESHOLD * weighed.max(), HIGH_THRESHOLD * weighed.max())
-    return np.where(kept, likely, np.float32(0))
+    weighted = probability * centered_gaussian(*probability.shape)
+    kept = hysteresis(weighted, LOW_THRESHOLD * weighted.max(), HIGH_THRESHOLD * weighted.max())
+    return np.where(kept, probability, np.float32(0))
 
 
 def hysteresis(values: Floats, low: float, high: float) -> NDArray[np.bool_]:
-    """Regions above ``low``, 8-connected, that rise above ``high`` somewhere; shape (H, W)."""
+    """Return the 8-connected regions above ``low`` that contain a pixel above ``high``; shape (H, W)."""
     number, regions = cv2.connectedComponents((values > low).astype(np.uint8), connectivity=8)
     rises = np.zeros(number, np.bool_)
     rises[regions[values > high]] = True
@@ -218,7 +218,12 @@ def hysteresis(values: Floats, low: float, high: float) -> NDArray[np.bool_]:
 
 @lru_cache(maxsize=4)
 def centered_gaussian(height: int, width: int, sigma_share: float = PRIOR_SIGMA_SHARE) -> Floats:
-    """The prior that objects lie in the middle: 1 in the center, sigma a share of the shorter side; read-only (H, W).
+    """Return the prior of a centered object: a Gaussian with maximum 1, read-only, shape (height, width).
+
+    Args:
+        height: Height in pixels.
+        width: Width in pixels.
+        sigma_share: Sigma as a share of the shorter side.
 
     Source: steps 5 and 7.
     """
@@ -233,7 +238,7 @@ def centered_gaussian(height: int, width: int, sigma_share: float = PRIOR_SIGMA_
 
 @cache
 def _disc_bins() -> Bins:
-    """First number of the bins of a hue and a saturation, shape (256, 256)."""
+    """Return the first bin index of each hue and saturation, shape (256, 256)."""
     angle = np.arange(256)[:, np.newaxis] * (2 * np.pi / 256)
     saturation = np.arange(256) / 255
     cosine = (saturation * np.cos(angle) + 1) / 2 * HUE_COSINE_BINS
@@ -246,5 +251,5 @@ def _disc_bins() -> Bins:
 
 @cache
 def _value_bins() -> Bins:
-    """The bin of a value, shape (256,)."""
+    """Return the bin index of each value, shape (256,)."""
     return np.minimum(np.arange(256, dtype=np.int32) * VALUE_BINS // 255, VALUE_BINS - 1)

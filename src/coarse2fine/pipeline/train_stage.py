@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import torch
-
 from coarse2fine.corrections.review import describe_rejected
 from coarse2fine.errors import DataError
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
@@ -11,10 +9,10 @@ from coarse2fine.networks.build import build_network
 from coarse2fine.networks.segmentation import SegmentationNetwork
 from coarse2fine.networks.weights import load_weights, save_weights
 from coarse2fine.pipeline.job import FitJob, title_of
-from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.runtime.seeds import seed_of, torch_seed
 from coarse2fine.store.fingerprints import training_settings, value_of
 from coarse2fine.store.stages import Stage, run_stage
-from coarse2fine.training.loop import Round, train_round
+from coarse2fine.training.segmentation import SegmentationJob, train_segmentation
 
 
 def run_train_stage(
@@ -47,7 +45,7 @@ def run_train_stage(
     network = _initialize(job, number)
 
     def work() -> dict[str, object]:
-        training = Round(
+        training = SegmentationJob(
             encoder=config.network.encoder,
             photos=photos,
             masks=masks.folder,
@@ -57,7 +55,7 @@ def run_train_stage(
             folder=stage.folder,
             title=stage.title,
         )
-        loss = train_round(network, training, job.context.world, job.context.console)
+        loss = train_segmentation(network, training, job.context)
         if job.context.is_main:
             save_weights(network, job.run.weights(number))
         return {"loss": round(loss, 5), "photos": len(photos)}
@@ -79,8 +77,7 @@ def run_train_stage(
 
 def _initialize(job: FitJob, number: int) -> SegmentationNetwork:
     """Build the network of a round, with the weights it starts from."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(job.config.seed, number, 0))
+    with torch_seed(job.config.seed, number, 0):
         network = build_network(job.config.network, len(job.dataset.classes))
     if number > 1 and job.config.train.start == "warm":
         load_weights(network, job.run.weights(number - 1))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda"]
 """Where a network is computed; auto: on the CUDA GPU if there is one."""
 
-VERSIONED = ("coarse2fine", "torch", "torchvision", "lightning", "timm", "opencv-python-headless", "numba", "numpy")
+VERSIONED = ("coarse2fine", "torch", "torchvision", "timm", "opencv-python-headless", "numba", "numpy")
 """Packages on which figures depend."""
 
 

@@ -5,6 +5,7 @@ each process takes its share of the photos; :func:`barrier` is where they wait f
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,17 +56,17 @@ def join_world(world: World, gpu: bool) -> None:
 
     if not torch.distributed.is_initialized():
         if "MASTER_ADDR" not in os.environ:
-            _name_slurm_master(world)
+            _set_slurm_master()
         backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
         torch.distributed.init_process_group(backend, timeout=LONGEST_STAGE, rank=world.rank, world_size=world.size)
 
 
-def _name_slurm_master(world: World) -> None:
-    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-
-    environment = SLURMEnvironment()
-    os.environ["MASTER_ADDR"] = environment.main_address
-    os.environ["MASTER_PORT"] = str(environment.main_port)
+def _set_slurm_master() -> None:
+    """Set the address for the processes to meet: the first machine of the job, and a port derived from the job's id."""
+    hosts = os.environ.get("SLURM_NODELIST", "127.0.0.1")
+    first = re.sub(r"\[(\d+).*?\]", r"\1", hosts).split(",")[0].split()[0]  # node[07-09,12],gpu3 -> node07
+    os.environ["MASTER_ADDR"] = first
+    os.environ.setdefault("MASTER_PORT", str(15000 + int(os.environ.get("SLURM_JOB_ID", "0")[-4:])))
 
 
 def leave_world(world: World) -> None:

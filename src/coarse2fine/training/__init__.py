@@ -1,1 +1,10 @@
-"""The training loop, and the samples and losses of the segmentation network and of the student."""
+"""Training of networks: one loop for the segmentation network, the student network and EvalSeg-Net.
+
+loop.py                  the training loop; what a training job must provide
+segmentation.py          loss, optimizer and schedule of the segmentation network
+segmentation_samples.py  photos with class masks, augmented
+student.py               loss, optimizer and schedule of the student network and of EvalSeg-Net
+student_samples.py       photos with soft masks, augmented
+sampler.py               order of the photos, which depends on the seed and the step only
+log.py                   losses and learning rates as CSV and for TensorBoard
+"""

@@ -1,36 +1,36 @@
-"""Soft masks teach a student; pairs of masks teach the judge that tells good ones from bad."""
+"""Training of the student network on soft masks, and of EvalSeg-Net, which predicts the quality of the student's masks.
+
+Source: Croitoru, Bogolin, Leordeanu, ICCV 2017 (student) and IJCV 2019 (EvalSeg-Net).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Dataset
 
 from coarse2fine.config import StudentTrainConfig
-from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.processes import World
-from coarse2fine.training.loop import StreamModule, run_training, steps_of
-from coarse2fine.training.samples import SoftSamples
+from coarse2fine.runtime.context import Context
+from coarse2fine.training.loop import train
+from coarse2fine.training.schedule import poly_factor
+from coarse2fine.training.student_samples import StudentSamples
 from coarse2fine.types import Example
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a student learns from.
+class StudentJob:
+    """A training of the student network: mean squared error to soft masks, AdamW, poly schedule.
 
     Attributes:
-        photos: What it sees, and what it should find there.
-        config: How it learns.
+        photos: Photos with their soft masks.
+        config: Training settings; ``config.epochs`` is not used.
         epochs: Passes over the photos.
-        input_px: Side at which it sees a photo.
-        seed: Decides order and variation.
-        folder: Where checkpoint and logs go.
-        title: What progress is called.
+        input_px: Side of the crops that the network is trained on.
+        seed: Seed of order and augmentation.
+        folder: Folder of the checkpoint and of the log.
+        title: Title of the progress display.
     """
 
     photos: Sequence[Example]
@@ -39,116 +39,119 @@ class Lesson:
     input_px: int
     seed: int
     folder: Path
-    title: str = "student"
+    title: str
+
+    def make_samples(self) -> StudentSamples:
+        """Return the augmented photos and soft masks."""
+        return StudentSamples(self.photos, self.config, self.input_px, self.seed)
+
+    def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Return AdamW."""
+        config = self.config
+        return torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+
+    def learning_rate_factor(self, step: int, steps: int) -> float:
+        """Return the factor of the poly schedule."""
+        return poly_factor(step, steps, self.config.poly_power)
+
+    def compute_loss(self, network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        """Compute the mean squared error of a batch at the size of the network's masks.
+
+        Args:
+            network: A student network.
+            images: RGB, 0 to 1, shape (N, 3, H, W).
+            targets: Soft masks, shape (N, H, W).
+        """
+        return soft_mask_mse(network(images.contiguous(memory_format=torch.channels_last)), targets)
 
 
-def teach(network: nn.Module, lesson: Lesson, world: World, console: Console) -> float:
-    """Train a student in place; go on from a checkpoint if there is one.
+@dataclass(frozen=True)
+class EvalSegJob(StudentJob):
+    """A training of EvalSeg-Net: predict from a photo and the student's mask how well it matches the teacher's mask.
+
+    The paper does not say how the match is measured; here it is :func:`evalseg_target`.
+
+    Attributes:
+        student: Trained student network. Its weights do not change.
+    """
+
+    student: nn.Module
+
+    def compute_loss(self, network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        """Compute the mean squared error of the predicted quality scores of a batch.
+
+        Args:
+            network: A `~coarse2fine.networks.student.EvalSegNet`.
+            images: RGB, 0 to 1, shape (N, 3, H, W).
+            targets: Soft masks of the teacher, shape (N, H, W).
+        """
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            soft = self.student.to(images.device)(images).float().clamp(0, 1)
+        return functional.mse_loss(network(images, soft), evalseg_target(soft, targets))
+
+
+def train_student_network(network: nn.Module, job: StudentJob, context: Context) -> float:
+    """Train a student network in place; resume from the checkpoint in the job's folder if there is one.
 
     Returns:
         Mean squared error over the last tenth of the steps.
 
     Raises:
-        ConfigError: A batch is too small for the number of processes.
-        Coarse2FineError: The loss is no longer a number.
+        ConfigError: The batch is not a multiple of the number of processes, or has fewer than two photos per process.
+        Coarse2FineError: The loss is not finite.
 
     Source: Croitoru et al., ICCV 2017, section 4.2.
     """
-    return run_training(StudentModule(network, lesson, world), lesson, world, console)
+    return train(network, job, context)
 
 
-class StudentModule(StreamModule):
-    """Mean squared error to the teacher's soft masks; Adam with a falling rate."""
+def train_evalseg(network: nn.Module, job: EvalSegJob, context: Context) -> float:
+    """Train an EvalSeg-Net in place; resume from the checkpoint in the job's folder if there is one.
 
-    def __init__(self, network: nn.Module, lesson: Lesson, world: World) -> None:
-        super().__init__(network, lesson, world)
-        self.lesson = lesson
-
-    def find_loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Mean squared error of a batch, at the size of the student's masks."""
-        images, wanted = batch
-        return soft_loss(self.network(images.contiguous(memory_format=torch.channels_last)), wanted)
-
-    def make_samples(self) -> Dataset[Any]:
-        """Photos and soft masks."""
-        lesson = self.lesson
-        return SoftSamples(lesson.photos, lesson.config, lesson.input_px, lesson.seed)
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam, and the poly schedule unless the rate is to stay."""
-        return _adam(self.network, self.lesson)
-
-
-class JudgeModule(StreamModule):
-    """Learns how well a student's mask will agree with the teacher's, from photo and mask alone.
-
-    Where the paper is silent: the agreement is the soft IoU of the two (:func:`soft_iou`).
-
-    Args:
-        judge: An `~coarse2fine.networks.student.EvalSegNet`.
-        student: Whose masks are judged; it does not learn.
-        lesson: What the student learned from.
-        world: The processes of the run.
-    """
-
-    def __init__(self, judge: nn.Module, student: nn.Module, lesson: Lesson, world: World) -> None:
-        super().__init__(judge, lesson, world)
-        self.lesson = lesson
-        self.student = [student.eval()]  # in a list, so that it is no part of what is trained and kept
-
-    def find_loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Mean squared error of the judge's scores to the agreements of a batch."""
-        images, wanted = batch
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            found = self.student[0].to(images.device)(images).float().clamp(0, 1)
-        return functional.mse_loss(self.network(images, found), soft_iou(found, wanted))
-
-    def make_samples(self) -> Dataset[Any]:
-        """Photos and the teacher's soft masks."""
-        lesson = self.lesson
-        return SoftSamples(lesson.photos, lesson.config, lesson.input_px, lesson.seed)
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """As for a student."""
-        return _adam(self.network, self.lesson)
-
-
-def teach_judge(judge: nn.Module, student: nn.Module, lesson: Lesson, world: World, console: Console) -> float:
-    """Train the judge of a student's masks in place; go on from a checkpoint if there is one.
+    The student network is set to evaluation mode.
 
     Returns:
-        Mean squared error of its scores over the last tenth of the steps.
+        Mean squared error of the predicted quality scores over the last tenth of the steps.
 
-    Source: Croitoru et al., IJCV 2019, section 3.3 (EvalSeg-Net).
+    Raises:
+        ConfigError: The batch is not a multiple of the number of processes, or has fewer than two photos per process.
+        Coarse2FineError: The loss is not finite.
+
+    Source: Croitoru et al., IJCV 2019, section 3.3.
     """
-    return run_training(JudgeModule(judge, student, lesson, world), lesson, world, console)
+    job.student.eval()
+    return train(network, job, context)
 
 
-def soft_iou(found: Tensor, wanted: Tensor) -> Tensor:
-    """Sum of the smaller over sum of the larger values of two soft masks, shape (N,); 1 where both are empty.
+def soft_mask_mse(soft: Tensor, target: Tensor) -> Tensor:
+    """Compute the mean squared error of soft masks.
 
     Args:
-        found: Shape (N, h, w), 0 to 1.
-        wanted: Shape (N, H, W), 0 to 1, averaged to the size of ``found``.
+        soft: Predicted soft masks, shape (N, h, w).
+        target: Soft masks to reproduce, shape (N, H, W); they are averaged to (h, w).
     """
-    height, width = found.shape[-2:]
-    averaged = functional.adaptive_avg_pool2d(wanted, (height, width))
-    smaller, larger = torch.minimum(found, averaged).sum((1, 2)), torch.maximum(found, averaged).sum((1, 2))
+    return functional.mse_loss(soft.float(), _average_to(target, soft))
+
+
+def evalseg_target(soft: Tensor, teacher: Tensor) -> Tensor:
+    """Compute the quality scores that EvalSeg-Net learns to predict: the soft IoU of two soft masks.
+
+    It is the sum of the smaller values over the sum of the larger values. The score is 1 if both masks are empty,
+    because then the student's mask equals the teacher's.
+
+    Args:
+        soft: Masks of the student, shape (N, h, w), 0 to 1.
+        teacher: Masks of the teacher, shape (N, H, W), 0 to 1; they are averaged to (h, w).
+
+    Returns:
+        Scores, shape (N,), 0 to 1.
+    """
+    averaged = _average_to(teacher, soft)
+    smaller, larger = torch.minimum(soft, averaged).sum((1, 2)), torch.maximum(soft, averaged).sum((1, 2))
     return torch.where(larger > 0, smaller / larger.clamp(min=1e-6), 1.0)
 
 
-def _adam(network: nn.Module, lesson: Lesson) -> OptimizerLRSchedulerConfig:
-    config, steps = lesson.config, steps_of(lesson)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: max(0.0, 1 - step / steps) ** config.poly_power
-    )
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def soft_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean squared error of soft masks, shape (N, h, w), to wanted ones of a larger size, shape (N, H, W)."""
-    height, width = found.shape[-2:]
-    averaged = functional.adaptive_avg_pool2d(wanted, (height, width))
-    return functional.mse_loss(found.float(), averaged)
+def _average_to(masks: Tensor, like: Tensor) -> Tensor:
+    height, width = like.shape[-2:]
+    return functional.adaptive_avg_pool2d(masks, (height, width))
