@@ -27,7 +27,7 @@ from coarse2fine.pipeline.terminal_summary import show_end, show_round
 from coarse2fine.report.page import write_report
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.device import be_deterministic, pick_device
+from coarse2fine.runtime.device import deterministic_algorithms, pick_device
 from coarse2fine.runtime.files import hash_of, read_json, write_json
 from coarse2fine.runtime.processes import find_world, joined
 from coarse2fine.runtime.seeds import seed_of
@@ -79,11 +79,10 @@ def fit(
     world = find_world()
     context = Context(world, Console(quiet, silent=world.rank > 0))
     config, run = settings or load_recipe("small"), Run(Path(out))
-    be_deterministic()
     given = None if start_from is None else Path(start_from)
     if given:
         check_given(given)
-    with joined(world, gpu=pick_device().type == "cuda"):
+    with deterministic_algorithms(), joined(world, gpu=pick_device().type == "cuda"):
         listed, truths = check(Path(data), run, config, [Path(path) for path in truth])
         with hold_folder(run.root) if context.is_main else nullcontext():
             dataset = claim(Path(data), listed, run, config, context)
