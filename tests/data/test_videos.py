@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarse2fine.data import frames as frames_module
-from coarse2fine.data.frames import estimate_frames, find_videos, open_video
+from coarse2fine.data import videos as videos_module
+from coarse2fine.data.videos import estimate_frame_count, find_videos, open_video
 from coarse2fine.errors import ConfigError, DataError
 
 
@@ -93,7 +93,7 @@ def test_open_video__every_second_frame_at_working_size(tmp_path):
     footage = open_video(draw_folder(tmp_path / "a", 7), max_side_px=24, every=2)
     assert footage.names == ("0", "2", "4", "6")
     assert {image.shape for image in footage} == {(16, 24, 3)} and (footage.height, footage.width) == (32, 48)
-    assert estimate_frames(footage.video, every=2) == 4
+    assert estimate_frame_count(footage.video, every=2) == 4
 
 
 def test_open_video__holds_only_what_memory_allows(tmp_path):
@@ -135,7 +135,7 @@ def test_open_video__two_endings_of_one_stem(tmp_path):
 def test_open_video__a_video_file(tmp_path):
     footage = open_video(film(tmp_path / "clip.mp4"))
     assert footage.names == tuple(f"00000{number}" for number in range(6))
-    assert estimate_frames(footage.video) == 6
+    assert estimate_frame_count(footage.video) == 6
     for number, image in enumerate(footage):
         assert image.shape == (32, 48, 3)
         assert image[:, 8 + number, 1].mean() > image[:, 12 + number, 1].mean() + 60
@@ -145,7 +145,7 @@ def test_open_video__a_video_file(tmp_path):
 def test_open_video__every_third_frame_of_a_file_keeps_its_number(tmp_path):
     footage = open_video(film(tmp_path / "clip.mp4", count=11), every=3)
     assert footage.names == ("000000", "000003", "000006", "000009")
-    assert next(iter(footage)).shape == (32, 48, 3) and estimate_frames(footage.video, 3) == 4
+    assert next(iter(footage)).shape == (32, 48, 3) and estimate_frame_count(footage.video, 3) == 4
 
 
 @pytest.mark.parametrize(("rotation", "corner"), [(90, (-1, 0)), (-90, (0, -1)), (180, (-1, -1))])
@@ -182,7 +182,7 @@ def test_open_video__damaged_files(tmp_path):
 
 def test_open_video__damage_in_the_middle_ends_the_video(tmp_path, monkeypatch):
     av = pytest.importorskip("av")
-    path, turn = film(tmp_path / "clip.mp4", count=12), frames_module.decode.__globals__["_turn_upright"]
+    path, turn = film(tmp_path / "clip.mp4", count=12), videos_module.decode.__globals__["_turn_upright"]
     seen = []
 
     def breaks(frame):
@@ -191,7 +191,7 @@ def test_open_video__damage_in_the_middle_ends_the_video(tmp_path, monkeypatch):
             raise av.InvalidDataError(1, "Invalid data")
         return turn(frame)
 
-    monkeypatch.setitem(frames_module.decode.__globals__, "_turn_upright", breaks)
+    monkeypatch.setitem(videos_module.decode.__globals__, "_turn_upright", breaks)
     footage = open_video(path, threads=2)
     assert len(footage) == 5
     assert footage.skipped[0].reason == "damaged after 5 frames, which are used (invalid data)"

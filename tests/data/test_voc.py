@@ -4,11 +4,11 @@ from coarse2fine.data import open_dataset
 from coarse2fine.data.voc import (
     VOC_CLASSES,
     find_voc,
-    need_voc,
+    normalize_class_name,
     read_ids,
     read_voc_labels,
     read_voc_pairs,
-    spell,
+    require_voc,
     voc_index,
 )
 from coarse2fine.errors import DataError
@@ -39,8 +39,8 @@ def test_voc_index__takes_the_usual_spellings(name, index):
     assert voc_index(name) == index
 
 
-def test_spell__leaves_other_names():
-    assert spell("Red Panda") == "redpanda"
+def test_normalize_class_name__leaves_other_names():
+    assert normalize_class_name("Red Panda") == "redpanda"
 
 
 def test_find_voc__the_folder_or_one_above(voc_tree):
@@ -50,10 +50,10 @@ def test_find_voc__the_folder_or_one_above(voc_tree):
 
 def test_need_voc__says_what_is_missing_and_where_it_is(tmp_path):
     with pytest.raises(DataError, match=r"JPEGImages is no folder; unpack http.*VOCtrainval"):
-        need_voc(tmp_path)
+        require_voc(tmp_path)
     (tmp_path / "VOCtrainval_11-May-2012.tar").touch()
     with pytest.raises(DataError, match=r"unpack .*VOCtrainval_11-May-2012.tar first"):
-        need_voc(tmp_path)
+        require_voc(tmp_path)
 
 
 def test_read_ids__a_missing_list_says_where_to_get_it(voc_tree):

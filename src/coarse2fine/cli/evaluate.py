@@ -67,7 +67,7 @@ def evaluate(
     from coarse2fine.runtime.files import write_json
 
     console, threads = Console(quiet), threads or count_cores()
-    network = load_model(what, device, threads).drawn(crf) if is_model(what) else None
+    network = load_model(what, device, threads).with_crf(crf) if is_model(what) else None
     if crf and not network:
         raise ConfigError(f"A CRF needs a network's scores, but {what} is a folder of masks; leave out --crf.")
     result, remark = _compare(what, network, truth, photos, classes, threads, console)
@@ -98,7 +98,7 @@ def _compare(
     console: "Console",
 ) -> "tuple[Result, str | None]":
     """The figures, and what their reader should know."""
-    from coarse2fine.data.public_sets import open_pairs
+    from coarse2fine.data.public_datasets import open_public_dataset
     from coarse2fine.errors import ConfigError
     from coarse2fine.evaluation.evaluate import (
         evaluate_mask_pairs,
@@ -110,7 +110,7 @@ def _compare(
     from coarse2fine.evaluation.ground_truth import explain_unknown, pair_folders
 
     true_masks = truth / "masks" if (truth / "masks").is_dir() else truth
-    public = open_pairs(truth)
+    public = open_public_dataset(truth)
     if public and photos:
         raise ConfigError(f"{public.title} brings its own photos; leave --photos out.")
     if network:

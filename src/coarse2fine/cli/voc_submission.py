@@ -40,7 +40,7 @@ def voc_submission(
         crf: For a network: draw its masks to the photos' edges with a fully connected CRF; default: as the run was set.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.data.voc import need_voc
+    from coarse2fine.data.voc import require_voc
     from coarse2fine.errors import ConfigError
     from coarse2fine.evaluation.evaluate import named_classes
     from coarse2fine.evaluation.voc_submission import submit_masks, submit_network
@@ -48,9 +48,9 @@ def voc_submission(
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.device import count_cores
 
-    console, threads, folder = Console(quiet), count_cores(), need_voc(voc)
+    console, threads, folder = Console(quiet), count_cores(), require_voc(voc)
     if is_model(what):
-        network = load_model(what).drawn(crf)
+        network = load_model(what).with_crf(crf)
         count = submit_network(
             network, folder, out, threads, lambda items, total: console.track(items, total, "predicting")
         )

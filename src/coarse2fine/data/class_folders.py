@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path, PurePosixPath
 
-from coarse2fine.data.photos import PHOTO_ENDINGS, find_photos, is_hidden
+from coarse2fine.data.photo_files import PHOTO_ENDINGS, find_photos, is_hidden
 from coarse2fine.errors import DataError
 from coarse2fine.types import FOREGROUND_CLASSES, MAX_CLASSES, Dataset, Photo, Skipped
 
 _ENDINGS = " ".join(PHOTO_ENDINGS)
 
 
-def read_folder(root: Path) -> Dataset:
+def read_class_folders(root: Path) -> Dataset:
     """List ``root/<class>/**/<photo>`` without decoding a photo.
 
     Args:
@@ -41,11 +41,11 @@ def read_folder(root: Path) -> Dataset:
         raise DataError(f"{root} holds no images ({_ENDINGS}) in {', '.join(empty)}; each class needs at least one.")
     skipped += [Skipped(root / name, f"holds no images ({_ENDINGS})") for name in empty if is_text(name)]
     classes = index_classes(labels, root)
-    names = name_photos([file.relative_to(root).as_posix() for file in files])
+    names = unique_names([file.relative_to(root).as_posix() for file in files])
     return make_dataset(classes, zip(files, names, labels, strict=True), skipped)
 
 
-def read_unlabeled(root: Path) -> Dataset:
+def read_unlabeled_folder(root: Path) -> Dataset:
     """List the photos at any depth below ``root`` without decoding one; what they show is foreground.
 
     Args:
@@ -61,7 +61,7 @@ def read_unlabeled(root: Path) -> Dataset:
     files, skipped = _split_readable(root)
     if not files:
         raise DataError(f"{root} must hold photos ({_ENDINGS}), at any depth, but has none.")
-    names = name_photos([file.relative_to(root).as_posix() for file in files])
+    names = unique_names([file.relative_to(root).as_posix() for file in files])
     photos = zip(files, names, repeat(FOREGROUND_CLASSES[1]))
     return make_dataset(FOREGROUND_CLASSES, photos, skipped)
 
@@ -104,7 +104,7 @@ def index_classes(labels: Iterable[str], where: Path) -> tuple[str, ...]:
     return ("background", *names)
 
 
-def name_photos(files: Sequence[str]) -> list[str]:
+def unique_names(files: Sequence[str]) -> list[str]:
     """Unique names, also where the disk ignores case or composes accents.
 
     A name is the file without its ending; where two would be the same they keep it, and where that is not enough they
@@ -182,8 +182,8 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def name_below_common_folder(paths: Sequence[Path]) -> list[str]:
+def names_below_common_folder(paths: Sequence[Path]) -> list[str]:
     """Names without ending, distinct, by the paths below the deepest folder that holds all of them."""
     absolute = [path.absolute() for path in paths]
     common = Path(os.path.commonpath([path.parent for path in absolute]))
-    return name_photos([path.relative_to(common).as_posix() for path in absolute])
+    return unique_names([path.relative_to(common).as_posix() for path in absolute])

@@ -11,7 +11,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.runtime.files import write_text
 
 
-def write_labels(photos: Sequence[tuple[str, Path]], out: Path) -> None:
+def write_dataset(photos: Sequence[tuple[str, Path]], out: Path) -> None:
     """Write a data set.
 
     Args:
@@ -25,7 +25,7 @@ def write_labels(photos: Sequence[tuple[str, Path]], out: Path) -> None:
     if out.suffix.lower() == ".csv":
         write_manifest(photos, out)
     else:
-        write_links(photos, out)
+        write_class_folders(photos, out)
 
 
 def write_manifest(photos: Sequence[tuple[str, Path]], file: Path) -> None:
@@ -50,7 +50,7 @@ def write_manifest(photos: Sequence[tuple[str, Path]], file: Path) -> None:
     write_text(file, text.getvalue())
 
 
-def write_links(photos: Sequence[tuple[str, Path]], folder: Path) -> None:
+def write_class_folders(photos: Sequence[tuple[str, Path]], folder: Path) -> None:
     """Make ``folder/<class>/<photo>``, links with absolute targets: the folder may be moved, the photos may not.
 
     Raises:

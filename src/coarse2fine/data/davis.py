@@ -17,8 +17,8 @@ Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation".
 from collections.abc import Iterator
 from pathlib import Path
 
-from coarse2fine.data.pairs import Pairs, read_lines
-from coarse2fine.data.photos import find_photos, natural_key
+from coarse2fine.data.photo_files import find_photos, natural_key
+from coarse2fine.data.photo_mask_pairs import Pairs, read_lines
 from coarse2fine.errors import DataError
 from coarse2fine.types import FOREGROUND_CLASSES
 
@@ -31,7 +31,7 @@ def is_davis(path: Path) -> bool:
     return all((path / name).is_dir() for name in ("JPEGImages", "Annotations", "ImageSets"))
 
 
-def find_val(davis: Path) -> Path:
+def find_validation_list(davis: Path) -> Path:
     """The list of the validation videos: of 2016 where there is one, else of 2017.
 
     Raises:

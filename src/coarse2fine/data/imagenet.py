@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from coarse2fine.data.photos import PHOTO_ENDINGS, is_hidden
+from coarse2fine.data.photo_files import PHOTO_ENDINGS, is_hidden
 from coarse2fine.errors import DataError
 
 SynsetList = Literal["sub1", "sub2"]

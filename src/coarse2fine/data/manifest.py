@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from coarse2fine.data.folder import hash_text, index_classes, make_dataset, name_photos
+from coarse2fine.data.class_folders import hash_text, index_classes, make_dataset, unique_names
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Skipped
 
@@ -55,7 +55,7 @@ def read_manifest(file: Path, labeled: bool = True) -> Dataset:
         raise DataError(f"{file} must hold at least one row with a photo and a label, found {len(rows)} rows{first}.")
     labels = [row.label for row, _ in usable]
     folders = [f"{safe_name(label)}/" if labeled else "" for label in labels]
-    names = name_photos([f"{folder}{path.as_posix()}" for folder, (_, path) in zip(folders, usable, strict=True)])
+    names = unique_names([f"{folder}{path.as_posix()}" for folder, (_, path) in zip(folders, usable, strict=True)])
     photos = zip((file.parent / path for _, path in usable), names, labels, strict=True)
     return make_dataset(index_classes(labels, file), photos, skipped)
 

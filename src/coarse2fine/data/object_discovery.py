@@ -17,8 +17,8 @@ Source: Rubinstein, Joulin, Kopf, Liu, "Unsupervised Joint Object Discovery and 
 
 from pathlib import Path
 
-from coarse2fine.data.pairs import Pairs, read_foreground
-from coarse2fine.data.photos import PHOTO_ENDINGS, is_hidden, natural_key
+from coarse2fine.data.photo_files import PHOTO_ENDINGS, is_hidden, natural_key
+from coarse2fine.data.photo_mask_pairs import Pairs, read_foreground
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads

@@ -2,14 +2,20 @@
 
 from pathlib import Path
 
-from coarse2fine.data.davis import find_val, is_davis, is_frames_and_masks, read_davis_pairs, read_frame_pairs
+from coarse2fine.data.davis import (
+    find_validation_list,
+    is_davis,
+    is_frames_and_masks,
+    read_davis_pairs,
+    read_frame_pairs,
+)
 from coarse2fine.data.object_discovery import is_object_discovery, read_object_discovery
-from coarse2fine.data.pairs import Pairs
+from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.data.voc import find_voc, read_voc_pairs
 from coarse2fine.errors import DataError
 
 
-def open_pairs(path: Path) -> Pairs | None:
+def open_public_dataset(path: Path) -> Pairs | None:
     """Read a part of a public data set.
 
     Args:
@@ -28,7 +34,7 @@ def open_pairs(path: Path) -> Pairs | None:
     if voc := find_voc(path):
         return read_voc_pairs(voc)
     if is_davis(path):
-        return read_davis_pairs(path, find_val(path))
+        return read_davis_pairs(path, find_validation_list(path))
     if is_frames_and_masks(path):
         return read_frame_pairs(path)
     return read_object_discovery(path) if is_object_discovery(path) else None

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coarse2fine.data.folder import is_text, name_photos, replace_bad_bytes
-from coarse2fine.data.photos import MIN_SIDE_PX, PHOTO_ENDINGS, find_photos, natural_key, read_image, read_size
-from coarse2fine.data.video_files import decode, decode_until_damage, estimate_length
+from coarse2fine.data.class_folders import is_text, replace_bad_bytes, unique_names
+from coarse2fine.data.photo_files import PHOTO_ENDINGS, find_photos, natural_key
+from coarse2fine.data.photos import MIN_SIDE_PX, read_image, read_image_and_header, reason_of
+from coarse2fine.data.video_decoding import decode, decode_until_damage, estimate_length
 from coarse2fine.errors import DataError
 from coarse2fine.masks.resize import shrink
 from coarse2fine.runtime.device import count_cores
@@ -52,7 +53,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Footage:
+class VideoFrames:
     """The frames of one video at working size, as often as they are wanted.
 
     Attributes:
@@ -149,7 +150,7 @@ def open_video(
     every: int = 1,
     memory_mb: int = 512,
     threads: int | None = None,
-) -> Footage:
+) -> VideoFrames:
     """Read a video once, to learn which of its frames can be used, and hold them where they fit.
 
     Frames of a folder that cannot be read are left out. A video file that is damaged somewhere ends there.
@@ -184,7 +185,7 @@ def open_video(
         else:
             held = None
     _check_number(video, len(frames), skipped)
-    return Footage(
+    return VideoFrames(
         video=video,
         names=tuple(_name_frames(frames)),
         height=frames[0].size[0],
@@ -198,7 +199,7 @@ def open_video(
     )
 
 
-def estimate_frames(video: Video, every: int = 1) -> int:
+def estimate_frame_count(video: Video, every: int = 1) -> int:
     """How many frames a video has: exact for a folder, what the header says for a file, 1 where it says nothing."""
     total = len(video.files) or estimate_length(video.path)
     return max(1, -(-total // every))
@@ -269,10 +270,10 @@ def _read_photo_first(file: Path, max_side_px: int) -> _Frame | Skipped:
     if not is_text(file.name):
         return Skipped(replace_bad_bytes(file), "its name is not UTF-8 text; rename it")
     try:
-        image = read_image(file, MAX_MEGAPIXELS, at_least_px=max_side_px)
-        return _Frame(file.stem, read_size(file), shrink(image, max_side_px), file)
+        image, header = read_image_and_header(file, MAX_MEGAPIXELS, at_least_px=max_side_px)
+        return _Frame(file.stem, header.size, shrink(image, max_side_px), file)
     except DataError as error:
-        return Skipped(file, str(error).removeprefix(f"{file}: "))
+        return Skipped(file, reason_of(error, file))
 
 
 def _read_file_first(path: Path, max_side_px: int, every: int, threads: int) -> Iterator[_Frame | Skipped]:
@@ -311,4 +312,4 @@ def _name_frames(frames: Sequence[_Frame]) -> list[str]:
     """Distinct names: ``a.jpg`` and ``a.png`` of one folder keep their endings."""
     if frames[0].file is None:
         return [frame.name for frame in frames]
-    return name_photos([frame.file.name for frame in frames if frame.file])
+    return unique_names([frame.file.name for frame in frames if frame.file])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from coarse2fine.data.pairs import Pairs, read_lines
+from coarse2fine.data.photo_mask_pairs import Pairs, read_lines
 from coarse2fine.errors import DataError
 
 VOC_CLASSES = (
@@ -74,7 +74,7 @@ Choice = Literal["largest", "single"]
 """Which photos get a label: ``largest``: all, that of their largest object; ``single``: only those of one class."""
 
 
-def spell(name: str) -> str:
+def normalize_class_name(name: str) -> str:
     """A class name in one spelling: VOC's for its classes (``tv monitor`` becomes ``tvmonitor``), else lower case."""
     plain = re.sub(r"[\s_\-/.]", "", name).casefold()
     return _OTHER_SPELLINGS.get(plain, plain)
@@ -89,7 +89,7 @@ def voc_index(name: str) -> int | None:
     Returns:
         0 to 20; None where it is no class of VOC.
     """
-    spelled = spell(name)
+    spelled = normalize_class_name(name)
     return VOC_CLASSES.index(spelled) if spelled in VOC_CLASSES else None
 
 
@@ -101,7 +101,7 @@ def find_voc(path: Path) -> Path | None:
     return None
 
 
-def need_voc(path: Path) -> Path:
+def require_voc(path: Path) -> Path:
     """As :func:`find_voc`.
 
     Raises:
@@ -134,7 +134,7 @@ def read_ids(voc: Path, name: str) -> list[str]:
     return [Path(line.split()[0]).stem for line in read_lines(file)]
 
 
-def photo_of(voc: Path, one: str) -> Path:
+def photo_path(voc: Path, one: str) -> Path:
     """Where the photo of an id lies."""
     return voc / "JPEGImages" / f"{one}.jpg"
 
@@ -157,7 +157,7 @@ def read_voc_pairs(voc: Path, name: str = "val") -> Pairs:
         raise DataError(_explain_missing_masks(voc, name, without, len(ids)))
     check_photos_there(voc, name, ids)
     masks = tuple(voc / _MASK_FOLDERS[0 if one in own else 1] / f"{one}.png" for one in ids)
-    photos = tuple(photo_of(voc, one) for one in ids)
+    photos = tuple(photo_path(voc, one) for one in ids)
     return Pairs(f"PASCAL VOC 2012, {name}", tuple(ids), photos, masks, VOC_CLASSES)
 
 
@@ -173,7 +173,7 @@ def check_photos_there(voc: Path, name: str, ids: Sequence[str]) -> None:
         source = f"those of test come from {SERVER}, after registration" if name == "test" else f"unpack {TRAIN_TAR}"
         raise DataError(
             f"Every photo of the list {name} must be there, but {len(missing)} of {len(ids)} are not, the first is "
-            f"{photo_of(voc, missing[0])}; {source}."
+            f"{photo_path(voc, missing[0])}; {source}."
         )
 
 
@@ -196,7 +196,7 @@ def read_voc_labels(voc: Path, name: str = "train", choose: Choice = "largest") 
     check_photos_there(voc, name, ids)
     objects = [(one, _read_objects(voc, name, one)) for one in ids]
     labeled = [
-        (max(found, key=lambda item: item[1])[0], photo_of(voc, one))
+        (max(found, key=lambda item: item[1])[0], photo_path(voc, one))
         for one, found in objects
         if choose == "largest" or len({label for label, _ in found}) == 1
     ]

@@ -16,7 +16,7 @@ import torch
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import EnhanceConfig, StudentConfig
 from coarse2fine.data import list_photos, read_image
-from coarse2fine.data.folder import name_below_common_folder
+from coarse2fine.data.class_folders import names_below_common_folder
 from coarse2fine.distillation.examples import describe_examples, find_first
 from coarse2fine.distillation.selection import score_mask, select
 from coarse2fine.distillation.videopca import centered_gaussian
@@ -102,7 +102,7 @@ def _check(
 
 def _name_photos(photos: Sequence[Path | str], folder: Path) -> list[Photo]:
     paths = list_photos(photos, apart_from=folder)
-    return [Photo(path, name, 1) for path, name in zip(paths, name_below_common_folder(paths), strict=True)]
+    return [Photo(path, name, 1) for path, name in zip(paths, names_below_common_folder(paths), strict=True)]
 
 
 @dataclass(frozen=True)

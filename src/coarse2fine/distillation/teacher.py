@@ -18,8 +18,8 @@ import cv2
 from PIL import Image as PillowImage
 
 from coarse2fine.config import TeacherConfig
-from coarse2fine.data.frames import Footage, Video, estimate_frames, find_videos, open_video
-from coarse2fine.data.video_files import decode, import_av
+from coarse2fine.data.video_decoding import decode, import_av
+from coarse2fine.data.videos import Video, VideoFrames, estimate_frame_count, find_videos, open_video
 from coarse2fine.distillation.selection import score_mask, select
 from coarse2fine.distillation.videopca import videopca
 from coarse2fine.errors import DataError
@@ -127,7 +127,7 @@ def write_selection(path: Path, choices: Sequence[Choice]) -> None:
 def _teach_videos(videos: Sequence[Video], out: Path, config: TeacherConfig, context: Context) -> list[Taught]:
     """All usable videos; the others are named with their reason."""
     before = {video.name: _read_record(video, out) for video in videos}
-    frames = {video.name: estimate_frames(video, config.every) for video in videos}
+    frames = {video.name: estimate_frame_count(video, config.every) for video in videos}
     done = sum(frames[name] for name, record in before.items() if record)
     taught: list[Taught] = []
     reasons: list[str] = []
@@ -153,9 +153,9 @@ def _teach_videos(videos: Sequence[Video], out: Path, config: TeacherConfig, con
 
 
 class _Watched:
-    """Footage whose readings show as progress: never more than the estimated frames, and in the end just these."""
+    """VideoFrames whose readings show as progress: never more than the estimated frames, and in the end just these."""
 
-    def __init__(self, footage: Footage, advance: Advance, frames: int) -> None:
+    def __init__(self, footage: VideoFrames, advance: Advance, frames: int) -> None:
         self.footage, self.advance, self.frames = footage, advance, frames
         self.read = self.shown = 0
 
@@ -174,7 +174,7 @@ class _Watched:
             self.shown = frames
 
 
-def _teach(footage: Footage, out: Path, watched: _Watched, context: Context) -> Taught:
+def _teach(footage: VideoFrames, out: Path, watched: _Watched, context: Context) -> Taught:
     """Write the masks of one video, and then that it is done."""
     for item in footage.skipped:
         context.console.warn(f"left out: {item.path}: {item.reason}")

@@ -201,7 +201,7 @@ class _Fit:
         run_stage(stage, self.context, work)
         load_weights(network, self.run.weights(number))  # in every process: each has its own batch norm statistics
         view = (config.refine.flip, config.refine.scales, config.train.precision)
-        return stage, TorchSegmenter(network, self.dataset.classes, config.network, config.view_px, *view).ready()
+        return stage, TorchSegmenter(network, self.dataset.classes, config.network, config.view_px, *view).to()
 
     def refine(self, number: int, trained: Stage, segmenter: TorchSegmenter) -> Stage:
         config, photos = self.config.refine, self.dataset.photos
@@ -245,7 +245,7 @@ class _Fit:
         self.context.barrier()
 
     def last_view(self, segmenter: TorchSegmenter) -> TorchSegmenter:
-        return segmenter.seen_with(self.config.predict)
+        return segmenter.with_settings(self.config.predict)
 
     def save(self, segmenter: TorchSegmenter) -> None:
         if self.context.is_main:

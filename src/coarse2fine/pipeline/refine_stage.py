@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from coarse2fine.config import RefineConfig
-from coarse2fine.data.photos import read_size
+from coarse2fine.data.reader import ReadOptions
 from coarse2fine.evaluation.mask_quality import Quality, find_worst
-from coarse2fine.inference.segmenter import Segmenter, score_files
+from coarse2fine.inference.files import FilePrediction, predict_files
+from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.masks.constraint import keep_reason, likelihood
 from coarse2fine.masks.png import mask_path, read_mask, write_mask, write_soft
 from coarse2fine.masks.regions import foreground_mask
@@ -16,7 +17,7 @@ from coarse2fine.masks.resize import resize_soft
 from coarse2fine.pipeline.mask_writer import list_missing
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.threads import map_threads
-from coarse2fine.types import Photo, Probabilities
+from coarse2fine.types import Photo
 
 REFINE_BATCH = 8
 
@@ -37,22 +38,21 @@ def refine_masks(
     Source: the paper, section IV-D2, strategy b.
     """
 
-    def finish(scored: tuple[int, Probabilities]) -> None:
-        photo, scores = photos[scored[0]], scored[1]
-        soft = likelihood(scores, photo.label, config.constrain, config.threshold)
+    def finish(prediction: FilePrediction) -> None:
+        photo = photos[prediction.index]
+        soft = likelihood(prediction.probabilities, photo.label, config.constrain, config.threshold)
         if scores_folder:
             write_soft(mask_path(scores_folder, photo.name), soft)
-        own = resize_soft(soft, *read_size(photo.path)) > 0.5
+        own = resize_soft(soft, *prediction.size) > 0.5
         write_mask(mask_path(folder, photo.name), own.astype(np.uint8) * np.uint8(photo.label))
 
     missing = {photo.name for photo in list_missing(photos, folder)}
     paths = [photo.path for photo in photos]
-    scored = score_files(
-        segmenter, paths, REFINE_BATCH, context.threads, context.world, lambda index: photos[index].name in missing
-    )
+    options = ReadOptions(batch_size=REFINE_BATCH, threads=context.threads, world=context.world)
+    predictions = predict_files(segmenter, paths, options, lambda index: photos[index].name in missing)
     mine = len(photos) // context.world.size
     # A batch is scored as a whole: masks that are there, such as those that people corrected, stay as they are.
-    wanted = (one for one in scored if photos[one[0]].name in missing)
+    wanted = (one for one in predictions if photos[one.index].name in missing)
     done = map_threads(finish, wanted, context.threads)
     for _ in context.console.track(done, mine, title, mine - len(missing) // context.world.size):
         pass

@@ -101,8 +101,8 @@ def joined(world: World, gpu: bool) -> Iterator[None]:
         if world.size == 1 or not any(sign in str(error).lower() for sign in _LOST_PEER):
             raise
         raise Coarse2FineError(
-            f"Another process of this run ended, so process {world.rank} of {world.size} stops, too. Finished files are "
-            "kept; run the same command again to resume."
+            f"Another process of this run ended, so process {world.rank} of {world.size} stops, too; everything "
+            "finished is kept. Run the same command again to resume."
         ) from error
     finally:
         leave_world(world)

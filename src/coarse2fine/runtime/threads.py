@@ -31,9 +31,7 @@ def map_threads(
     """
     source = iter(items)
     with ThreadPoolExecutor(threads) as pool:
-        futures: deque[Future[Result]] = deque(
-            pool.submit(work, item) for item in islice(source, ahead or 2 * threads)
-        )
+        futures: deque[Future[Result]] = deque(pool.submit(work, item) for item in islice(source, ahead or 2 * threads))
         try:
             while futures:
                 result = futures.popleft().result()
