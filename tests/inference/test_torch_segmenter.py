@@ -102,7 +102,7 @@ def test_segmenter__a_model_of_before_the_crf_has_none(tmp_path):
 
 
 def test_segmenter__load_without_a_finished_network(tmp_path):
-    with pytest.raises(DataError, match=r"contains no finished network .*let fit end first"):
+    with pytest.raises(DataError, match=r"contains no finished network .*let fit finish first"):
         TorchSegmenter.load(tmp_path)
 
 
