@@ -140,8 +140,6 @@ def test_load__torch_keeps_its_number_of_threads(small_run, clouds):
 
 
 def test_import__of_the_interface_needs_no_torch():
-    code = (
-        "import sys, coarse2fine; coarse2fine.Segmenter, coarse2fine.predict_photos; print('torch' in sys.modules)"
-    )
+    code = "import sys, coarse2fine; coarse2fine.Segmenter, coarse2fine.predict_photos; print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "False\n"

@@ -10,7 +10,7 @@ from coarse2fine.data.reader import ReadOptions
 from coarse2fine.evaluation.mask_quality import Quality, find_worst
 from coarse2fine.inference.files import FilePrediction, predict_files
 from coarse2fine.inference.segmenter import Segmenter
-from coarse2fine.masks.constraint import keep_reason, likelihood
+from coarse2fine.masks.constraint import constrain_soft, keep_reason
 from coarse2fine.masks.png import mask_path, read_mask, write_mask, write_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_soft
@@ -40,7 +40,7 @@ def refine_masks(
 
     def finish(prediction: FilePrediction) -> None:
         photo = photos[prediction.index]
-        soft = likelihood(prediction.probabilities, photo.label, config.constrain, config.threshold)
+        soft = constrain_soft(prediction.probabilities, photo.label, config.constrain, config.threshold)
         if scores_folder:
             write_soft(mask_path(scores_folder, photo.name), soft)
         own = resize_soft(soft, *prediction.size) > 0.5
