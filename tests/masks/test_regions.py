@@ -173,7 +173,7 @@ def test_overlay__mixes_inside_traces_the_contour_and_leaves_background():
 
 
 def test_overlay__photo_and_mask_must_fit():
-    with pytest.raises(DataError, match=r"found \(2, 3\) on \(3, 2\)"):
+    with pytest.raises(DataError, match=r"its photo, \(3, 2\), found \(2, 3\)"):
         overlay(np.zeros((3, 2, 3), np.uint8), np.zeros((2, 3), np.uint8))
 
 

@@ -1,26 +1,25 @@
-"""Write photos with one label each as ``fit`` reads them: class folders of links, or a manifest. Copies nothing."""
+"""Write a data set in a form that ``fit`` reads: class folders of links to the photos, or a manifest."""
 
 import csv
 import io
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.files import write_text
+from coarse2fine.runtime.files import replace_when_complete, write_text
 
 
 def write_dataset(photos: Sequence[tuple[str, Path]], out: Path) -> None:
-    """Write a data set.
+    """Write a data set as a manifest or as class folders.
 
     Args:
-        photos: Class name and file of each photo; in a class no two files have the same name.
-        out: A ``.csv`` file: a manifest, which must lie in a folder above all photos. Anything else: a folder, new or
-            empty, with one folder of links per class.
+        photos: Class name and file of each photo; the file names of a class are distinct.
+        out: A ``.csv`` file for a manifest, in a folder above all photos; or a new or empty folder for class folders of
+            links.
 
     Raises:
-        DataError: ``out`` holds something, lies elsewhere, or no links can be made there.
+        DataError: ``out`` is not empty or not above the photos, or the file system supports no links.
     """
     if out.suffix.lower() == ".csv":
         write_manifest(photos, out)
@@ -29,10 +28,14 @@ def write_dataset(photos: Sequence[tuple[str, Path]], out: Path) -> None:
 
 
 def write_manifest(photos: Sequence[tuple[str, Path]], file: Path) -> None:
-    """Write a table with the columns path, relative to its folder, and label.
+    """Write a CSV table with the columns path (relative to the folder of the table) and label.
+
+    Args:
+        photos: Class name and file of each photo.
+        file: The ``.csv`` file.
 
     Raises:
-        DataError: A photo does not lie below the folder of the table.
+        DataError: A photo is not below the folder of the table.
     """
     folder = Path(os.path.realpath(file.parent))
     rows = []
@@ -41,7 +44,7 @@ def write_manifest(photos: Sequence[tuple[str, Path]], file: Path) -> None:
         if not real.is_relative_to(folder):
             common = os.path.commonpath([os.path.realpath(one.parent) for _, one in photos])
             raise DataError(
-                f"The photos of a table must lie below its folder, but {real} does not lie below {folder}; choose "
+                f"The photos of a manifest must be below its folder, but {real} is not below {folder}; use "
                 f"--out {Path(common) / file.name}, or a folder for links."
             )
         rows.append((real.relative_to(folder).as_posix(), label))
@@ -51,25 +54,34 @@ def write_manifest(photos: Sequence[tuple[str, Path]], file: Path) -> None:
 
 
 def write_class_folders(photos: Sequence[tuple[str, Path]], folder: Path) -> None:
-    """Make ``folder/<class>/<photo>``, links with absolute targets: the folder may be moved, the photos may not.
+    """Write ``folder/<class>/<photo>`` as links to the photos.
+
+    The links have absolute targets: the folder can be moved later, the photos cannot.
+
+    Args:
+        photos: Class name and file of each photo.
+        folder: A new or empty folder.
 
     Raises:
-        DataError: The folder holds something, or the operating system makes no links there.
+        DataError: The folder is not empty, or the file system supports no links.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} must be a new or empty folder, but there is something; choose another --out.")
-    half = folder.absolute().with_name(f".{folder.name}.{os.getpid()}.tmp")
+        raise DataError(f"{folder} must be a new or empty folder, but it is not empty; choose another --out.")
     try:
-        for label, path in photos:
-            (half / label).mkdir(parents=True, exist_ok=True)
-            (half / label / path.name).symlink_to(path.absolute())
-        if folder.exists():
-            folder.rmdir()
-        half.replace(folder)
-    except OSError as error:
+        with replace_when_complete(folder.absolute()) as temporary:
+            for label, path in photos:
+                (temporary / label).mkdir(parents=True, exist_ok=True)
+                (temporary / label / path.name).symlink_to(path.absolute())
+            if folder.exists():
+                folder.rmdir()  # Windows renames a folder only to a free name
+    except DataError as error:
         raise DataError(
-            f"Links to the photos could not be made in {folder} ({error.strerror or error}); where the system makes "
-            "none (Windows without developer mode, some network disks), write a table above the photos: --out FILE.csv."
+            f"Links to the photos could not be created in {folder} ({_reason(error)}). If the file system supports no "
+            "links (Windows without developer mode, some network disks), write a manifest in a folder above the photos "
+            "instead: --out FILE.csv."
         ) from error
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+
+
+def _reason(error: DataError) -> str:
+    cause = error.__cause__
+    return (isinstance(cause, OSError) and cause.strerror) or str(cause or error)
