@@ -14,7 +14,7 @@ def photos(tmp_path):
     return list(zip(("cat", "dog", "cat"), files, strict=True))
 
 
-def test_write_labels__links_are_class_folders(photos, tmp_path):
+def test_write_dataset__links_are_class_folders(photos, tmp_path):
     write_dataset(photos, tmp_path / "out")
     data = open_dataset(tmp_path / "out")
     assert data.classes == ("background", "cat", "dog")
@@ -28,7 +28,7 @@ def test_write_labels__links_are_class_folders(photos, tmp_path):
         write_dataset(photos, tmp_path / "out")
 
 
-def test_write_labels__a_table_above_the_photos(photos, tmp_path):
+def test_write_dataset__a_table_above_the_photos(photos, tmp_path):
     write_dataset(photos, tmp_path / "in" / "table.csv")
     data = open_dataset(tmp_path / "in" / "table.csv")
     assert [(photo.path, photo.label) for photo in data.photos] == [
@@ -38,17 +38,20 @@ def test_write_labels__a_table_above_the_photos(photos, tmp_path):
     ]
 
 
-def test_write_labels__a_table_elsewhere_names_a_place_that_works(photos, tmp_path):
+def test_write_dataset__a_table_elsewhere_names_a_place_that_works(photos, tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(DataError, match=r"does not lie below .*out; choose --out .*in/table\.csv"):
+    with pytest.raises(DataError, match=r"is not below .*out; use --out .*in/table\.csv"):
         write_dataset(photos, tmp_path / "out" / "table.csv")
 
 
-def test_write_labels__no_links_leaves_nothing_behind(photos, tmp_path, monkeypatch):
+def test_write_dataset__no_links_leaves_nothing_behind(photos, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(1314, "A required privilege is not held by the client")
 
     monkeypatch.setattr("pathlib.Path.symlink_to", refuse)
-    with pytest.raises(DataError, match=r"privilege is not held.*write a table above the photos: --out FILE\.csv"):
+    with pytest.raises(
+        DataError,
+        match=r"privilege is not held.*write a manifest .* instead: --out FILE\.csv",
+    ):
         write_dataset(photos, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]

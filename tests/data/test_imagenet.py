@@ -63,7 +63,7 @@ def test_read_synsets__car_is_cleaned_as_the_paper_says():
         ("class,synset\ncat,n00000001\n", "columns class, synset and sub1"),
         ("class,synset,sub1\n", "must have rows"),
         ("class,synset,sub1\ncat,n1,1\n", "found 'n1' of class 'cat'"),
-        ("class,synset,sub1\ncat,n00000001,1\ndog,n00000001,1\n", "stand once"),
+        ("class,synset,sub1\ncat,n00000001,1\ndog,n00000001,1\n", "occur once"),
         ("class,synset,sub1\ncat,n00000001,0\n", "no row has a 1"),
     ],
 )
@@ -91,7 +91,7 @@ def test_find_synset_root__wherever_it_was_unpacked(tmp_path, place):
 
 
 def test_find_synset_root__packed_or_missing_says_how_to_get_it(tmp_path):
-    with pytest.raises(DataError, match=r"train/n02690373, but holds none; get https://image-net\.org"):
+    with pytest.raises(DataError, match=r"train/n02690373, but has none; get https://image-net\.org"):
         find_synset_root(tmp_path)
     (tmp_path / "ILSVRC2012_img_train.tar").touch()
     with pytest.raises(DataError, match=r"img_train\.tar must be unpacked first: mkdir .*train && tar -xf"):
@@ -109,7 +109,7 @@ def test_list_synset_photos__a_half_unpacked_tree_is_refused(tmp_path):
         list_synset_photos(tmp_path, SYNSETS)
     (tree / "n00000002").rmdir()
     (tree / "n00000002.tar").touch()
-    with pytest.raises(DataError, match=r"n00000002 is not there; .*n00000002\.tar must be unpacked first"):
+    with pytest.raises(DataError, match=r"n00000002 does not exist; .*n00000002\.tar must be unpacked first"):
         list_synset_photos(tmp_path, SYNSETS)
 
 

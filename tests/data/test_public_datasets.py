@@ -59,7 +59,7 @@ def test_read_foreground__palette_indices_count_not_colors(tmp_path):
 
 
 def test_read_foreground__says_what_is_wrong(tmp_path):
-    with pytest.raises(DataError, match="There is no true mask"):
+    with pytest.raises(DataError, match="There is no ground-truth mask"):
         read_foreground(tmp_path / "gone.png")
     (tmp_path / "text.png").write_text("text")
     with pytest.raises(DataError, match=r"text\.png cannot be read"):
@@ -80,7 +80,7 @@ def test_object_discovery__numbers_of_the_paper():
 
 
 def test_object_discovery__what_is_missing_is_named(airplanes):
-    with pytest.raises(DataError, match=r"several sets .*\(Airplane100\); give one of them, such as .*Airplane100"):
+    with pytest.raises(DataError, match=r"several sets .*\(Airplane100\); pass one of them, such as .*Airplane100"):
         open_public_dataset(airplanes.parent)
     save(airplanes / "GroundTruth" / "0003.png", OBJECT)
     with pytest.raises(DataError, match=r"0003\.png has none in"):
@@ -90,7 +90,7 @@ def test_object_discovery__what_is_missing_is_named(airplanes):
     with pytest.raises(DataError, match="must show an object, but all are empty"):
         open_public_dataset(airplanes)
     (airplanes / "GroundTruth" / "0002.png").unlink()
-    with pytest.raises(DataError, match=r"GroundTruth must hold masks \(\.png\), but has none"):
+    with pytest.raises(DataError, match=r"GroundTruth must contain masks \(\.png\), but has none"):
         open_public_dataset(airplanes)
 
 
@@ -119,10 +119,10 @@ def test_davis__what_is_missing_is_named(davis):
         open_public_dataset(davis)
     file = davis / "ImageSets/480p/val.txt"
     file.write_text("goat\n")
-    with pytest.raises(DataError, match=r"480p/goat of frames"):
+    with pytest.raises(DataError, match=r"480p/goat must be a folder of frames"):
         open_public_dataset(file)
     file.unlink()
-    with pytest.raises(DataError, match=r"none of .*480p/val\.txt, .* is there"):
+    with pytest.raises(DataError, match=r"none of .*480p/val\.txt, .* exists"):
         open_public_dataset(davis)
 
 
@@ -139,14 +139,14 @@ def test_frames_and_masks__of_any_videos(tmp_path):
         open_public_dataset(tmp_path)
 
 
-def test_open_pairs__voc_by_folder_or_list(voc_tree):
+def test_open_public_dataset__voc_by_folder_or_list(voc_tree):
     assert open_public_dataset(voc_tree).title == "PASCAL VOC 2012, val"
     assert open_public_dataset(voc_tree / "ImageSets/Segmentation/train.txt").title == "PASCAL VOC 2012, train"
     assert open_public_dataset(voc_tree / "ImageSets/Segmentation/val.txt") == open_public_dataset(voc_tree.parent)
 
 
-def test_open_pairs__lists_outside_their_tree(tmp_path):
-    with pytest.raises(DataError, match=r"is a list of VOC, but there is no folder .*JPEGImages"):
+def test_open_public_dataset__lists_outside_their_tree(tmp_path):
+    with pytest.raises(DataError, match=r"is a list of VOC, .*JPEGImages, does not exist"):
         open_public_dataset(tmp_path / "ImageSets" / "Segmentation" / "val.txt")
     with pytest.raises(DataError, match=r"must be a list of VOC .* or of DAVIS"):
         open_public_dataset(tmp_path / "ImageSets" / "2017" / "val.txt")

@@ -58,7 +58,7 @@ class VideoFrames:
 
     Attributes:
         video: The video.
-        names: Names of the frames, in order: the stem of the frame's file, or its number in the video file (``000012``).
+        names: Names of the frames, in order: the stem of the file, or the number in the video file (``000012``).
         height: Height of a frame in the file, in pixels.
         width: Width of a frame in the file, in pixels.
         skipped: Frames that cannot be used, with the reason.
@@ -104,7 +104,8 @@ class VideoFrames:
             yield image
         if number < len(self):
             raise DataError(
-                f"{self.video.path} had {len(self)} frames when it was opened, and now {number}; do not change it while it is used."
+                f"{self.video.path} had {len(self)} frames when it was opened, but now {number}; do not change a video "
+                "while it is used."
             )
 
 
@@ -259,9 +260,7 @@ def _keep_endings_apart(videos: Sequence[Video]) -> list[Video]:
 def _find_one(path: Path) -> Video:
     videos = find_videos([path])
     if len(videos) > 1:
-        raise DataError(
-            f"{path} must be one video, but contains {len(videos)}; pass one of them, such as {videos[0].path}."
-        )
+        raise DataError(f"{path} must be one video, but contains {len(videos)}; pass one, such as {videos[0].path}.")
     return videos[0]
 
 
