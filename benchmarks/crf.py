@@ -28,10 +28,11 @@ from coarse2fine.data import list_photos, read_image
 from coarse2fine.enhance.crf import dense_crf, dense_crf_many
 from coarse2fine.evaluation.evaluate import pair_by_name
 from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
-from coarse2fine.inference.segmenter import likeliest, score_files
+from coarse2fine.inference.files import predict_files
+from coarse2fine.inference.segmenter import most_probable_class
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask
-from coarse2fine.runtime.device import count_cores, pick_device
+from coarse2fine.runtime.device import pick_device
 from coarse2fine.types import Image, Mask, Probabilities
 
 CONTESTANTS: dict[str, dict[str, Any] | None] = {
@@ -88,8 +89,8 @@ def load_cases(options: argparse.Namespace, segmenter: TorchSegmenter) -> list[C
     pairs = pair_by_name(list_photos([options.photos]), options.photos, options.masks)
     sample = min(options.sample, len(pairs))
     pairs = [pairs[index * len(pairs) // sample] for index in range(sample)]
-    scored = score_files(segmenter, [photo for photo, _ in pairs], batch=8, threads=count_cores())
-    return [Case(read_image(pairs[index][0]), read_mask(pairs[index][1]), scores) for index, scores in scored]
+    found = predict_files(segmenter.with_crf(False), [photo for photo, _ in pairs])
+    return [Case(read_image(pairs[one.index][0]), read_mask(pairs[one.index][1]), one.probabilities) for one in found]
 
 
 def measure(cases: Sequence[Case], config: CrfConfig | None, classes: int, device: torch.device) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def measure(cases: Sequence[Case], config: CrfConfig | None, classes: int, devic
         began = time.perf_counter()
         scores = dense_crf(case.scores, case.image, config, device) if config else case.scores
         spent.append(1e3 * (time.perf_counter() - began))
-        total += confusion_matrix(likeliest(scores, *case.truth.shape), case.truth, classes)
+        total += confusion_matrix(most_probable_class(scores, *case.truth.shape), case.truth, classes)
     figures: dict[str, Any] = {"mean_iou": round(mean_iou(total), 4)}
     return figures | (summarize("", spent, device) if config else {})
 

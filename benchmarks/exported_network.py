@@ -26,13 +26,14 @@ from common import keep
 
 from coarse2fine.config import PredictConfig
 from coarse2fine.data import list_photos, read_image
-from coarse2fine.data.photos import read_size
+from coarse2fine.data.reader import ReadOptions
 from coarse2fine.evaluation.ground_truth import pair_by_name
 from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
 from coarse2fine.export.int8 import quantize
 from coarse2fine.export.onnx import export_onnx
+from coarse2fine.inference.files import predict_files
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
-from coarse2fine.inference.segmenter import Segmenter, likeliest, score_files, working_shape
+from coarse2fine.inference.segmenter import Segmenter, most_probable_class, working_shape
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask
 from coarse2fine.masks.resize import resize
@@ -76,7 +77,7 @@ def read_options() -> argparse.Namespace:
 
 def make_contestants(options: argparse.Namespace, folder: Path, threads: int) -> dict[str, Segmenter]:
     """The network by torch in two precisions, exported, and exported with 8 bits; all on the CPU."""
-    ours = replace(TorchSegmenter.load(options.run), precision="fp32").ready(torch.device("cpu"))
+    ours = replace(TorchSegmenter.load(options.run), precision="fp32").to("cpu")
     export_onnx(ours, folder / "onnx.onnx")
     own = [Path(path) for path in read_json(Run(options.run).photos)["usable"]]
     quantize(folder / "onnx.onnx", folder / "int8.onnx", list_photos(options.calibrate) if options.calibrate else own)
@@ -95,13 +96,14 @@ def compare(contestants: dict[str, Segmenter], pairs: Sequence[tuple[Path, Path]
     """Probabilities and masks beside torch's; mIoU of each."""
     results: dict[str, dict[str, Any]] = {}
     photos = [photo for photo, _ in pairs]
-    wanted_scores = dict(score_files(contestants["torch"], photos, 1, 1))
+    reading = ReadOptions(batch_size=1, threads=1)
+    wanted_scores = {one.index: one.probabilities for one in predict_files(contestants["torch"], photos, reading)}
     for name, scorer in contestants.items():
         largest, differing, pixels = 0.0, 0, 0
         total = np.zeros((len(scorer.classes), len(scorer.classes)), np.int64)
-        for index, scores in score_files(scorer, photos, 1, 1):
-            size = read_size(photos[index])
-            wanted, mask = (likeliest(some, *size) for some in (wanted_scores[index], scores))
+        for found in predict_files(scorer, photos, reading):
+            index, scores = found.index, found.probabilities
+            wanted, mask = (most_probable_class(some, *found.size) for some in (wanted_scores[index], scores))
             largest = max(largest, float(np.abs(scores - wanted_scores[index]).max()))
             differing, pixels = differing + int((mask != wanted).sum()), pixels + mask.size
             total += confusion_matrix(mask, read_mask(pairs[index][1]), len(scorer.classes))
@@ -120,7 +122,7 @@ def time_all(contestants: dict[str, Segmenter], photos: Sequence[Path], passes: 
     fitting = [image for image in images if working_shape(image.shape, shape[1]) == shape] or images
     stack = np.stack([resize(image, *shape) for image in fitting])
     stack = np.concatenate([stack] * -(-max(BATCHES) // len(stack)))
-    plain = {name: scorer.seen_with(PredictConfig(flip=False)) for name, scorer in contestants.items()}
+    plain = {name: scorer.with_settings(PredictConfig(flip=False)) for name, scorer in contestants.items()}
     rates: dict[str, dict[int, list[float]]] = {name: {batch: [] for batch in BATCHES} for name in contestants}
     for number in range(passes + 1):
         for batch in BATCHES:

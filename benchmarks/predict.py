@@ -32,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config = load_recipe("small").network.model_copy(update={"encoder_weights": "none"})
-    folded = TorchSegmenter(build_network(config, len(CLASSES)), CLASSES, config, options.px).ready()
+    folded = TorchSegmenter(build_network(config, len(CLASSES)), CLASSES, config, options.px).to()
     height, width = options.px, options.px * 4 // 5 // 32 * 32
     photos = np.random.default_rng(0).integers(0, 256, (8, height, width, 3), np.uint8)
     rates: dict[str, dict[str, float]] = {}
@@ -55,7 +55,7 @@ def time_in_turn(variants: dict[str, TorchSegmenter], photos: np.ndarray) -> dic
         for name, segmenter in variants.items():
             began = time.perf_counter()
             for _ in range(PHOTOS // len(photos)):
-                segmenter.probabilities(photos, (photos.shape[1], photos.shape[2]))
+                segmenter.run_network(photos, (photos.shape[1], photos.shape[2]))
             if turn:  # the first warms up
                 rates[name].append(PHOTOS / (time.perf_counter() - began))
     return {name: statistics.median(found) for name, found in rates.items()}

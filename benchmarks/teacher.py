@@ -23,7 +23,7 @@ import numpy as np
 from common import keep
 
 from coarse2fine.config import TeacherConfig
-from coarse2fine.data.frames import Footage, find_videos, open_video
+from coarse2fine.data.videos import VideoFrames, find_videos, open_video
 from coarse2fine.distillation.selection import score_mask, select
 from coarse2fine.distillation.videopca import videopca
 from coarse2fine.evaluation.metrics import binary_iou
@@ -80,7 +80,7 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(footage: Footage, softs: Sequence[SoftMask], truths: Path) -> list[Frame]:
+def measure(footage: VideoFrames, softs: Sequence[SoftMask], truths: Path) -> list[Frame]:
     """Compare every soft mask with its truth, at full size."""
     frames = []
     for name, soft in zip(footage.names, softs, strict=True):

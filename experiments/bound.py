@@ -23,15 +23,16 @@ import torch
 from common import Experiment, figures_of, open_experiment
 from numpy.typing import NDArray
 
-from coarse2fine import Run, TorchSegmenter
+from coarse2fine import Run
 from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data import open_dataset
-from coarse2fine.data.pairs import Pairs
+from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.data.voc import VOC_CLASSES, read_voc_pairs
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import compare_pairs
 from coarse2fine.evaluation.ground_truth import open_truth
 from coarse2fine.evaluation.metrics import mean_iou
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.weights import load_weights, save_weights
@@ -217,7 +218,7 @@ def train(experiment: Experiment, name: str, lesson: Lesson, epochs: int, val: P
     run_stage(stage, context, learn)
     load_weights(network, folder / "weights.safetensors")
     view = (config.predict.flip, config.predict.scales, config.train.precision)
-    segmenter = TorchSegmenter(network, lesson.classes, config.network, config.view_px, *view).ready()
+    segmenter = TorchSegmenter(network, lesson.classes, config.network, config.view_px, *view).to()
     return np.stack(list(compare_pairs(segmenter, val, count_cores())))
 
 

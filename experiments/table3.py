@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from common import figures_of, open_experiment
 
 from coarse2fine.cli.exit_status import run_safely
-from coarse2fine.data.voc import spell
+from coarse2fine.data.voc import normalize_class_name
 
 PAPER = {
     "aeroplane": 77.1, "bicycle": 25.9, "bird": 75.3, "boat": 59.8, "bottle": 62.3, "bus": 80.2, "car": 73.9,
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = experiment.fit("main", {})
     figures = figures_of(run, experiment.rounds_of(run))
     published = {name: iou / 100 for name, iou in PAPER.items()}
-    rows = [[name, published.get(spell(name)), iou] for name, iou in figures["iou"].items()]
+    rows = [[name, published.get(normalize_class_name(name)), iou] for name, iou in figures["iou"].items()]
     experiment.keep(
         "Table III: IoU by class",
         ["class", "paper", "here"],

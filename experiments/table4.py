@@ -20,9 +20,9 @@ import numpy as np
 from bound import find_lesson, train
 from common import EQUAL_ROUNDS, Experiment, figures_of, open_experiment
 
-from coarse2fine import TorchSegmenter
+from coarse2fine import Segmenter
 from coarse2fine.cli.exit_status import run_safely
-from coarse2fine.data.public_sets import open_pairs
+from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_pairs
 from coarse2fine.evaluation.ground_truth import open_truth
@@ -59,7 +59,7 @@ def compare_sets(experiment: Experiment) -> None:
     if missing:
         raise DataError(f"{root} must hold the folders of MIT Object Discovery, but lacks {', '.join(missing)}.")
     runs = {name: experiment.fit(f"table4-{name}", {"network": {"name": name}}) for name in NETWORKS}
-    found = {name: _measure(TorchSegmenter.load(run.root), root) for name, run in runs.items()}
+    found = {name: _measure(Segmenter.load(run.root), root) for name, run in runs.items()}
     rows: list[list[object]] = []
     for subset, published in PAPER.items():
         rows.append([subset, *(value / 100 for value in published), *(found[name][subset][IOU] for name in NETWORKS)])
@@ -120,10 +120,10 @@ def learn_true_masks(experiment: Experiment, name: str) -> float:
     return float(iou_per_class(matrices.sum(axis=0))[FOREGROUND_CLASSES.index("foreground")])
 
 
-def _measure(segmenter: TorchSegmenter, root: Path) -> Mapping[str, Any]:
+def _measure(segmenter: Segmenter, root: Path) -> Mapping[str, Any]:
     measured = {}
     for subset in PAPER:
-        pairs = open_pairs(root / subset)
+        pairs = open_public_dataset(root / subset)
         assert pairs is not None
         measured[subset] = evaluate_pairs(segmenter, pairs, count_cores()).as_plain()
     return measured

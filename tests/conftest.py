@@ -88,7 +88,7 @@ def small_segmenter() -> TorchSegmenter:
     with torch.no_grad():
         network.classify.weight *= 100
     made = TorchSegmenter(network, ("background", "Röte", "blue"), config, 64, scales=(1.0, 0.5), precision="fp32")
-    return made.ready(torch.device("cpu"))
+    return made.to("cpu")
 
 
 @pytest.fixture(scope="session")

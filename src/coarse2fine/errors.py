@@ -1,21 +1,21 @@
-"""What can go wrong, as one tree.
+"""The exceptions of this package.
 
-    Coarse2FineError        anything this package raises on purpose
-    ├── ConfigError         a setting or a combination of settings cannot work
-    └── DataError           a file, a folder or an array is not what it must be
+    Coarse2FineError        any error that the package detects
+    ├── ConfigError         a setting, or a combination of settings, is not possible
+    └── DataError           a file, a folder or an array is not as required
 
-Every message says what must hold, what was found, where, and the way out. The command line prints it as one sentence
-and exits with status 2.
+Every message says what must hold, what was found, where, and how to fix it. The command line prints the message without
+a traceback and exits with status 2.
 """
 
 
 class Coarse2FineError(Exception):
-    """Anything coarse2fine raises on purpose."""
+    """Base class of all errors that this package detects."""
 
 
 class ConfigError(Coarse2FineError):
-    """A setting, or a combination of settings, cannot work."""
+    """A setting, or a combination of settings, is not possible."""
 
 
 class DataError(Coarse2FineError):
-    """A file, a folder or an array is not what it must be."""
+    """A file, a folder or an array is not as required."""

@@ -1,4 +1,4 @@
-"""The words the stages speak to each other: arrays, photos and what a stage must look like."""
+"""Types that the parts of the package share: arrays, records of photos, and the signatures of stage 1 and 2."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,37 +8,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]
-"""An RGB photo, shape (H, W, 3), 0 to 255, upright."""
+"""An upright RGB image, shape (H, W, 3), 0 to 255."""
 
 Mask: TypeAlias = NDArray[np.uint8]
-"""One class index per pixel, shape (H, W); `BACKGROUND` and `IGNORE` as below. A binary mask holds 0 and 1."""
+"""One class index per pixel, shape (H, W), with `BACKGROUND` and `IGNORE`. A binary mask has the values 0 and 1."""
 
 SoftMask: TypeAlias = NDArray[np.float32]
-"""How likely each pixel is foreground, shape (H, W), 0 to 1."""
+"""Foreground probability per pixel, shape (H, W), 0 to 1."""
 
 Probabilities: TypeAlias = NDArray[np.float32]
-"""Class probabilities, shape (C, H, W), summing to 1 over C; class 0 is background."""
+"""Class probabilities, shape (C, H, W), with sum 1 over C; class 0 is background."""
 
 BACKGROUND = 0
-"""Class index of everything that is no class."""
+"""Class index of pixels that belong to no class."""
 
 IGNORE = 255
-"""Mask value that neither trains nor counts."""
+"""Mask value of pixels that are used neither in training nor in measuring."""
 
 FOREGROUND_CLASSES = ("background", "foreground")
-"""Classes where object is told from background and nothing else: of the foreground task, and of some true masks."""
+"""Class names if objects are only distinguished from background: of the foreground task, and of some data sets."""
 
 MAX_CLASSES = 254
-"""Foreground classes that fit between `BACKGROUND` and `IGNORE` in an 8-bit mask."""
+"""Number of foreground classes that fit between `BACKGROUND` and `IGNORE` in an 8-bit mask."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo of a data set and its single label.
+    """A photo of a data set and its single label.
 
     Attributes:
-        path: Where the photo lies.
-        name: ``<class folder>/<photo>``, unique in the data set, fit for a path; masks are called ``<name>.png``.
+        path: The file.
+        name: ``<class folder>/<photo>``, unique in the data set and valid as a path; its mask is ``<name>.png``.
         label: Class index, 1 to C - 1.
     """
 
@@ -48,7 +48,7 @@ class Photo:
 
 
 class Example(NamedTuple):
-    """A photo and the soft mask that a student should give it."""
+    """A photo file and the file of the soft mask that a student learns to predict for it."""
 
     photo: Path
     mask: Path
@@ -56,11 +56,11 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Skipped:
-    """A photo that cannot be used, and why.
+    """A photo that cannot be used, and the reason.
 
     Attributes:
         path: The file, as the data set names it.
-        reason: One clause that a person can act on, such as ``truncated after 812 bytes``.
+        reason: One clause, such as ``truncated after 812 bytes``.
     """
 
     path: Path
@@ -72,9 +72,9 @@ class Dataset:
     """Photos with one label each.
 
     Attributes:
-        classes: Names by index; ``classes[0]`` is ``background``.
+        classes: Class names by index; ``classes[0]`` is ``background``.
         photos: Usable photos, sorted by name.
-        skipped: What was left out, sorted by path.
+        skipped: Files that cannot be used, sorted by path.
     """
 
     classes: tuple[str, ...]
@@ -83,17 +83,17 @@ class Dataset:
 
 
 class CoarseMethod(Protocol):
-    """Finds the foreground of a photo without knowing any class (stage 1)."""
+    """A method of stage 1: computes the soft foreground mask of an image without its label."""
 
     def __call__(self, image: Image) -> SoftMask: ...
 
 
 class Enhanced(NamedTuple):
-    """What an enhancer made of a mask.
+    """Result of an enhancer.
 
     Attributes:
-        mask: Binary, as high and wide as the photo.
-        note: None where the method did its work; else what happened instead, such as
+        mask: Binary, with the height and width of the photo.
+        note: None if the method worked; else a note of what happened instead, such as
             ``kept: GrabCut found no foreground``.
     """
 
@@ -102,9 +102,9 @@ class Enhanced(NamedTuple):
 
 
 class Enhancer(Protocol):
-    """Snaps a rough mask to the edges of its image (stage 2): binary in, binary out, same height and width.
+    """A method of stage 2: moves the contour of a binary mask to the edges of its image.
 
-    Where scores made the mask, they come along as ``soft``, of any height and width.
+    ``soft`` is the soft mask from which the mask was made, if there is one, of any height and width.
     """
 
     def __call__(self, image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced: ...

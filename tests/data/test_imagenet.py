@@ -9,10 +9,10 @@ from coarse2fine.data.imagenet import (
     TABLE,
     Synset,
     choose_photos,
-    find_tree,
+    distribute,
+    find_synset_root,
     list_synset_photos,
     read_synsets,
-    share_out,
 )
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
@@ -63,7 +63,7 @@ def test_read_synsets__car_is_cleaned_as_the_paper_says():
         ("class,synset\ncat,n00000001\n", "columns class, synset and sub1"),
         ("class,synset,sub1\n", "must have rows"),
         ("class,synset,sub1\ncat,n1,1\n", "found 'n1' of class 'cat'"),
-        ("class,synset,sub1\ncat,n00000001,1\ndog,n00000001,1\n", "stand once"),
+        ("class,synset,sub1\ncat,n00000001,1\ndog,n00000001,1\n", "occur once"),
         ("class,synset,sub1\ncat,n00000001,0\n", "no row has a 1"),
     ],
 )
@@ -85,22 +85,22 @@ SYNSETS = [Synset("cat", "n00000001"), Synset("cat", "n00000002"), Synset("dog",
 
 
 @pytest.mark.parametrize("place", [".", "train", "ILSVRC/Data/CLS-LOC/train"])
-def test_find_tree__wherever_it_was_unpacked(tmp_path, place):
+def test_find_synset_root__wherever_it_was_unpacked(tmp_path, place):
     make_tree(tmp_path / place, n00000001=1)
-    assert find_tree(tmp_path) == tmp_path / place
+    assert find_synset_root(tmp_path) == tmp_path / place
 
 
-def test_find_tree__packed_or_missing_says_how_to_get_it(tmp_path):
-    with pytest.raises(DataError, match=r"train/n02690373, but holds none; get https://image-net\.org"):
-        find_tree(tmp_path)
+def test_find_synset_root__packed_or_missing_says_how_to_get_it(tmp_path):
+    with pytest.raises(DataError, match=r"train/n02690373, but has none; get https://image-net\.org"):
+        find_synset_root(tmp_path)
     (tmp_path / "ILSVRC2012_img_train.tar").touch()
     with pytest.raises(DataError, match=r"img_train\.tar must be unpacked first: mkdir .*train && tar -xf"):
-        find_tree(tmp_path)
+        find_synset_root(tmp_path)
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "n00000001.tar").touch()
     (tmp_path / "ILSVRC2012_img_train.tar").unlink()
     with pytest.raises(DataError, match=r"n00000001\.tar must be unpacked first: mkdir .*train/n00000001 && tar"):
-        find_tree(tmp_path)
+        find_synset_root(tmp_path)
 
 
 def test_list_synset_photos__a_half_unpacked_tree_is_refused(tmp_path):
@@ -109,7 +109,7 @@ def test_list_synset_photos__a_half_unpacked_tree_is_refused(tmp_path):
         list_synset_photos(tmp_path, SYNSETS)
     (tree / "n00000002").rmdir()
     (tree / "n00000002.tar").touch()
-    with pytest.raises(DataError, match=r"n00000002 is not there; .*n00000002\.tar must be unpacked first"):
+    with pytest.raises(DataError, match=r"n00000002 does not exist; .*n00000002\.tar must be unpacked first"):
         list_synset_photos(tmp_path, SYNSETS)
 
 
@@ -117,8 +117,8 @@ def test_list_synset_photos__a_half_unpacked_tree_is_refused(tmp_path):
     "sizes, wanted, expected",
     [([9, 9, 9], 9, [3, 3, 3]), ([1, 9, 9], 9, [1, 4, 4]), ([9, 9], 3, [2, 1]), ([2, 1], 9, [2, 1]), ([], 5, [])],
 )
-def test_share_out__evenly_as_far_as_there_are_any(sizes, wanted, expected):
-    assert share_out(sizes, wanted) == expected
+def test_distribute__evenly_as_far_as_there_are_any(sizes, wanted, expected):
+    assert distribute(sizes, wanted) == expected
 
 
 def test_choose_photos__evenly_seeded_and_growing(tmp_path):

@@ -7,7 +7,8 @@ import PIL.Image
 import pytest
 
 from coarse2fine.data import photos
-from coarse2fine.data.photos import check_photos, list_photos, read_image, read_size
+from coarse2fine.data.photo_files import list_photos
+from coarse2fine.data.photos import check_photos, read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.types import Photo, Skipped
 
@@ -147,7 +148,7 @@ def test_read_image__says_what_is_wrong_with_the_file(tmp_path):
     assert reason_of(tmp_path / "empty.jpg") == "empty file (0 bytes)"
     assert reason_of(tmp_path / "text.jpg").startswith("not an image")
     assert reason_of(tmp_path / "folder.jpg") == "a folder, not a photo"
-    assert reason_of(tmp_path / "link.jpg") == "a link to a file that is not there"
+    assert reason_of(tmp_path / "link.jpg") == "a link to a file that does not exist"
     assert reason_of(tmp_path / "loop.jpg") == "a link that leads back to itself"
 
 

@@ -4,11 +4,11 @@ from coarse2fine.data import open_dataset
 from coarse2fine.data.voc import (
     VOC_CLASSES,
     find_voc,
-    need_voc,
+    normalize_class_name,
     read_ids,
     read_voc_labels,
     read_voc_pairs,
-    spell,
+    require_voc,
     voc_index,
 )
 from coarse2fine.errors import DataError
@@ -39,8 +39,8 @@ def test_voc_index__takes_the_usual_spellings(name, index):
     assert voc_index(name) == index
 
 
-def test_spell__leaves_other_names():
-    assert spell("Red Panda") == "redpanda"
+def test_normalize_class_name__leaves_other_names():
+    assert normalize_class_name("Red Panda") == "redpanda"
 
 
 def test_find_voc__the_folder_or_one_above(voc_tree):
@@ -48,20 +48,20 @@ def test_find_voc__the_folder_or_one_above(voc_tree):
     assert find_voc(voc_tree / "JPEGImages") is None
 
 
-def test_need_voc__says_what_is_missing_and_where_it_is(tmp_path):
-    with pytest.raises(DataError, match=r"JPEGImages is no folder; unpack http.*VOCtrainval"):
-        need_voc(tmp_path)
+def test_require_voc__says_what_is_missing_and_where_it_is(tmp_path):
+    with pytest.raises(DataError, match=r"JPEGImages is missing; unpack http.*VOCtrainval"):
+        require_voc(tmp_path)
     (tmp_path / "VOCtrainval_11-May-2012.tar").touch()
     with pytest.raises(DataError, match=r"unpack .*VOCtrainval_11-May-2012.tar first"):
-        need_voc(tmp_path)
+        require_voc(tmp_path)
 
 
 def test_read_ids__a_missing_list_says_where_to_get_it(voc_tree):
     assert read_ids(voc_tree, "train") == ["2007_000001", "2007_000002"]
-    with pytest.raises(DataError, match=r"trainaug\.txt, but those there are: test, train, val; .*10,582 in all"):
+    with pytest.raises(DataError, match=r"trainaug\.txt does .* lists: test, train, val; .*10,582 in total"):
         read_ids(voc_tree, "trainaug")
     (voc_tree / "ImageSets/Segmentation/val.txt").write_text("\n")
-    with pytest.raises(DataError, match=r"val\.txt must hold one photo a line, but is empty"):
+    with pytest.raises(DataError, match=r"val\.txt must name one photo per line, but is empty"):
         read_ids(voc_tree, "val")
 
 
@@ -87,10 +87,10 @@ def test_read_voc_pairs__masks_of_sbd_where_voc_has_none(voc_tree):
 
 
 def test_read_voc_pairs__what_is_missing_is_named(voc_tree):
-    with pytest.raises(DataError, match="true masks of test are not public"):
+    with pytest.raises(DataError, match="ground-truth masks of test are not public"):
         read_voc_pairs(voc_tree, "test")
     (voc_tree / "SegmentationClass/2007_000001.png").unlink()
-    with pytest.raises(DataError, match=r"1 of 2 have none; looked for .*SegmentationClass/2007_000001.png or"):
+    with pytest.raises(DataError, match=r"1 of 2 have none, such as .*SegmentationClass/2007_000001.png or"):
         read_voc_pairs(voc_tree, "train")
     (voc_tree / "JPEGImages/2007_000003.jpg").unlink()
     with pytest.raises(DataError, match=r"1 of 1 are not, the first is .*2007_000003.jpg"):
@@ -108,12 +108,12 @@ def test_read_voc_labels__largest_object_or_single_class(voc_tree):
     "text, message",
     [
         ("<annotation>", "cannot be read"),
-        ("<annotation></annotation>", "holds no object"),
+        ("<annotation></annotation>", "contains no object"),
         ("<annotation><object><name>cat</name></object></annotation>", "an object has no bndbox"),
         (
             "<annotation><object><name>tiger</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax>"
             "</bndbox></object></annotation>",
-            "holds the class 'tiger'",
+            "contains the class 'tiger'",
         ),
     ],
 )

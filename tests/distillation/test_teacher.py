@@ -7,7 +7,7 @@ from PIL import Image
 
 from coarse2fine.cli import main
 from coarse2fine.config import TeacherConfig
-from coarse2fine.data.frames import Video, open_video
+from coarse2fine.data.videos import Video, open_video
 from coarse2fine.distillation import teacher
 from coarse2fine.distillation.selection import score_mask
 from coarse2fine.distillation.teacher import Taught, select_frames, teach_folder

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from coarse2fine.coarse.box import centered_box
-from coarse2fine.data.frames import open_video
+from coarse2fine.data.videos import open_video
 from coarse2fine.distillation import principal_components as principal
 from coarse2fine.distillation.videopca import (
     COLOR_BINS,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarse2fine.data.pairs import Pairs
-from coarse2fine.data.public_sets import open_pairs
+from coarse2fine.data.photo_mask_pairs import Pairs
+from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_mask_pairs
@@ -78,7 +78,7 @@ def test_open_truth__of_the_foreground_task_takes_any_class(voc_tree, tmp_path):
 def test_open_truth__a_public_data_set_and_only_one(voc_tree, tmp_path):
     dataset = Dataset(VOC_CLASSES, (Photo(tmp_path / "a.jpg", "cat/a", 8),))
     truth = open_truth([voc_tree], dataset)
-    assert truth.pairs == open_pairs(voc_tree)
+    assert truth.pairs == open_public_dataset(voc_tree)
     with pytest.raises(DataError, match="Only one set of other photos"):
         open_truth([voc_tree, voc_tree / "ImageSets/Segmentation/train.txt"], dataset)
     with pytest.raises(DataError, match="'tiger' is not"):
@@ -89,7 +89,7 @@ def test_open_truth__a_public_data_set_and_only_one(voc_tree, tmp_path):
 
 
 def test_evaluate_mask_pairs__of_voc(voc_tree, tmp_path):
-    pairs = open_pairs(voc_tree / "ImageSets/Segmentation/train.txt")
+    pairs = open_public_dataset(voc_tree / "ImageSets/Segmentation/train.txt")
     for name, path in zip(pairs.names, pairs.masks, strict=True):
         mask = read_mask(path)
         write_mask(tmp_path / "out" / f"{name}.png", np.where(mask == 8, 1, 0).astype(np.uint8))

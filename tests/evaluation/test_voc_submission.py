@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig
-from coarse2fine.data.public_sets import open_pairs
+from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_pairs
@@ -44,7 +44,7 @@ def finds(name: str, network: nn.Module | None = None) -> TorchSegmenter:
     segmenter = TorchSegmenter(
         network or OneEverywhere(), ("background", name), config, 64, flip=False, precision="fp32"
     )
-    return segmenter.ready(torch.device("cpu"))
+    return segmenter.to("cpu")
 
 
 def read_archive(path) -> dict[str, Image.Image]:
@@ -137,12 +137,12 @@ def test_submit_network__with_the_crf_of_the_run(voc_tree, tmp_path):
     Image.fromarray(image).save(voc_tree / "JPEGImages/2008_000009.jpg", quality=95, subsampling=0)
     segmenter, edges = finds("cat", OneOnTheRight()), {}
     for on in (False, True):
-        submit_network(segmenter.drawn(on), voc_tree, tmp_path / "a.tgz", 1)
+        submit_network(segmenter.with_crf(on), voc_tree, tmp_path / "a.tgz", 1)
         edges[on] = (np.asarray(read_archive(tmp_path / "a.tgz")[MEMBER]) == 8).sum(axis=1)
     assert (abs(edges[False] - 16) <= 1).all() and (edges[True] == 20).all()
 
 
 def test_evaluate_pairs__a_network_that_calls_the_class_otherwise(voc_tree):
-    figures = evaluate_pairs(finds("TV"), open_pairs(voc_tree), 1).as_plain()
+    figures = evaluate_pairs(finds("TV"), open_public_dataset(voc_tree), 1).as_plain()
     assert figures["photos"] == 1
     assert figures["iou"] == {"background": 0.0, "TV": pytest.approx(100 / (29 * 40), abs=1e-5)}

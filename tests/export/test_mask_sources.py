@@ -14,10 +14,9 @@ from coarse2fine.config import MaskExportConfig, NetworkConfig, PredictConfig
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.export.mask_sources import read_quality
-from coarse2fine.inference.predict import predict_photos
+from coarse2fine.inference.predict import PredictOptions, predict_photos
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, write_mask
-from coarse2fine.runtime.context import Context
 
 QUALITY = "photo,class,score,area\ncat/a,cat,0.9,1\ncat/b,cat,0.25,1\ndog/a,dog,0.5,1\ndog/c,dog,1.0,1\n"
 
@@ -161,10 +160,8 @@ def test_export_masks__what_predict_wrote_and_predictions_alike(tmp_path):
         Image.fromarray(image).save(path)
     (tmp_path / "in" / "bad.jpg").write_text("text")
     config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
-    network = TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").ready(
-        torch.device("cpu")
-    )
-    predict_photos(network, [tmp_path / "in"], tmp_path / "found", 2, Context())
+    network = TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").to("cpu")
+    predict_photos(network, [tmp_path / "in"], tmp_path / "found", PredictOptions(batch_size=2))
     assert export_masks(tmp_path / "found", tmp_path / "coco", "coco") == 2
     assert export_masks(tmp_path / "found", tmp_path / "voc", "voc") == 2
     assert (read_mask(tmp_path / "voc" / "SegmentationClass" / "x" / "a.png") == 1)[:, :60].all()
@@ -184,15 +181,13 @@ def test_export_masks__predictions_of_a_network(tmp_path, monkeypatch):
     Image.fromarray(red).save(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "bad.jpg").write_text("text")
     config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
-    network = TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").ready(
-        torch.device("cpu")
-    )
-    monkeypatch.setattr(TorchSegmenter, "load", lambda _path: network)
+    network = TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").to("cpu")
+    monkeypatch.setattr(TorchSegmenter, "load", lambda *_: network)
     assert export_masks(tmp_path / "run", tmp_path / "voc", "voc", photos=[tmp_path / "in"]) == 1
     mask = read_mask(tmp_path / "voc" / "SegmentationClass" / "a.png")
     assert (mask[:, :60] == 1).all() and (mask[:, 68:] == 0).all()
-    network = network.seen_with(PredictConfig(size_px=32, crf=True))
-    monkeypatch.setattr(TorchSegmenter, "draws_in_batches", True)
+    network = network.with_settings(PredictConfig(size_px=32, crf=True))
+    monkeypatch.setattr(TorchSegmenter, "crf_in_batches", True)
     assert export_masks(tmp_path / "run", tmp_path / "drawn", "voc", photos=[tmp_path / "in"]) == 1
     drawn = read_mask(tmp_path / "drawn" / "SegmentationClass" / "a.png")
     assert (drawn[:, :64] == 1).all() and (drawn[:, 64:] == 0).all()

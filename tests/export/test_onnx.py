@@ -17,12 +17,12 @@ from coarse2fine.inference.torch_segmenter import TorchSegmenter
 
 @pytest.mark.parametrize("view", [PredictConfig(), PredictConfig(flip=False, scales=(0.5, 1.0, 1.25), size_px=96)])
 def test_export_onnx__gives_the_scores_and_masks_of_torch(small_segmenter, small_onnx, clouds, view):
-    ours, theirs = small_segmenter.seen_with(view), OnnxSegmenter.load(small_onnx, "cpu", 1).seen_with(view)
+    ours, theirs = small_segmenter.with_settings(view), OnnxSegmenter.load(small_onnx, "cpu", 1).with_settings(view)
     for image in clouds:
-        wanted = ours.scores(image)
+        wanted = ours.predict_probabilities(image)
         assert wanted.std() > 0.1
-        assert np.abs(theirs.scores(image) - wanted).max() < 1e-4
-        assert (theirs(image) == ours(image)).all()
+        assert np.abs(theirs.predict_probabilities(image) - wanted).max() < 1e-4
+        assert (theirs.predict(image) == ours.predict(image)).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64), (5, 32, 96), (2, 67, 45)])

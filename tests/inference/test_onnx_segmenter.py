@@ -81,7 +81,7 @@ def test_predict__a_crf_without_torch_is_refused(small_onnx, cloud_folder, tmp_p
 def test_predict__a_run_without_torch_is_refused(small_run, cloud_folder, tmp_path):
     shown = call_without_torch("predict", small_run, cloud_folder, "--out", tmp_path / "a")
     assert shown.returncode == 2
-    assert "A run needs torch, which is not installed" in shown.stderr and "Traceback" not in shown.stderr
+    assert "A run folder needs torch, which is not installed" in shown.stderr and "Traceback" not in shown.stderr
 
 
 def test_load__without_onnxruntime(small_onnx, monkeypatch):
@@ -91,7 +91,7 @@ def test_load__without_onnxruntime(small_onnx, monkeypatch):
 
 
 def test_load__refuses_what_is_no_network_of_ours(small_onnx, tmp_path):
-    with pytest.raises(DataError, match="There is no network"):
+    with pytest.raises(DataError, match="There is no file"):
         OnnxSegmenter.load(tmp_path / "gone.onnx")
     (tmp_path / "short.onnx").write_bytes(small_onnx.read_bytes()[:1000])
     with pytest.raises(DataError, match="cannot be read as an ONNX network"):
@@ -101,12 +101,12 @@ def test_load__refuses_what_is_no_network_of_ours(small_onnx, tmp_path):
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     onnx.save(model, tmp_path / "other.onnx")
-    with pytest.raises(DataError, match="lacks or garbles 'classes'; make it by coarse2fine export"):
+    with pytest.raises(DataError, match="missing or damaged: 'classes'; make the file with coarse2fine export"):
         OnnxSegmenter.load(tmp_path / "other.onnx")
 
 
 def test_load__a_gpu_that_is_not_there(small_onnx, small_run):
-    with pytest.raises(ConfigError, match="onnxruntime installed here computes on the CPU only"):
+    with pytest.raises(ConfigError, match="installed onnxruntime computes only on the CPU"):
         OnnxSegmenter.load(small_onnx, "cuda")
     with pytest.raises(ConfigError, match="torch finds no CUDA GPU"):
         load_model(small_run, "cuda")
@@ -115,5 +115,5 @@ def test_load__a_gpu_that_is_not_there(small_onnx, small_run):
 def test_load_model__a_run_or_an_exported_network(small_run, small_onnx, clouds):
     assert is_model(small_run) and is_model(small_run / "model") and is_model(small_onnx)
     assert not is_model(small_run.parent)
-    masks = [load_model(path, "cpu", 1)(clouds[0]) for path in (small_run, small_run / "model", small_onnx)]
+    masks = [load_model(path, "cpu", 1).predict(clouds[0]) for path in (small_run, small_run / "model", small_onnx)]
     assert all((mask == masks[0]).all() for mask in masks)

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig, PredictConfig
 from coarse2fine.data import read_image
-from coarse2fine.data.folder import name_below_common_folder
+from coarse2fine.data.class_folders import names_below_common_folder
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_network
-from coarse2fine.inference.predict import predict_photos
+from coarse2fine.inference.predict import PredictOptions, predict_photos
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, write_mask
-from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
 
 
@@ -34,7 +33,7 @@ class RedIsOne(nn.Module):
 @pytest.fixture
 def segmenter() -> TorchSegmenter:
     config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
-    return TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").ready(torch.device("cpu"))
+    return TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").to("cpu")
 
 
 @pytest.fixture
@@ -48,9 +47,9 @@ def photos(tmp_path):
     return tmp_path / "in"
 
 
-def test_predict_photos__masks_overlays_scores_and_table(segmenter, photos, tmp_path):
+def test_predict_photos__masks_overlays_probabilities_and_table(segmenter, photos, tmp_path):
     out = tmp_path / "out"
-    assert predict_photos(segmenter, [photos], out, 2, Context(), scores=True) == []
+    assert predict_photos(segmenter, [photos], out, PredictOptions(batch_size=2, probabilities=True)) == []
     mask = read_mask(out / "masks" / "x" / "a.png.png")
     assert mask.shape == (96, 128) and (mask[:, :60] == 1).all() and (mask[:, 68:] == 0).all()
     with Image.open(out / "overlays" / "y" / "b <i>.jpg") as overlay:
@@ -64,9 +63,9 @@ def test_predict_photos__masks_overlays_scores_and_table(segmenter, photos, tmp_
     assert read_json(out / "photos.json")["y/b <i>"] == str(photos / "y" / "b <i>.png")
 
 
-def test_predict_photos__a_bad_photo_is_left_out_and_told(segmenter, photos, tmp_path):
+def test_predict_photos__a_bad_photo_is_skipped_and_returned(segmenter, photos, tmp_path):
     (photos / "x" / "bad.jpg").write_text("text")
-    skipped = predict_photos(segmenter, [photos], tmp_path / "out", 8, Context(), overlays=False)
+    skipped = predict_photos(segmenter, str(photos), str(tmp_path / "out"), PredictOptions(overlays=False))
     assert [(item.path.name, item.reason.split(" (")[0]) for item in skipped] == [("bad.jpg", "not an image")]
     assert len(list((tmp_path / "out" / "masks").rglob("*.png"))) == 3
     assert not (tmp_path / "out" / "overlays").exists()
@@ -75,7 +74,7 @@ def test_predict_photos__a_bad_photo_is_left_out_and_told(segmenter, photos, tmp
 def test_predict_photos__only_bad_photos_is_an_error(segmenter, tmp_path):
     (tmp_path / "bad.jpg").write_text("text")
     with pytest.raises(DataError, match="None of the 1 photos can be read"):
-        predict_photos(segmenter, [tmp_path / "bad.jpg"], tmp_path / "out", 8, Context())
+        predict_photos(segmenter, [tmp_path / "bad.jpg"], tmp_path / "out")
 
 
 @pytest.fixture
@@ -89,18 +88,18 @@ def color_edge(tmp_path):
     return path
 
 
-def test_predict_photos__a_crf_draws_masks_to_the_photos_edges(segmenter, color_edge, tmp_path):
+def test_predict_photos__a_crf_moves_masks_to_the_edges_of_the_photo(segmenter, color_edge, tmp_path):
     coarse = replace(segmenter, size_px=32)
-    sharp = coarse.seen_with(PredictConfig(crf=True))
+    sharp = coarse.with_settings(PredictConfig(crf=True))
     for name, one in (("c", coarse), ("s", sharp)):
-        predict_photos(one, [color_edge], tmp_path / name, 1, Context(), scores=True)
+        predict_photos(one, color_edge, tmp_path / name, PredictOptions(probabilities=True))
     truth = np.broadcast_to(np.arange(128) < 50, (96, 128))
     assert (read_mask(tmp_path / "s" / "masks" / "edge.png") == truth).all()
     assert (read_mask(tmp_path / "c" / "masks" / "edge.png") != truth).any()
     kept = [np.load(tmp_path / name / "scores" / "edge.npz")["scores"] for name in "cs"]
     assert (kept[0] == kept[1]).all() and kept[0].shape == (2, 32, 32)
-    assert (sharp(read_image(color_edge)) == truth).all()
-    assert sharp.scores(read_image(color_edge)).shape == (2, 96, 128)
+    assert (sharp.predict(read_image(color_edge)) == truth).all()
+    assert sharp.predict_probabilities(read_image(color_edge)).shape == (2, 96, 128)
 
 
 def test_evaluate_network__with_and_without_a_crf(segmenter, color_edge, tmp_path):
@@ -124,11 +123,11 @@ def test_predict_and_evaluate__a_crf_in_batches_like_one_by_one(segmenter, tmp_p
         Image.fromarray(red).save(path)
         write_mask(tmp_path / "truth" / f"{number}.png", (red[..., 0] > 0).astype(np.uint8))
     coarse = replace(segmenter, size_px=32)
-    sharp = coarse.seen_with(PredictConfig(crf=True))
+    sharp = coarse.with_settings(PredictConfig(crf=True))
     results = {}
     for name, one in (("network", coarse), ("alone", sharp), ("batches", sharp)):
-        monkeypatch.setattr(TorchSegmenter, "draws_in_batches", name == "batches")
-        predict_photos(one, [tmp_path / "in"], tmp_path / name, 3, Context(), scores=True)
+        monkeypatch.setattr(TorchSegmenter, "crf_in_batches", name == "batches")
+        predict_photos(one, [tmp_path / "in"], tmp_path / name, PredictOptions(batch_size=3, probabilities=True))
         masks = [read_mask(tmp_path / name / "masks" / f"{number}.png").tolist() for number in range(5)]
         figures = evaluate_network(one, tmp_path / "in", tmp_path / "truth", 2)
         results[name] = masks, (tmp_path / name / "found.csv").read_text(), figures.matrix.tolist()
@@ -139,20 +138,20 @@ def test_predict_and_evaluate__a_crf_in_batches_like_one_by_one(segmenter, tmp_p
 
 def test_name_below_common_folder__distinct_and_short(tmp_path):
     paths = [tmp_path / "x" / "a.jpg", tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg"]
-    assert name_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]
-    assert name_below_common_folder(paths[:1]) == ["a"]
+    assert names_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]
+    assert names_below_common_folder(paths[:1]) == ["a"]
 
 
 def test_predict_photos__its_own_results_are_no_photos(segmenter, photos):
     for _ in range(2):
-        predict_photos(segmenter, [photos], photos / "found", 8, Context())
+        predict_photos(segmenter, [photos], photos / "found")
     assert len(list((photos / "found" / "masks").rglob("*.png"))) == 3
 
 
-def test_predict_photos__too_large_photos_are_left_out_and_large_overlays_reduced(segmenter, tmp_path):
+def test_predict_photos__too_large_photos_are_skipped_and_large_overlays_reduced(segmenter, tmp_path):
     Image.new("RGB", (2000, 1000), (250, 0, 0)).save(tmp_path / "large.png")
     Image.new("RGB", (2100, 1000), (250, 0, 0)).save(tmp_path / "larger.png")
-    skipped = predict_photos(segmenter, [tmp_path], tmp_path / "out", 8, Context(), max_megapixels=2.0)
+    skipped = predict_photos(segmenter, [tmp_path], tmp_path / "out", PredictOptions(max_megapixels=2.0))
     assert [item.path.name for item in skipped] == ["larger.png"] and "at most 2 are allowed" in skipped[0].reason
     assert read_mask(tmp_path / "out" / "masks" / "large.png").shape == (1000, 2000)
     with Image.open(tmp_path / "out" / "overlays" / "large.jpg") as overlay:

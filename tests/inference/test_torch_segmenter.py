@@ -1,20 +1,16 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
 from coarse2fine.inference.load import is_run
-from coarse2fine.inference.segmenter import score_files
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.weights import load_weights, save_weights
-from coarse2fine.runtime.processes import World
 
 CONFIG = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
 CLASSES = ("background", "red", "blue")
@@ -33,9 +29,7 @@ class ByColor(nn.Module):
 
 
 def segmenter(**options) -> TorchSegmenter:
-    return TorchSegmenter(ByColor(), CLASSES, CONFIG, **{"size_px": 64, "precision": "fp32", **options}).ready(
-        torch.device("cpu")
-    )
+    return TorchSegmenter(ByColor(), CLASSES, CONFIG, **{"size_px": 64, "precision": "fp32", **options}).to("cpu")
 
 
 def two_halves(height: int = 90, width: int = 120) -> np.ndarray:
@@ -47,13 +41,13 @@ def two_halves(height: int = 90, width: int = 120) -> np.ndarray:
 
 @pytest.mark.parametrize("flip", [True, False])
 def test_segmenter__finds_several_classes_at_the_photos_size(flip):
-    mask = segmenter(flip=flip)(two_halves())
+    mask = segmenter(flip=flip).predict(two_halves())
     assert mask.shape == (90, 120)
     assert (mask[:, :58] == 1).all() and (mask[:, 62:] == 2).all()
 
 
 def test_segmenter__scores_sum_to_one_at_the_photos_size():
-    scores = segmenter(scales=(0.5, 1.0)).scores(two_halves())
+    scores = segmenter(scales=(0.5, 1.0)).predict_probabilities(two_halves())
     assert scores.shape == (3, 90, 120)
     assert np.allclose(scores.sum(axis=0), 1, atol=1e-5)
     assert scores[1, 45, 10] > 0.9 > 0.1 > scores[1, 45, 110]
@@ -63,37 +57,39 @@ def test_segmenter__mirrored_photo_gives_mirrored_scores():
     torch.manual_seed(0)
     network = build_network(CONFIG, 3)
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    seen = TorchSegmenter(network, CLASSES, CONFIG, 64, flip=True, precision="fp32").ready()
-    straight, mirrored = seen.scores(image), seen.scores(image[:, ::-1].copy())
+    seen = TorchSegmenter(network, CLASSES, CONFIG, 64, flip=True, precision="fp32").to()
+    straight, mirrored = seen.predict_probabilities(image), seen.predict_probabilities(image[:, ::-1].copy())
     assert np.allclose(straight, mirrored[:, :, ::-1], atol=1e-4)
-    lone = TorchSegmenter(network, CLASSES, CONFIG, 64, flip=False, precision="fp32").ready()
-    assert not np.allclose(lone.scores(image), lone.scores(image[:, ::-1].copy())[:, :, ::-1], atol=1e-4)
+    lone = TorchSegmenter(network, CLASSES, CONFIG, 64, flip=False, precision="fp32").to()
+    assert not np.allclose(
+        lone.predict_probabilities(image), lone.predict_probabilities(image[:, ::-1].copy())[:, :, ::-1], atol=1e-4
+    )
 
 
-def test_segmenter__computes_with_a_folded_copy_of_the_network_as_it_was_when_ready():
+def test_segmenter__computes_with_a_folded_copy_of_the_network_as_it_was_at_to():
     torch.manual_seed(0)
     network = build_network(CONFIG, 3)
-    made = TorchSegmenter(network, CLASSES, CONFIG, 64, precision="fp32").ready()
+    made = TorchSegmenter(network, CLASSES, CONFIG, 64, precision="fp32").to()
     assert made.folded not in (None, network)
-    before = made.scores(two_halves())
-    assert np.allclose(before, replace(made, folded=None).scores(two_halves()), atol=1e-5)
+    before = made.predict_probabilities(two_halves())
+    assert np.allclose(before, replace(made, folded=None).predict_probabilities(two_halves()), atol=1e-5)
     nn.init.constant_(network.classify.bias, 3.0)
     nn.init.zeros_(network.classify.weight)
-    assert (made.scores(two_halves()) == before).all()
-    assert np.allclose(made.ready().scores(two_halves()), 1 / 3, atol=1e-6)
+    assert (made.predict_probabilities(two_halves()) == before).all()
+    assert np.allclose(made.to().predict_probabilities(two_halves()), 1 / 3, atol=1e-6)
 
 
 def test_segmenter__save_and_load_give_the_same_scores(tmp_path):
     torch.manual_seed(0)
     crf = PredictCrfConfig(on=True, steps=3)
-    made = TorchSegmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, False, (0.5, 1.0), "fp32", crf).ready()
+    made = TorchSegmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, False, (0.5, 1.0), "fp32", crf).to()
     made.save(tmp_path / "run" / "model")
     for place in (tmp_path / "run", tmp_path / "run" / "model"):
         assert is_run(tmp_path / "run" / "model")
         loaded = TorchSegmenter.load(place)
         assert (loaded.classes, loaded.size_px, loaded.flip, loaded.scales) == (CLASSES, 64, False, (0.5, 1.0))
         assert loaded.crf == crf
-        assert (loaded.scores(two_halves()) == made.scores(two_halves())).all()
+        assert (loaded.predict_probabilities(two_halves()) == made.predict_probabilities(two_halves())).all()
 
 
 def test_segmenter__a_model_of_before_the_crf_has_none(tmp_path):
@@ -106,14 +102,14 @@ def test_segmenter__a_model_of_before_the_crf_has_none(tmp_path):
 
 
 def test_segmenter__load_without_a_finished_network(tmp_path):
-    with pytest.raises(DataError, match=r"holds no finished network .*let fit end first"):
+    with pytest.raises(DataError, match=r"contains no finished network .*let fit finish first"):
         TorchSegmenter.load(tmp_path)
 
 
-def test_segmenter__seen_with_other_settings():
-    other = segmenter().seen_with(PredictConfig(size_px=128, flip=False, scales=(2.0,)))
+def test_segmenter__with_other_settings():
+    other = segmenter().with_settings(PredictConfig(size_px=128, flip=False, scales=(2.0,)))
     assert (other.size_px, other.flip, other.scales) == (128, False, (2.0,))
-    assert segmenter().seen_with(PredictConfig()).size_px == 64
+    assert segmenter().with_settings(PredictConfig()).size_px == 64
 
 
 def test_load_weights__refuses_another_network_and_damage(tmp_path):
@@ -126,49 +122,3 @@ def test_load_weights__refuses_another_network_and_damage(tmp_path):
         load_weights(build_network(CONFIG, 3), path)
     with pytest.raises(DataError, match="cannot be read"):
         load_weights(build_network(CONFIG, 3), tmp_path / "gone")
-
-
-@pytest.fixture
-def folder(tmp_path) -> list[Path]:
-    for index, (height, width) in enumerate([(60, 80), (80, 60), (60, 80), (60, 80)]):
-        Image.fromarray(two_halves(height, width)).save(tmp_path / f"{index}.png")
-    return [tmp_path / f"{index}.png" for index in range(4)]
-
-
-def test_score_files__yields_every_photo_once(folder):
-    scored = dict(score_files(segmenter(), folder, batch=2, threads=2))
-    assert sorted(scored) == [0, 1, 2, 3]
-    assert scored[1].shape == (3, 64, 64) and scored[0].shape == (3, 64, 64)
-
-
-def test_score_files__at_several_scales_a_photo_does_not_depend_on_its_neighbors(tmp_path):
-    for name, height in (("a", 375), ("b", 400)):
-        Image.fromarray(two_halves(height, 500)).save(tmp_path / f"{name}.png")
-    paths = [tmp_path / "a.png", tmp_path / "b.png"]
-    seen = segmenter(scales=(1.0, 1.25)).seen_with(PredictConfig(size_px=320, scales=(1.0, 1.25)))
-    together = dict(score_files(seen, paths, 2, 1))
-    for index, path in enumerate(paths):
-        alone = dict(score_files(seen, [path], 2, 1))[0]
-        assert (together[index] == alone).all()
-        assert (alone == seen.score([np.asarray(Image.open(path))])[0]).all()
-
-
-def test_score_files__processes_share_the_batches(folder):
-    parts = [dict(score_files(segmenter(), folder, 2, 1, World(rank, 2, 2))) for rank in (0, 1)]
-    whole = dict(score_files(segmenter(), folder, 2, 1))
-    assert sorted([*parts[0], *parts[1]]) == [0, 1, 2, 3]
-    assert all((scores == whole[index]).all() for part in parts for index, scores in part.items())
-
-
-def test_score_files__leaves_out_batches_without_wanted_photos(folder):
-    scored = dict(score_files(segmenter(), folder, 2, 1, wanted=lambda index: index == 3))
-    assert 3 in scored and 0 not in scored
-
-
-def test_score_files__a_bad_photo_is_told_or_raised(folder):
-    folder[2].write_text("no photo")
-    told = {}
-    scored = dict(score_files(segmenter(), folder, 2, 1, leave_out=told.__setitem__))
-    assert sorted(scored) == [0, 1, 3] and list(told) == [2] and "not an image" in told[2]
-    with pytest.raises(DataError, match=r"2\.png: not an image"):
-        list(score_files(segmenter(), folder, 2, 1))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks.constraint import constrain, keep_reason, likelihood
+from coarse2fine.masks.constraint import constrain, constrain_soft, keep_reason
 from coarse2fine.masks.palette import color_table, overlay, paint
 from coarse2fine.masks.regions import Box, bounding_box, fill_box, foreground_mask, foreground_values, largest_component
 from coarse2fine.masks.resize import resize_mask, resize_soft
@@ -173,29 +173,29 @@ def test_overlay__mixes_inside_traces_the_contour_and_leaves_background():
 
 
 def test_overlay__photo_and_mask_must_fit():
-    with pytest.raises(DataError, match=r"found \(2, 3\) on \(3, 2\)"):
+    with pytest.raises(DataError, match=r"its photo, \(3, 2\), found \(2, 3\)"):
         overlay(np.zeros((3, 2, 3), np.uint8), np.zeros((2, 3), np.uint8))
 
 
 @pytest.mark.parametrize("rule", ["label", "pair", "foreground"])
-def test_likelihood__is_above_one_half_where_constrain_keeps(rule):
+def test_constrain_soft__is_above_one_half_where_constrain_keeps(rule):
     scores = np.random.default_rng(0).dirichlet(np.ones(4), 500).T.reshape(4, 20, 25).astype(np.float32)
-    likely = likelihood(scores, 2, rule, threshold=0.7)
+    likely = constrain_soft(scores, 2, rule, threshold=0.7)
     assert likely.min() >= 0 and likely.max() <= 1
     assert ((likely > 0.5) == constrain(scores, 2, rule, threshold=0.7)).all()
     assert 0.05 < (likely > 0.5).mean() < 0.95
 
 
-def test_likelihood__by_hand():
+def test_constrain_soft__by_hand():
     scores = as_scores((0.2, 0.6, 0.2), (0.5, 0.2, 0.3))
-    assert likelihood(scores, 1)[0] == pytest.approx([0.75, 0.2 / 0.7])
-    assert likelihood(scores, 1, "pair")[0] == pytest.approx([0.75, 0.2 / 0.7])
+    assert constrain_soft(scores, 1)[0] == pytest.approx([0.75, 0.2 / 0.7])
+    assert constrain_soft(scores, 1, "pair")[0] == pytest.approx([0.75, 0.2 / 0.7])
     # odds of foreground 4 and 1, those of the threshold 4
-    assert likelihood(scores, 1, "foreground", threshold=0.8)[0] == pytest.approx([0.5, 0.2])
+    assert constrain_soft(scores, 1, "foreground", threshold=0.8)[0] == pytest.approx([0.5, 0.2])
 
 
-def test_likelihood__of_what_is_neither_is_none():
-    assert likelihood(as_scores((0, 0, 1)), 1, "pair").tolist() == [[0]]
+def test_constrain_soft__of_what_is_neither_is_none():
+    assert constrain_soft(as_scores((0, 0, 1)), 1, "pair").tolist() == [[0]]
 
 
 def test_constrain__foreground_above_a_threshold():

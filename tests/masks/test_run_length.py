@@ -72,5 +72,5 @@ def test_counts__as_cvat_has_them(mask):
 
 @pytest.mark.parametrize("counts", [[], [3], [-1, 5], [2, 3]])
 def test_decode_counts__must_add_up(counts):
-    with pytest.raises(DataError, match="2 x 2 pixels must add up to 4"):
+    with pytest.raises(DataError, match="2 x 2 pixels must have the sum 4"):
         decode_counts(counts, 2, 2)

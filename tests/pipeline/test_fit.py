@@ -226,7 +226,7 @@ def test_fit__a_run_from_before_quality_is_judged_and_otherwise_left_alone(finis
 def test_fit__leaves_a_network_that_predicts(finished, data):
     segmenter = TorchSegmenter.load(finished.root)
     image = coarse2fine.read_image(sorted((data / "val" / "images").iterdir())[0])
-    assert segmenter(image).shape == image.shape[:2]
+    assert segmenter.predict(image).shape == image.shape[:2]
     assert segmenter.classes == tuple(read_json(finished.classes))
 
 

@@ -122,7 +122,7 @@ def test_enhance_folder__from_scores(photos, tmp_path, monkeypatch):
     mask = read_mask(tmp_path / "e" / "0.png")
     assert (mask[10:30, 15:45] == 1).all() and mask.sum() == 20 * 30
     write_mask(tmp_path / "classes" / "0.png", np.ones((40, 60), np.uint8))
-    with pytest.raises(DataError, match=r"0\.png must say how likely each pixel is foreground"):
+    with pytest.raises(DataError, match=r"0\.png must be a soft mask"):
         enhance_folder(photos, tmp_path / "classes", tmp_path / "f", config, 0, Context())
 
 

@@ -39,7 +39,7 @@ def client(small_segmenter):
 
 def test_segment__png_and_json_are_the_segmenters_mask(client, small_segmenter, clouds):
     for image in clouds:
-        wanted = small_segmenter(image)
+        wanted = small_segmenter.predict(image)
         answer = client.post("/segment", content=as_file(image))
         assert answer.status_code == 200 and answer.headers["content-type"] == "image/png"
         picture = Image.open(io.BytesIO(answer.content))
@@ -76,7 +76,7 @@ WHOLE = as_file(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
         (b"", 400, "A photo must be sent as the body, or as the one file of a form, but none was."),
         (WHOLE[:500], 400, "The photo cannot be read: truncated after 500 bytes."),
         (WHOLE[:3000], 400, "The photo cannot be read: truncated after 3000 bytes."),
-        (b"<html>", 415, "The photo cannot be read: not an image (JPEG, PNG, WebP, BMP, TIFF and GIF can be read)."),
+        (b"<html>", 415, "The photo cannot be read: not an image (supported: JPEG, PNG, WebP, BMP, TIFF, GIF)."),
         (b"\xff" * 1000, 415, "not an image"),
         (claim_size(30_000, 30_000), 413, "has 30000 x 30000 pixels (900 megapixels); send a smaller one."),
         (claim_size(800, 700), 413, "at most 0.5 megapixels"),
@@ -162,7 +162,7 @@ def test_metrics__count_answers_batches_and_time(client):
 
 def test_segment__concurrent_photos_share_batches_and_too_many_are_told_so(small_segmenter, monkeypatch):
     gate, begun, sizes = threading.Event(), threading.Event(), []
-    score = type(small_segmenter).score_views
+    score = type(small_segmenter).probabilities_at_working_size
 
     def score_later(self, views, shape):
         begun.set()
@@ -170,7 +170,7 @@ def test_segment__concurrent_photos_share_batches_and_too_many_are_told_so(small
         sizes.append(len(views))
         return score(self, views, shape)
 
-    monkeypatch.setattr(type(small_segmenter), "score_views", score_later)
+    monkeypatch.setattr(type(small_segmenter), "probabilities_at_working_size", score_later)
     config = ServeConfig(queue=5, batch=4, wait_ms=0)
     with TestClient(create_app(small_segmenter, config, 2)) as client, ThreadPoolExecutor(8) as pool:
         service = client.app.state.service
@@ -196,7 +196,7 @@ def test_segment__a_failure_of_ours_is_a_500_and_no_more(small_segmenter, monkey
 
     with TestClient(create_app(small_segmenter, ServeConfig(), 1), raise_server_exceptions=False) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(type(small_segmenter), "score_views", fail)
+            patch.setattr(type(small_segmenter), "probabilities_at_working_size", fail)
             answer = client.post("/segment", content=WHOLE)
             assert answer.status_code == 500 and "secret" not in answer.text
             assert "the service's log tells what" in answer.json()["error"]

@@ -70,7 +70,7 @@ def test_serve__answers_refuses_and_stops(small_onnx, small_segmenter, clouds):
         for image in clouds[:2]:
             answer = client.post("/segment", content=as_png(image))
             mask = np.asarray(Image.open(io.BytesIO(answer.content)))
-            assert (mask == small_segmenter(image)).all()
+            assert (mask == small_segmenter.predict(image)).all()
         with ThreadPoolExecutor(8) as pool:
             photos = [as_png(clouds[0])] * 16
             answers = list(pool.map(lambda photo: httpx.post(f"{url}/segment", content=photo, timeout=60), photos))

@@ -25,7 +25,7 @@ def test_write_soft__comes_back_within_a_gray_level(tmp_path):
 
 def test_read_soft__says_what_is_wrong(tmp_path):
     write_mask(tmp_path / "classes.png", np.ones((3, 3), np.uint8))
-    with pytest.raises(DataError, match=r"classes\.png must say how likely .* its mode is P; .*'mask' or 'box'"):
+    with pytest.raises(DataError, match=r"classes\.png must be a soft mask .* its mode is P; .*'mask' or 'box'"):
         read_soft(tmp_path / "classes.png")
     (tmp_path / "text.png").write_text("text")
     with pytest.raises(DataError, match=r"text\.png cannot be read"):

@@ -10,7 +10,7 @@ from coarse2fine.cli.parser import Quiet, parse_and_call
 from coarse2fine.runtime.device import Device, count_cores
 
 if TYPE_CHECKING:
-    from coarse2fine.data.pairs import Pairs
+    from coarse2fine.data.photo_mask_pairs import Pairs
     from coarse2fine.evaluation.evaluate import Result
     from coarse2fine.inference.segmenter import Segmenter
     from coarse2fine.runtime.console import Console
@@ -63,18 +63,18 @@ def evaluate(
         threads: For a network: CPU threads; default: one per core.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.data.public_sets import open_pairs
+    from coarse2fine.data.public_datasets import open_public_dataset
     from coarse2fine.errors import ConfigError
     from coarse2fine.evaluation.ground_truth import explain_unknown
     from coarse2fine.inference.load import is_model, load_model
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.files import write_json
 
-    console, threads, public = Console(quiet), threads or count_cores(), open_pairs(ground_truth)
+    console, threads, public = Console(quiet), threads or count_cores(), open_public_dataset(ground_truth)
     if public and photos:
         raise ConfigError(f"{public.title} has its own photos; leave out --photos.")
     if is_model(source):
-        network = load_model(source, device, threads).drawn(crf)
+        network = load_model(source, device, threads).with_crf(crf)
         result, names = _measure_network(network, ground_truth, public, photos, console, threads)
     elif crf:
         raise ConfigError(f"--crf needs a network, but {source} is a folder of masks; leave out --crf.")

@@ -53,6 +53,7 @@ def imagenet_subset(
         table: Your own list of synsets: a CSV file with the columns class, synset, and sub1 or sub2 (1: use it).
         quiet: Print only warnings and errors.
     """
+    from coarse2fine.data.dataset_writer import write_dataset
     from coarse2fine.data.imagenet import (
         FEWEST_PHOTOS,
         PAPER_TOTALS,
@@ -61,7 +62,6 @@ def imagenet_subset(
         list_synset_photos,
         read_synsets,
     )
-    from coarse2fine.data.label_writer import write_labels
     from coarse2fine.errors import ConfigError
     from coarse2fine.runtime.console import Console
 
@@ -79,7 +79,7 @@ def imagenet_subset(
         )
     wanted = PAPER_TOTALS[which] if total is None and per_class is None else total
     photos = choose_photos(found, wanted, per_class, seed)
-    write_labels(photos, out)
+    write_dataset(photos, out)
     chosen = Counter(label for label, _ in photos)
     console.show(_tabulate(chosen, found))
     if wanted and len(photos) < wanted:

@@ -60,7 +60,7 @@ def predict(
     from coarse2fine.config import PredictConfig
     from coarse2fine.errors import ConfigError
     from coarse2fine.inference.load import load_model
-    from coarse2fine.inference.predict import predict_photos
+    from coarse2fine.inference.predict import PredictOptions, predict_photos
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.context import Context
 
@@ -74,9 +74,8 @@ def predict(
         crf=segmenter.crf.on if crf is None else crf,
     )
     context = Context(console=Console(quiet))
-    skipped = predict_photos(
-        segmenter.seen_with(config), photos, out, batch, context, overlays, probabilities, max_megapixels
-    )
+    options = PredictOptions(batch, overlays, probabilities, max_megapixels)
+    skipped = predict_photos(segmenter.with_settings(config), photos, out, options, context)
     for item in skipped:
         context.console.warn(f"skipped: {item.path}: {item.reason}")
     context.console.say(f"masks: {out / 'masks'}", style="green")

@@ -42,13 +42,13 @@ def voc_labels(
         choose: largest: all photos, labeled with their largest object; single: only photos of a single class.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.data.label_writer import write_labels
-    from coarse2fine.data.voc import need_voc, read_ids, read_voc_labels
+    from coarse2fine.data.dataset_writer import write_dataset
+    from coarse2fine.data.voc import read_ids, read_voc_labels, require_voc
     from coarse2fine.runtime.console import Console
 
-    console, folder = Console(quiet), need_voc(voc)
+    console, folder = Console(quiet), require_voc(voc)
     photos = read_voc_labels(folder, which, choose)
-    write_labels(photos, out)
+    write_dataset(photos, out)
     counts = Counter(label for label, _ in photos)
     console.say(", ".join(f"{label} {count}" for label, count in sorted(counts.items())))
     console.say(f"{len(photos)} of the {len(read_ids(folder, which))} photos of {which}: {out}", style="green")

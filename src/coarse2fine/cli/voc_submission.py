@@ -41,7 +41,7 @@ def voc_submission(
         crf: For a network: align the masks with image edges by a fully connected CRF; default: the setting of the run.
         quiet: Print only warnings and errors.
     """
-    from coarse2fine.data.voc import need_voc
+    from coarse2fine.data.voc import require_voc
     from coarse2fine.errors import ConfigError
     from coarse2fine.evaluation.evaluate import named_classes
     from coarse2fine.evaluation.voc_submission import submit_masks, submit_network
@@ -49,9 +49,9 @@ def voc_submission(
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.device import count_cores
 
-    console, threads, folder = Console(quiet), count_cores(), need_voc(voc)
+    console, threads, folder = Console(quiet), count_cores(), require_voc(voc)
     if is_model(source):
-        network = load_model(source).drawn(crf)
+        network = load_model(source).with_crf(crf)
         count = submit_network(
             network, folder, out, threads, lambda items, total: console.track(items, total, "predicting")
         )

@@ -17,14 +17,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from coarse2fine.config import StudentNetworkConfig, explain
-from coarse2fine.data.photos import read_image
+from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
 from coarse2fine.errors import DataError
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.networks.student import build_student
 from coarse2fine.runtime.device import pick_device, pick_dtype
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.runtime.processes import World
-from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, SoftMask
 
 SETTINGS_KEY = "coarse2fine.student"
@@ -119,18 +118,16 @@ def find_in_files(
     wanted: Callable[[int], bool] = lambda _index: True,
     batch: int = BATCH,
 ) -> Iterator[tuple[int, SoftMask]]:
-    """Find the foreground of photos in files, decoding ahead; memory does not grow with their number.
-
-    Batches are planned over all photos and only then shared out and left out, so that a photo's mask depends neither
-    on the number of processes nor on what an earlier run has done.
+    """Apply a student to photo files, decoding ahead; memory does not grow with the number of photos.
 
     Args:
-        student: Finds it.
-        paths: The photos.
-        threads: Photos decoded at the same time.
-        world: Each process takes its share of the batches.
-        wanted: By index into ``paths``; a batch that holds no wanted photo is left out.
-        batch: Photos per step.
+        student: The network.
+        paths: The photo files.
+        threads: Batches decoded at the same time.
+        world: The processes of the run; each computes its share of the batches.
+        wanted: Whether the photo with an index is needed; a batch without such a photo is not computed, another one is
+            computed as a whole, so that the mask of a photo does not depend on what an earlier run has done.
+        batch: Photos per batch.
 
     Yields:
         Index into ``paths`` and soft mask, shape (s, s).
@@ -139,14 +136,13 @@ def find_in_files(
         DataError: A photo cannot be read.
     """
     reach_px = 2 * student.config.seen_px
-    plan = [range(first, min(first + batch, len(paths))) for first in range(0, len(paths), batch)]
-    todo = [indices for indices in world.share(plan) if any(map(wanted, indices))]
 
-    def load(indices: range) -> tuple[range, list[Image]]:
-        return indices, [student.view(read_image(paths[index], at_least_px=reach_px)) for index in indices]
+    def prepare(file: PhotoFile) -> Image:
+        return student.view(file.decode(at_least_px=reach_px))
 
-    for indices, views in map_threads(load, todo, threads):
-        yield from zip(indices, student.find(views), strict=True)
+    options = ReadOptions(batch_size=batch, threads=threads, world=world)
+    for read in read_batches(paths, prepare, options, wanted, bytes_per_photo=3 * student.config.seen_px**2):
+        yield from zip(read.indices, student.find(read.photos), strict=True)
 
 
 def _pack(tensor: Tensor, half: bool) -> Tensor:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from coarse2fine.data.folder import hash_text
+from coarse2fine.data.class_folders import hash_text
 from coarse2fine.types import Photo
 
 PHOTO_KEY = "photo"

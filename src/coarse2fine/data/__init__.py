@@ -1,31 +1,29 @@
-"""Photos with one label each, from whatever form they come in.
+"""Photos, videos and data sets: finding, reading and writing.
 
-photos.py      one file: decode, size, check; many files: find and sort
-folder.py      one sub-folder of photos per class
-manifest.py    a CSV or Parquet table of paths and labels
-frames.py      videos, for the teacher: folders of frames and video files
-video_files.py decoding of video files by PyAV, an optional library
-pairs.py       photos and their true masks
-public_sets.py recognize the trees of the data sets that follow
-voc.py         PASCAL VOC 2012
-davis.py       DAVIS
+photos.py            read a photo file, or its header; check which photos can be used
+photo_files.py       find photo files in folders and patterns
+photo_errors.py      explain why a file cannot be read
+reader.py            read photo files in batches, decoding ahead
+class_folders.py     data set: one sub-folder of photos per class
+manifest.py          data set: a CSV or Parquet table of paths and labels
+dataset_writer.py    write either of these
+videos.py            videos: folders of frames, and video files
+video_decoding.py    decode video files with PyAV, an optional library
+photo_mask_pairs.py  photos with ground-truth masks
+public_datasets.py   recognize and read the public data sets below
+voc.py               PASCAL VOC 2012
+davis.py             DAVIS
 object_discovery.py  MIT Object Discovery
-imagenet.py    synsets of ImageNet for the classes of VOC, by the table voc_synsets.csv
+imagenet.py          ImageNet photos for the classes of VOC, by the table voc_synsets.csv
+synthetic.py         the drawn data set of ``coarse2fine demo``; its objects are in synthetic_objects.py
 """
 
 from pathlib import Path
 
-from coarse2fine.data.folder import name_photos, read_folder, read_unlabeled
+from coarse2fine.data.class_folders import read_class_folders, read_unlabeled_folder, unique_names
 from coarse2fine.data.manifest import read_manifest, safe_name
-from coarse2fine.data.photos import (
-    MIN_SIDE_PX,
-    PHOTO_ENDINGS,
-    check_photos,
-    find_unreadable,
-    list_photos,
-    read_image,
-    read_size,
-)
+from coarse2fine.data.photo_files import PHOTO_ENDINGS, list_photos
+from coarse2fine.data.photos import MIN_SIDE_PX, check_photos, find_unreadable, read_image, read_size
 from coarse2fine.data.voc import find_voc
 from coarse2fine.errors import DataError
 from coarse2fine.types import Dataset
@@ -36,38 +34,43 @@ __all__ = [
     "check_photos",
     "find_unreadable",
     "list_photos",
-    "name_photos",
     "open_dataset",
-    "read_folder",
+    "read_class_folders",
     "read_image",
     "read_manifest",
     "read_size",
+    "read_unlabeled_folder",
     "safe_name",
+    "unique_names",
 ]
 
 
-def open_dataset(path: Path, labeled: bool = True) -> Dataset:
-    """List a data set without decoding a photo.
+def open_dataset(path: Path | str, labeled: bool = True) -> Dataset:
+    """List the photos and labels of a data set, without decoding a photo.
 
     Args:
-        path: A folder with one sub-folder per class, or a ``.csv`` or ``.parquet`` manifest.
-        labeled: Whether photos have labels; otherwise ``path`` may be any folder of photos, and what they show is
+        path: A folder with one sub-folder of photos per class, or a ``.csv`` or ``.parquet`` manifest.
+        labeled: Whether the photos have labels. If not, ``path`` may be any folder of photos, and the only class is
             foreground (`FOREGROUND_CLASSES`).
 
     Raises:
-        DataError: ``path`` does not exist, is of another kind, or holds nothing usable.
-        ConfigError: A Parquet manifest without pyarrow.
+        DataError: ``path`` does not exist, is of another kind, or contains no usable photo.
+        ConfigError: The manifest is Parquet, and pyarrow is not installed.
     """
+    path = Path(path)
     if path.is_dir():
         voc = find_voc(path)
         if voc and not labeled:
-            raise DataError(f"{path} is PASCAL VOC, which holds masks beside its photos; name {voc / 'JPEGImages'}.")
+            raise DataError(
+                f"{path} is PASCAL VOC, which also contains mask images; pass the folder of photos, "
+                f"{voc / 'JPEGImages'}."
+            )
         if voc:
             raise DataError(
-                f"{path} is PASCAL VOC, whose photos have no single label; give them one first: coarse2fine voc-labels "
-                f"--voc {voc} --out {voc / 'train.csv'}."
+                f"{path} is PASCAL VOC, and its photos have no single label; choose one label per photo first: "
+                f"coarse2fine voc-labels --voc {voc} --out {voc / 'train.csv'}."
             )
-        return read_folder(path) if labeled else read_unlabeled(path)
+        return read_class_folders(path) if labeled else read_unlabeled_folder(path)
     if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
         return read_manifest(path, labeled)
     found = "it is another kind of file" if path.exists() else "there is no such file or folder"

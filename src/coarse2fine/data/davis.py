@@ -1,14 +1,14 @@
-"""DAVIS: frames of videos and masks of what moves in them.
+"""DAVIS: frames of videos with masks of the moving objects.
 
-A tree as the archives unpack it, of 2016 or 2017::
+Folders in the archives of 2016 and 2017::
 
     DAVIS/
       JPEGImages/480p/<video>/<frame>.jpg
-      Annotations/480p/<video>/<frame>.png    the object is not 0; in 2017 each object has its own index
+      Annotations/480p/<video>/<frame>.png    0 is background; in 2017 each object has an index
       ImageSets/480p/val.txt                  2016: /JPEGImages/480p/<video>/<frame>.jpg /Annotations/...png
       ImageSets/2017/val.txt                  2017: <video>
 
-Or the part of it that counts here, of any videos: ``frames/<video>/<frame>.jpg`` and ``masks/<video>/<frame>.png``.
+The same for any other videos: ``frames/<video>/<frame>.jpg`` and ``masks/<video>/<frame>.png``.
 
 Source: Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation" (CVPR 2016);
 Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation".
@@ -17,8 +17,8 @@ Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation".
 from collections.abc import Iterator
 from pathlib import Path
 
-from coarse2fine.data.pairs import Pairs, read_lines
-from coarse2fine.data.photos import find_photos, natural_key
+from coarse2fine.data.photo_files import find_photos, natural_key
+from coarse2fine.data.photo_mask_pairs import Pairs, read_lines
 from coarse2fine.errors import DataError
 from coarse2fine.types import FOREGROUND_CLASSES
 
@@ -27,36 +27,36 @@ _VAL_LISTS = ("480p/val.txt", "2016/val.txt", "2017/val.txt")
 
 
 def is_davis(path: Path) -> bool:
-    """Whether ``path`` is the folder DAVIS."""
+    """Return whether ``path`` is the folder DAVIS."""
     return all((path / name).is_dir() for name in ("JPEGImages", "Annotations", "ImageSets"))
 
 
-def find_val(davis: Path) -> Path:
-    """The list of the validation videos: of 2016 where there is one, else of 2017.
+def find_validation_list(davis: Path) -> Path:
+    """Find the list of the validation videos: the list of 2016 if it exists, else of 2017.
 
     Raises:
-        DataError: There is none.
+        DataError: Neither exists.
     """
     for name in _VAL_LISTS:
         if (davis / "ImageSets" / name).is_file():
             return davis / "ImageSets" / name
     places = ", ".join(str(davis / "ImageSets" / name) for name in _VAL_LISTS)
-    raise DataError(f"DAVIS must have a list of its validation videos, but none of {places} is there; see {ADDRESS}.")
+    raise DataError(f"DAVIS must have a list of its validation videos, but none of {places} exists; see {ADDRESS}.")
 
 
 def read_davis_pairs(davis: Path, file: Path, resolution: str = "480p") -> Pairs:
-    """Frames of the videos of a list, with their true masks.
+    """Read the frames of the videos of a list, with their ground-truth masks.
 
     Args:
         davis: The folder DAVIS.
-        file: A list of videos, or of pairs of files, as above.
-        resolution: Folder below JPEGImages and Annotations.
+        file: A list of videos (2017) or of pairs of files (2016).
+        resolution: Name of the folder below JPEGImages and Annotations.
 
     Returns:
-        Frames called ``<video>/<frame>``, in the order of the list.
+        Pairs called ``<video>/<frame>``, in the order of the list.
 
     Raises:
-        DataError: The list, a video, or the mask of a frame is not there.
+        DataError: The list, a video, or the mask of a frame does not exist.
     """
     videos = list(dict.fromkeys(_video_of(line) for line in read_lines(file)))
     frames = [frame for video in videos for frame in _find_frames(davis, video, resolution)]
@@ -72,25 +72,25 @@ def read_davis_pairs(davis: Path, file: Path, resolution: str = "480p") -> Pairs
 
 
 def is_frames_and_masks(path: Path) -> bool:
-    """Whether ``path`` holds the folders ``frames`` and ``masks``."""
+    """Return whether ``path`` contains the folders ``frames`` and ``masks``."""
     return (path / "frames").is_dir() and (path / "masks").is_dir()
 
 
 def read_frame_pairs(root: Path) -> Pairs:
-    """Frames of any videos, with masks of what moves in them.
+    """Read frames of any videos, with ground-truth masks of the moving objects.
 
     Args:
-        root: Holds ``frames`` and ``masks`` with the same names in them, at any depth; frames without a mask do not
-            count.
+        root: Contains ``frames`` and ``masks`` with the same file names, at any depth; frames without a mask are not
+            used.
 
     Raises:
-        DataError: There are no masks, or one has no frame.
+        DataError: There are no masks, or a mask has no frame.
     """
     frames = {_name_below(root / "frames", path): path for path in find_photos(root / "frames")}
     masks = sorted((root / "masks").rglob("*.png"), key=lambda path: [natural_key(part) for part in path.parts])
     names = tuple(_name_below(root / "masks", path) for path in masks)
     if not names:
-        raise DataError(f"{root / 'masks'} must hold true masks of the frames (.png), but has none.")
+        raise DataError(f"{root / 'masks'} must contain ground-truth masks of the frames (.png), but has none.")
     alone = [name for name in names if name not in frames]
     if alone:
         raise DataError(
@@ -112,5 +112,5 @@ def _find_frames(davis: Path, video: str, resolution: str) -> Iterator[Path]:
     folder = davis / "JPEGImages" / resolution / video
     frames = sorted(folder.glob("*.jpg"), key=lambda path: natural_key(path.name)) if folder.is_dir() else []
     if not frames:
-        raise DataError(f"There must be a folder {folder} of frames (.jpg), but there is none; see {ADDRESS}.")
+        raise DataError(f"{folder} must be a folder of frames (.jpg), but it is missing or empty; see {ADDRESS}.")
     yield from frames

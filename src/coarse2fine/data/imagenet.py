@@ -1,12 +1,12 @@
-"""Photos of ImageNet for the 20 classes of VOC: the paper's *sub1* and *sub2*, as far as they can be made again.
+"""Photos of ImageNet for the 20 classes of VOC: a reconstruction of the lists *sub1* and *sub2* of the paper.
 
-The paper trains on 38,000 photos of ImageNet synsets "chosen by name alone" (sub1), and on 9,000 of those that have to
-do with the VOC class (sub2). It does not list the synsets: `TABLE` is our reconstruction from the 1,000 synsets of
-ILSVRC 2012, one row a synset, with the reason of each choice. The paper's photos came from more of ImageNet: it names
-synsets that ILSVRC has not (propellers, dodgem). With a tree of these a table of your own may name them.
+The paper trains on 38,000 photos of ImageNet synsets "chosen by name alone" (sub1), and on the 9,000 of them that are
+related to the VOC class (sub2). It does not list the synsets: `TABLE` is our reconstruction from the 1,000 synsets of
+ILSVRC 2012, one row a synset, with the reason of each choice. The paper also names synsets of ImageNet
+that are not in ILSVRC (propellers, dodgem). If you have these photos, name the synsets in your own table.
 
-Sizes: a list has many more photos than the paper took, so a number is drawn, shared evenly among the classes and, in a
-class, among its synsets; what one has too few of the others make up for.
+The synsets of a list have many more photos than the paper used, so photos are drawn at random: the same number of each
+class, and of each synset of a class. If one has too few photos, more are drawn from the others.
 """
 
 import csv
@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from coarse2fine.data.photos import PHOTO_ENDINGS, is_hidden
+from coarse2fine.data.photo_files import PHOTO_ENDINGS, is_hidden
 from coarse2fine.errors import DataError
 
 SynsetList = Literal["sub1", "sub2"]
 
 TABLE = Path(__file__).with_name("voc_synsets.csv")
-"""Columns class, synset (WordNet id), name (its first), sub1 and sub2 (1: belongs to it), reason."""
+"""Columns class, synset (WordNet id), name (its first), sub1 and sub2 (1: in this list), reason."""
 
 PAPER_TOTALS = {"sub1": 38_000, "sub2": 9_000}
 FEWEST_PHOTOS = 732
-"""A synset of the training photos of ILSVRC 2012 has 732 to 1,300."""
+"""Smallest number of training photos of a synset in ILSVRC 2012; the largest is 1,300."""
 
 _SOURCE = "https://image-net.org/download-images.php (ILSVRC2012_img_train.tar, 138 GB, after registration)"
 _PLACES = (".", "train", "Data/CLS-LOC/train", "ILSVRC/Data/CLS-LOC/train")
@@ -36,7 +36,7 @@ _SYNSET = re.compile(r"n[0-9]{8}")
 
 @dataclass(frozen=True)
 class Synset:
-    """A synset that stands for a class.
+    """A synset whose photos represent a class.
 
     Attributes:
         label: Class name.
@@ -48,14 +48,14 @@ class Synset:
 
 
 def read_synsets(which: SynsetList, table: Path = TABLE) -> list[Synset]:
-    """The synsets of a list, in the order of the table.
+    """Read the synsets of a list, in the order of the table.
 
     Args:
-        which: ``sub1`` or ``sub2``, the column that must be 1.
+        which: ``sub1`` or ``sub2``; the synsets with a 1 in this column are read.
         table: CSV with the columns class, synset and ``which``.
 
     Raises:
-        DataError: The table cannot be read, lacks a column or a row, or has an id that is none or comes twice.
+        DataError: The table cannot be read, has no such column or no row, or an invalid or repeated id.
     """
     try:
         rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
@@ -69,7 +69,7 @@ def read_synsets(which: SynsetList, table: Path = TABLE) -> list[Synset]:
     for one in chosen:
         if not one.label or not _SYNSET.fullmatch(one.synset) or one.synset in seen:
             raise DataError(
-                f"{table}: each synset must be n and eight digits, stand once and have a class; found '{one.synset}' "
+                f"{table}: each synset must be n and eight digits, occur once and have a class; found '{one.synset}' "
                 f"of class '{one.label}'."
             )
         seen.add(one.synset)
@@ -78,14 +78,14 @@ def read_synsets(which: SynsetList, table: Path = TABLE) -> list[Synset]:
     return chosen
 
 
-def find_tree(imagenet: Path) -> Path:
-    """The folder of synset folders in a copy of ImageNet.
+def find_synset_root(imagenet: Path) -> Path:
+    """Find the folder with the synset folders in a copy of ImageNet.
 
     Args:
-        imagenet: The folder itself, one above (with ``train``), or the root of Kaggle's archive.
+        imagenet: This folder, the folder above it (with ``train``), or the root of the archive from Kaggle.
 
     Raises:
-        DataError: There is none, or its archives are still packed.
+        DataError: There is none, or its archives are not unpacked.
     """
     for place in _PLACES:
         folder = imagenet / place
@@ -96,7 +96,7 @@ def find_tree(imagenet: Path) -> Path:
             raise DataError(f"{_explain_tar(tars[0])} ({len(tars)} archives in {tars[0].parent}).")
     looked = ", ".join(str(imagenet / place / "n02690373") for place in _PLACES[:2])
     raise DataError(
-        f"{imagenet} must hold one folder of photos per synset, such as {looked}, but holds none; get {_SOURCE}."
+        f"{imagenet} must contain one folder of photos per synset, such as {looked}, but has none; get {_SOURCE}."
     )
 
 
@@ -104,18 +104,18 @@ def list_synset_photos(imagenet: Path, synsets: Sequence[Synset]) -> dict[Synset
     """Find the photos of each synset, sorted by name.
 
     Raises:
-        DataError: A synset has no folder, or an empty one.
+        DataError: A synset has no folder, or its folder is empty.
     """
-    tree = find_tree(imagenet)
+    tree = find_synset_root(imagenet)
     found = {one: _list_photos(tree / one.synset) for one in synsets}
     missing = [one for one, photos in found.items() if not photos]
     if missing:
         folder = tree / missing[0].synset
         tar = folder.with_suffix(".tar")
-        why = "is an empty folder" if folder.is_dir() else "is not there"
-        way = _explain_tar(tar) if tar.exists() else f"get {_SOURCE}, or leave them out with a --table of your own"
+        why = "is an empty folder" if folder.is_dir() else "does not exist"
+        way = _explain_tar(tar) if tar.exists() else f"get {_SOURCE}, or omit these synsets in your own --table"
         raise DataError(
-            f"Every synset of the list needs its photos, but {len(missing)} of {len(synsets)} have none: {folder} "
+            f"Every synset of the list must have photos, but {len(missing)} of {len(synsets)} have none: {folder} "
             f"{why}; {way}."
         )
     return found
@@ -124,39 +124,39 @@ def list_synset_photos(imagenet: Path, synsets: Sequence[Synset]) -> dict[Synset
 def choose_photos(
     found: dict[Synset, list[Path]], total: int | None = None, per_class: int | None = None, seed: int = 0
 ) -> list[tuple[str, Path]]:
-    """Draw photos, the same number of each class as far as there are any.
+    """Draw photos at random, the same number of each class as far as possible.
 
     Args:
         found: Photos by synset.
-        total: How many in all; None: no limit.
-        per_class: How many of each class; None: no limit.
-        seed: Another one draws other photos. With the same one a smaller number is a part of a greater one's photos, as
-            long as no class runs short.
+        total: Number of photos in total; None: no limit.
+        per_class: Number of photos per class; None: no limit.
+        seed: Random seed. With the same seed, the photos of a smaller number are among those of a larger number, if no
+            class has too few photos.
 
     Returns:
-        Class and photo, by class and name.
+        Class and photo file, sorted by class and name.
     """
     by_class: dict[str, list[list[Path]]] = {}
     for one, photos in found.items():
         by_class.setdefault(one.label, []).append(_shuffle(photos, seed))
     sizes = [min(sum(map(len, piles)), per_class or 10**9) for piles in by_class.values()]
-    wanted = share_out(sizes, sum(sizes) if total is None else total)
+    wanted = distribute(sizes, sum(sizes) if total is None else total)
     chosen = []
     for (label, piles), number in zip(by_class.items(), wanted, strict=True):
-        shares = share_out([len(pile) for pile in piles], number)
+        shares = distribute([len(pile) for pile in piles], number)
         chosen += [(label, path) for pile, share in zip(piles, shares, strict=True) for path in pile[:share]]
     return sorted(chosen, key=lambda item: (item[0], item[1].name))
 
 
-def share_out(sizes: Sequence[int], wanted: int) -> list[int]:
-    """Take the same number from each, and more from the others where one has too few.
+def distribute(sizes: Sequence[int], wanted: int) -> list[int]:
+    """Distribute a number evenly over groups; groups that are too small are balanced by the others.
 
     Args:
-        sizes: How many there are of each.
-        wanted: How many to take in all.
+        sizes: Size of each group.
+        wanted: Sum to distribute.
 
     Returns:
-        How many to take of each; the sum is ``wanted``, or all there are. What cannot be divided goes to the first.
+        Number for each group; the sum is ``wanted``, or the sum of all sizes. A remainder goes to the first groups.
     """
     taken = [0] * len(sizes)
     left = min(wanted, sum(sizes))

@@ -1,4 +1,4 @@
-"""Manifests: a CSV or Parquet table with a path and a label per row."""
+"""Data sets as manifests: a CSV or Parquet table with a path and a label per row."""
 
 import csv
 import os
@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from coarse2fine.data.folder import hash_text, index_classes, make_dataset, name_photos
+from coarse2fine.data.class_folders import hash_text, index_classes, make_dataset, unique_names
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Skipped
 
@@ -27,19 +27,20 @@ class _Row:
 
 
 def read_manifest(file: Path, labeled: bool = True) -> Dataset:
-    """List the photos of a table without decoding one.
+    """List the photos of a manifest, without decoding a photo.
 
     Args:
         file: ``.csv`` (UTF-8; comma, semicolon or tab) or ``.parquet``, with the columns ``path`` and ``label`` in any
-            case and order; others are ignored. Paths count from the folder of ``file`` and may not leave it.
-        labeled: Whether photos have labels; otherwise ``label`` may be missing, and what they show is foreground.
+            case and order; other columns are ignored. Paths are relative to the folder of ``file`` and stay inside it.
+        labeled: Whether the photos have labels; if not, ``label`` may be missing, and the only class is foreground.
 
     Returns:
-        Classes are the labels, sorted as text. Rows that cannot be used are among the skipped, with their line.
+        The data set, classes sorted as text. Rows that cannot be used are skipped, with their line in the reason.
 
     Raises:
-        DataError: ``file`` cannot be read, lacks a column or a usable row, has a label background or too many labels.
-        ConfigError: Parquet without pyarrow.
+        DataError: ``file`` cannot be read, has no such column or no usable row, a label called background, or too many
+            labels.
+        ConfigError: The file is Parquet, and pyarrow is not installed.
     """
     wanted = ("path", "label") if labeled else ("path",)
     rows = _read_parquet(file, wanted) if file.suffix.lower() == ".parquet" else _read_csv(file, wanted)
@@ -51,24 +52,24 @@ def read_manifest(file: Path, labeled: bool = True) -> Dataset:
     usable, repeated = _settle([(row, found) for row, found in located if isinstance(found, Path)])
     skipped += repeated
     if not usable:
-        first = f"; the first was left out because of {skipped[0].reason}" if skipped else ""
-        raise DataError(f"{file} must hold at least one row with a photo and a label, found {len(rows)} rows{first}.")
+        first = f"; the first was skipped: {skipped[0].reason}" if skipped else ""
+        raise DataError(f"{file} must have at least one row with a photo and a label, found {len(rows)} rows{first}.")
     labels = [row.label for row, _ in usable]
     folders = [f"{safe_name(label)}/" if labeled else "" for label in labels]
-    names = name_photos([f"{folder}{path.as_posix()}" for folder, (_, path) in zip(folders, usable, strict=True)])
+    names = unique_names([f"{folder}{path.as_posix()}" for folder, (_, path) in zip(folders, usable, strict=True)])
     photos = zip((file.parent / path for _, path in usable), names, labels, strict=True)
     return make_dataset(index_classes(labels, file), photos, skipped)
 
 
 def safe_name(text: str) -> str:
-    """A file name for a label that every operating system takes.
+    """Convert a label to a file name that is valid on every operating system.
 
     Args:
         text: Any text.
 
     Returns:
-        ``text`` itself where it is fit; otherwise what is left of it, and a hash of all of it, so that different labels
-        have different names. 1 to 120 bytes of UTF-8.
+        ``text`` itself if it is a valid name; else its valid characters and a hash of the whole text, so that different
+        labels get different names. 1 to 120 bytes of UTF-8.
     """
     clean = _UNSAFE.sub("_", text).strip(". ") or "_"
     if _DEVICE.fullmatch(clean):
@@ -124,12 +125,12 @@ def _find_columns(header: Sequence[str], wanted: Sequence[str], file: Path) -> l
     if all(names.count(one) == 1 for one in wanted):
         return [names.index(one) for one in wanted]
     found = ", ".join(header) or "none"
-    asked = " and one called ".join(wanted)
-    raise DataError(f"{file} must have one column called {asked}; its columns are: {found}.")
+    needed = " and one column ".join(wanted)
+    raise DataError(f"{file} must have one column {needed}; its columns are: {found}.")
 
 
 def _locate(row: _Row, folder: str, real_folder: str) -> Path | str:
-    """The row's photo, relative to ``folder``, or why there is none."""
+    """Return the photo of a row, relative to ``folder``, or the reason why the row cannot be used."""
     if not row.path:
         return "the path is empty"
     if not row.label:
@@ -138,14 +139,14 @@ def _locate(row: _Row, folder: str, real_folder: str) -> Path | str:
         relative = os.path.relpath(Path(folder, row.path), folder)
         real = os.path.realpath(f"{real_folder}/{relative}")
         if Path(relative).parts[:1] == ("..",) or not Path(real).is_relative_to(real_folder):
-            return f"leaves {folder}, the folder of the table"
+            return f"is outside of {folder}, the folder of the table"
         return Path(relative) if Path(real).is_file() else "no such file"
-    except (ValueError, OSError):  # a null character, another drive of Windows, a name too long
+    except (ValueError, OSError):  # a null character, another drive on Windows, a name that is too long
         return "no such file"
 
 
 def _settle(rows: list[tuple[_Row, Path]]) -> tuple[list[tuple[_Row, Path]], list[Skipped]]:
-    """Keep each photo once; one with several labels not at all."""
+    """Keep each photo once; skip photos with several labels."""
     by_path: dict[Path, list[_Row]] = {}
     for row, path in rows:
         by_path.setdefault(path, []).append(row)

@@ -1,10 +1,7 @@
-"""Photo files: find them, read them upright as RGB, and say in plain words why one cannot be used."""
+"""Read photo files as upright RGB arrays, read their headers, and check which photos can be used."""
 
-import errno
 import io
 import math
-import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,24 +13,24 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from coarse2fine.data.photo_errors import explain_error
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.pixel_limit import lift_pixel_limit
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, Photo, Skipped
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-"""Endings that make a file a photo, in any case."""
-
 MIN_SIDE_PX = 8
-"""A photo with a shorter side cannot be learned from."""
+"""Shortest side of a usable photo."""
 
 MAX_ASPECT = 40
-"""Nor one whose longer side is more than this many times the shorter: nothing of it is left at training size."""
+"""Largest ratio of the longer to the shorter side of a usable photo; a thinner one vanishes at the working size."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*", b"GIF8")
+_JPEG_REDUCTIONS = (8, 4, 2)
 _EXIF_ORIENTATION = 0x0112
+# ImageOps.exif_transpose would do the same, but it also writes the other EXIF tags anew and raises on malformed ones
+# (a test shows one). Only the orientation matters here.
 _TRANSPOSES = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
@@ -46,45 +43,14 @@ _TRANSPOSES = {
 _GRAY_TOPS = (1, 255, 65535)
 
 
-def read_image(path: Path | str | bytes, max_megapixels: float = math.inf, at_least_px: int | None = None) -> Image:
-    """Read a photo upright.
-
-    Transparent pixels are laid over white; of an animation the first frame counts. 16-bit gray is scaled from 0..65535;
-    32-bit and floating-point gray from the first of 0..1, 0..255, 0..65535 that holds all values, otherwise from the
-    photo's own lowest to highest value.
-
-    Args:
-        path: A JPEG, PNG, WebP, BMP, TIFF or GIF file, whatever its ending; or the content of one.
-        max_megapixels: Larger photos are refused before they are decoded; 200 take about 1 GB of memory for a while.
-        at_least_px: The longer side that is needed; a larger JPEG may come back reduced to half, a quarter or an
-            eighth, which is several times faster.
-
-    Returns:
-        RGB, shape (H, W, 3), 0 to 255, EXIF orientation applied.
-
-    Raises:
-        DataError: ``<path>: <reason>``, or the reason alone for a content: missing, not readable, empty, no image,
-            truncated, damaged or too large.
-    """
-    with _open(path if isinstance(path, bytes) else Path(path)) as image:
-        _check_megapixels(image, max_megapixels)
-        if at_least_px is not None:
-            factor = min(1.0, at_least_px / max(image.size))
-            image.draft(None, tuple(math.ceil(side * factor) for side in image.size))
-        # Pillow turns TIFF upright itself while it loads.
-        transpose = None if image.format == "TIFF" else _TRANSPOSES.get(_read_orientation(image))
-        image.load()
-        return _convert_to_rgb(image if transpose is None else image.transpose(transpose))
-
-
 class Header(NamedTuple):
-    """What a photo's file says of itself.
+    """Properties of a photo in the header of its file.
 
     Attributes:
-        kind: Pillow's name of its format, such as ``JPEG``.
-        height: Of the upright photo, in pixels.
-        width: Of the upright photo, in pixels.
-        turned: Whether its EXIF turns or mirrors the stored pixels.
+        kind: Pillow's name of the file format, such as ``JPEG``.
+        height: Height of the upright photo, in pixels.
+        width: Width of the upright photo, in pixels.
+        turned: Whether EXIF turns or mirrors the stored pixels.
     """
 
     kind: str
@@ -92,107 +58,109 @@ class Header(NamedTuple):
     width: int
     turned: bool
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the upright photo, in pixels."""
+        return self.height, self.width
 
-def read_header(path: Path | bytes) -> Header:
-    """Read what a file, or its content, says of itself, without decoding it.
-
-    Raises:
-        DataError: As :func:`read_image`, for what the header shows.
-    """
-    with _open(path) as image:
-        # The size of a TIFF is swapped by some versions of Pillow and not by others; its tags are as stored.
-        width, height = (image.tag_v2[256], image.tag_v2[257]) if image.format == "TIFF" else image.size
-        orientation = _read_orientation(image)
-        if orientation in (5, 6, 7, 8):
-            height, width = width, height
-        kind = "JPEG" if image.format == "MPO" else str(image.format)  # several JPEGs, of which the first counts
-        return Header(kind, height, width, orientation in _TRANSPOSES)
+    def reduction(self, at_least_px: int) -> int:
+        """Return the factor, 1, 2, 4 or 8, by which :func:`read_image` reduces this photo with ``at_least_px``."""
+        if self.kind != "JPEG":
+            return 1
+        needed = _needed_size(self.size, at_least_px)
+        factor = min(have // need for have, need in zip(self.size, needed, strict=True))
+        return next((reduction for reduction in _JPEG_REDUCTIONS if factor >= reduction), 1)
 
 
-def read_size(path: Path | bytes) -> tuple[int, int]:
-    """Height and width of the upright photo, in pixels, from the header of the file, or of its content, alone.
+def read_image(path: Path | str | bytes, max_megapixels: float = math.inf, at_least_px: int | None = None) -> Image:
+    """Read a photo as an upright RGB array.
 
-    Raises:
-        DataError: As :func:`read_image`, for what the header shows.
-    """
-    header = read_header(path)
-    return header.height, header.width
-
-
-def list_photos(paths: Sequence[Path | str], apart_from: Path | None = None) -> list[Path]:
-    """Find photos in natural order: ``2.jpg`` before ``10.jpg``.
+    Transparent pixels are blended with white; of an animation the first frame is read. 16-bit gray is scaled from
+    0..65535; 32-bit and floating-point gray from the first of 0..1, 0..255, 0..65535 that contains all values,
+    otherwise from the lowest to the highest value of the photo.
 
     Args:
-        paths: Files, taken whatever their ending; folders, searched to any depth; glob patterns like ``in/**/*.jpg``.
-            Hidden entries and ``__MACOSX`` are passed over unless named.
-        apart_from: A folder whose files do not count: that of the results, should it lie among the photos.
+        path: A JPEG, PNG, WebP, BMP, TIFF or GIF file with any ending, or the content of one.
+        max_megapixels: Larger photos are refused before decoding; decoding 200 takes about 1 GB of memory.
+        at_least_px: Length that the longer side needs. A larger JPEG may be decoded at a half, a quarter or an eighth
+            of its size, which is several times faster.
 
     Returns:
-        Each photo once.
+        RGB, shape (H, W, 3), 0 to 255, EXIF orientation applied.
 
     Raises:
-        DataError: A path does not exist, or holds no photo.
+        DataError: ``<path>: <reason>``, or only the reason for the content of a file: missing, not readable, empty, no
+            image, truncated, damaged or too large.
     """
-    photos = {photo for path in paths for photo in _list_one(Path(path))}
-    if apart_from is not None:
-        results = apart_from.resolve()
-        photos = {photo for photo in photos if not photo.parent.resolve().is_relative_to(results)}
-    if not photos:
-        raise DataError("At least one photo, folder or pattern must be given, outside the folder of the results.")
-    return sorted(photos, key=lambda photo: ([natural_key(part) for part in photo.parts], str(photo)))
+    return read_image_and_header(path, max_megapixels, at_least_px)[0]
 
 
-def find_photos(folder: Path, endings: tuple[str, ...] = PHOTO_ENDINGS) -> Iterator[Path]:
-    """Photos at any depth below ``folder``, in no order; links are followed, circles of links are cut.
+def read_image_and_header(
+    path: Path | str | bytes, max_megapixels: float = math.inf, at_least_px: int | None = None
+) -> tuple[Image, Header]:
+    """Read a photo and its header, opening the file once; see :func:`read_image`."""
+    with _open(path if isinstance(path, bytes) else Path(path)) as image:
+        _check_megapixels(image, max_megapixels)
+        header = _header_of(image)
+        if at_least_px is not None:
+            image.draft(None, _needed_size(image.size, at_least_px))
+        # Pillow applies the orientation of a TIFF itself while it loads the pixels.
+        transpose = None if image.format == "TIFF" else _TRANSPOSES.get(_read_orientation(image))
+        image.load()
+        return _convert_to_rgb(image if transpose is None else image.transpose(transpose)), header
 
-    Args:
-        folder: Where to look.
-        endings: Of the files that are wanted, in lower case.
+
+def read_header(path: Path | str | bytes) -> Header:
+    """Read the header of a photo file, or of its content, without decoding the pixels.
 
     Raises:
-        DataError: A folder cannot be listed.
+        DataError: As :func:`read_image`, for errors that the header shows.
     """
-    return _walk(folder, endings, above=())
+    with _open(path if isinstance(path, bytes) else Path(path)) as image:
+        return _header_of(image)
+
+
+def read_size(path: Path | str | bytes) -> tuple[int, int]:
+    """Read height and width of the upright photo, in pixels, from the header of a file, or of its content.
+
+    Raises:
+        DataError: As :func:`read_image`, for errors that the header shows.
+    """
+    return read_header(path).size
+
+
+def reason_of(error: DataError, path: Path) -> str:
+    """Return the reason of an error of :func:`read_image`, without the path in front of it."""
+    return str(error).removeprefix(f"{path}: ")
 
 
 def check_photos(
     photos: Sequence[Photo], max_megapixels: float, known: AbstractSet[str] = frozenset()
 ) -> Iterator[Skipped | Photo]:
-    """Decode every photo once, on all cores, to learn which can be used.
+    """Decode every photo once, on all cores, to find out which ones can be used.
 
     Args:
-        photos: What to check.
-        max_megapixels: Larger photos are left out.
-        known: Paths, as text, that are yielded unchecked.
+        photos: The photos.
+        max_megapixels: Larger photos are skipped.
+        known: Paths, as text, of photos that were checked before; they are yielded without a check.
 
     Yields:
-        For each photo, in order: itself, or why it cannot be used.
+        For each photo, in order: the photo, or the reason why it is skipped.
     """
     yield from map_threads(lambda photo: _check_photo(photo, max_megapixels, known), photos, count_cores())
 
 
 def find_unreadable(paths: Sequence[Path]) -> list[Skipped]:
-    """Decode every photo once, on all cores, to find those that cannot be read, and why."""
+    """Decode every photo once, on all cores, and return those that cannot be read, with the reason."""
 
     def read(path: Path) -> Skipped | None:
         try:
             read_image(path)
         except DataError as error:
-            return _skipped(path, error)
+            return Skipped(path, reason_of(error, path))
         return None
 
     return [item for item in map_threads(read, paths, count_cores()) if item]
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is none of the user's photos."""
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def natural_key(text: str) -> list[str | int]:
-    """What names are sorted by so that ``2`` comes before ``10``."""
-    pieces = re.split(r"([0-9]+)", text.casefold())
-    return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
 
 
 def _check_photo(photo: Photo, max_megapixels: float, known: AbstractSet[str]) -> Skipped | Photo:
@@ -201,7 +169,7 @@ def _check_photo(photo: Photo, max_megapixels: float, known: AbstractSet[str]) -
     try:
         height, width, _ = read_image(photo.path, max_megapixels).shape
     except DataError as error:
-        return _skipped(photo.path, error)
+        return Skipped(photo.path, reason_of(error, photo.path))
     if min(height, width) < MIN_SIDE_PX:
         return Skipped(photo.path, f"{width} x {height} pixels, at least {MIN_SIDE_PX} x {MIN_SIDE_PX} are needed")
     if max(height, width) > MAX_ASPECT * min(height, width):
@@ -209,13 +177,9 @@ def _check_photo(photo: Photo, max_megapixels: float, known: AbstractSet[str]) -
     return photo
 
 
-def _skipped(path: Path, error: DataError) -> Skipped:
-    return Skipped(path, str(error).removeprefix(f"{path}: "))
-
-
 @contextmanager
 def _open(source: Path | bytes) -> Iterator[Any]:
-    """A Pillow image of which only the header is read; whatever goes wrong becomes ``<path>: <reason>``."""
+    """Open a Pillow image and read its header; every error becomes a DataError ``<path>: <reason>``."""
     try:
         _check_file(source)
         with (
@@ -224,8 +188,8 @@ def _open(source: Path | bytes) -> Iterator[Any]:
             PIL.Image.open(file, formats=_FORMATS) as image,
         ):
             yield image
-    except Exception as error:  # on damaged files Pillow raises nearly anything
-        reason = _explain(error, source)
+    except Exception as error:  # on damaged files Pillow raises nearly any exception
+        reason = explain_error(error, source)
         raise DataError(reason if isinstance(source, bytes) else f"{source}: {reason}") from error
 
 
@@ -252,53 +216,26 @@ def _check_megapixels(image: PIL.Image.Image, max_megapixels: float) -> None:
         )
 
 
-def _explain(error: Exception, source: Path | bytes) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, DataError):
-        return text
-    if isinstance(error, OSError) and error.errno and isinstance(source, Path):
-        return _explain_system(error, source)
-    size, start = _measure(source)
-    if isinstance(error, PIL.UnidentifiedImageError):
-        return _explain_unidentified(size, start)
-    if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
-    if isinstance(error, EOFError) or "truncated" in text.lower() or _is_short_webp(size, start):
-        return f"truncated after {size} bytes"
-    return f"truncated or damaged ({text or type(error).__name__})"
+def _header_of(image: Any) -> Header:
+    # The size of a TIFF is swapped by some versions of Pillow and not by others; its tags are as stored.
+    width, height = (image.tag_v2[256], image.tag_v2[257]) if image.format == "TIFF" else image.size
+    orientation = _read_orientation(image)
+    if orientation in (5, 6, 7, 8):
+        height, width = width, height
+    kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: several JPEGs, of which the first is read
+    return Header(kind, height, width, orientation in _TRANSPOSES)
 
 
-def _explain_system(error: OSError, path: Path) -> str:
-    if error.errno == errno.ENOENT:
-        return "a link to a file that is not there" if path.is_symlink() else "no such file"
-    if error.errno == errno.ELOOP:
-        return "a link that leads back to itself"
-    return f"not readable ({(error.strerror or str(error)).lower()})"
-
-
-def _measure(source: Path | bytes) -> tuple[int, bytes]:
-    """Size in bytes, and the first eight of them."""
-    if isinstance(source, bytes):
-        return len(source), source[:8]
-    with source.open("rb") as file:
-        return source.stat().st_size, file.read(8)
-
-
-def _explain_unidentified(size: int, start: bytes) -> str:
-    if start.startswith(_SIGNATURES):
-        return f"truncated after {size} bytes or damaged at its start"
-    return "not an image (JPEG, PNG, WebP, BMP, TIFF and GIF can be read)"
-
-
-def _is_short_webp(size: int, start: bytes) -> bool:
-    return start[:4] == b"RIFF" and size < 8 + int.from_bytes(start[4:], "little")
+def _needed_size(size: tuple[int, int], at_least_px: int) -> tuple[int, int]:
+    factor = min(1.0, at_least_px / max(size))
+    return math.ceil(size[0] * factor), math.ceil(size[1] * factor)
 
 
 def _read_orientation(image: PIL.Image.Image) -> int:
     try:
-        # The method of the base class: that of PNG decodes all pixels to look for EXIF behind them, where none belongs.
+        # The method of the base class: the method of PNG decodes all pixels to look for EXIF data after them.
         return int(PIL.Image.Image.getexif(image).get(_EXIF_ORIENTATION, 1))
-    except Exception:  # EXIF that cannot be parsed turns nothing, as in any viewer
+    except Exception:  # EXIF data that cannot be parsed is ignored, as image viewers do
         return 1
 
 
@@ -313,7 +250,7 @@ def _convert_to_rgb(image: PIL.Image.Image) -> Image:
 
 
 def _scale_gray(values: NDArray[Any], is_16_bit: bool) -> NDArray[np.uint8]:
-    """Gray of more than 8 bit, shape (H, W), to 0..255; not-a-number becomes the lowest value."""
+    """Scale gray of more than 8 bits, shape (H, W), to 0..255; not-a-number becomes the lowest value."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if is_16_bit:
@@ -323,45 +260,3 @@ def _scale_gray(values: NDArray[Any], is_16_bit: bool) -> NDArray[np.uint8]:
     clean = np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low)
     scaled: NDArray[np.uint8] = np.rint((clean - low) * (255 / ((high - low) or 1))).astype(np.uint8)
     return scaled
-
-
-def _list_one(path: Path) -> list[Path]:
-    if path.is_dir():
-        photos = list(find_photos(path))
-    elif path.is_file() or path.is_symlink():
-        return [path]
-    elif any(mark in str(path) for mark in "*?["):
-        photos = _expand(path)
-    else:
-        raise DataError(f"{path}: there is no such file or folder.")
-    if not photos:
-        raise DataError(f"{path} holds no images ({' '.join(PHOTO_ENDINGS)}).")
-    return photos
-
-
-def _expand(pattern: Path) -> list[Path]:
-    start = Path(pattern.anchor)
-    try:
-        matches = list(start.glob(str(pattern.relative_to(start))))
-    except ValueError as error:
-        raise DataError(f"{pattern} must be a pattern such as in/**/*.jpg ({error}).") from error
-    seen = [match for match in matches if not any(is_hidden(part) for part in set(match.parts) - set(pattern.parts))]
-    folders = [photo for match in seen if match.is_dir() for photo in find_photos(match)]
-    return folders + [match for match in seen if match.suffix.lower() in PHOTO_ENDINGS and not match.is_dir()]
-
-
-def _walk(folder: Path | str, endings: tuple[str, ...], above: tuple[str, ...]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise DataError(f"{folder} cannot be listed ({error.strerror}); allow reading it, or move it away.") from error
-    for entry in entries:
-        if is_hidden(entry.name):
-            continue
-        if Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir():
-            yield from _walk(entry.path, endings, (*above, real))
-        elif entry.name.lower().endswith(endings):
-            yield Path(entry.path)

@@ -1,9 +1,9 @@
-"""The drawn data set of ``coarse2fine demo``: six kinds of small things on cluttered ground, with exact masks.
+"""Draw the data set of ``coarse2fine demo``: six kinds of small objects on cluttered ground, with exact masks.
 
-Layout under ``out``::
+Layout of the folder::
 
-    train/<class>/0000.jpg        one label each; about a quarter also show a second, unlabeled object
-    train_masks/<class>/0000.png  exact masks, for measuring only
+    train/<class>/0000.jpg        one label each; about a quarter also show a second object without label
+    train_masks/<class>/0000.png  exact masks, only for measuring
     val/images/0000.jpg           several classes per photo
     val/masks/0000.png
     classes.txt                   background and the class names, by index; written last
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from coarse2fine.data.synthetic_objects import OBJECTS, Sprite, draw_noise, draw_object, pick_color
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.palette import color_table
+from coarse2fine.masks.resize import resize
 from coarse2fine.types import BACKGROUND, Image, Mask
 
 CLASSES: tuple[str, ...] = ("background", *sorted(OBJECTS))
@@ -32,7 +33,7 @@ TWO_GROUNDS_SHARE = 0.6
 MAX_CANVAS_SHARE = 0.95
 
 _OVERSAMPLING = 3
-"""Photos are drawn this many times larger and averaged down, which smooths the edges."""
+"""Photos are drawn this many times larger and then reduced, which smooths the edges."""
 
 _GROUNDS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "grass": ((38, 58, 22), (70, 98, 36), (112, 132, 58), (150, 150, 84)),
@@ -44,34 +45,34 @@ _GROUNDS: dict[str, tuple[tuple[int, int, int], ...]] = {
 }
 
 Place = tuple[int, float, float, float]
-"""Class index, root of the object's area as a share of the photo's side, and its center x, y from 0 to 1."""
+"""Class index, square root of the object's area relative to the side of the photo, and its center x, y from 0 to 1."""
 
 
 def draw_dataset(out: Path, seed: int = 0, train_per_class: int = 60, val_photos: int = 60, size_px: int = 128) -> None:
-    """Draw the demo data set under ``out``; the same arguments give the same bytes.
+    """Draw the demo data set; the same arguments give the same bytes.
 
-    Photos of the same name are overwritten, so that a broken off drawing can be repeated.
+    Photos with the same names are overwritten, so that an interrupted call can be repeated.
 
     Args:
-        out: Folder for the data set, made where missing.
-        seed: Decides every photo, at least 0.
-        train_per_class: Training photos of each class, at least 1.
-        val_photos: Photos with several classes each, at least 1.
-        size_px: Side of the square photos, at least 32.
+        out: Folder for the data set; it is created.
+        seed: Random seed of all photos, at least 0.
+        train_per_class: Training photos per class, at least 1.
+        val_photos: Validation photos, with several classes each, at least 1.
+        size_px: Side of the square photos, in pixels, at least 32.
 
     Raises:
         ConfigError: A count, the size or the seed is too small.
-        DataError: ``out`` already holds photos that are no part of this data set.
+        DataError: ``out`` contains photos that are not part of this data set.
     """
     if min(train_per_class, val_photos) < 1 or size_px < MIN_SIZE_PX or seed < 0:
         raise ConfigError(
-            f"The drawn data set needs one train and one val photo, {MIN_SIZE_PX} px per side and a seed from 0; found "
-            f"train_per_class = {train_per_class}, val_photos = {val_photos}, size_px = {size_px}, seed = {seed}; "
-            "choose larger numbers."
+            f"The demo data set needs train_per_class and val_photos of at least 1, size_px of at least {MIN_SIZE_PX} "
+            f"and seed of at least 0; found train_per_class = {train_per_class}, val_photos = {val_photos}, "
+            f"size_px = {size_px}, seed = {seed}."
         )
     train = {f"train/{CLASSES[k]}/{i:04d}": (k, i) for k in range(1, len(CLASSES)) for i in range(train_per_class)}
     val = {f"val/images/{i:04d}": (0, i) for i in range(val_photos)}
-    _refuse_strangers(out, {out / f"{name}.jpg" for name in (*train, *val)})
+    _refuse_other_files(out, {out / f"{name}.jpg" for name in (*train, *val)})
     for name, (label, index) in (train | val).items():
         rng = np.random.default_rng((seed, label, index))
         places = _place_train(rng, label) if label else _place_val(rng)
@@ -85,12 +86,12 @@ def draw_photo(rng: np.random.Generator, places: Sequence[Place], size_px: int) 
     """Draw one photo.
 
     Args:
-        rng: Decides everything but the places.
-        places: What stands where, later ones over earlier ones, each class at most once.
-        size_px: Side S.
+        rng: Random numbers for everything except the places.
+        places: Objects and their positions; later objects cover earlier ones; each class occurs at most once.
+        size_px: Side S, in pixels.
 
     Returns:
-        The photo, shape (S, S, 3), and its class indices, shape (S, S): the class that covers most of each pixel.
+        The photo, shape (S, S, 3), and its mask, shape (S, S): the class that covers the largest part of each pixel.
     """
     side_px = size_px * _OVERSAMPLING
     sprites = [_draw_sprite(rng, label, size, side_px) for label, size, _, _ in places]
@@ -105,7 +106,7 @@ def draw_photo(rng: np.random.Generator, places: Sequence[Place], size_px: int) 
 
 
 def _place_train(rng: np.random.Generator, label: int) -> list[Place]:
-    """The labeled object in the middle 60 %, sometimes a smaller one of another class near a corner."""
+    """Place the labeled object in the middle, sometimes a smaller object of another class near a corner."""
     x, y = rng.uniform(0.36, 0.64, 2)
     places = [(label, rng.uniform(0.34, 0.56), x, y)]
     if rng.random() < SECOND_OBJECT_SHARE:
@@ -116,7 +117,7 @@ def _place_train(rng: np.random.Generator, label: int) -> list[Place]:
 
 
 def _place_val(rng: np.random.Generator) -> list[Place]:
-    """Two or three objects of different classes, side by side."""
+    """Place two or three objects of different classes side by side."""
     count = int(rng.integers(2, 4))
     angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * (np.arange(count) + rng.uniform(-0.1, 0.1, count)) / count
     labels = rng.choice(np.arange(1, len(CLASSES)), count, replace=False)
@@ -133,7 +134,7 @@ def _draw_sprite(rng: np.random.Generator, label: int, size: float, side_px: int
 
 
 def _draw_backdrop(rng: np.random.Generator, side_px: int, colors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One or two kinds of ground that meet along a ragged line, and litter that shares some of ``colors``."""
+    """Draw one or two kinds of ground that meet along a ragged line, and litter in some of the given colors."""
     first, second = rng.choice(sorted(_GROUNDS), 2, replace=False)
     backdrop = _draw_ground(rng, side_px, first)
     if rng.random() < TWO_GROUNDS_SHARE:
@@ -173,7 +174,7 @@ def _scatter_strokes(
     length: float,
     width: float,
 ) -> None:
-    """Bent strokes such as blades and twigs; lengths and widths are shares of the side."""
+    """Draw bent strokes such as blades of grass; lengths and widths are relative to the side."""
     side_px = len(ground)
     for _ in range(count):
         angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
@@ -192,7 +193,7 @@ def _scatter_blobs(
     count: int,
     radius: tuple[float, float],
 ) -> None:
-    """Stones and crumbs with a dark rim and a lit side; radii are shares of the side."""
+    """Draw stones with a dark rim and a lit side; radii are relative to the side."""
     centers = rng.uniform(0, 1, (count, 2)) * len(ground)
     axes = (rng.uniform(*radius, count) * len(ground))[:, None] * rng.uniform(0.6, 1, (count, 2))
     tints = colors[rng.integers(len(colors), size=count)] * rng.uniform(0.75, 1.25, (count, 1))
@@ -203,7 +204,7 @@ def _scatter_blobs(
 
 
 def _shade(sprite: Sprite, light: float) -> Sprite:
-    """Light the object as if it were domed: brighter where its surface leans toward ``light`` (radians)."""
+    """Shade the object like a dome: brighter where its surface faces the direction ``light`` (radians)."""
     depth = cv2.distanceTransform(sprite.alpha, cv2.DIST_L2, 3)
     rise = np.clip(depth / (0.6 * depth.max()), 0, 1)
     height = cv2.blur(np.sqrt(1 - (1 - rise) ** 2), (len(depth) // 20 * 2 + 1,) * 2)
@@ -218,7 +219,7 @@ def _shade(sprite: Sprite, light: float) -> Sprite:
 def _paste(
     canvas: NDArray[np.float32], labels: NDArray[np.uint8], sprite: Sprite, *, label: int, x_px: int, y_px: int
 ) -> None:
-    """Put an object, centered at x, y, and its soft shadow on the canvas; what lies outside is cut off."""
+    """Draw an object, centered at x, y, and its soft shadow on the canvas; parts outside are cut off."""
     side_px, half_px = len(sprite.alpha), len(sprite.alpha) // 2
     size_px = len(canvas)
     top, left = max(y_px - half_px, 0), max(x_px - half_px, 0)
@@ -233,7 +234,7 @@ def _paste(
 
 
 def _expose(rng: np.random.Generator, canvas: NDArray[np.float32], light: float, size_px: int) -> Image:
-    """Average down, then a lighting gradient, a slight tint, blur and sensor noise."""
+    """Reduce the canvas, then add a lighting gradient, a slight tint, blur and sensor noise."""
     photo = _downsample(canvas, size_px)
     y, x = np.mgrid[0:size_px, 0:size_px] / size_px - 0.5
     photo *= (rng.uniform(0.85, 1.1) - rng.uniform(0, 0.5) * (x * np.cos(light) + y * np.sin(light)))[..., None]
@@ -244,15 +245,15 @@ def _expose(rng: np.random.Generator, canvas: NDArray[np.float32], light: float,
 
 
 def _downsample(field: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(field, (size_px, size_px), interpolation=cv2.INTER_AREA))
+    return np.asarray(resize(field, size_px, size_px))
 
 
-def _refuse_strangers(out: Path, expected: set[Path]) -> None:
-    strangers = sorted({*out.glob("train/*/*"), *out.glob("val/images/*")} - expected)
-    if strangers:
+def _refuse_other_files(out: Path, expected: set[Path]) -> None:
+    others = sorted({*out.glob("train/*/*"), *out.glob("val/images/*")} - expected)
+    if others:
         raise DataError(
-            f"{out} must be empty or hold this data set alone, found {len(strangers)} other files such as "
-            f"{strangers[0]}; choose another folder."
+            f"{out} must be empty or contain only this data set, found {len(others)} other files such as "
+            f"{others[0]}; choose another folder."
         )
 
 

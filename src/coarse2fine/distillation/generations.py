@@ -15,7 +15,7 @@ import numpy as np
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import EnhanceConfig, StudentConfig
 from coarse2fine.data import list_photos
-from coarse2fine.data.folder import name_below_common_folder
+from coarse2fine.data.class_folders import names_below_common_folder
 from coarse2fine.distillation.examples import describe_examples, find_teacher_examples
 from coarse2fine.distillation.selection import select_best
 from coarse2fine.distillation.soft_masks import score_by_evalseg, score_by_mean, snap_to_edges, weight_by_center
@@ -100,7 +100,7 @@ def _check_arguments(
 
 def _find_new_photos(photos: Sequence[Path | str], folder: Path) -> list[Photo]:
     paths = list_photos(photos, apart_from=folder)
-    return [Photo(path, name, 1) for path, name in zip(paths, name_below_common_folder(paths), strict=True)]
+    return [Photo(path, name, 1) for path, name in zip(paths, names_below_common_folder(paths), strict=True)]
 
 
 class _TrainingSet(NamedTuple):

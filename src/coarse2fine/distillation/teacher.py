@@ -16,8 +16,8 @@ import cv2
 from PIL import Image as PillowImage
 
 from coarse2fine.config import TeacherConfig
-from coarse2fine.data.frames import Footage, Video, estimate_frames, find_videos, open_video
-from coarse2fine.data.video_files import decode, import_av
+from coarse2fine.data.video_decoding import decode, import_av
+from coarse2fine.data.videos import Video, VideoFrames, estimate_frame_count, find_videos, open_video
 from coarse2fine.distillation.examples import SELECTION
 from coarse2fine.distillation.selection import mean_nonzero, select_best
 from coarse2fine.distillation.videopca import videopca
@@ -131,7 +131,7 @@ def write_selection(path: Path, rows: Sequence[SelectionRow]) -> None:
 def _make_masks(videos: Sequence[Video], out: Path, config: TeacherConfig, context: Context) -> list[VideoMasks]:
     """Make the masks of all videos; print a warning with the reason for each video that cannot be used."""
     records = {video.name: _read_record(video, out) for video in videos}
-    frames = {video.name: estimate_frames(video, config.every) for video in videos}
+    frames = {video.name: estimate_frame_count(video, config.every) for video in videos}
     done = sum(frames[name] for name, record in records.items() if record)
     masks: list[VideoMasks] = []
     reasons: list[str] = []
@@ -148,7 +148,7 @@ def _make_masks(videos: Sequence[Video], out: Path, config: TeacherConfig, conte
                     context.console.warn(f"skipped: {error}")
                     advance(frames[video.name])
                 else:
-                    counted = _CountedFootage(footage, advance, frames[video.name])
+                    counted = _CountedFrames(footage, advance, frames[video.name])
                     record = _make_video_masks(footage, out, counted, context)
             if record is not None:
                 masks.append(record)
@@ -157,10 +157,10 @@ def _make_masks(videos: Sequence[Video], out: Path, config: TeacherConfig, conte
     return masks
 
 
-class _CountedFootage:
-    """Footage that reports progress while its frames are read, at most the estimated number of frames."""
+class _CountedFrames:
+    """Frames that report progress while its frames are read, at most the estimated number of frames."""
 
-    def __init__(self, footage: Footage, advance: Advance, frames: int) -> None:
+    def __init__(self, footage: VideoFrames, advance: Advance, frames: int) -> None:
         self.footage, self.advance, self.frames = footage, advance, frames
         self.read = self.shown = 0
 
@@ -179,7 +179,7 @@ class _CountedFootage:
             self.shown = frames
 
 
-def _make_video_masks(footage: Footage, out: Path, counted: _CountedFootage, context: Context) -> VideoMasks:
+def _make_video_masks(footage: VideoFrames, out: Path, counted: _CountedFrames, context: Context) -> VideoMasks:
     """Write the masks of one video, then the record that it is done."""
     for item in footage.skipped:
         context.console.warn(f"skipped: {item.path}: {item.reason}")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from coarse2fine.data.pairs import Pairs
+from coarse2fine.data.photo_mask_pairs import Pairs
+from coarse2fine.data.reader import ReadOptions
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.ground_truth import (
     Truth,
@@ -24,8 +25,8 @@ from coarse2fine.evaluation.ground_truth import (
     truth_reader,
 )
 from coarse2fine.evaluation.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
-from coarse2fine.inference.crf_refinement import Drawn, draw_files
-from coarse2fine.inference.segmenter import Segmenter, score_files
+from coarse2fine.inference.files import FilePrediction, predict_files
+from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.masks.regions import classes_in, foreground_mask
 from coarse2fine.masks.resize import resize_mask
@@ -213,14 +214,14 @@ def compare_pairs(segmenter: Segmenter, pairs: Pairs, threads: int) -> Iterator[
     read = truth_reader(pairs, segmenter.classes)
     classes = measured_classes(pairs, segmenter.classes)
 
-    def count(drawn: Drawn) -> NDArray[np.int64]:
+    def count(drawn: FilePrediction) -> NDArray[np.int64]:
         path = pairs.masks[drawn.index]
         true = read(path)
-        found = drawn.label(true.shape)
+        found = drawn.mask(true.shape)
         return _count(foreground_mask(found) if pairs.knows_foreground_only else found, true, len(classes), path)
 
-    scored = score_files(segmenter, pairs.photos, EVALUATION_BATCH, threads)
-    return map_threads(count, draw_files(segmenter, scored, pairs.photos, EVALUATION_BATCH, threads), threads)
+    options = ReadOptions(batch_size=EVALUATION_BATCH, threads=threads)
+    return map_threads(count, predict_files(segmenter, pairs.photos, options), threads)
 
 
 def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], threads: int) -> Result:

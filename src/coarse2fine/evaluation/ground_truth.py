@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.data.pairs import Pairs, read_foreground
-from coarse2fine.data.photos import find_unreadable, list_photos
-from coarse2fine.data.public_sets import open_pairs
-from coarse2fine.data.voc import spell
+from coarse2fine.data.photo_files import list_photos
+from coarse2fine.data.photo_mask_pairs import Pairs, read_foreground
+from coarse2fine.data.photos import find_unreadable
+from coarse2fine.data.public_datasets import open_public_dataset
+from coarse2fine.data.voc import normalize_class_name
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.masks.regions import classes_in, foreground_mask
@@ -47,8 +48,8 @@ def open_truth(paths: Sequence[Path], dataset: Dataset) -> Truth:
     """Recognize truth and check that it fits the data set, before anything is computed.
 
     Args:
-        paths: A part of a public data set (:func:`open_pairs`); or a folder that holds ``images`` and ``masks`` of
-            other photos; or one of true masks named like the data set's photos.
+        paths: A part of a public data set (:func:`open_public_dataset`); or a folder that holds ``images`` and
+            ``masks`` of other photos; or one of true masks named like the data set's photos.
         dataset: The run's photos.
 
     Raises:
@@ -56,7 +57,7 @@ def open_truth(paths: Sequence[Path], dataset: Dataset) -> Truth:
     """
     truth = Truth(foreground=dataset.classes == FOREGROUND_CLASSES)
     for path in paths:
-        if pairs := open_pairs(path) or _open_images_and_masks(path):
+        if pairs := open_public_dataset(path) or _open_images_and_masks(path):
             if truth.pairs:
                 raise DataError(
                     f"Only one set of other photos can be measured with, but {truth.pairs.title} and {pairs.title} are "
@@ -175,8 +176,8 @@ def explain_unknown(pairs: Pairs, classes: tuple[str, ...]) -> str | None:
     """A sentence about what the reader should know of the figures; None where there is nothing."""
     if pairs.classes is None or FOREGROUND_CLASSES in (pairs.classes, classes):
         return pairs.remark
-    known = {spell(name) for name in classes}
-    unknown = [name for name in pairs.classes[1:] if spell(name) not in known]
+    known = {normalize_class_name(name) for name in classes}
+    unknown = [name for name in pairs.classes[1:] if normalize_class_name(name) not in known]
     if not unknown:
         return pairs.remark
     return (
@@ -186,11 +187,11 @@ def explain_unknown(pairs: Pairs, classes: tuple[str, ...]) -> str | None:
 
 def _translate(title: str, true: tuple[str, ...], classes: tuple[str, ...]) -> Mask:
     """Class index of the run by that of the true masks, shape (256,)."""
-    index = {spell(name): number for number, name in enumerate(true)}
+    index = {normalize_class_name(name): number for number, name in enumerate(true)}
     table = np.zeros(256, np.uint8)
     table[IGNORE] = IGNORE
     for label, name in enumerate(classes[1:], start=1):
-        number = index.get(spell(name))
+        number = index.get(normalize_class_name(name))
         if not number:
             raise DataError(
                 f"Every class must be one of those of {title}, but '{name}' is not; its classes are: "

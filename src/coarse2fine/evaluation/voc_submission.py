@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from coarse2fine.data.photos import read_size
-from coarse2fine.data.voc import VOC_CLASSES, check_photos_there, photo_of, read_ids, voc_index
+from coarse2fine.data.reader import ReadOptions
+from coarse2fine.data.voc import VOC_CLASSES, check_photos_there, photo_path, read_ids, voc_index
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import EVALUATION_BATCH
-from coarse2fine.inference.crf_refinement import Drawn, draw_files
-from coarse2fine.inference.segmenter import Segmenter, score_files
+from coarse2fine.inference.files import FilePrediction, predict_files
+from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.masks.png import encode_mask, mask_path, read_mask
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.runtime.threads import map_threads
@@ -53,13 +54,12 @@ def submit_network(
     """
     table = voc_indices(segmenter.classes)
     ids = _read_test_ids(voc)
-    photos = [photo_of(voc, one) for one in ids]
+    photos = [photo_path(voc, one) for one in ids]
 
-    def predict(drawn: Drawn) -> tuple[str, bytes]:
-        return ids[drawn.index], encode_mask(table[drawn.label(read_size(photos[drawn.index]))])
+    def predict(drawn: FilePrediction) -> tuple[str, bytes]:
+        return ids[drawn.index], encode_mask(table[drawn.mask()])
 
-    scored = score_files(segmenter, photos, EVALUATION_BATCH, threads)
-    drawn = draw_files(segmenter, scored, photos, EVALUATION_BATCH, threads)
+    drawn = predict_files(segmenter, photos, ReadOptions(batch_size=EVALUATION_BATCH, threads=threads))
     _write_archive(out, dict(watch(map_threads(predict, drawn, threads), len(ids))))
     return len(ids)
 
@@ -90,7 +90,7 @@ def submit_masks(folder: Path, classes: Sequence[str] | None, voc: Path, out: Pa
         )
 
     def convert(one: str) -> tuple[str, bytes]:
-        return one, encode_mask(_to_voc(mask_path(folder, one), photo_of(voc, one), table))
+        return one, encode_mask(_to_voc(mask_path(folder, one), photo_path(voc, one), table))
 
     _write_archive(out, dict(map_threads(convert, ids, threads)))
     return len(ids)

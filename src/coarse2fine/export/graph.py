@@ -78,7 +78,7 @@ def export_torch(segmenter: TorchSegmenter, path: Path) -> float:
 
 def plain(segmenter: TorchSegmenter) -> TorchSegmenter:
     """A copy of the network on the CPU, in float32, with its tensors in the usual order."""
-    copied = replace(segmenter, network=deepcopy(segmenter.network), precision="fp32").ready(torch.device("cpu"))
+    copied = replace(segmenter, network=deepcopy(segmenter.network), precision="fp32").to("cpu")
     return replace(copied, network=copied.network.to(memory_format=torch.contiguous_format))
 
 

@@ -72,6 +72,6 @@ class _Reader:
 
 def _views(segmenter: OnnxSegmenter, photos: Sequence[Path]) -> Iterator[dict[str, NDArray[Any]]]:
     for path in photos:
-        image = read_image(path, at_least_px=segmenter.at_least_px)
-        for view in segmenter.views(image, working_shape(image.shape, segmenter.size_px)):
+        image = read_image(path, at_least_px=segmenter.max_input_px)
+        for view in segmenter.network_inputs(image, working_shape(image.shape, segmenter.size_px)):
             yield {INPUT: np.asarray(view)[None]}

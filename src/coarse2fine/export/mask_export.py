@@ -13,7 +13,8 @@ from PIL import Image as PillowImage
 
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.corrections.names import name_ignored, plain_path, plain_text
-from coarse2fine.data.photos import PHOTO_ENDINGS, Header, read_header, read_image
+from coarse2fine.data.photo_files import PHOTO_ENDINGS
+from coarse2fine.data.photos import Header, read_header, read_image
 from coarse2fine.errors import DataError
 from coarse2fine.export.mask_sources import Sample
 from coarse2fine.masks.palette import color_table

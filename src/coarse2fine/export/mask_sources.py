@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from coarse2fine.config import MaskExportConfig, load_config
-from coarse2fine.data import list_photos, read_size
+from coarse2fine.data import list_photos
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.runtime.files import read_json
@@ -204,24 +204,23 @@ def _score(samples: Sequence[Sample], path: Path, least: float | None, remarks: 
 
 
 def _predict(what: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> Source:
-    from coarse2fine.data.folder import name_below_common_folder
-    from coarse2fine.inference.crf_refinement import draw_files
+    from coarse2fine.data.class_folders import names_below_common_folder
+    from coarse2fine.data.reader import ReadOptions
+    from coarse2fine.inference.files import predict_files
     from coarse2fine.inference.load import load_model
-    from coarse2fine.inference.segmenter import score_files
 
     segmenter = load_model(what)
     paths = list_photos(photos, apart_from=out)
-    names = name_below_common_folder(paths)
+    names = names_below_common_folder(paths)
     remarks: list[str] = []
 
     def leave_out(index: int, reason: str) -> None:
         remarks.append(f"left out: {paths[index]}: {reason}")
 
     def samples() -> Iterator[Sample]:
-        scored = score_files(segmenter, paths, batch, threads, leave_out=leave_out)
-        for drawn in draw_files(segmenter, scored, paths, batch, threads):
-            path = paths[drawn.index]
-            yield Sample(names[drawn.index], path, partial(drawn.label, read_size(path)))
+        options = ReadOptions(batch_size=batch, threads=threads, on_skipped=leave_out)
+        for drawn in predict_files(segmenter, paths, options):
+            yield Sample(names[drawn.index], paths[drawn.index], drawn.mask)
         if len(remarks) == len(paths):
             raise DataError(f"None of the {len(paths)} photos can be read; the first {remarks[0]}.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from coarse2fine.data import list_photos
-from coarse2fine.data.public_sets import open_pairs
+from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.errors import ConfigError
 from coarse2fine.evaluation.evaluate import evaluate_pairs
 from coarse2fine.evaluation.ground_truth import pair_folders
@@ -32,7 +32,7 @@ def deliver_network(run: Path, form: NetworkFormat, out: Path, console: Console)
         DataError: The run is not finished.
     """
     write = {"onnx": export_onnx, "torch-export": export_torch}[form]
-    difference = write(TorchSegmenter.load(run), out)
+    difference = write(TorchSegmenter.load(run, "cpu"), out)
     console.say(f"network: {out} ({_megabytes(out)}); scores differ by at most {difference:.1e}", style="green")
 
 
@@ -51,11 +51,11 @@ def deliver_int8(run: Path, out: Path, calibrate: Sequence[str], truth: Path | N
         DataError: The run is not finished, or photos or masks cannot be read.
     """
     need_onnx()
-    pairs = (open_pairs(truth) or pair_folders(truth / "images", truth / "masks")) if truth else None
+    pairs = (open_public_dataset(truth) or pair_folders(truth / "images", truth / "masks")) if truth else None
     photos = list_photos(calibrate) if calibrate else _find_own_photos(run)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole.onnx"
-        export_onnx(TorchSegmenter.load(run), whole)
+        export_onnx(TorchSegmenter.load(run, "cpu"), whole)
         quantize(whole, out, photos)
         console.say(f"network: {out} ({_megabytes(out)}; in float32 {_megabytes(whole)})", style="green")
         if pairs:

@@ -1,1 +1,10 @@
-"""Trained networks applied to photos: one interface, two back ends (torch, onnxruntime)."""
+"""Apply trained networks to photos: one interface, two implementations (torch, onnxruntime).
+
+segmenter.py        the interface `Segmenter`, and what both implementations share
+torch_segmenter.py  a network that torch computes
+onnx_segmenter.py   an exported network that onnxruntime computes; works without torch
+load.py             load either by its path
+arrays.py           NumPy arrays and torch tensors to images, and results back
+files.py            apply a network to photo files, in batches
+predict.py          write masks, overlays and a table for photo files
+"""

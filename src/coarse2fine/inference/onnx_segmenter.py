@@ -1,4 +1,4 @@
-"""A network exported as ONNX in, scores out, by onnxruntime; never imports torch."""
+"""An exported segmentation network that onnxruntime computes; never imports torch."""
 
 import json
 from collections.abc import Mapping
@@ -24,15 +24,16 @@ INPUT, OUTPUT = "photos", "scores"
 
 @dataclass(frozen=True)
 class OnnxSegmenter(Segmenter):
-    """A network exported by ``coarse2fine export --format onnx``.
+    """A network exported by ``coarse2fine export --format onnx``, computed by onnxruntime.
 
     Attributes:
-        session: Takes ``photos``, uint8 (N, H, W, 3), gives ``scores``, float32 (N, C, H, W).
-        classes: Names by index; ``classes[0]`` is ``background``.
-        size_px: Longer side at which the network sees a photo.
-        flip: Average the scores with those of the mirrored photo.
-        scales: Average the scores over these multiples of ``size_px``.
-        crf: Whether and how a fully connected CRF draws the scores to the photo's edges; it needs torch.
+        session: Takes ``photos``, uint8 (N, H, W, 3); returns ``scores``, class probabilities, float32 (N, C, H, W).
+        classes: Class names by index; ``classes[0]`` is ``background``.
+        size_px: Longer side of a photo at which the network sees it.
+        flip: Whether probabilities are averaged with those of the mirrored photo.
+        scales: Probabilities are averaged over these multiples of ``size_px``.
+        crf: Settings of a fully connected CRF that refines the probabilities along the edges of the photo. The CRF
+            needs torch.
     """
 
     session: "InferenceSession"
@@ -44,42 +45,36 @@ class OnnxSegmenter(Segmenter):
 
     @classmethod
     def load(cls, path: Path | str, device: Device = "auto", threads: int | None = None) -> "OnnxSegmenter":
-        """Load an exported network.
+        """Load an exported network from an ``.onnx`` file; see :meth:`Segmenter.load`.
 
-        Args:
-            path: The ``.onnx`` file.
-            device: Where it is computed; ``auto``: on the CUDA GPU where onnxruntime can.
-            threads: Of the processor that compute a layer together; none: all cores.
-
-        Raises:
-            ConfigError: onnxruntime is not installed, or cannot compute on the GPU asked for.
-            DataError: The file is missing, damaged, or was not made by ``coarse2fine export``.
+        ``device="auto"`` uses the CUDA GPU if the installed onnxruntime supports it.
         """
         session = _open_session(Path(path), device, threads)
         return cls(session, **_read_metadata(session.get_modelmeta().custom_metadata_map, Path(path)))
 
-    def probabilities(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
-        """See :meth:`Segmenter.probabilities`."""
-        scores = self._run(batch)
+    def run_network(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
+        """See :meth:`Segmenter.run_network`."""
+        probabilities = self._run_session(batch)
         if self.flip:
-            scores = (scores + self._run(np.ascontiguousarray(batch[:, :, ::-1]))[..., ::-1]) / np.float32(2)
-        return scores if scores.shape[-2:] == shape else _interpolate(scores, shape)
+            mirrored = self._run_session(np.ascontiguousarray(batch[:, :, ::-1]))
+            probabilities = (probabilities + mirrored[..., ::-1]) / np.float32(2)
+        return probabilities if probabilities.shape[-2:] == shape else _interpolate(probabilities, shape)
 
-    def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = self.session.run([OUTPUT], {INPUT: batch})[0]
-        return scores
+    def _run_session(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        probabilities: NDArray[np.float32] = self.session.run([OUTPUT], {INPUT: batch})[0]
+        return probabilities
 
 
-def to_metadata(scorer: Segmenter) -> dict[str, str]:
-    """What a program must know of a network besides its graph, as texts; :meth:`OnnxSegmenter.load` reads it."""
+def to_metadata(segmenter: Segmenter) -> dict[str, str]:
+    """Return what :meth:`OnnxSegmenter.load` needs besides the graph of a network, as metadata of the file."""
     return {
         "coarse2fine": version("coarse2fine"),
-        "classes": json.dumps(list(scorer.classes), ensure_ascii=False),
-        "size_px": json.dumps(scorer.size_px),
+        "classes": json.dumps(list(segmenter.classes), ensure_ascii=False),
+        "size_px": json.dumps(segmenter.size_px),
         "side_step_px": json.dumps(SIDE_STEP_PX),
-        "scales": json.dumps(list(scorer.scales)),
-        "flip": json.dumps(scorer.flip),
-        "crf": scorer.crf.model_dump_json(),
+        "scales": json.dumps(list(segmenter.scales)),
+        "flip": json.dumps(segmenter.flip),
+        "crf": segmenter.crf.model_dump_json(),
         "input": f"{INPUT}: uint8 (batch, height, width, 3), RGB, 0 to 255; the photo resized so that its longer side "
         "is size_px, both sides rounded to multiples of side_step_px; normalization is in the graph",
         "output": f"{OUTPUT}: float32 (batch, class, height, width), probabilities that sum to 1; to be averaged over "
@@ -93,11 +88,13 @@ def _read_metadata(given: Mapping[str, str], path: Path) -> dict[str, Any]:
         crf = PredictCrfConfig.model_validate_json(given["crf"])
     except (KeyError, ValueError) as error:
         raise DataError(
-            f"{path} must be a network with coarse2fine's notes in its metadata, but lacks or garbles "
-            f"{str(error).splitlines()[0]}; make it by coarse2fine export RUN --format onnx."
+            f"{path} must be a network with the metadata of coarse2fine, but an entry is missing or damaged: "
+            f"{str(error).splitlines()[0]}; make the file with coarse2fine export RUN --format onnx."
         ) from error
     if known.pop("side_step_px") != SIDE_STEP_PX:
-        raise DataError(f"{path} needs photos of other sides than multiples of {SIDE_STEP_PX}; export it anew.")
+        raise DataError(
+            f"{path} was exported for other working sizes than multiples of {SIDE_STEP_PX} px; export it again."
+        )
     return known | {"classes": tuple(known["classes"]), "scales": tuple(known["scales"]), "crf": crf}
 
 
@@ -110,20 +107,21 @@ def _open_session(path: Path, device: Device, threads: int | None) -> "Inference
             "onnxruntime-gpu for a CUDA GPU."
         ) from error
     if not path.is_file():
-        raise DataError(f"There is no network {path}.")
+        raise DataError(f"There is no file {path}.")
     providers = _pick_providers(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or count_cores()
     options.log_severity_level = 3  # its warnings are about its own optimizations
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others read photos meanwhile
+    # spinning threads would take cores from the threads that decode photos
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has an exception for every status and no base class of them
         raise DataError(f"{path} cannot be read as an ONNX network ({str(error).splitlines()[0]}).") from error
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise ConfigError(
-            "onnxruntime found no way to compute on the GPU, though it has one built in; check that the versions of "
-            "CUDA and cuDNN are those that its documentation asks for, or choose --device cpu."
+            "onnxruntime could not use the GPU, although this build supports CUDA; install the versions of CUDA and "
+            "cuDNN that its documentation requires, or use --device cpu."
         )
     return session
 
@@ -134,19 +132,20 @@ def _pick_providers(device: Device) -> list[str]:
     has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if device == "cuda" and not has_cuda:
         raise ConfigError(
-            "The onnxruntime installed here computes on the CPU only; choose --device cpu, or replace it: "
+            "The installed onnxruntime computes only on the CPU; use --device cpu, or replace it: "
             "pip uninstall onnxruntime, then pip install onnxruntime-gpu."
         )
     if device == "cpu" or not has_cuda:
         return ["CPUExecutionProvider"]
-    onnxruntime.preload_dlls()  # CUDA and cuDNN from NVIDIA's wheels, should they be installed
+    onnxruntime.preload_dlls()  # finds CUDA and cuDNN in NVIDIA's wheels
     return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
-def _interpolate(scores: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Bilinear, between centers of pixels, without smoothing, as torch does it."""
+def _interpolate(probabilities: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Interpolate bilinearly between pixel centers, without smoothing, as torch does."""
     height, width = shape
     resized = [
-        [cv2.resize(channel, (width, height), interpolation=cv2.INTER_LINEAR) for channel in one] for one in scores
+        [cv2.resize(channel, (width, height), interpolation=cv2.INTER_LINEAR) for channel in one]
+        for one in probabilities
     ]
     return np.asarray(resized, dtype=np.float32)

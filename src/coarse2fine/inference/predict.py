@@ -1,98 +1,102 @@
-"""A network and any photos in; masks, overlays and a table of what was found out, in constant memory."""
+"""Write masks, overlays and a table of the classes for any photos; memory does not grow with the number of photos."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as PillowImage
 
-from coarse2fine.data import list_photos, read_image
-from coarse2fine.data.folder import name_below_common_folder
-from coarse2fine.data.photos import read_size
+from coarse2fine.data.class_folders import names_below_common_folder
+from coarse2fine.data.photo_files import list_photos
+from coarse2fine.data.reader import ReadOptions
 from coarse2fine.errors import DataError
-from coarse2fine.inference.crf_refinement import Drawn, draw_files
-from coarse2fine.inference.segmenter import Segmenter, score_files
+from coarse2fine.inference.files import FilePrediction, predict_files
+from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, write_mask
-from coarse2fine.masks.resize import resize, resize_mask
+from coarse2fine.masks.resize import resize_mask
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import write_atomically, write_json
+from coarse2fine.runtime.files import write_atomically, write_csv, write_json
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, Mask, Probabilities, Skipped
 
 OVERLAY_MAX_SIDE_PX = 1600
 
+Row = tuple[str, str, str]
+
 
 @dataclass(frozen=True)
-class Found:
-    """What a network found in a photo.
+class PredictOptions:
+    """Which files :func:`predict_photos` writes, and how it reads the photos.
 
     Attributes:
-        name: Where its files lie below ``masks``, ``overlays`` and ``scores``, without ending.
-        shares: Share of the photo's pixels by class index, background left out, only classes that occur.
+        batch_size: Photos that the network computes at once.
+        overlays: Whether to write the masks drawn over the photos.
+        probabilities: Whether to write the class probabilities.
+        max_megapixels: Larger photos are skipped.
     """
 
-    name: str
-    shares: dict[int, float]
+    batch_size: int = 8
+    overlays: bool = True
+    probabilities: bool = False
+    max_megapixels: float = 200.0
 
 
 def predict_photos(
     segmenter: Segmenter,
-    photos: Sequence[Path | str],
-    out: Path,
-    batch: int,
-    context: Context,
-    overlays: bool = True,
-    scores: bool = False,
-    max_megapixels: float = 200.0,
+    photos: Path | str | Sequence[Path | str],
+    out: Path | str,
+    options: PredictOptions = PredictOptions(),
+    context: Context = Context(),  # noqa: B008 - frozen
 ) -> list[Skipped]:
-    """Write ``masks/<photo>.png``, ``overlays/<photo>.jpg`` and ``found.csv`` for every photo, and where photos lie.
+    """Predict photos from files and write the results into a folder.
+
+    Writes ``masks/<photo>.png`` (class indices at the size of the photo), ``overlays/<photo>.jpg``, ``found.csv`` (the
+    classes and their share of each photo), ``classes.json`` (class names) and ``photos.json`` (paths of the photos).
+    With ``options.probabilities`` also ``scores/<photo>.npz``, which contains the array ``scores``: class probabilities
+    at the working size, before any CRF, float16, shape (C, h, w). ``<photo>`` is the path of a photo below the folder
+    that all photos have in common.
 
     Args:
-        segmenter: The network.
-        photos: Files, folders, glob patterns.
-        out: Where everything goes; names follow the photos' paths below the folder they have in common.
-        batch: Photos per step.
-        context: Who works.
-        overlays: Also lay the masks over the photos.
-        scores: Also write the class probabilities, ``scores/<photo>.npz`` with ``scores``, float16 (C, h, w), at
-            the working size, before any CRF.
-        max_megapixels: Larger photos are left out, with their reason.
+        segmenter: The network, from :meth:`Segmenter.load`.
+        photos: One or several files, folders or glob patterns.
+        out: Folder for the results.
+        options: Which files to write, and how to read the photos.
+        context: Console for the progress bar, and threads; by default nothing is printed.
 
     Returns:
-        Photos that could not be read, and why.
+        Photos that could not be read, with the reason.
 
     Raises:
         DataError: There are no photos, or none can be read.
     """
-    paths = list_photos(photos, apart_from=out)
-    names = name_below_common_folder(paths)
+    folder = Path(out)
+    paths = list_photos(photos, apart_from=folder)
+    names = names_below_common_folder(paths)
     skipped: list[Skipped] = []
 
-    def leave_out(index: int, reason: str) -> None:
-        skipped.append(Skipped(paths[index], reason))
+    def write(prediction: FilePrediction) -> list[Row]:
+        name, mask = names[prediction.index], prediction.mask()
+        write_mask(mask_path(folder / "masks", name), mask)
+        if options.probabilities:
+            _write_probabilities(folder / "scores" / f"{name}.npz", prediction.probabilities)
+        if prediction.copy is not None:
+            _write_overlay(folder / "overlays" / f"{name}.jpg", prediction.copy, mask)
+        return _class_rows(name, mask, segmenter.classes)
 
-    def write(drawn: Drawn) -> Found:
-        index, mask = drawn.index, drawn.label(read_size(paths[drawn.index]))
-        write_mask(mask_path(out / "masks", names[index]), mask)
-        if scores:
-            _write_scores(out / "scores" / f"{names[index]}.npz", drawn.scores)
-        if overlays:
-            image = read_image(paths[index], at_least_px=OVERLAY_MAX_SIDE_PX)
-            _write_overlay(out / "overlays" / f"{names[index]}.jpg", image, mask)
-        labels, counts = np.unique(mask, return_counts=True)
-        shares = zip(labels.tolist(), (counts / mask.size).tolist(), strict=True)
-        return Found(names[index], {label: share for label, share in shares if label})
-
-    scored = score_files(segmenter, paths, batch, context.threads, leave_out=leave_out, max_megapixels=max_megapixels)
-    drawn = draw_files(segmenter, scored, paths, batch, context.threads)
-    done = context.console.track(map_threads(write, drawn, context.threads), len(paths), "predicting")
-    _write_table(out / "found.csv", done, segmenter.classes)
-    write_json(out / "photos.json", {name: str(path.absolute()) for name, path in zip(names, paths, strict=True)})
-    write_json(out / "classes.json", list(segmenter.classes))
+    reading = ReadOptions(
+        batch_size=options.batch_size,
+        threads=context.threads,
+        max_megapixels=options.max_megapixels,
+        on_skipped=lambda index, reason: skipped.append(Skipped(paths[index], reason)),
+    )
+    predictions = predict_files(segmenter, paths, reading, copy_px=OVERLAY_MAX_SIDE_PX if options.overlays else None)
+    done = context.console.track(map_threads(write, predictions, context.threads), len(paths), "predicting")
+    write_csv(folder / "found.csv", ["photo", "class", "share_of_pixels"], chain.from_iterable(done))
+    write_json(folder / "photos.json", {name: str(path.absolute()) for name, path in zip(names, paths, strict=True)})
+    write_json(folder / "classes.json", list(segmenter.classes))
     if len(skipped) == len(paths):
         raise DataError(
             f"None of the {len(paths)} photos can be read; the first: {skipped[0].path}: {skipped[0].reason}."
@@ -100,26 +104,19 @@ def predict_photos(
     return sorted(skipped, key=lambda item: str(item.path))
 
 
+def _class_rows(name: str, mask: Mask, classes: Sequence[str]) -> list[Row]:
+    """Return a row per class in the mask, without background unless the mask has nothing else."""
+    labels, counts = np.unique(mask, return_counts=True)
+    shares = {int(label): count / mask.size for label, count in zip(labels, counts, strict=True) if label}
+    return [(name, classes[label], f"{share:.4f}") for label, share in (shares or {0: 1.0}).items()]
+
+
 def _write_overlay(path: Path, image: Image, mask: Mask) -> None:
-    factor = min(1.0, OVERLAY_MAX_SIDE_PX / max(mask.shape))  # of a huge photo, laid over only after it is small
-    height, width = (max(1, round(side * factor)) for side in mask.shape)
-    picture = PillowImage.fromarray(overlay(resize(image, height, width), resize_mask(mask, height, width)))
+    picture = PillowImage.fromarray(overlay(image, resize_mask(mask, *image.shape[:2])))
     with write_atomically(path) as file:
         picture.save(file, format="JPEG", quality=90)
 
 
-def _write_scores(path: Path, scores: Probabilities) -> None:
+def _write_probabilities(path: Path, probabilities: Probabilities) -> None:
     with write_atomically(path) as file:
-        np.savez_compressed(file, scores=scores.astype(np.float16))
-
-
-def _write_table(path: Path, found: Iterable[Found], classes: Sequence[str]) -> None:
-    with write_atomically(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        rows = csv.writer(text)
-        rows.writerow(["photo", "class", "share_of_pixels"])
-        for item in found:
-            for label, share in item.shares.items() or {0: 1.0}.items():
-                rows.writerow([item.name, classes[label], f"{share:.4f}"])
-        text.flush()
-        text.detach()
+        np.savez_compressed(file, scores=probabilities.astype(np.float16))

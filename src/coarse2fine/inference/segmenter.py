@@ -1,47 +1,49 @@
-"""What every network does with photos, whatever computes it: sizes, scales, batches, the likeliest class. No torch.
+"""The interface of a trained network, and everything that does not depend on how it is computed. Imports no torch.
 
-A photo is brought to the size at which the network was trained, because the same animal at twice the size is another
-animal to it; scores and masks come back at the photo's own size. Batches hold photos of one working shape, so that
-no photo's scores depend on its neighbors.
+A photo is resized to the size at which the network was trained: an object at twice that size looks different to the
+network. Class probabilities and masks are resized back to the size of the photo. A batch contains photos of one working
+shape, so that the probabilities of a photo do not depend on the other photos.
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.config import PredictConfig, PredictCrfConfig
-from coarse2fine.data.photos import read_image, read_size
-from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.data.reader import plan_batches
+from coarse2fine.errors import ConfigError
+from coarse2fine.inference.arrays import Images, to_images
 from coarse2fine.masks.resize import resize
-from coarse2fine.runtime.processes import World
-from coarse2fine.runtime.threads import map_threads
+from coarse2fine.runtime.device import Device
 from coarse2fine.types import Image, Mask, Probabilities
 
 if TYPE_CHECKING:
     import torch
 
-Outcome = TypeVar("Outcome")
-
 SIDE_STEP_PX = 32
 """Working sides are multiples of this: the deepest stride of any encoder, and few shapes make full batches."""
 
+BATCH_SIZE = 8
+"""Images that :meth:`Segmenter.predict` passes to the network at once."""
+
 
 class Segmenter(ABC):
-    """A network that finds its classes in any photo; what computes it is the subclass's, a frozen dataclass.
+    """A trained segmentation network.
+
+    :meth:`load` returns one of two implementations, both frozen dataclasses: one computes with torch, one with
+    onnxruntime.
 
     Attributes:
-        classes: Names by index; ``classes[0]`` is ``background``.
-        size_px: Longer side at which the network sees a photo.
-        flip: Average the scores with those of the mirrored photo.
-        scales: Average the scores over these multiples of ``size_px``.
-        crf: Whether and how a fully connected CRF draws the scores to the photo's edges.
+        classes: Class names by index; ``classes[0]`` is ``background``.
+        size_px: Longer side of a photo at which the network sees it.
+        flip: Whether probabilities are averaged with those of the mirrored photo.
+        scales: Probabilities are averaged over these multiples of ``size_px``.
+        crf: Settings of a fully connected CRF that refines the probabilities along the edges of the photo.
     """
 
     classes: tuple[str, ...]
@@ -50,13 +52,82 @@ class Segmenter(ABC):
     scales: tuple[float, ...]
     crf: PredictCrfConfig
 
-    @abstractmethod
-    def probabilities(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Class probabilities of photos at one scale, averaged with those of the mirrored photos where ``flip`` is set.
+    @classmethod
+    def load(cls, path: Path | str, device: Device = "auto", threads: int | None = None) -> "Segmenter":
+        """Load a trained network.
 
         Args:
-            batch: RGB, 0 to 255, shape (N, h, w, 3), sides multiples of `SIDE_STEP_PX`.
-            shape: Height and width of the result; other sizes are interpolated bilinearly.
+            path: A run folder of ``fit``, the folder ``model`` in it, or an ``.onnx`` file from ``coarse2fine export``.
+            device: Device that computes the network; ``auto``: the CUDA GPU if the machine has one.
+            threads: Processor threads that compute one layer together; None: one per core. With torch the number holds
+                only while this network computes, and torch's own number returns afterwards.
+
+        Raises:
+            ConfigError: The device does not exist, or a library is not installed.
+            DataError: The path contains no finished network, or its files are damaged.
+        """
+        from coarse2fine.inference.load import load_model
+
+        return load_model(path, device, threads)
+
+    def predict(self, images: Images) -> Images:
+        """Predict the class of every pixel.
+
+        Args:
+            images: RGB images: one, a batch of one size, or a list of different sizes. NumPy: uint8, shape (H, W, 3) or
+                (N, H, W, 3). torch: uint8, or floating point from 0 to 1, shape (3, H, W) or (N, 3, H, W).
+
+        Returns:
+            Class indices at the size of the images, in the form of ``images``: shape (H, W), (N, H, W), or a list;
+            uint8 arrays for NumPy, int64 tensors on the same device for torch.
+
+        Raises:
+            DataError: An image has another type, shape or range.
+        """
+        arrays, restore = to_images(images)
+        refined = self._refined_probabilities(arrays)
+        masks = [most_probable_class(p, *image.shape[:2]) for p, image in zip(refined, arrays, strict=True)]
+        result: Images = restore(masks)
+        return result
+
+    def predict_probabilities(self, images: Images) -> Images:
+        """Predict class probabilities of every pixel.
+
+        Args:
+            images: As for :meth:`predict`.
+
+        Returns:
+            Class probabilities at the size of the images, 0 to 1, in the form of ``images``: shape (C, H, W),
+            (N, C, H, W), or a list; float32.
+
+        Raises:
+            DataError: An image has another type, shape or range.
+        """
+        arrays, restore = to_images(images)
+        refined = self._refined_probabilities(arrays)
+        full = [
+            np.stack([resize(channel, *image.shape[:2]) for channel in p])
+            for p, image in zip(refined, arrays, strict=True)
+        ]
+        result: Images = restore(full)
+        return result
+
+    def with_settings(self, config: PredictConfig) -> Self:
+        """Return the same network with other prediction settings; if ``config.size_px`` is None, the size stays."""
+        size_px = config.size_px or self.size_px
+        return self._replace(size_px=size_px, flip=config.flip, scales=config.scales, crf=self.crf.turned(config.crf))
+
+    def with_crf(self, on: bool | None) -> Self:
+        """Return the same network with the CRF switched on or off; None: as it is."""
+        return self._replace(crf=self.crf.turned(on))
+
+    @abstractmethod
+    def run_network(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Compute class probabilities of a batch at one scale, averaged with those of the mirrored images if ``flip``.
+
+        Args:
+            batch: RGB, 0 to 255, shape (N, h, w, 3); sides are multiples of `SIDE_STEP_PX`.
+            shape: Height and width of the result; it is interpolated bilinearly from another size.
 
         Returns:
             Shape (N, C, height, width).
@@ -64,210 +135,143 @@ class Segmenter(ABC):
 
     @property
     def crf_device(self) -> "torch.device | None":
-        """Where the CRF is computed; None: on the CPU."""
+        """Device that computes the CRF; None: the CPU."""
         return None
 
     @property
-    def draws_in_batches(self) -> bool:
-        """Whether the CRF takes several photos at once: one alone keeps no GPU busy, but all cores of a CPU."""
+    def crf_in_batches(self) -> bool:
+        """Whether the CRF takes several photos at once: one photo does not occupy a GPU, but all cores of a CPU."""
         return self.crf.on and self.crf_device is not None and self.crf_device.type == "cuda"
 
     @property
-    def at_least_px(self) -> int:
-        """The longer side that the network can make use of; a photo may be read reduced to it."""
+    def max_input_px(self) -> int:
+        """Longer side of the largest input of the network; a photo may be decoded reduced to it."""
         return round(self.size_px * max(1.0, *self.scales))
 
-    def seen_with(self, config: PredictConfig) -> Self:
-        """The same network with other views of a photo; a size of none leaves the size as it is."""
-        size_px = config.size_px or self.size_px
-        return self._changed(size_px=size_px, flip=config.flip, scales=config.scales, crf=self.crf.turned(config.crf))
+    def working_shape(self, size: Sequence[int]) -> tuple[int, int]:
+        """Return height and width of the network's probabilities for a photo of height and width ``size[:2]``."""
+        return working_shape(size, self.size_px)
 
-    def drawn(self, crf: bool | None) -> Self:
-        """The same network with the CRF on or off; none: as it is."""
-        return self._changed(crf=self.crf.turned(crf))
-
-    def _changed(self, **fields: Any) -> Self:
-        return replace(self, **fields)  # type: ignore[type-var]  # subclasses are dataclasses
-
-    def __call__(self, image: Image) -> Mask:
-        """The likeliest class of every pixel, shape (H, W)."""
-        return self.label(self.score([image])[0], image.shape, lambda: image)
-
-    def scores(self, image: Image) -> Probabilities:
-        """Class probabilities at the photo's size, shape (C, H, W)."""
-        height, width = image.shape[:2]
-        scores = self.snap(self.score([image])[0], lambda: image)
-        return np.stack([resize(channel, height, width) for channel in scores])
-
-    def label(self, scores: Probabilities, shape: Sequence[int], read: Callable[[], Image]) -> Mask:
-        """The likeliest class of every pixel.
-
-        Args:
-            scores: What :meth:`score` made of a photo.
-            shape: Height and width of the mask, first.
-            read: Gives the photo, at ``crf.max_side_px`` or more; called only where a CRF needs it.
-        """
-        return likeliest(self.snap(scores, read), *shape[:2])
-
-    def snap(self, scores: Probabilities, read: Callable[[], Image]) -> Probabilities:
-        """Probabilities of a photo, shape (C, h, w), after the CRF, at its own size; unchanged without CRF."""
-        return self.snap_many([(scores, read())])[0] if self.crf.on else scores
-
-    def snap_many(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
-        """Probabilities and photo of each after the CRF, at the photo's own size."""
-        try:
-            from coarse2fine.enhance.crf import dense_crf_many
-        except ModuleNotFoundError as error:  # where an exported network works without torch
-            raise ConfigError(
-                f"The CRF needs torch and numba, but {error.name} is not installed; install it, or leave the CRF out: "
-                "--no-crf."
-            ) from error
-
-        return dense_crf_many(photos, self.crf, self.crf_device)
-
-    def score(self, images: Sequence[Image]) -> list[Probabilities]:
-        """Class probabilities at the working size, shape (C, h, w) each.
-
-        Args:
-            images: Photos of one working shape (:func:`working_shape`), a batch.
-        """
-        shape = working_shape(images[0].shape, self.size_px)
-        return self.score_views([self.views(image, shape) for image in images], shape)
-
-    def views(self, image: Image, shape: tuple[int, int]) -> list[Image]:
-        """A photo as the network sees it, once per scale.
+    def network_inputs(self, image: Image, shape: tuple[int, int]) -> list[Image]:
+        """Resize a photo to the inputs of the network, one per scale.
 
         Args:
             image: The photo.
-            shape: Its working shape; that of every scale follows from it alone, so that photos of one working shape
+            shape: Its working shape. The shape at every scale depends only on it, so that photos of one working shape
                 share a batch at every scale.
         """
         sides = [round(max(shape) * scale) for scale in self.scales]
         return [resize(image, *working_shape(shape, side)) for side in sides]
 
-    def score_views(self, views: Sequence[Sequence[Image]], shape: tuple[int, int]) -> list[Probabilities]:
-        """Class probabilities at the working size, shape (C, h, w) each.
+    def probabilities_at_working_size(
+        self, inputs: Sequence[Sequence[Image]], shape: tuple[int, int]
+    ) -> list[Probabilities]:
+        """Compute class probabilities of a batch, averaged over the scales, before any CRF.
 
         Args:
-            views: What :meth:`views` made of each photo of a batch.
-            shape: Their working shape.
+            inputs: Result of :meth:`network_inputs` for each photo of the batch.
+            shape: Working shape of the photos.
+
+        Returns:
+            Shape (C, h, w) for each photo.
         """
         total: NDArray[np.float32] | None = None
-        for batch in zip(*views, strict=True):
-            part = self.probabilities(np.stack(batch), shape)
+        for batch in zip(*inputs, strict=True):
+            part = self.run_network(np.stack(batch), shape)
             total = part if total is None else total + part
         assert total is not None
         return list(total / np.float32(len(self.scales)))
 
+    def refine_with_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
+        """Refine class probabilities along the edges of the photos with the fully connected CRF.
 
-def working_shape(shape: Sequence[int], size_px: int) -> tuple[int, int]:
-    """Height and width at which the network sees a photo.
+        Args:
+            photos: Probabilities, shape (C, h, w), and the photo, of each.
 
-    The longer side becomes ``size_px``, the other follows; both are rounded to multiples of `SIDE_STEP_PX`.
+        Returns:
+            Probabilities at the size of each photo, reduced to ``crf.max_side_px``, shape (C, H', W').
+
+        Raises:
+            ConfigError: torch or numba is not installed.
+        """
+        try:
+            from coarse2fine.enhance.crf import dense_crf_many
+        except ModuleNotFoundError as error:  # an exported network works without torch
+            raise ConfigError(
+                f"The CRF needs torch and numba, but {error.name} is not installed; install it, or switch the CRF off "
+                "with --no-crf."
+            ) from error
+
+        return dense_crf_many(photos, self.crf, self.crf_device)
+
+    def mask_from_probabilities(
+        self, probabilities: Probabilities, size: Sequence[int], read_photo: Callable[[], Image]
+    ) -> Mask:
+        """Compute the mask of a photo from its probabilities at the working size, with the CRF if it is on.
+
+        Args:
+            probabilities: Shape (C, h, w).
+            size: Starts with height and width of the mask.
+            read_photo: Returns the photo with a longer side of ``crf.max_side_px`` or more; called only for the CRF.
+
+        Returns:
+            Class indices, shape (H, W).
+        """
+        if self.crf.on:
+            probabilities = self.refine_with_crf([(probabilities, read_photo())])[0]
+        return most_probable_class(probabilities, *size[:2])
+
+    def _refined_probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
+        """Compute class probabilities of images of any sizes, after the CRF if it is on."""
+        found: dict[int, Probabilities] = {}
+        shapes = {index: self.working_shape(image.shape) for index, image in enumerate(images)}
+        for batch in plan_batches(shapes, BATCH_SIZE):
+            shape = shapes[batch[0]]
+            inputs = [self.network_inputs(images[index], shape) for index in batch]
+            found |= zip(batch, self.probabilities_at_working_size(inputs, shape), strict=True)
+        pairs = [(found[index], image) for index, image in enumerate(images)]
+        if not self.crf.on:
+            return [probabilities for probabilities, _ in pairs]
+        if self.crf_in_batches:
+            return self.refine_with_crf(pairs)
+        return [self.refine_with_crf([pair])[0] for pair in pairs]
+
+    def _replace(self, **fields: Any) -> Self:
+        return replace(self, **fields)  # type: ignore[type-var]  # subclasses are dataclasses
+
+
+def working_shape(size: Sequence[int], size_px: int) -> tuple[int, int]:
+    """Compute height and width at which the network sees a photo.
+
+    The longer side becomes ``size_px``, and the other side keeps the aspect ratio; both are rounded to multiples of
+    `SIDE_STEP_PX`.
 
     Args:
-        shape: Height and width of the photo, first.
+        size: Starts with height and width of the photo.
         size_px: Longer side.
     """
-    factor = size_px / max(shape[:2])
-    height, width = (max(1, round(side * factor / SIDE_STEP_PX)) * SIDE_STEP_PX for side in shape[:2])
+    factor = size_px / max(size[:2])
+    height, width = (max(1, round(side * factor / SIDE_STEP_PX)) * SIDE_STEP_PX for side in size[:2])
     return height, width
 
 
-def plan_batches(shapes: Mapping[int, tuple[int, int]], batch: int) -> list[list[int]]:
-    """Group photos of one working shape into batches.
+def most_probable_class(probabilities: Probabilities, height: int, width: int) -> Mask:
+    """Compute the most probable class of every pixel at another size; among equals the lowest index.
+
+    Only one class is resized at a time, so that memory does not grow with the number of classes.
 
     Args:
-        shapes: Working shape of every photo, by its index.
-        batch: Photos in a batch, at most.
-
-    Returns:
-        The indices, every one once; the plan depends on nothing but the arguments.
-    """
-    batches: list[list[int]] = []
-    for index in sorted(shapes, key=lambda index: (shapes[index], index)):
-        if batches and len(batches[-1]) < batch and shapes[batches[-1][0]] == shapes[index]:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
-
-
-def score_files(
-    segmenter: Segmenter,
-    paths: Sequence[Path],
-    batch: int,
-    threads: int,
-    world: World = World(),  # noqa: B008 - frozen
-    wanted: Callable[[int], bool] = lambda _index: True,
-    leave_out: Callable[[int, str], None] | None = None,
-    max_megapixels: float = math.inf,
-) -> Iterator[tuple[int, Probabilities]]:
-    """Score photos from files, decoding ahead; memory does not grow with their number.
-
-    Batches are planned over all photos and only then shared out and left out, so that a photo's scores depend neither
-    on the number of processes nor on what an earlier run has done.
-
-    Args:
-        segmenter: Probabilities them.
-        paths: The photos.
-        batch: Photos per step.
-        threads: Photos decoded at the same time.
-        world: Each process takes its share of the batches.
-        wanted: By index into ``paths``; a batch that holds no wanted photo is left out.
-        leave_out: Told the index and the reason of each photo that cannot be read; none: the first such photo raises.
-        max_megapixels: Larger photos count as photos that cannot be read.
-
-    Yields:
-        Index into ``paths`` and class probabilities at the working size, shape (C, h, w).
-    """
-    read = partial(read_image, max_megapixels=max_megapixels, at_least_px=segmenter.at_least_px)
-
-    def try_reading(read: Callable[[Path], Outcome], index: int) -> Outcome | None:
-        try:
-            return read(paths[index])
-        except DataError as error:
-            if leave_out is None:
-                raise
-            leave_out(index, str(error).removeprefix(f"{paths[index]}: "))
-            return None
-
-    def find_shape(index: int) -> tuple[int, int] | None:
-        size = try_reading(read_size, index)
-        return working_shape(size, segmenter.size_px) if size else None
-
-    def load(indices: list[int]) -> dict[int, list[Image]]:
-        views: dict[int, list[Image]] = {}
-        for index in indices:  # a whole photo is let go before the next one is read: it may be huge
-            image = try_reading(read, index)
-            if image is not None:
-                views[index] = segmenter.views(image, shapes[indices[0]])
-        return views
-
-    found = zip(range(len(paths)), map_threads(find_shape, range(len(paths)), threads), strict=True)
-    shapes = {index: shape for index, shape in found if shape}
-    plan = plan_batches(shapes, batch)
-    batches = [indices for indices in world.share(plan) if any(map(wanted, indices))]
-    for views in map_threads(load, batches, threads):
-        if views:
-            shape = shapes[next(iter(views))]
-            yield from zip(views, segmenter.score_views(list(views.values()), shape), strict=True)
-
-
-def likeliest(scores: Probabilities, height: int, width: int) -> Mask:
-    """The likeliest class of every pixel at another size; ties go to the lower index.
-
-    One class is enlarged at a time, so that memory does not grow with the number of classes.
-
-    Args:
-        scores: Class probabilities, shape (C, h, w).
+        probabilities: Class probabilities, shape (C, h, w).
         height: Height of the mask.
         width: Width of the mask.
+
+    Returns:
+        Class indices, shape (height, width).
     """
-    best = resize(scores[0], height, width).copy()
+    best = resize(probabilities[0], height, width).copy()
     mask = np.zeros((height, width), dtype=np.uint8)
-    for index in range(1, len(scores)):
-        channel = resize(scores[index], height, width)
+    for index in range(1, len(probabilities)):
+        channel = resize(probabilities[index], height, width)
         better = channel > best
         mask[better] = index
         np.maximum(best, channel, out=best)

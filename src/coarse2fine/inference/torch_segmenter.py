@@ -1,6 +1,7 @@
-"""Weights and photos in, scores out, by torch. Knows no labels; what it shares with other runtimes is in `scoring`."""
+"""A segmentation network that torch computes, with its settings, as ``fit`` saves it."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,27 @@ from coarse2fine.networks.build import build_network
 from coarse2fine.networks.folding import fold
 from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.weights import load_weights, save_weights
-from coarse2fine.runtime.device import pick_device, pick_dtype
+from coarse2fine.runtime.device import Device, pick_device, pick_dtype
 from coarse2fine.runtime.files import write_text
+from coarse2fine.runtime.threads import torch_threads
+from coarse2fine.types import Image, Probabilities
 
 
 @dataclass(frozen=True)
 class TorchSegmenter(Segmenter):
-    """A network that finds its classes in any photo.
+    """A trained network, computed by torch.
 
     Attributes:
-        network: Takes normalized photos, gives logits.
-        classes: Names by index; ``classes[0]`` is ``background``.
-        network_config: How the network is built.
-        size_px: Longer side at which the network sees a photo.
-        flip: Average the scores with those of the mirrored photo.
-        scales: Average the scores over these multiples of ``size_px``.
+        network: Takes normalized images, returns logits.
+        classes: Class names by index; ``classes[0]`` is ``background``.
+        network_config: Settings from which the network is built.
+        size_px: Longer side of a photo at which the network sees it.
+        flip: Whether probabilities are averaged with those of the mirrored photo.
+        scales: Probabilities are averaged over these multiples of ``size_px``.
         precision: Number format, as in training.
-        crf: Whether and how a fully connected CRF draws the scores to the photo's edges.
-        folded: What computes, once :meth:`ready` was called: a faster copy of the network as it then was.
+        crf: Settings of a fully connected CRF that refines the probabilities along the edges of the photo.
+        threads: Processor threads that compute one layer together; None: torch's own number.
+        folded: A faster copy of the network, made by :meth:`to`, that computes the probabilities; None: the network.
     """
 
     network: nn.Module
@@ -46,18 +50,13 @@ class TorchSegmenter(Segmenter):
     scales: tuple[float, ...] = (1.0,)
     precision: str = "auto"
     crf: PredictCrfConfig = field(default_factory=PredictCrfConfig)
+    threads: int | None = None
     folded: nn.Module | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def load(cls, path: Path | str) -> "TorchSegmenter":
-        """Load a finished network.
-
-        Args:
-            path: A run folder, or the ``model`` folder in it.
-
-        Raises:
-            DataError: There is no finished network, or its files do not fit together.
-        """
+    def load(cls, path: Path | str, device: Device = "auto", threads: int | None = None) -> "TorchSegmenter":
+        """Load a trained network from a run folder, or from the folder ``model`` in it; see :meth:`Segmenter.load`."""
+        target = pick_device(device)
         root = Path(path)
         folder = root if (root / "model.toml").exists() else root / "model"
         settings = _read_model_settings(folder)
@@ -66,11 +65,11 @@ class TorchSegmenter(Segmenter):
         load_weights(network, folder / "weights.safetensors")
         names = ("size_px", "flip", "precision")
         predict = {name: settings["predict"][name] for name in names} | {"scales": tuple(settings["predict"]["scales"])}
-        crf = PredictCrfConfig(**settings["predict"].get("crf", {}))  # older runs have none
-        return cls(network, tuple(settings["classes"]), config, crf=crf, **predict).ready()
+        crf = PredictCrfConfig(**settings["predict"].get("crf", {}))  # runs of the first versions have no CRF settings
+        return cls(network, tuple(settings["classes"]), config, crf=crf, threads=threads, **predict).to(target)
 
     def save(self, folder: Path) -> None:
-        """Write ``weights.safetensors`` and ``model.toml``, all that :meth:`load` needs."""
+        """Write ``weights.safetensors`` and ``model.toml`` into a folder; :meth:`load` reads them."""
         save_weights(self.network, folder / "weights.safetensors")
         settings = {
             "classes": list(self.classes),
@@ -85,41 +84,50 @@ class TorchSegmenter(Segmenter):
         }
         write_text(folder / "model.toml", tomli_w.dumps(settings))
 
-    def ready(self, device: torch.device | None = None) -> "TorchSegmenter":
-        """The same segmenter on ``device`` (default: the GPU if there is one), in evaluation mode.
+    def to(self, device: torch.device | Device = "auto") -> "TorchSegmenter":
+        """Return the same segmenter on a device, in evaluation mode, with a folded copy of the network for speed.
 
-        To be called again after a change of the network's weights.
+        Call it again after a change of the network's weights.
+
+        Args:
+            device: A torch device; or ``auto``: the CUDA GPU if the machine has one.
         """
-        network = self.network.to(device or pick_device()).to(memory_format=torch.channels_last).eval()
+        target = device if isinstance(device, torch.device) else pick_device(device)
+        network = self.network.to(target).to(memory_format=torch.channels_last).eval()
         return replace(self, network=network, folded=fold(network))
 
     @property
     def device(self) -> torch.device:
-        """Where the network is computed."""
+        """Device that computes the network."""
         return next(self.network.parameters()).device
 
     @property
     def crf_device(self) -> torch.device:
-        """Where the CRF is computed: with the network."""
+        """Device that computes the CRF: the device of the network."""
         return self.device
 
-    @torch.inference_mode()
-    def probabilities(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
-        """See :meth:`Segmenter.probabilities`; computed in the number format ``precision``."""
-        device = self.device
-        dtype = pick_dtype(self.precision, device)  # type: ignore[arg-type]
-        network = self.folded or self.network
-        images = normalize(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device), self.network_config.encoder)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            logits = network(images)
+    def run_network(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
+        """See :meth:`Segmenter.run_network`; computed in the number format ``precision``."""
+        with torch_threads(self.threads), torch.inference_mode():
+            device = self.device
+            dtype = pick_dtype(self.precision, device)  # type: ignore[arg-type]
+            network = self.folded or self.network
+            images = normalize(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device), self.network_config.encoder)
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                logits = network(images)
+                if self.flip:
+                    mirrored = network(images.flip(-1).contiguous(memory_format=torch.channels_last)).flip(-1)
+            probabilities = logits.float().softmax(1)
             if self.flip:
-                mirrored = network(images.flip(-1).contiguous(memory_format=torch.channels_last)).flip(-1)
-        probabilities = logits.float().softmax(1)
-        if self.flip:
-            probabilities = (probabilities + mirrored.float().softmax(1)) / 2
-        if probabilities.shape[-2:] != shape:
-            probabilities = nn.functional.interpolate(probabilities, shape, mode="bilinear", align_corners=False)
-        return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
+                probabilities = (probabilities + mirrored.float().softmax(1)) / 2
+            if probabilities.shape[-2:] != shape:
+                probabilities = nn.functional.interpolate(probabilities, shape, mode="bilinear", align_corners=False)
+            return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
+
+    def refine_with_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
+        """See :meth:`Segmenter.refine_with_crf`."""
+        with torch_threads(self.threads):
+            return super().refine_with_crf(photos)
 
 
 def _read_model_settings(folder: Path) -> dict[str, Any]:
@@ -128,8 +136,8 @@ def _read_model_settings(folder: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(
-            f"{folder.parent if folder.name == 'model' else folder} holds no finished network ({path} is missing); "
-            "let fit end first, or name another run folder."
+            f"{folder.parent if folder.name == 'model' else folder} contains no finished network ({path} is missing); "
+            "let fit finish first, or choose another run folder."
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}).") from error

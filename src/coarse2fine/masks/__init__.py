@@ -1,1 +1,9 @@
-"""Pure functions on mask arrays, and masks as PNG files and run lengths."""
+"""Functions on mask arrays, and masks as PNG files and run-length encodings.
+
+regions.py     foreground, boxes and components of a mask
+resize.py      resize photos, masks and probabilities
+constraint.py  constrain a prediction to the label of its photo; filter masks by their foreground share
+palette.py     PASCAL VOC colors, and masks drawn over photos
+png.py         masks and soft masks as PNG files
+run_length.py  run-length encodings of Label Studio and CVAT
+"""

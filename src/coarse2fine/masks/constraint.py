@@ -1,4 +1,4 @@
-"""The rules by which a prediction becomes a training mask, and by which a mask is filtered."""
+"""Constrain a prediction to the label of its photo, and filter masks by their foreground share."""
 
 from typing import Literal
 
@@ -11,63 +11,76 @@ from coarse2fine.types import BACKGROUND, Mask, Probabilities, SoftMask
 ConstrainRule = Literal["label", "pair", "foreground"]
 
 
-def constrain(scores: Probabilities, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> Mask:
-    """Keep of a prediction only what belongs to the image's own class.
+def constrain(probabilities: Probabilities, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> Mask:
+    """Keep only the pixels predicted as the photo's own class.
 
     Args:
-        scores: Class probabilities, shape (C, H, W); class 0 is background.
-        label: The image's class, 1 to C - 1.
-        rule: ``label``: the label is the likeliest class (the paper's rule); ``pair``: the label is likelier than
-            background; ``foreground``: whatever the class, foreground is likelier than ``threshold``. In all three a
-            tie is background.
-        threshold: For the rule ``foreground``, 0 to 1.
+        probabilities: Class probabilities, shape (C, H, W); class 0 is background.
+        label: Class index of the photo, 1 to C - 1.
+        rule: ``label``: the label is the most probable class (the rule of the paper); ``pair``: the label is more
+            probable than background; ``foreground``: the probability of all foreground classes together is above
+            ``threshold``. With each rule a tie is background.
+        threshold: Only for the rule ``foreground``, 0 to 1.
 
     Returns:
         Binary mask, shape (H, W).
 
     Raises:
-        DataError: ``label`` is not a foreground class of ``scores``.
+        DataError: ``label`` is not a foreground class.
 
     Source: the paper, section IV-D2, strategy b.
     """
-    return (likelihood(scores, label, rule, threshold) > 0.5).astype(np.uint8)
+    return (constrain_soft(probabilities, label, rule, threshold) > 0.5).astype(np.uint8)
 
 
-def likelihood(scores: Probabilities, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> SoftMask:
-    """How likely a pixel is kept by :func:`constrain`; above 0.5 it is.
+def constrain_soft(
+    probabilities: Probabilities, label: int, rule: ConstrainRule = "label", threshold: float = 0.5
+) -> SoftMask:
+    """Compute the soft mask from which :func:`constrain` keeps the pixels above 0.5.
 
-    The odds of the label against its strongest rival (``label``) or against background (``pair``), or those of
-    foreground (``foreground``), shifted so that they are even at ``threshold``.
+    It is p / (p + q), where p is the probability of the label and q the highest probability of another class
+    (``label``) or the probability of background (``pair``). With ``foreground``, p is the probability of all foreground
+    classes, and p and q are weighted so that the result is 0.5 at ``threshold``.
+
+    Args:
+        probabilities: As for :func:`constrain`.
+        label: As for :func:`constrain`.
+        rule: As for :func:`constrain`.
+        threshold: As for :func:`constrain`.
 
     Returns:
-        Shape (H, W), 0 to 1; arguments and errors are those of :func:`constrain`.
+        Shape (H, W), 0 to 1.
+
+    Raises:
+        DataError: ``label`` is not a foreground class.
     """
-    if not 1 <= label < len(scores):
+    if not 1 <= label < len(probabilities):
         raise DataError(
-            f"The label of an image must be a foreground class of its scores, 1 to {len(scores) - 1}, found {label}; "
-            "the network must be trained on the classes of this data set."
+            f"The label of a photo must be a foreground class of the network, 1 to {len(probabilities) - 1}, found "
+            f"{label}; the network must be trained on the classes of this data set."
         )
-    own, rival = scores[label], scores[BACKGROUND]
+    own, rival = probabilities[label], probabilities[BACKGROUND]
     if rule == "label":
-        rival = np.delete(scores, label, axis=0).max(axis=0)
+        rival = np.delete(probabilities, label, axis=0).max(axis=0)
     elif rule == "foreground":
         own, rival = (1 - rival) * np.float32(1 - threshold), rival * np.float32(threshold)
-    likely: SoftMask = own / np.maximum(own + rival, np.finfo(np.float32).tiny)
-    return likely
+    soft: SoftMask = own / np.maximum(own + rival, np.finfo(np.float32).tiny)
+    return soft
 
 
 def keep_reason(mask: Mask, min_share: float, max_share: float) -> str | None:
-    """Judge whether a mask is fit to train the next round.
+    """Check whether a mask has enough and not too much foreground to be used for training.
 
     Args:
         mask: Shape (H, W).
-        min_share: Least share of all pixels that must be foreground, 0 to 1.
-        max_share: Greatest share of all pixels that may be foreground, 0 to 1.
+        min_share: Smallest foreground share of all pixels, 0 to 1.
+        max_share: Largest foreground share of all pixels, 0 to 1.
 
     Returns:
-        None where the image stays (the limits themselves stay), else why it goes: ``foreground 0.4 % is below 1 %``.
+        None if the mask is used (also at the limits); else the reason why the photo is left out, such as
+        ``foreground 0.4 % is below 1 %``.
 
-    Source: the paper, whose limits are 1 % and 80 %.
+    Source: the paper, with the limits 1 % and 80 %.
     """
     share = float(foreground_mask(mask).mean())
     if share < min_share:

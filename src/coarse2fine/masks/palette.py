@@ -1,4 +1,4 @@
-"""The PASCAL VOC palette, and masks drawn in its colors."""
+"""The colors of PASCAL VOC, and masks drawn in them."""
 
 from functools import cache
 
@@ -10,20 +10,16 @@ from coarse2fine.errors import DataError
 from coarse2fine.types import BACKGROUND, IGNORE, Image, Mask
 
 _IGNORE_COLOR = (224, 224, 192)
-
-
 _CONTOUR_COLOR = (255, 255, 255)
-
-
 _CONTOUR_SHARE = 1 / 300  # of the photo's longer side
 
 
 @cache
 def color_table() -> NDArray[np.uint8]:
-    """Make the palette of PASCAL VOC: RGB by class index.
+    """Compute the palette of PASCAL VOC: an RGB color per class index.
 
-    The bits of the index, lowest first, go in turn to red, green and blue, and fill each of them from its highest bit
-    down. Index 255 is the light beige of ignored pixels.
+    The bits of the index, from the lowest, are assigned in turn to red, green and blue, and fill each color from its
+    highest bit down. Index 255, for ignored pixels, is light beige.
 
     Returns:
         Shape (256, 3), read-only.
@@ -40,17 +36,17 @@ def color_table() -> NDArray[np.uint8]:
 
 
 def paint(mask: Mask) -> Image:
-    """Color every pixel of a mask with its class's palette color; shape (H, W, 3), RGB."""
+    """Color a mask with the palette color of each class; returns RGB, shape (H, W, 3)."""
     return color_table()[mask]
 
 
 def overlay(image: Image, mask: Mask, alpha: float = 0.5) -> Image:
-    """Lay a mask over its photo, each class in its palette color with a white contour.
+    """Draw a mask over its photo, each class in its palette color with a white contour.
 
     Args:
-        image: Shape (H, W, 3).
-        mask: Shape (H, W); background stays as photographed.
-        alpha: Strength of the color, 0 to 1.
+        image: RGB, 0 to 255, shape (H, W, 3).
+        mask: Class indices, shape (H, W); background is not colored.
+        alpha: Opacity of the color, 0 to 1.
 
     Returns:
         New RGB image, shape (H, W, 3).
@@ -60,7 +56,7 @@ def overlay(image: Image, mask: Mask, alpha: float = 0.5) -> Image:
     """
     if image.shape[:2] != mask.shape:
         raise DataError(
-            f"A mask must be as high and wide as its photo, found {mask.shape} on {image.shape[:2]}; resize the mask."
+            f"A mask must have the height and width of its photo, {image.shape[:2]}, found {mask.shape}; resize it."
         )
     mixed = np.rint((1 - alpha) * image + alpha * paint(mask)).astype(np.uint8)
     shown = np.where((mask != BACKGROUND)[..., None], mixed, image)

@@ -17,33 +17,39 @@ from coarse2fine.types import Mask, SoftMask
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of the photo called ``name`` lies."""
+    """Return the path of the mask of the photo called ``name``."""
     return folder / f"{name}.png"
 
 
-def write_mask(path: Path, mask: Mask) -> None:
-    """Write a mask as a palette PNG in the PASCAL VOC colors."""
-    with write_atomically(path) as file:
+def write_mask(path: Path | str, mask: Mask) -> None:
+    """Write a mask as a palette PNG in the PASCAL VOC colors.
+
+    Args:
+        path: The file; its folder is created.
+        mask: Class index per pixel, shape (H, W).
+    """
+    with write_atomically(Path(path)) as file:
         file.write(encode_mask(mask))
 
 
 def encode_mask(mask: Mask) -> bytes:
-    """A mask as a palette PNG in the PASCAL VOC colors."""
+    """Encode a mask as a palette PNG in the PASCAL VOC colors."""
     image, encoded = PillowImage.fromarray(np.ascontiguousarray(mask)), io.BytesIO()
     image.putpalette(color_table().tobytes())
     image.save(encoded, format="PNG")
     return encoded.getvalue()
 
 
-def read_mask(path: Path) -> Mask:
-    """Read a mask: class index per pixel, shape (H, W).
+def read_mask(path: Path | str) -> Mask:
+    """Read a mask from a palette, 8-bit gray or 1-bit PNG.
 
-    Palette and 8-bit gray PNGs give their indices; 1-bit images give 0 and 1.
+    Returns:
+        Class index per pixel, shape (H, W); of a 1-bit image 0 and 1.
 
     Raises:
         DataError: The file is missing, damaged, or has colors instead of class indices.
     """
-    with _opened(path, "mask") as image:
+    with _open(Path(path), "mask") as image:
         if image.mode == "1":
             return np.asarray(image, dtype=np.uint8)
         if image.mode not in ("P", "L"):
@@ -54,19 +60,19 @@ def read_mask(path: Path) -> Mask:
 
 
 def write_soft(path: Path, soft: SoftMask) -> None:
-    """Write a soft mask as a gray PNG, 0 to 255."""
+    """Write a soft mask as an 8-bit gray PNG: 0 to 1 becomes 0 to 255."""
     image = PillowImage.fromarray(np.rint(255 * soft).astype(np.uint8))
     with write_atomically(path) as file:
         image.save(file, format="PNG")
 
 
 def read_soft(path: Path) -> SoftMask:
-    """Read a soft mask from a gray PNG: 0 to 255 becomes 0 to 1, shape (H, W).
+    """Read a soft mask from an 8-bit gray PNG: 0 to 255 becomes 0 to 1, shape (H, W).
 
     Raises:
         DataError: The file is missing, damaged, or no 8-bit gray image.
     """
-    with _opened(path, "soft mask") as image:
+    with _open(path, "soft mask") as image:
         return _as_soft(image, path)
 
 
@@ -76,7 +82,7 @@ def read_soft_or_binary(path: Path) -> SoftMask:
     Raises:
         DataError: The file is missing, damaged, or has colors.
     """
-    with _opened(path, "mask") as image:
+    with _open(path, "mask") as image:
         if image.mode in ("P", "1"):
             return foreground_mask(np.asarray(image, dtype=np.uint8)).astype(np.float32)
         return _as_soft(image, path)
@@ -85,16 +91,16 @@ def read_soft_or_binary(path: Path) -> SoftMask:
 def _as_soft(image: PillowImage.Image, path: Path) -> SoftMask:
     if image.mode != "L":
         raise DataError(
-            f"{path} must say how likely each pixel is foreground (8-bit gray PNG, 0 to 255), but its mode is "
-            f"{image.mode}; to start from masks of class indices, choose the start 'mask' or 'box'."
+            f"{path} must be a soft mask (8-bit gray PNG, foreground probability 0 to 255), but its mode is "
+            f"{image.mode}; to start from a mask of class indices, choose the start 'mask' or 'box'."
         )
     soft: SoftMask = np.asarray(image, dtype=np.float32) / np.float32(255)
     return soft
 
 
 @contextmanager
-def _opened(path: Path, what: str) -> Iterator[PillowImage.Image]:
-    """A decoded image file; what is wrong with it becomes a sentence."""
+def _open(path: Path, what: str) -> Iterator[PillowImage.Image]:
+    """Open and decode an image file; errors of Pillow become a DataError."""
     try:
         with lift_pixel_limit(), PillowImage.open(path) as image:
             image.load()

@@ -1,6 +1,6 @@
-"""What is done to one mask: pure functions from arrays to arrays, without files and without networks.
+"""Foreground, boxes and components of one mask.
 
-In all of them the foreground of a mask is what is neither `BACKGROUND` nor `IGNORE`.
+The foreground of a mask are all pixels that are neither `BACKGROUND` nor `IGNORE`.
 """
 
 from typing import Literal, NamedTuple
@@ -23,27 +23,27 @@ class Box(NamedTuple):
 
 
 def foreground_mask(mask: Mask) -> Mask:
-    """Mark the foreground of a mask of any classes: 1 there, 0 on background and ignored pixels; shape (H, W)."""
+    """Convert a mask of any classes to a binary mask: 1 is foreground, 0 is background and ignored pixels."""
     foreground: Mask = ((mask != BACKGROUND) & (mask != IGNORE)).astype(np.uint8)
     return foreground
 
 
 def classes_in(mask: Mask) -> list[int]:
-    """Class indices that occur, in order, without `BACKGROUND` and `IGNORE`."""
+    """Return the class indices in a mask in ascending order, without `BACKGROUND` and `IGNORE`."""
     return [int(label) for label in np.unique(mask) if label not in (BACKGROUND, IGNORE)]
 
 
 def foreground_values(mask: Mask) -> list[int]:
-    """Values that mean an object in a mask of any origin, in order.
+    """Return the values that mean foreground in a mask from any tool, in ascending order.
 
-    These are the :func:`classes_in` it. A mask that holds nothing but 0 and 255 is that of a tool which paints the
-    object white: 255 means the object there, and ignored pixels everywhere else.
+    These are the class indices (:func:`classes_in`). A mask with no values except 0 and 255 comes from a tool that
+    paints the object white: there 255 means foreground, in all other masks it means ignored pixels.
     """
     return classes_in(mask) or ([IGNORE] if (mask == IGNORE).any() else [])
 
 
 def bounding_box(mask: Mask) -> Box | None:
-    """Find the smallest box around all foreground; None where there is no foreground."""
+    """Compute the smallest box around all foreground; None for a mask without foreground."""
     foreground = foreground_mask(mask)
     rows = np.flatnonzero(foreground.any(axis=1))
     columns = np.flatnonzero(foreground.any(axis=0))
@@ -53,34 +53,34 @@ def bounding_box(mask: Mask) -> Box | None:
 
 
 def largest_component(mask: Mask) -> Mask:
-    """Keep the largest piece of the foreground.
+    """Keep only the largest connected component of the foreground.
 
     Args:
-        mask: Shape (H, W), any classes; touching pixels of different classes belong together.
+        mask: Shape (H, W), any classes; touching pixels of different classes belong to one component.
 
     Returns:
-        Binary mask, shape (H, W). Pieces are 8-connected; of equally large ones the first in raster order stays.
-        Without foreground all of it is 0.
+        Binary mask, shape (H, W). Components are 8-connected; of several largest ones the first in raster order is
+        kept. Without foreground all values are 0.
     """
     foreground = foreground_mask(mask)
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
+    _, components, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not len(areas):
         return foreground
-    largest = np.isin(pieces, 1 + np.flatnonzero(areas == areas.max()))
-    piece: Mask = (pieces == pieces.flat[np.argmax(largest)]).astype(np.uint8)
-    return piece
+    largest = np.isin(components, 1 + np.flatnonzero(areas == areas.max()))
+    component: Mask = (components == components.flat[np.argmax(largest)]).astype(np.uint8)
+    return component
 
 
 def fill_box(mask: Mask, rule: BoxRule = "all") -> Mask:
-    """Replace the foreground by its smallest box.
+    """Replace the foreground by its bounding box.
 
     Args:
         mask: Shape (H, W).
-        rule: ``all``: the box spans all foreground; ``largest``: only its largest component.
+        rule: ``all``: the box around all foreground; ``largest``: around its largest component.
 
     Returns:
-        Binary mask, shape (H, W), 1 in the box; all 0 where there is no foreground.
+        Binary mask, shape (H, W): 1 inside the box; all 0 if there is no foreground.
     """
     box = bounding_box(largest_component(mask) if rule == "largest" else mask)
     filled = np.zeros(mask.shape, np.uint8)

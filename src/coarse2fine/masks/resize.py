@@ -1,22 +1,32 @@
-"""Resizing of photos, masks and probability maps."""
+"""Resize photos, masks and probability maps.
 
-from typing import TYPE_CHECKING, Any
+Every function returns the same array if the size already fits.
+"""
+
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 from numpy.typing import NDArray
 
-from coarse2fine.types import Image, Mask
+from coarse2fine.types import Image, Mask, SoftMask
 
-if TYPE_CHECKING:
-    pass
-from coarse2fine.types import SoftMask
+
+def resize(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resize a photo, shape (H, W, 3), or one channel of probabilities, shape (H, W).
+
+    If the number of pixels shrinks, areas are averaged; otherwise pixels are interpolated bilinearly.
+    """
+    if array.shape[:2] == (height, width):
+        return array
+    shrinks = height * width < array.shape[0] * array.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized: NDArray[Any] = cv2.resize(array, (width, height), interpolation=interpolation)
+    return resized
 
 
 def resize_mask(mask: Mask, height: int, width: int) -> Mask:
-    """Bring a mask to another size; every pixel takes the class of the nearest old one, so no class is invented.
-
-    The same array comes back where the size already fits.
-    """
+    """Resize a mask; every pixel takes the class of the nearest pixel, so that no new class appears."""
     if mask.shape == (height, width):
         return mask
     resized: Mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -24,41 +34,25 @@ def resize_mask(mask: Mask, height: int, width: int) -> Mask:
 
 
 def resize_soft(soft: SoftMask, height: int, width: int) -> SoftMask:
-    """Bring a soft mask to another size: areas are averaged where it shrinks, bilinear where it grows; 0 to 1.
-
-    The same array comes back where the size already fits.
-    """
+    """Resize a soft mask as :func:`resize` does, and keep its values between 0 and 1."""
     if soft.shape == (height, width):
         return soft
-    shrinks = height * width < soft.size
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: SoftMask = cv2.resize(soft, (width, height), interpolation=interpolation)
-    return resized.clip(0, 1)
+    resized: SoftMask = resize(soft, height, width).clip(0, 1)
+    return resized
 
 
 def shrink(image: Image, max_side_px: int) -> Image:
-    """Reduce a photo, averaging areas, so that its longer side is at most ``max_side_px``.
+    """Reduce a photo so that its longer side is at most ``max_side_px``; areas are averaged."""
+    return resize(image, *fit_size(image.shape, max_side_px))
 
-    The same array comes back where the size already fits.
+
+def fit_size(size: Sequence[int], max_side_px: int) -> tuple[int, int]:
+    """Compute height and width of an image that is reduced so that its longer side is at most ``max_side_px``.
+
+    Args:
+        size: Starts with height and width of the image.
+        max_side_px: Longest side; a smaller image keeps its size.
     """
-    height, width = image.shape[:2]
-    scale = max_side_px / max(height, width)
-    if scale >= 1:
-        return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    shrunk: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return shrunk
-
-
-def resize(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Bring a photo, shape (H, W, 3), or one channel of scores, shape (H, W), to another size.
-
-    Areas are averaged where it shrinks; it grows bilinearly. The same array comes back where the size already fits.
-    """
-    if array.shape[:2] == (height, width):
-        return array
-    shrinks = height * width < array.shape[0] * array.shape[1]
-    resized: NDArray[Any] = cv2.resize(
-        array, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    return resized
+    scale = min(1.0, max_side_px / max(size[:2]))
+    height, width = (max(1, round(side * scale)) for side in size[:2])
+    return height, width

@@ -1,6 +1,6 @@
-"""Run lengths in which labeling tools keep masks: the bits of Label Studio's brush, the counts of CVAT.
+"""Run-length encodings of labeling tools: the brush format of Label Studio and the counts of CVAT.
 
-Pure functions from arrays to plain values and back. COCO's run lengths are written and read by pycocotools.
+The run lengths of COCO are written and read by pycocotools.
 """
 
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ _HEADER_BITS = 32 + 5 + 4 * len(_SIZES)
 
 
 def find_runs(flat: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Lengths of the runs of equal values, in order; those of an empty array are none."""
+    """Compute the lengths of the runs of equal values, in order; an empty array has no runs."""
     ends = np.flatnonzero(np.diff(flat)) + 1
     return np.diff(np.concatenate([[0], ends, [flat.size]])) if flat.size else np.zeros(0, np.int64)
 
 
 def encode_brush(binary: Mask) -> list[int]:
-    """A binary mask as Label Studio keeps a brush region: a picture of four channels, all 255 on the object.
+    """Encode a binary mask as a brush region of Label Studio: an image of four channels, 255 on the object.
 
     Args:
         binary: Shape (H, W), 0 and 1.
 
     Returns:
-        Bytes, 0 to 255, of the value ``rle``.
+        Bytes, 0 to 255, for the field ``rle``.
 
     Source: https://github.com/thi-ng/umbrella, packages/rle-pack; label_studio_converter.brush.
     """
@@ -50,18 +50,18 @@ def encode_brush(binary: Mask) -> list[int]:
 
 
 def decode_brush(rle: Sequence[int], height: int, width: int) -> Mask:
-    """Read a brush region of Label Studio; the object is where its picture is more opaque than not.
+    """Decode a brush region of Label Studio; the object are the pixels with an alpha value above 127.
 
     Args:
         rle: Bytes, 0 to 255.
-        height: Of the photo.
-        width: Of the photo.
+        height: Height of the photo, in pixels.
+        width: Width of the photo, in pixels.
 
     Returns:
         Binary mask, shape (H, W).
 
     Raises:
-        DataError: These are no run lengths of a picture of this size.
+        DataError: The bytes do not encode an image of this size.
     """
     total = height * width * _CHANNELS
     try:
@@ -72,17 +72,17 @@ def decode_brush(rle: Sequence[int], height: int, width: int) -> Mask:
         flat = _read_runs(bits, total, sizes)
     except ValueError as error:
         raise DataError(
-            f"A brush region must hold the run lengths of {width} x {height} pixels in four channels, but this one is "
-            f"damaged or of another size ({error})."
+            f"A brush region must encode {width} x {height} pixels in four channels, but this one is damaged or has "
+            f"another size ({error})."
         ) from error
     return (flat.reshape(height, width, _CHANNELS)[..., _ALPHA] > 127).astype(np.uint8)
 
 
 def encode_counts(binary: Mask) -> list[int]:
-    """A binary mask as CVAT keeps it: how many pixels are off, on, off, ..., row by row.
+    """Encode a binary mask as CVAT does: the number of pixels that are 0, 1, 0, ..., row by row.
 
     Args:
-        binary: Shape (H, W), 0 and 1; in CVAT's files it is cut to its box.
+        binary: Shape (H, W), 0 and 1; CVAT's files contain only the bounding box of an object.
     """
     flat = binary.ravel()
     runs = find_runs(flat).tolist()
@@ -90,13 +90,13 @@ def encode_counts(binary: Mask) -> list[int]:
 
 
 def decode_counts(counts: Sequence[int], height: int, width: int) -> Mask:
-    """Read what :func:`encode_counts` wrote.
+    """Decode the counts of :func:`encode_counts` to a binary mask, shape (H, W).
 
     Raises:
-        DataError: The counts do not add up to ``height * width``.
+        DataError: The sum of the counts is not ``height * width``.
     """
     if min(counts, default=0) < 0 or sum(counts) != height * width:
-        raise DataError(f"The counts of a mask of {width} x {height} pixels must add up to {height * width}.")
+        raise DataError(f"The counts of a mask of {width} x {height} pixels must have the sum {height * width}.")
     values = (np.arange(len(counts)) & 1).astype(np.uint8)
     mask: Mask = np.repeat(values, counts).reshape(height, width)
     return mask
@@ -110,7 +110,7 @@ def _join(values: Sequence[int], bits: int) -> int:
 
 
 def _pack_runs(runs: NDArray[np.int64], values: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """Each run as bits: 1, which size, its length less one in so many bits, its value."""
+    """Encode each run as bits: a 1, the index of its size, its length minus one in that many bits, its value."""
     which = np.searchsorted([1 << size for size in _SIZES], runs)
     sizes = np.array(_SIZES)[which].astype(np.uint64)
     length_and_value = (runs - 1).astype(np.uint64) << np.uint64(_WORD_BITS) | values
@@ -123,7 +123,7 @@ def _pack_runs(runs: NDArray[np.int64], values: NDArray[np.uint64]) -> NDArray[n
 
 
 class _Bits:
-    """Reads a few bits at a time."""
+    """Reads bits from bytes, from the highest bit of each byte."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0

@@ -8,7 +8,7 @@ import numpy as np
 from coarse2fine.coarse import check_method
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data import find_unreadable, list_photos, read_image
-from coarse2fine.data.folder import name_below_common_folder
+from coarse2fine.data.class_folders import names_below_common_folder
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.ground_truth import pair_by_name
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
@@ -46,7 +46,7 @@ def coarse_folder(
         raise ConfigError("Masks from a folder (coarse.method = folder) have no soft masks. Omit --soft-masks.")
     check_method(config)
     paths = [path for path in list_photos(photos, apart_from=out) if not (soft_folder and _lies_in(path, soft_folder))]
-    names = name_below_common_folder(paths)
+    names = names_below_common_folder(paths)
     named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], context)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
     if config.method == "folder" and config.folder.path is not None:

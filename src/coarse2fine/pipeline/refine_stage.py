@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from coarse2fine.config import FilterConfig, RefineConfig
-from coarse2fine.data.photos import read_size
+from coarse2fine.data.reader import ReadOptions
 from coarse2fine.evaluation.mask_quality import TABLE, Quality, find_worst, read_quality
-from coarse2fine.inference.segmenter import Segmenter, score_files
-from coarse2fine.masks.constraint import keep_reason, likelihood
+from coarse2fine.inference.files import FilePrediction, predict_files
+from coarse2fine.inference.segmenter import Segmenter
+from coarse2fine.masks.constraint import constrain_soft, keep_reason
 from coarse2fine.masks.png import mask_path, read_mask, write_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_soft
@@ -20,7 +21,7 @@ from coarse2fine.runtime.files import write_json
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.fingerprints import refine_settings
 from coarse2fine.store.stages import Stage
-from coarse2fine.types import Mask, Photo, Probabilities
+from coarse2fine.types import Mask, Photo
 
 REFINE_BATCH = 8
 
@@ -54,14 +55,15 @@ def refine_masks(task: MaskTask, segmenter: Segmenter, config: RefineConfig, sof
     """
     paths = [photo.path for photo in task.photos]
 
-    def predict(wanted: Callable[[int], bool]) -> Iterable[tuple[int, Probabilities]]:
-        return score_files(segmenter, paths, REFINE_BATCH, task.context.threads, task.context.world, wanted)
+    def predict(wanted: Callable[[int], bool]) -> Iterable[tuple[int, FilePrediction]]:
+        options = ReadOptions(batch_size=REFINE_BATCH, threads=task.context.threads, world=task.context.world)
+        return ((found.index, found) for found in predict_files(segmenter, paths, options, wanted))
 
-    def make(photo: Photo, probabilities: Probabilities) -> Mask:
-        soft = likelihood(probabilities, photo.label, config.constrain, config.threshold)
+    def make(photo: Photo, found: FilePrediction) -> Mask:
+        soft = constrain_soft(found.probabilities, photo.label, config.constrain, config.threshold)
         if soft_folder:
             write_soft(mask_path(soft_folder, photo.name), soft)
-        own = resize_soft(soft, *read_size(photo.path)) > 0.5
+        own = resize_soft(soft, *found.size) > 0.5
         return own.astype(np.uint8) * np.uint8(photo.label)
 
     write_predicted_masks(task, predict, make)

@@ -43,7 +43,7 @@ def _measure(
         return before
     folders = (run.refined(number), enhanced) if number else (run.coarse, enhanced)
     masks = {folder.name: folder for folder in folders}
-    network = segmenter.seen_with(predict) if segmenter else None
+    network = segmenter.with_settings(predict) if segmenter else None
     measured = measure(job.ground_truth, job.photos, masks, network, job.context.threads)
     metrics = measured | {"key": key, "round": number, "left_out": len(left_out)}
     write_json(path, metrics)
@@ -54,7 +54,7 @@ def save_result(job: FitJob, segmenter: TorchSegmenter) -> None:
     """Write the finished model, the quality tables of the last round and the report, and print where they are."""
     if job.context.is_main:
         run, rounds = job.run, job.config.rounds
-        segmenter.seen_with(job.config.predict).save(run.model)
+        segmenter.with_settings(job.config.predict).save(run.model)
         publish_quality(run, rounds)
         write_report(run, job.dataset, run.report, job.context.threads)
         show_end(job.context.console, run, rounds)

@@ -72,7 +72,7 @@ def run_train_stage(
         scales=refine.scales,
         precision=config.train.precision,
     )
-    return stage, segmenter.ready()
+    return stage, segmenter.to()
 
 
 def _initialize(job: FitJob, number: int) -> SegmentationNetwork:

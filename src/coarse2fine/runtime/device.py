@@ -1,4 +1,4 @@
-"""What this machine is and can do: processor, cores, device, number format."""
+"""Properties of this machine: processor, cores, device and number format for computing."""
 
 import os
 import platform
@@ -8,23 +8,25 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from coarse2fine.errors import ConfigError
+
 if TYPE_CHECKING:
     import torch
 
 Device = Literal["auto", "cpu", "cuda"]
-"""Where a network is computed; auto: on the CUDA GPU if there is one."""
+"""Device that computes a network; auto: the CUDA GPU if the machine has one, else the CPU."""
 
 VERSIONED = ("coarse2fine", "torch", "torchvision", "timm", "opencv-python-headless", "numba", "numpy")
-"""Packages on which figures depend."""
+"""Packages that can change numeric results."""
 
 
 def count_cores() -> int:
-    """Cores that this process may use."""
+    """Count the processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, GPU and versions, as they stand beside every figure that was measured."""
+    """Describe processor, cores, GPU and package versions, to be stored with every measured figure."""
     import torch
 
     cpu = Path("/proc/cpuinfo")
@@ -42,41 +44,62 @@ def describe_machine() -> dict[str, Any]:
 
 
 def find_version(package: str) -> str | None:
-    """Version of an installed package; none where it is not, or goes by another name, as OpenCV does."""
+    """Return the version of an installed package; None if it is not installed under this name (OpenCV has several)."""
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def pick_device() -> "torch.device":
-    """The CUDA GPU of this process where there is one, else the CPU; launchers number the processes of a machine."""
+def pick_device(device: Device = "auto") -> "torch.device":
+    """Choose the device that computes a network.
+
+    Several processes on one machine use one GPU each; the launcher (``torchrun``, SLURM) numbers the processes.
+
+    Args:
+        device: ``auto``: the CUDA GPU of this process if the machine has one, else the CPU.
+
+    Raises:
+        ConfigError: ``device`` is ``cuda``, and torch finds no CUDA GPU.
+    """
     import torch
 
-    number = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
-    return torch.device("cuda", number) if torch.cuda.is_available() else torch.device("cpu")
+    if device == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
+    if device == "cuda":
+        raise ConfigError("torch finds no CUDA GPU on this machine; use --device cpu.")
+    return torch.device("cpu")
 
 
 @contextmanager
 def deterministic_algorithms() -> Iterator[None]:
-    """Let torch use deterministic algorithms where it has them, as long as the block lasts; then restore its mode."""
+    """Let torch use algorithms that give the same bits in every run inside the block; restore its mode afterwards.
+
+    The mode belongs to the whole process. Operations without such an algorithm only print a warning.
+    """
     import torch
 
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once by CUDA, when its library is loaded
-    mode = torch.get_deterministic_debug_mode()
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
-        torch.set_deterministic_debug_mode(mode)
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        if workspace is None:
+            os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 
 
 def pick_dtype(precision: Literal["auto", "bf16", "fp32"], device: "torch.device") -> "torch.dtype":
-    """The number format of forward and backward passes.
+    """Choose the number format of forward and backward passes.
 
     Args:
-        precision: ``auto`` is bfloat16 where the processor computes in it, else float32.
-        device: Where the network runs.
+        precision: ``auto``: bfloat16 if the processor has instructions for it, else float32.
+        device: Device that computes the network.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""Many photos on all cores, and many processes under one launcher.
+"""The processes of one run under a launcher (``torchrun`` or SLURM): their number, connection and shares of the work.
 
-Threads suffice inside a process: OpenCV, Pillow and torch release the interpreter lock. Under ``torchrun`` or SLURM
-each process takes its share of the photos; :func:`barrier` is where they wait for each other.
+Inside a process threads are enough: OpenCV, Pillow and torch release the interpreter lock. Each process works on its
+share of the photos; in :func:`barrier` the processes wait for each other.
 """
 
 import os
@@ -21,7 +21,13 @@ _LOST_PEER = ("gloo", "nccl", "connection closed", "connection reset", "broken p
 
 @dataclass(frozen=True)
 class World:
-    """The processes of one run, as the launcher (``torchrun`` or SLURM) set them in the environment."""
+    """The processes of one run, as the launcher describes them in the environment.
+
+    Attributes:
+        rank: Number of this process, 0 to ``size`` - 1.
+        size: Number of processes.
+        local_size: Number of processes on this machine.
+    """
 
     rank: int = 0
     size: int = 1
@@ -29,16 +35,16 @@ class World:
 
     @property
     def nodes(self) -> int:
-        """Machines that take part."""
+        """Number of machines."""
         return max(1, self.size // self.local_size)
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """This process's part of ``items``: every ``size``-th one."""
+        """Return this process's share of ``items``: every ``size``-th item, starting with item ``rank``."""
         return items[self.rank :: self.size]
 
 
 def find_world() -> World:
-    """Read what the launcher says; one process where there is none."""
+    """Read the processes of the run from the environment; without a launcher this is one process."""
     env = os.environ
     if "WORLD_SIZE" in env and "RANK" in env:
         return World(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_WORLD_SIZE", "1")))
@@ -49,7 +55,7 @@ def find_world() -> World:
 
 
 def join_world(world: World, gpu: bool) -> None:
-    """Connect the processes, so that :func:`barrier` and the training can meet; nothing to do for one process."""
+    """Connect the processes of a run; does nothing for a single process."""
     if world.size == 1:
         return
     import torch.distributed
@@ -70,7 +76,7 @@ def _set_slurm_master() -> None:
 
 
 def leave_world(world: World) -> None:
-    """Disconnect from the other processes."""
+    """Disconnect from the other processes of the run."""
     if world.size > 1:
         import torch.distributed
 
@@ -80,10 +86,14 @@ def leave_world(world: World) -> None:
 
 @contextmanager
 def joined(world: World, gpu: bool) -> Iterator[None]:
-    """The processes of a run, connected for as long as the block lasts.
+    """Connect the processes of a run inside the block.
+
+    Args:
+        world: The processes.
+        gpu: Whether the processes also exchange tensors between GPUs.
 
     Raises:
-        Coarse2FineError: Another process of the run ended while this one was waiting for it.
+        Coarse2FineError: Another process of the run ended while this process waited for it.
     """
     join_world(world, gpu)
     try:
@@ -92,15 +102,15 @@ def joined(world: World, gpu: bool) -> Iterator[None]:
         if world.size == 1 or not any(sign in str(error).lower() for sign in _LOST_PEER):
             raise
         raise Coarse2FineError(
-            f"Another process of this run ended, so process {world.rank} of {world.size} stops too; everything "
-            "finished is kept: the same command goes on from here."
+            f"Another process of this run ended, so process {world.rank} of {world.size} stops, too; everything "
+            "finished is kept. Run the same command again to resume."
         ) from error
     finally:
         leave_world(world)
 
 
 def barrier(world: World) -> None:
-    """Wait until every process has come this far."""
+    """Wait until every process of the run has called this function."""
     if world.size > 1:
         import torch
         import torch.distributed
@@ -109,5 +119,5 @@ def barrier(world: World) -> None:
 
 
 def count_threads(world: World) -> int:
-    """Threads for this process's mask stages: its share of the machine's cores."""
+    """Return the number of threads for this process: its share of the cores of the machine."""
     return max(1, count_cores() // world.local_size)

@@ -42,7 +42,7 @@ class Batcher:
         """Have a photo scored.
 
         Args:
-            views: What :meth:`Segmenter.views` made of it.
+            views: Result of :meth:`Segmenter.network_inputs`.
             shape: Its working shape.
 
         Returns:
@@ -92,7 +92,7 @@ class Batcher:
     def _score(self, jobs: Sequence[_Job]) -> None:
         began = time.monotonic()
         try:
-            scores = self._scorer.score_views([job.views for job in jobs], jobs[0].shape)
+            scores = self._scorer.probabilities_at_working_size([job.views for job in jobs], jobs[0].shape)
         except Exception as error:  # whatever happens to one batch, the thread lives on for the next
             for job in jobs:
                 job.future.set_exception(error)

@@ -119,12 +119,12 @@ class Service:
         try:
             size = read_size(content)
             self._check_pixels(size)
-            image = read_image(content, at_least_px=self.scorer.at_least_px)
+            image = read_image(content, at_least_px=self.scorer.max_input_px)
         except DataError as error:
             status = 415 if str(error).startswith("not an image") else 400
             raise RefusalError(status, f"The photo cannot be read: {error}.") from error
         shape = working_shape(size, self.scorer.size_px)
-        return Prepared(content, size, shape, self.scorer.views(image, shape))
+        return Prepared(content, size, shape, self.scorer.network_inputs(image, shape))
 
     def _check_pixels(self, size: tuple[int, int]) -> None:
         megapixels = size[0] * size[1] / 1e6
@@ -137,7 +137,7 @@ class Service:
 
     def _finish(self, prepared: Prepared, scores: Probabilities, write: Callable[[Mask], Result]) -> Result:
         read = partial(read_image, prepared.content, at_least_px=self.scorer.crf.max_side_px)
-        return write(self.scorer.label(scores, prepared.size, read))
+        return write(self.scorer.mask_from_probabilities(scores, prepared.size, read))
 
 
 def _encode(form: Form, names: tuple[str, ...], mask: Mask) -> bytes:

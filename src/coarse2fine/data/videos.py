@@ -1,4 +1,4 @@
-"""Videos: find them, and give the frames of one again and again.
+"""Find videos, and read the frames of a video repeatedly.
 
 A video is a folder of frames or a video file.
 """
@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coarse2fine.data.folder import is_text, name_photos, replace_bad_bytes
-from coarse2fine.data.photos import MIN_SIDE_PX, PHOTO_ENDINGS, find_photos, natural_key, read_image, read_size
-from coarse2fine.data.video_files import decode, decode_until_damage, estimate_length
+from coarse2fine.data.class_folders import is_text, replace_bad_bytes, unique_names
+from coarse2fine.data.photo_files import PHOTO_ENDINGS, find_photos, natural_key
+from coarse2fine.data.photos import MIN_SIDE_PX, read_image, read_image_and_header, reason_of
+from coarse2fine.data.video_decoding import decode, decode_until_damage, estimate_length
 from coarse2fine.errors import DataError
 from coarse2fine.masks.resize import shrink
 from coarse2fine.runtime.device import count_cores
@@ -23,10 +24,10 @@ from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, Skipped
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".ogv")
-"""Endings that make a file a video, in any case, where a folder is searched."""
+"""File name endings of videos, in lower case; compared without case when a folder is searched."""
 
 MIN_FRAMES = 4
-"""Three principal directions tell all about three frames: nothing would be left to find."""
+"""Fewest frames of a video: three principal components explain three frames completely, and nothing would be found."""
 
 MAX_MEGAPIXELS = 200.0
 
@@ -36,9 +37,9 @@ class Video:
     """A video, not yet opened.
 
     Attributes:
-        name: Stable, fit for a path, distinct among the videos found together.
+        name: Name that is valid as a path, and distinct among the videos found together.
         path: The folder or the file.
-        files: The frames of a folder, in natural order; none for a video file.
+        files: The frames of a folder, in natural order; empty for a video file.
     """
 
     name: str
@@ -47,24 +48,25 @@ class Video:
 
     @property
     def is_file(self) -> bool:
-        """Whether frames must be decoded from a video file."""
+        """Whether the frames are decoded from a video file."""
         return not self.files
 
 
 @dataclass(frozen=True)
-class Footage:
-    """The frames of one video at working size, as often as they are wanted.
+class VideoFrames:
+    """The frames of one video at the working size; each iteration reads them again.
 
     Attributes:
-        video: Which one.
-        names: Of the frames, in order: the stem of the frame's file, or its number in the video file (``000012``).
-        height: Of a frame as filmed, in pixels.
-        width: Of a frame as filmed, in pixels.
-        skipped: Frames that cannot be used, and why.
-        files: Of the usable frames of a folder.
-        held: The frames, where they fit the memory that was granted; else each reading decodes them anew.
-        max_side_px: Working size.
-        every: One of so many frames is taken.
+        video: The video.
+        names: Names of the frames, in order: the stem of the file, or the number in the video file (``000012``).
+        height: Height of a frame in the file, in pixels.
+        width: Width of a frame in the file, in pixels.
+        skipped: Frames that cannot be used, with the reason.
+        files: Files of the usable frames of a folder.
+        in_memory: The frames at the working size, if they fit into the memory limit; None: each iteration decodes them
+            again.
+        max_side_px: Working size: longer side, in pixels.
+        every: Every n-th frame is used.
         threads: Frames that are read at the same time.
     """
 
@@ -74,7 +76,7 @@ class Footage:
     width: int
     skipped: tuple[Skipped, ...]
     files: tuple[Path, ...]
-    held: tuple[Image, ...] | None
+    in_memory: tuple[Image, ...] | None
     max_side_px: int
     every: int
     threads: int
@@ -83,13 +85,13 @@ class Footage:
         return len(self.names)
 
     def __iter__(self) -> Iterator[Image]:
-        """Frames at working size: RGB, shape (h, w, 3), upright.
+        """Yield the frames at the working size: RGB, shape (h, w, 3), upright.
 
         Raises:
-            DataError: The files are no longer what they were.
+            DataError: The files changed after the video was opened.
         """
-        if self.held is not None:
-            return iter(self.held)
+        if self.in_memory is not None:
+            return iter(self.in_memory)
         return map_threads(partial(shrink, max_side_px=self.max_side_px), self._read(), self.threads)
 
     def _read(self) -> Iterator[Image]:
@@ -101,11 +103,14 @@ class Footage:
         for number, image in enumerate(islice(decode(self.video.path, self.every), len(self)), start=1):  # noqa: B007
             yield image
         if number < len(self):
-            raise DataError(f"{self.video.path} gave {len(self)} frames and now {number}; leave it as it is meanwhile.")
+            raise DataError(
+                f"{self.video.path} had {len(self)} frames when it was opened, but now {number}; do not change a video "
+                "while it is used."
+            )
 
 
 class _Frame(NamedTuple):
-    """A frame as it is first read: ``size`` is its height and width as filmed, ``image`` has working size."""
+    """A frame of the first reading: ``size`` is height and width in the file, ``image`` has the working size."""
 
     name: str
     size: tuple[int, int]
@@ -114,31 +119,31 @@ class _Frame(NamedTuple):
 
 
 def find_videos(paths: Sequence[Path | str], apart_from: Path | None = None) -> list[Video]:
-    """Find videos, without opening one.
+    """Find videos, without opening them.
 
     Args:
-        paths: Video files, taken whatever their ending; folders, searched to any depth: each folder with photos
-            directly in it is a video, its photos the frames, and so is each video file.
-        apart_from: A folder that does not count: that of the results.
+        paths: Video files, with any ending; or folders, searched to any depth: each video file in them is a video, and
+            each folder with photos is a video with the photos as frames.
+        apart_from: A folder to ignore: the folder of the results.
 
     Returns:
-        Each video once, in natural order of their names. A name is the path below the given folder, without the ending
-        of a video file; of a given file or folder of frames itself, its own name.
+        Each video once, in natural order of the names. The name is the path below the given folder, without the ending
+        of a video file; or the name of the given file or folder of frames itself.
 
     Raises:
-        DataError: A path does not exist, or holds no video; or two videos have the same name.
+        DataError: A path does not exist, or contains no video; or two videos have the same name.
     """
     found = {video.path.resolve(): video for path in paths for video in _find_below(Path(path), apart_from)}
     if not found:
-        raise DataError("At least one video, or folder with videos, must be given.")
+        raise DataError("At least one video, or a folder with videos, must be given.")
     videos = _keep_endings_apart(list(found.values()))
     by_name: dict[str, Video] = {}
     for video in videos:
         other = by_name.setdefault(video.name.casefold(), video)
         if other is not video:
             raise DataError(
-                f"Two videos may not have the same name, but {other.path} and {video.path} do; give a folder that "
-                "holds both, or rename one."
+                f"Two videos must not have the same name, but {other.path} and {video.path} do; pass a folder that "
+                "contains both, or rename one."
             )
     return sorted(videos, key=lambda video: ([natural_key(part) for part in Path(video.name).parts], video.name))
 
@@ -149,21 +154,24 @@ def open_video(
     every: int = 1,
     memory_mb: int = 512,
     threads: int | None = None,
-) -> Footage:
-    """Read a video once, to learn which of its frames can be used, and hold them where they fit.
+) -> VideoFrames:
+    """Read a video once to find the frames that can be used, and keep the frames in memory if they fit.
 
-    Frames of a folder that cannot be read are left out. A video file that is damaged somewhere ends there.
+    Frames of a folder that cannot be read are skipped. A damaged video file ends at the damage.
 
     Args:
-        video: From :func:`find_videos`, or the path of one video.
-        max_side_px: Longer side of the working size; larger frames are reduced.
-        every: Take one of so many frames.
-        memory_mb: How much may be held at working size; of a longer video nothing is held.
-        threads: Frames read at the same time; none: as many as there are cores.
+        video: The path of a video, or a result of :func:`find_videos`.
+        max_side_px: Longer side of the working size, in pixels; larger frames are reduced.
+        every: Use every n-th frame.
+        memory_mb: Limit for frames in memory, in megabytes; the frames of a longer video are decoded again each time.
+        threads: Frames that are read at the same time; None: one per core.
+
+    Returns:
+        The frames: iterate over the result to get RGB images, shape (h, w, 3).
 
     Raises:
         DataError: The video cannot be opened, has frames of several sizes, too small ones, or fewer than 4 usable ones.
-        ConfigError: It is a video file, and PyAV is not there.
+        ConfigError: It is a video file, and PyAV is not installed.
     """
     if not isinstance(video, Video):
         video = _find_one(Path(video))
@@ -171,35 +179,35 @@ def open_video(
     frames: list[_Frame] = []
     skipped: list[Skipped] = []
     held: list[Image] | None = []
-    room = memory_mb * 10**6
+    free_bytes = memory_mb * 10**6
     for frame in _read_first(video, max_side_px, every, threads):
         if isinstance(frame, Skipped):
             skipped.append(frame)
             continue
         _check_size(video, frame, frames)
         frames.append(frame._replace(image=_NOTHING))
-        room -= frame.image.nbytes
-        if held is not None and room >= 0:
+        free_bytes -= frame.image.nbytes
+        if held is not None and free_bytes >= 0:
             held.append(frame.image)
         else:
             held = None
     _check_number(video, len(frames), skipped)
-    return Footage(
+    return VideoFrames(
         video=video,
         names=tuple(_name_frames(frames)),
         height=frames[0].size[0],
         width=frames[0].size[1],
         skipped=tuple(skipped),
         files=tuple(frame.file for frame in frames if frame.file),
-        held=None if held is None else tuple(held),
+        in_memory=None if held is None else tuple(held),
         max_side_px=max_side_px,
         every=every,
         threads=threads,
     )
 
 
-def estimate_frames(video: Video, every: int = 1) -> int:
-    """How many frames a video has: exact for a folder, what the header says for a file, 1 where it says nothing."""
+def estimate_frame_count(video: Video, every: int = 1) -> int:
+    """Return the number of frames of a video: exact for a folder; for a file from its header, or 1 if it is unknown."""
     total = len(video.files) or estimate_length(video.path)
     return max(1, -(-total // every))
 
@@ -210,7 +218,7 @@ _NOTHING = np.empty((0, 0, 3), np.uint8)
 def _find_below(path: Path, apart_from: Path | None) -> Iterator[Video]:
     if path.is_file():
         if path.suffix.lower() in PHOTO_ENDINGS:
-            raise DataError(f"{path} is a single photo; give the folder that holds the frames of its video.")
+            raise DataError(f"{path} is a single photo; pass the folder with the frames of the video.")
         yield Video(path.stem, path)
         return
     if not path.is_dir():
@@ -218,7 +226,7 @@ def _find_below(path: Path, apart_from: Path | None) -> Iterator[Video]:
     found = list(_search(path, apart_from.resolve() if apart_from else None))
     if not found:
         raise DataError(
-            f"{path} holds neither folders of frames ({' '.join(PHOTO_ENDINGS)}) nor video files "
+            f"{path} contains neither folders of frames ({' '.join(PHOTO_ENDINGS)}) nor video files "
             f"({' '.join(VIDEO_ENDINGS)})."
         )
     yield from found
@@ -239,7 +247,7 @@ def _search(root: Path, results: Path | None) -> Iterator[Video]:
 
 
 def _keep_endings_apart(videos: Sequence[Video]) -> list[Video]:
-    """``clip.mp4`` and ``clip.mov`` of one folder, or a folder ``clip`` beside them: files keep their endings."""
+    """Keep the endings of video files that share a name, such as ``clip.mp4``, ``clip.mov`` and a folder ``clip``."""
     uses = Counter(video.name.casefold() for video in videos)
     return [
         replace(video, name=video.name + video.path.suffix)
@@ -252,7 +260,7 @@ def _keep_endings_apart(videos: Sequence[Video]) -> list[Video]:
 def _find_one(path: Path) -> Video:
     videos = find_videos([path])
     if len(videos) > 1:
-        raise DataError(f"{path} must be one video, but holds {len(videos)}; give one of them: {videos[0].path}.")
+        raise DataError(f"{path} must be one video, but contains {len(videos)}; pass one, such as {videos[0].path}.")
     return videos[0]
 
 
@@ -269,10 +277,10 @@ def _read_photo_first(file: Path, max_side_px: int) -> _Frame | Skipped:
     if not is_text(file.name):
         return Skipped(replace_bad_bytes(file), "its name is not UTF-8 text; rename it")
     try:
-        image = read_image(file, MAX_MEGAPIXELS, at_least_px=max_side_px)
-        return _Frame(file.stem, read_size(file), shrink(image, max_side_px), file)
+        image, header = read_image_and_header(file, MAX_MEGAPIXELS, at_least_px=max_side_px)
+        return _Frame(file.stem, header.size, shrink(image, max_side_px), file)
     except DataError as error:
-        return Skipped(file, str(error).removeprefix(f"{file}: "))
+        return Skipped(file, reason_of(error, file))
 
 
 def _read_file_first(path: Path, max_side_px: int, every: int, threads: int) -> Iterator[_Frame | Skipped]:
@@ -297,7 +305,7 @@ def _check_size(video: Video, frame: _Frame, before: Sequence[_Frame]) -> None:
         first = before[0]
         raise DataError(
             f"{video.path}: all frames of a video must have one size, but {first.name} has {first.size[1]} x "
-            f"{first.size[0]} and {frame.name} has {width} x {height} pixels; give every video a folder of its own"
+            f"{first.size[0]} and {frame.name} has {width} x {height} pixels; put each video into its own folder"
         )
 
 
@@ -308,7 +316,7 @@ def _check_number(video: Video, usable: int, skipped: Sequence[Skipped]) -> None
 
 
 def _name_frames(frames: Sequence[_Frame]) -> list[str]:
-    """Distinct names: ``a.jpg`` and ``a.png`` of one folder keep their endings."""
+    """Return distinct names: ``a.jpg`` and ``a.png`` in one folder keep their endings."""
     if frames[0].file is None:
         return [frame.name for frame in frames]
-    return name_photos([frame.file.name for frame in frames if frame.file])
+    return unique_names([frame.file.name for frame in frames if frame.file])

@@ -1,4 +1,4 @@
-"""Video files, decoded by PyAV (FFmpeg), which is optional: ``pip install 'coarse2fine[video]'``."""
+"""Decode video files with PyAV (FFmpeg), an optional library: ``pip install 'coarse2fine[video]'``."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -13,32 +13,32 @@ from coarse2fine.types import Image, Skipped
 
 
 def import_av() -> ModuleType:
-    """PyAV.
+    """Import PyAV.
 
     Raises:
-        ConfigError: It is not installed.
+        ConfigError: PyAV is not installed.
     """
     try:
         import av
     except ImportError as error:
         raise ConfigError(
-            "Video files are decoded by PyAV, which is not installed; run pip install 'coarse2fine[video]', or give "
-            "folders of frames."
+            "Video files need PyAV, which is not installed; run pip install 'coarse2fine[video]', or pass folders of "
+            "frames."
         ) from error
     return av
 
 
 def decode(path: Path, every: int) -> Iterator[Image]:
-    """Every ``every``-th frame of a video file, upright.
+    """Decode every ``every``-th frame of a video file, upright.
 
     Raises:
-        DataError: It cannot be opened, or not decoded any further.
+        DataError: The file cannot be opened, or the next frame cannot be decoded.
     """
     av = import_av()
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise DataError(f"{path}: it holds no video stream")
+                raise DataError(f"{path}: the file contains no video stream")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for frame in islice(container.decode(stream), 0, None, every):
@@ -48,10 +48,13 @@ def decode(path: Path, every: int) -> Iterator[Image]:
 
 
 def decode_until_damage(path: Path, every: int, at_least: int) -> Iterator[Image | Skipped]:
-    """All frames that can be decoded, and then, if so, why there are no more.
+    """Decode frames up to the first damage.
+
+    Yields:
+        The frames; at a damage finally the file as skipped, with the reason.
 
     Raises:
-        DataError: There are fewer than ``at_least``.
+        DataError: Fewer than ``at_least`` frames can be decoded.
     """
     count = 0
     try:
@@ -65,7 +68,7 @@ def decode_until_damage(path: Path, every: int, at_least: int) -> Iterator[Image
 
 
 def estimate_length(path: Path) -> int:
-    """How many frames a file says it has; 0 where it says nothing, or cannot be opened."""
+    """Return the number of frames in the header of a file; 0 if it is unknown, or the file cannot be opened."""
     av = import_av()
     try:
         with av.open(str(path)) as container:
@@ -79,15 +82,15 @@ def estimate_length(path: Path) -> int:
 
 
 class _DamagedError(DataError):
-    """A video file that cannot be decoded any further."""
+    """A video file is damaged from some frame on."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: truncated, damaged or no video ({reason})")
+        super().__init__(f"{path}: truncated, damaged, or not a video ({reason})")
         self.reason = reason
 
 
 def _turn_upright(frame: Any) -> Image:
-    """RGB of a decoded frame, turned as the file says: phones film upright videos lying on their side."""
+    """Convert a decoded frame to RGB and rotate it as the file says: phones store upright videos rotated."""
     image = frame.to_ndarray(format="rgb24")
     turns = round(getattr(frame, "rotation", 0) / 90) % 4  # PyAV counts degrees counter-clockwise, as NumPy does
     return np.ascontiguousarray(np.rot90(image, turns))

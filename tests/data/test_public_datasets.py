@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from coarse2fine.data.object_discovery import OBJECT_DISCOVERY_PHOTOS
-from coarse2fine.data.pairs import read_foreground
-from coarse2fine.data.public_sets import open_pairs
+from coarse2fine.data.photo_mask_pairs import read_foreground
+from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.errors import DataError
 
 OBJECT = np.zeros((10, 12), np.uint8)
@@ -59,7 +59,7 @@ def test_read_foreground__palette_indices_count_not_colors(tmp_path):
 
 
 def test_read_foreground__says_what_is_wrong(tmp_path):
-    with pytest.raises(DataError, match="There is no true mask"):
+    with pytest.raises(DataError, match="There is no ground-truth mask"):
         read_foreground(tmp_path / "gone.png")
     (tmp_path / "text.png").write_text("text")
     with pytest.raises(DataError, match=r"text\.png cannot be read"):
@@ -67,7 +67,7 @@ def test_read_foreground__says_what_is_wrong(tmp_path):
 
 
 def test_object_discovery__only_photos_that_show_the_object(airplanes):
-    pairs = open_pairs(airplanes)
+    pairs = open_public_dataset(airplanes)
     assert pairs.names == ("0001",)
     assert pairs.photos == (airplanes / "0001.jpg",)
     assert pairs.masks == (airplanes / "GroundTruth/0001.png",)
@@ -80,27 +80,27 @@ def test_object_discovery__numbers_of_the_paper():
 
 
 def test_object_discovery__what_is_missing_is_named(airplanes):
-    with pytest.raises(DataError, match=r"several sets .*\(Airplane100\); give one of them, such as .*Airplane100"):
-        open_pairs(airplanes.parent)
+    with pytest.raises(DataError, match=r"several sets .*\(Airplane100\); pass one of them, such as .*Airplane100"):
+        open_public_dataset(airplanes.parent)
     save(airplanes / "GroundTruth" / "0003.png", OBJECT)
     with pytest.raises(DataError, match=r"0003\.png has none in"):
-        open_pairs(airplanes)
+        open_public_dataset(airplanes)
     for name in ("0001", "0003"):
         (airplanes / "GroundTruth" / f"{name}.png").unlink()
     with pytest.raises(DataError, match="must show an object, but all are empty"):
-        open_pairs(airplanes)
+        open_public_dataset(airplanes)
     (airplanes / "GroundTruth" / "0002.png").unlink()
-    with pytest.raises(DataError, match=r"GroundTruth must hold masks \(\.png\), but has none"):
-        open_pairs(airplanes)
+    with pytest.raises(DataError, match=r"GroundTruth must contain masks \(\.png\), but has none"):
+        open_public_dataset(airplanes)
 
 
 def test_object_discovery__folders_of_that_name_alone_are_none(tmp_path):
     (tmp_path / "Airplane").mkdir()
-    assert open_pairs(tmp_path) is None
+    assert open_public_dataset(tmp_path) is None
 
 
 def test_davis__validation_frames_of_2016(davis):
-    pairs = open_pairs(davis)
+    pairs = open_public_dataset(davis)
     assert pairs.names == ("bear/00000", "bear/00001", "bear/00010")
     assert pairs.masks[2] == davis / "Annotations/480p/bear/00010.png"
     assert pairs.knows_foreground_only
@@ -110,20 +110,20 @@ def test_davis__a_list_of_2017(davis):
     file = davis / "ImageSets/2017/train.txt"
     file.parent.mkdir()
     file.write_text("camel\nbear\n")
-    assert [name.split("/")[0] for name in open_pairs(file).names] == ["camel"] * 3 + ["bear"] * 3
+    assert [name.split("/")[0] for name in open_public_dataset(file).names] == ["camel"] * 3 + ["bear"] * 3
 
 
 def test_davis__what_is_missing_is_named(davis):
     (davis / "Annotations/480p/bear/00001.png").unlink()
     with pytest.raises(DataError, match=r"1 of 3 have none, the first is .*bear/00001\.png"):
-        open_pairs(davis)
+        open_public_dataset(davis)
     file = davis / "ImageSets/480p/val.txt"
     file.write_text("goat\n")
-    with pytest.raises(DataError, match=r"480p/goat of frames"):
-        open_pairs(file)
+    with pytest.raises(DataError, match=r"480p/goat must be a folder of frames"):
+        open_public_dataset(file)
     file.unlink()
-    with pytest.raises(DataError, match=r"none of .*480p/val\.txt, .* is there"):
-        open_pairs(davis)
+    with pytest.raises(DataError, match=r"none of .*480p/val\.txt, .* exists"):
+        open_public_dataset(davis)
 
 
 def test_frames_and_masks__of_any_videos(tmp_path):
@@ -131,23 +131,23 @@ def test_frames_and_masks__of_any_videos(tmp_path):
         save(tmp_path / "frames" / f"{name}.jpg", np.full((10, 12, 3), 90, np.uint8))
     for name in ("a/10", "a/2"):
         save(tmp_path / "masks" / f"{name}.png", OBJECT)
-    pairs = open_pairs(tmp_path)
+    pairs = open_public_dataset(tmp_path)
     assert pairs.names == ("a/2", "a/10") and pairs.photos[0] == tmp_path / "frames/a/2.jpg"
     assert pairs.knows_foreground_only
     (tmp_path / "frames/a/2.jpg").unlink()
     with pytest.raises(DataError, match=r"masks/a/2\.png has none in .*frames"):
-        open_pairs(tmp_path)
+        open_public_dataset(tmp_path)
 
 
-def test_open_pairs__voc_by_folder_or_list(voc_tree):
-    assert open_pairs(voc_tree).title == "PASCAL VOC 2012, val"
-    assert open_pairs(voc_tree / "ImageSets/Segmentation/train.txt").title == "PASCAL VOC 2012, train"
-    assert open_pairs(voc_tree / "ImageSets/Segmentation/val.txt") == open_pairs(voc_tree.parent)
+def test_open_public_dataset__voc_by_folder_or_list(voc_tree):
+    assert open_public_dataset(voc_tree).title == "PASCAL VOC 2012, val"
+    assert open_public_dataset(voc_tree / "ImageSets/Segmentation/train.txt").title == "PASCAL VOC 2012, train"
+    assert open_public_dataset(voc_tree / "ImageSets/Segmentation/val.txt") == open_public_dataset(voc_tree.parent)
 
 
-def test_open_pairs__lists_outside_their_tree(tmp_path):
-    with pytest.raises(DataError, match=r"is a list of VOC, but there is no folder .*JPEGImages"):
-        open_pairs(tmp_path / "ImageSets" / "Segmentation" / "val.txt")
+def test_open_public_dataset__lists_outside_their_tree(tmp_path):
+    with pytest.raises(DataError, match=r"is a list of VOC, .*JPEGImages, does not exist"):
+        open_public_dataset(tmp_path / "ImageSets" / "Segmentation" / "val.txt")
     with pytest.raises(DataError, match=r"must be a list of VOC .* or of DAVIS"):
-        open_pairs(tmp_path / "ImageSets" / "2017" / "val.txt")
-    assert open_pairs(tmp_path) is None
+        open_public_dataset(tmp_path / "ImageSets" / "2017" / "val.txt")
+    assert open_public_dataset(tmp_path) is None

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from coarse2fine.data import open_dataset, read_folder
-from coarse2fine.data.folder import name_photos, read_unlabeled
+from coarse2fine.data import open_dataset, read_class_folders
+from coarse2fine.data.class_folders import read_unlabeled_folder, unique_names
 from coarse2fine.errors import DataError
 from coarse2fine.types import Photo, Skipped
 
@@ -16,9 +16,9 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def test_read_folder__one_class_per_folder(tmp_path):
+def test_read_class_folders__one_class_per_folder(tmp_path):
     touch(tmp_path, "dog/1.jpg", "cat/2.PNG", "cat/sub/1.tiff", "cat/note.txt", ".cache/1.jpg", "__MACOSX/dog/1.jpg")
-    data = read_folder(tmp_path)
+    data = read_class_folders(tmp_path)
     assert data.classes == ("background", "cat", "dog")
     assert data.photos == (
         Photo(tmp_path / "cat/2.PNG", "cat/2", 1),
@@ -28,14 +28,14 @@ def test_read_folder__one_class_per_folder(tmp_path):
     assert data.skipped == ()
 
 
-def test_read_folder__any_class_name(tmp_path):
+def test_read_class_folders__any_class_name(tmp_path):
     touch(tmp_path, "Große Katze/1.jpg", "犬/1.jpg", "a.b/1.jpg")
-    assert read_folder(tmp_path).classes == ("background", "Große Katze", "a.b", "犬")
+    assert read_class_folders(tmp_path).classes == ("background", "Große Katze", "a.b", "犬")
 
 
-def test_read_folder__says_what_it_leaves_out(tmp_path):
+def test_read_class_folders__says_what_it_leaves_out(tmp_path):
     touch(tmp_path, "cat/1.jpg", "loose.jpg", "dog/note.txt", "readme.txt")
-    data = read_folder(tmp_path)
+    data = read_class_folders(tmp_path)
     assert data.classes == ("background", "cat")
     assert [one.path for one in data.skipped] == [tmp_path / "dog", tmp_path / "loose.jpg"]
     assert data.skipped[0].reason.startswith("holds no images (.jpg ")
@@ -43,57 +43,57 @@ def test_read_folder__says_what_it_leaves_out(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["background", "Background"])
-def test_read_folder__no_class_is_called_background(tmp_path, name):
+def test_read_class_folders__no_class_is_called_background(tmp_path, name):
     touch(tmp_path, f"{name}/note.txt", "cat/1.jpg")
     with pytest.raises(DataError, match=f"no class may be called '{name}'"):
-        read_folder(tmp_path)
+        read_class_folders(tmp_path)
 
 
-def test_read_folder__no_class_folder_says_the_way_out(tmp_path):
-    with pytest.raises(DataError, match=r"one sub-folder of photos per class, such as .*found nothing usable"):
-        read_folder(tmp_path)
+def test_read_class_folders__no_class_folder_says_the_way_out(tmp_path):
+    with pytest.raises(DataError, match=r"one sub-folder of photos per class, such as .*found no photos"):
+        read_class_folders(tmp_path)
     touch(tmp_path, "1.jpg", "2.jpg")
-    with pytest.raises(DataError, match="found 2 loose photos"):
-        read_folder(tmp_path)
+    with pytest.raises(DataError, match="found 2 photos outside of sub-folders"):
+        read_class_folders(tmp_path)
     with pytest.raises(DataError, match="No such file"):
-        read_folder(tmp_path / "gone")
+        read_class_folders(tmp_path / "gone")
 
 
-def test_read_folder__no_photo_in_any_class(tmp_path):
+def test_read_class_folders__no_photo_in_any_class(tmp_path):
     touch(tmp_path, "cat/a.txt", "dog/a.txt")
     with pytest.raises(DataError, match=r"holds no images \(\.jpg .* in cat, dog; each class needs at least one"):
-        read_folder(tmp_path)
+        read_class_folders(tmp_path)
 
 
-def test_read_folder__as_many_classes_as_a_mask_can_hold(tmp_path):
+def test_read_class_folders__as_many_classes_as_a_mask_can_hold(tmp_path):
     touch(tmp_path, *(f"{at:03}/1.jpg" for at in range(254)))
-    assert read_folder(tmp_path).photos[-1].label == 254
+    assert read_class_folders(tmp_path).photos[-1].label == 254
     touch(tmp_path, "254/1.jpg")
-    with pytest.raises(DataError, match="255 classes, at most 254"):
-        read_folder(tmp_path)
+    with pytest.raises(DataError, match="255 classes, but .* at most 254"):
+        read_class_folders(tmp_path)
 
 
-def test_read_folder__links_that_lead_back_hold_no_images(tmp_path):
+def test_read_class_folders__links_that_lead_back_hold_no_images(tmp_path):
     touch(tmp_path, "cat/1.jpg")
     (tmp_path / "again").symlink_to(".")
     (tmp_path / "cat" / "up").symlink_to("..")
-    data = read_folder(tmp_path)
+    data = read_class_folders(tmp_path)
     assert [photo.name for photo in data.photos] == ["cat/1"]
     assert [one.path for one in data.skipped] == [tmp_path / "again"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes as a name")
-def test_read_folder__names_that_are_no_text_are_left_out(tmp_path):
+def test_read_class_folders__names_that_are_no_text_are_left_out(tmp_path):
     touch(tmp_path, "cat/1.jpg")
     Path(os.fsdecode(os.fsencode(tmp_path / "cat") + b"/\xff.jpg")).touch()
-    data = read_folder(tmp_path)
+    data = read_class_folders(tmp_path)
     assert [photo.name for photo in data.photos] == ["cat/1"]
     assert data.skipped == (Skipped(tmp_path / "cat/\ufffd.jpg", "its name is not UTF-8 text; rename it"),)
 
 
-def test_name_photos__endings_only_where_needed():
+def test_unique_names__endings_only_where_needed():
     files = ["cat/a.jpg", "cat/a.png", "cat/b.jpg", "dog/a.jpg", "cat/v1.2/c"]
-    assert name_photos(files) == ["cat/a.jpg", "cat/a.png", "cat/b", "dog/a", "cat/v1.2/c"]
+    assert unique_names(files) == ["cat/a.jpg", "cat/a.png", "cat/b", "dog/a", "cat/v1.2/c"]
 
 
 @pytest.mark.parametrize(
@@ -106,24 +106,24 @@ def test_name_photos__endings_only_where_needed():
         ["cat/\u00e9.jpg", "cat/e\u0301.jpg"],
     ],
 )
-def test_name_photos__distinct_where_the_disk_ignores_case(files):
-    names = name_photos(files)
+def test_unique_names__distinct_where_the_disk_ignores_case(files):
+    names = unique_names(files)
     assert len({name.replace("e\u0301", "\u00e9").lower() for name in names}) == len(files)
-    assert name_photos(files[::-1]) == names[::-1]
+    assert unique_names(files[::-1]) == names[::-1]
 
 
-def test_read_unlabeled__photos_at_any_depth_are_foreground(tmp_path):
+def test_read_unlabeled_folder__photos_at_any_depth_are_foreground(tmp_path):
     touch(tmp_path, "1.jpg", "cat/1.jpg", "cat/deep/2.png", ".hidden/3.jpg", "notes.txt")
-    data = read_unlabeled(tmp_path)
+    data = read_unlabeled_folder(tmp_path)
     assert data.classes == ("background", "foreground")
     assert [(photo.name, photo.label) for photo in data.photos] == [("1", 1), ("cat/1", 1), ("cat/deep/2", 1)]
     assert data.skipped == ()
 
 
-def test_read_unlabeled__needs_photos(tmp_path):
+def test_read_unlabeled_folder__needs_photos(tmp_path):
     touch(tmp_path, "notes.txt")
-    with pytest.raises(DataError, match="must hold photos .* at any depth, but has none"):
-        read_unlabeled(tmp_path)
+    with pytest.raises(DataError, match="must contain photos .* at any depth, but has none"):
+        read_unlabeled_folder(tmp_path)
     with pytest.raises(DataError, match="must be a folder of photos, .* with the column path; there is no such file"):
         open_dataset(tmp_path / "gone", labeled=False)
 

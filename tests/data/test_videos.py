@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarse2fine.data import frames as frames_module
-from coarse2fine.data.frames import estimate_frames, find_videos, open_video
+from coarse2fine.data import videos as videos_module
+from coarse2fine.data.videos import estimate_frame_count, find_videos, open_video
 from coarse2fine.errors import ConfigError, DataError
 
 
@@ -70,10 +70,10 @@ def test_find_videos__bad_input_is_told(tmp_path):
     with pytest.raises(DataError, match=r"gone: there is no such file or folder"):
         find_videos([tmp_path / "gone"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"empty holds neither folders of frames .* nor video files"):
+    with pytest.raises(DataError, match=r"empty contains neither folders of frames .* nor video files"):
         find_videos([tmp_path / "empty"])
     one, other = draw_folder(tmp_path / "x" / "clip"), draw_folder(tmp_path / "y" / "clip")
-    with pytest.raises(DataError, match="may not have the same name"):
+    with pytest.raises(DataError, match="must not have the same name"):
         find_videos([one, other])
     assert names([tmp_path / "x", draw_folder(tmp_path / "x")]) == ["clip", "x"]
     with pytest.raises(DataError, match=r"0\.png is a single photo; give the folder"):
@@ -93,13 +93,13 @@ def test_open_video__every_second_frame_at_working_size(tmp_path):
     footage = open_video(draw_folder(tmp_path / "a", 7), max_side_px=24, every=2)
     assert footage.names == ("0", "2", "4", "6")
     assert {image.shape for image in footage} == {(16, 24, 3)} and (footage.height, footage.width) == (32, 48)
-    assert estimate_frames(footage.video, every=2) == 4
+    assert estimate_frame_count(footage.video, every=2) == 4
 
 
 def test_open_video__holds_only_what_memory_allows(tmp_path):
     folder = draw_folder(tmp_path / "a", 4, height=500, width=500)
     held, read = open_video(folder, 500, memory_mb=3), open_video(folder, 500, memory_mb=2)
-    assert held.held is not None and read.held is None
+    assert held.in_memory is not None and read.in_memory is None
     assert all((one == other).all() for one, other in zip(held, read, strict=True))
 
 
@@ -118,11 +118,11 @@ def test_open_video__leaves_out_what_cannot_be_read(tmp_path):
 def test_open_video__refuses_frames_of_two_sizes_and_tiny_ones(tmp_path):
     folder = draw_folder(tmp_path / "a")
     Image.fromarray(picture(0, 30, 40)).save(folder / "3.png")
-    with pytest.raises(DataError, match="one size, but 0 has 48 x 32 and 3 has 40 x 30 pixels; give every video"):
+    with pytest.raises(DataError, match="one size, but 0 has 48 x 32 and 3 has 40 x 30 pixels; put each video"):
         open_video(folder)
     with pytest.raises(DataError, match="have 48 x 4 pixels, but at least 8 x 8"):
         open_video(draw_folder(tmp_path / "b", height=4))
-    with pytest.raises(DataError, match="must be one video, but holds 2"):
+    with pytest.raises(DataError, match="must be one video, but contains 2"):
         open_video(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_open_video__two_endings_of_one_stem(tmp_path):
 def test_open_video__a_video_file(tmp_path):
     footage = open_video(film(tmp_path / "clip.mp4"))
     assert footage.names == tuple(f"00000{number}" for number in range(6))
-    assert estimate_frames(footage.video) == 6
+    assert estimate_frame_count(footage.video) == 6
     for number, image in enumerate(footage):
         assert image.shape == (32, 48, 3)
         assert image[:, 8 + number, 1].mean() > image[:, 12 + number, 1].mean() + 60
@@ -145,7 +145,7 @@ def test_open_video__a_video_file(tmp_path):
 def test_open_video__every_third_frame_of_a_file_keeps_its_number(tmp_path):
     footage = open_video(film(tmp_path / "clip.mp4", count=11), every=3)
     assert footage.names == ("000000", "000003", "000006", "000009")
-    assert next(iter(footage)).shape == (32, 48, 3) and estimate_frames(footage.video, 3) == 4
+    assert next(iter(footage)).shape == (32, 48, 3) and estimate_frame_count(footage.video, 3) == 4
 
 
 @pytest.mark.parametrize(("rotation", "corner"), [(90, (-1, 0)), (-90, (0, -1)), (180, (-1, -1))])
@@ -161,11 +161,11 @@ def test_open_video__read_from_the_file_each_time(tmp_path, monkeypatch):
     path = film(tmp_path / "clip.mp4")
     held = open_video(path)
     read = open_video(path, memory_mb=0)
-    assert read.held is None and len(read) == 6
+    assert read.in_memory is None and len(read) == 6
     for _ in range(2):
         assert all((one == other).all() for one, other in zip(held, read, strict=True))
     film(path, count=5)
-    with pytest.raises(DataError, match="gave 6 frames and now 5"):
+    with pytest.raises(DataError, match="had 6 frames when it was opened, but now 5"):
         list(read)
 
 
@@ -173,16 +173,16 @@ def test_open_video__damaged_files(tmp_path):
     path = film(tmp_path / "clip.mp4", count=40)
     content = path.read_bytes()
     path.write_bytes(content[:2000])
-    with pytest.raises(DataError, match=r"clip\.mp4: truncated, damaged or no video \("):
+    with pytest.raises(DataError, match=r"clip\.mp4: truncated, damaged, or not a video \("):
         open_video(path)
     (tmp_path / "text.mov").write_text("text")
-    with pytest.raises(DataError, match=r"text\.mov: truncated, damaged or no video \("):
+    with pytest.raises(DataError, match=r"text\.mov: truncated, damaged, or not a video \("):
         open_video(tmp_path / "text.mov")
 
 
 def test_open_video__damage_in_the_middle_ends_the_video(tmp_path, monkeypatch):
     av = pytest.importorskip("av")
-    path, turn = film(tmp_path / "clip.mp4", count=12), frames_module.decode.__globals__["_turn_upright"]
+    path, turn = film(tmp_path / "clip.mp4", count=12), videos_module.decode.__globals__["_turn_upright"]
     seen = []
 
     def breaks(frame):
@@ -191,7 +191,7 @@ def test_open_video__damage_in_the_middle_ends_the_video(tmp_path, monkeypatch):
             raise av.InvalidDataError(1, "Invalid data")
         return turn(frame)
 
-    monkeypatch.setitem(frames_module.decode.__globals__, "_turn_upright", breaks)
+    monkeypatch.setitem(videos_module.decode.__globals__, "_turn_upright", breaks)
     footage = open_video(path, threads=2)
     assert len(footage) == 5
     assert footage.skipped[0].reason == "damaged after 5 frames, which are used (invalid data)"

@@ -1,7 +1,7 @@
 import pytest
 
 from coarse2fine.data import open_dataset
-from coarse2fine.data.label_writer import write_labels
+from coarse2fine.data.dataset_writer import write_dataset
 from coarse2fine.errors import DataError
 
 
@@ -14,8 +14,8 @@ def photos(tmp_path):
     return list(zip(("cat", "dog", "cat"), files, strict=True))
 
 
-def test_write_labels__links_are_class_folders(photos, tmp_path):
-    write_labels(photos, tmp_path / "out")
+def test_write_dataset__links_are_class_folders(photos, tmp_path):
+    write_dataset(photos, tmp_path / "out")
     data = open_dataset(tmp_path / "out")
     assert data.classes == ("background", "cat", "dog")
     assert [(photo.path.resolve(), photo.label) for photo in data.photos] == [
@@ -25,11 +25,11 @@ def test_write_labels__links_are_class_folders(photos, tmp_path):
     ]
     assert (tmp_path / "out/cat/1.JPEG").readlink().is_absolute()
     with pytest.raises(DataError, match="must be a new or empty folder"):
-        write_labels(photos, tmp_path / "out")
+        write_dataset(photos, tmp_path / "out")
 
 
-def test_write_labels__a_table_above_the_photos(photos, tmp_path):
-    write_labels(photos, tmp_path / "in" / "table.csv")
+def test_write_dataset__a_table_above_the_photos(photos, tmp_path):
+    write_dataset(photos, tmp_path / "in" / "table.csv")
     data = open_dataset(tmp_path / "in" / "table.csv")
     assert [(photo.path, photo.label) for photo in data.photos] == [
         (photos[0][1], 1),
@@ -38,17 +38,20 @@ def test_write_labels__a_table_above_the_photos(photos, tmp_path):
     ]
 
 
-def test_write_labels__a_table_elsewhere_names_a_place_that_works(photos, tmp_path):
+def test_write_dataset__a_table_elsewhere_names_a_place_that_works(photos, tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(DataError, match=r"does not lie below .*out; choose --out .*in/table\.csv"):
-        write_labels(photos, tmp_path / "out" / "table.csv")
+    with pytest.raises(DataError, match=r"is not below .*out; use --out .*in/table\.csv"):
+        write_dataset(photos, tmp_path / "out" / "table.csv")
 
 
-def test_write_labels__no_links_leaves_nothing_behind(photos, tmp_path, monkeypatch):
+def test_write_dataset__no_links_leaves_nothing_behind(photos, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(1314, "A required privilege is not held by the client")
 
     monkeypatch.setattr("pathlib.Path.symlink_to", refuse)
-    with pytest.raises(DataError, match=r"privilege is not held.*write a table above the photos: --out FILE\.csv"):
-        write_labels(photos, tmp_path / "out")
+    with pytest.raises(
+        DataError,
+        match=r"privilege is not held.*write a manifest .* instead: --out FILE\.csv",
+    ):
+        write_dataset(photos, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]

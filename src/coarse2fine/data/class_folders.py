@@ -1,4 +1,4 @@
-"""Class folders: one sub-folder of photos per class."""
+"""Data sets as class folders: one sub-folder of photos per class."""
 
 import hashlib
 import os
@@ -8,24 +8,26 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path, PurePosixPath
 
-from coarse2fine.data.photos import PHOTO_ENDINGS, find_photos, is_hidden
+from coarse2fine.data.photo_files import PHOTO_ENDINGS, find_photos, is_hidden
 from coarse2fine.errors import DataError
 from coarse2fine.types import FOREGROUND_CLASSES, MAX_CLASSES, Dataset, Photo, Skipped
 
 _ENDINGS = " ".join(PHOTO_ENDINGS)
 
 
-def read_folder(root: Path) -> Dataset:
+def read_class_folders(root: Path) -> Dataset:
     """List ``root/<class>/**/<photo>`` without decoding a photo.
 
     Args:
-        root: Folder whose sub-folders are the classes; hidden ones are passed over.
+        root: Folder with one sub-folder per class; hidden sub-folders are ignored.
 
     Returns:
-        Classes sorted by name; loose photos, empty class folders and names that are not UTF-8 are among the skipped.
+        The data set, classes sorted by name. Photos outside the class folders, empty class folders and names that are
+        not UTF-8 are skipped.
 
     Raises:
-        DataError: ``root`` is no folder, has no class folder with photos, one called background, or too many.
+        DataError: ``root`` is no folder, has no class folder with photos, a class called background, or too many
+            classes.
     """
     folders = _list_class_folders(root)
     _refuse_background(folders, root)
@@ -33,26 +35,26 @@ def read_folder(root: Path) -> Dataset:
     labels = [file.relative_to(root).parts[0] for file in files]
     empty = sorted(set(folders) - set(labels))
     if not folders:
-        loose = f"{len(skipped)} loose photos" if skipped else "nothing usable"
+        loose = f"{len(skipped)} photos outside of sub-folders" if skipped else "no photos"
         raise DataError(
-            f"{root} must hold one sub-folder of photos per class, such as {root / 'cat' / '1.jpg'}; found {loose}."
+            f"{root} must contain one sub-folder of photos per class, such as {root / 'cat' / '1.jpg'}; found {loose}."
         )
     if not files:
         raise DataError(f"{root} holds no images ({_ENDINGS}) in {', '.join(empty)}; each class needs at least one.")
     skipped += [Skipped(root / name, f"holds no images ({_ENDINGS})") for name in empty if is_text(name)]
     classes = index_classes(labels, root)
-    names = name_photos([file.relative_to(root).as_posix() for file in files])
+    names = unique_names([file.relative_to(root).as_posix() for file in files])
     return make_dataset(classes, zip(files, names, labels, strict=True), skipped)
 
 
-def read_unlabeled(root: Path) -> Dataset:
-    """List the photos at any depth below ``root`` without decoding one; what they show is foreground.
+def read_unlabeled_folder(root: Path) -> Dataset:
+    """List the photos at any depth below a folder, without decoding a photo; their only class is foreground.
 
     Args:
-        root: Folder of photos, in class folders or not; hidden ones are passed over.
+        root: Folder of photos, with or without sub-folders; hidden files and folders are ignored.
 
     Returns:
-        One class; names that are not UTF-8 are among the skipped.
+        The data set; photos with names that are not UTF-8 are skipped.
 
     Raises:
         DataError: ``root`` is no folder, or has no photos.
@@ -60,8 +62,8 @@ def read_unlabeled(root: Path) -> Dataset:
     _list_class_folders(root)
     files, skipped = _split_readable(root)
     if not files:
-        raise DataError(f"{root} must hold photos ({_ENDINGS}), at any depth, but has none.")
-    names = name_photos([file.relative_to(root).as_posix() for file in files])
+        raise DataError(f"{root} must contain photos ({_ENDINGS}), at any depth, but has none.")
+    names = unique_names([file.relative_to(root).as_posix() for file in files])
     photos = zip(files, names, repeat(FOREGROUND_CLASSES[1]))
     return make_dataset(FOREGROUND_CLASSES, photos, skipped)
 
@@ -69,12 +71,12 @@ def read_unlabeled(root: Path) -> Dataset:
 def make_dataset(
     classes: tuple[str, ...], photos: Iterable[tuple[Path, str, str]], skipped: Iterable[Skipped]
 ) -> Dataset:
-    """Put a data set in order.
+    """Make a data set with sorted photos.
 
     Args:
-        classes: Names by index.
+        classes: Class names by index.
         photos: Path, name and class name of each photo.
-        skipped: What was left out.
+        skipped: Files that cannot be used.
     """
     index = {name: label for label, name in enumerate(classes)}
     found = [Photo(path, name, index[label]) for path, name, label in photos]
@@ -86,11 +88,11 @@ def make_dataset(
 
 
 def index_classes(labels: Iterable[str], where: Path) -> tuple[str, ...]:
-    """Class names by index: background, then each label once, sorted.
+    """Return the class names by index: background, then each label once, sorted.
 
     Args:
-        labels: Class names, repeated or not.
-        where: The data set, for the message.
+        labels: Class names of the photos.
+        where: Path of the data set, for error messages.
 
     Raises:
         DataError: A class is called background, or there are more than ``MAX_CLASSES``.
@@ -99,22 +101,22 @@ def index_classes(labels: Iterable[str], where: Path) -> tuple[str, ...]:
     _refuse_background(names, where)
     if len(names) > MAX_CLASSES:
         raise DataError(
-            f"{where} holds {len(names)} classes, at most {MAX_CLASSES} fit an 8-bit mask; merge or remove some."
+            f"{where} has {len(names)} classes, but an 8-bit mask allows at most {MAX_CLASSES}; merge or remove some."
         )
     return ("background", *names)
 
 
-def name_photos(files: Sequence[str]) -> list[str]:
-    """Unique names, also where the disk ignores case or composes accents.
+def unique_names(files: Sequence[str]) -> list[str]:
+    """Make names that stay distinct if the file system ignores case or composes accents.
 
-    A name is the file without its ending; where two would be the same they keep it, and where that is not enough they
-    get a hash of the file's own name instead.
+    A name is the path without its ending. Names that would be equal keep their ending, and names that would still be
+    equal get a hash of the path.
 
     Args:
-        files: ``<class folder>/<photo with ending>``, each different.
+        files: Paths such as ``<class folder>/<photo with ending>``, distinct.
 
     Returns:
-        Names in the order of ``files``; each depends on the set of files alone, not on their order.
+        Names in the order of ``files``; they depend only on the set of files, not on their order.
     """
     names = [_drop_ending(file) for file in files]
     for rename in (str, _add_hash):
@@ -124,24 +126,24 @@ def name_photos(files: Sequence[str]) -> list[str]:
 
 
 def hash_text(text: str) -> str:
-    """Eight hexadecimal digits that stand for ``text``."""
+    """Return a hash of a text: eight hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def is_text(name: str) -> bool:
-    """Whether a name on the disk is UTF-8, so that it can be printed and written into files."""
+    """Return whether a file name is valid UTF-8, so that it can be printed and written into files."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def replace_bad_bytes(file: Path) -> Path:
-    """The path in a form that can be printed."""
+    """Replace the bytes of a path that are not UTF-8, so that it can be printed."""
     return Path(os.fsencode(file).decode("utf-8", "replace"))
 
 
 def _refuse_background(names: Sequence[str], where: Path) -> None:
     for name in names:
         if name.casefold() == "background":
-            raise DataError(f"{where}: no class may be called '{name}', which means every other pixel; rename it.")
+            raise DataError(f"{where}: no class may be called '{name}', the name of pixels without a class; rename it.")
 
 
 def _list_class_folders(root: Path) -> list[str]:
@@ -156,7 +158,7 @@ def _list_class_folders(root: Path) -> list[str]:
 def _split_usable(root: Path) -> tuple[list[Path], list[Skipped]]:
     readable, skipped = _split_readable(root)
     loose = [file for file in readable if file.parent == root]
-    skipped += [Skipped(file, "lies outside the class folders; move it into one") for file in loose]
+    skipped += [Skipped(file, "is outside the class folders; move it into one") for file in loose]
     return [file for file in readable if file.parent != root], skipped
 
 
@@ -182,8 +184,8 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def name_below_common_folder(paths: Sequence[Path]) -> list[str]:
-    """Names without ending, distinct, by the paths below the deepest folder that holds all of them."""
+def names_below_common_folder(paths: Sequence[Path]) -> list[str]:
+    """Return distinct names without endings: the paths of files below the deepest folder that contains all of them."""
     absolute = [path.absolute() for path in paths]
     common = Path(os.path.commonpath([path.parent for path in absolute]))
-    return name_photos([path.relative_to(common).as_posix() for path in absolute])
+    return unique_names([path.relative_to(common).as_posix() for path in absolute])

@@ -1,0 +1,105 @@
+"""Find photo files in folders and glob patterns, and sort them in natural order."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from coarse2fine.errors import DataError
+
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""File name endings of photos, in lower case; compared without case."""
+
+
+def list_photos(paths: Path | str | Sequence[Path | str], apart_from: Path | None = None) -> list[Path]:
+    """List photo files in natural order: ``2.jpg`` before ``10.jpg``.
+
+    Args:
+        paths: One or several of: a file, with any ending; a folder, searched to any depth; a glob pattern such as
+            ``in/**/*.jpg``. Hidden entries and ``__MACOSX`` are ignored unless they are named.
+        apart_from: A folder to ignore: the folder of the results may lie among the photos.
+
+    Returns:
+        Each photo once.
+
+    Raises:
+        DataError: A path does not exist, or contains no photo.
+    """
+    given = [paths] if isinstance(paths, Path | str) else paths
+    photos = {photo for path in given for photo in _list_one(Path(path))}
+    if apart_from is not None:
+        results = apart_from.resolve()
+        photos = {photo for photo in photos if not photo.parent.resolve().is_relative_to(results)}
+    if not photos:
+        raise DataError("At least one photo, folder or pattern must be given, outside the folder of the results.")
+    return sorted(photos, key=lambda photo: ([natural_key(part) for part in photo.parts], str(photo)))
+
+
+def find_photos(folder: Path, endings: tuple[str, ...] = PHOTO_ENDINGS) -> Iterator[Path]:
+    """Find photo files at any depth below a folder, in no particular order.
+
+    Links are followed; a link to a folder above itself is not followed again.
+
+    Args:
+        folder: The folder.
+        endings: File name endings to look for, in lower case.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+    return _walk(folder, endings, above=())
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder with this name is hidden or made by macOS, so that it is ignored."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def natural_key(text: str) -> list[str | int]:
+    """Return a sort key that puts ``2`` before ``10``."""
+    pieces = re.split(r"([0-9]+)", text.casefold())
+    return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
+
+
+def _list_one(path: Path) -> list[Path]:
+    if path.is_dir():
+        photos = list(find_photos(path))
+    elif path.is_file() or path.is_symlink():
+        return [path]
+    elif any(mark in str(path) for mark in "*?["):
+        photos = _expand(path)
+    else:
+        raise DataError(f"{path}: there is no such file or folder.")
+    if not photos:
+        raise DataError(f"{path} holds no images ({' '.join(PHOTO_ENDINGS)}).")
+    return photos
+
+
+def _expand(pattern: Path) -> list[Path]:
+    start = Path(pattern.anchor)
+    try:
+        matches = list(start.glob(str(pattern.relative_to(start))))
+    except ValueError as error:
+        raise DataError(f"{pattern} must be a pattern such as in/**/*.jpg ({error}).") from error
+    seen = [match for match in matches if not any(is_hidden(part) for part in set(match.parts) - set(pattern.parts))]
+    folders = [photo for match in seen if match.is_dir() for photo in find_photos(match)]
+    return folders + [match for match in seen if match.suffix.lower() in PHOTO_ENDINGS and not match.is_dir()]
+
+
+def _walk(folder: Path | str, endings: tuple[str, ...], above: tuple[str, ...]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be listed ({error.strerror}); make it readable, or move it out of the data set."
+        ) from error
+    for entry in entries:
+        if is_hidden(entry.name):
+            continue
+        if Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir():
+            yield from _walk(entry.path, endings, (*above, real))
+        elif entry.name.lower().endswith(endings):
+            yield Path(entry.path)

@@ -1,0 +1,78 @@
+"""Photos with their ground-truth masks, as public data sets provide them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from coarse2fine.errors import DataError
+from coarse2fine.runtime.pixel_limit import lift_pixel_limit
+from coarse2fine.types import FOREGROUND_CLASSES, Mask
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Photos with their ground-truth masks.
+
+    Attributes:
+        title: Name of the data set and its part, for reports.
+        names: Names of the photos, distinct; predicted masks are called ``<name>.png``.
+        photos: Photo files, one per name.
+        masks: Ground-truth mask files, one per name.
+        classes: Class names by index of the masks; None: the same indices as in the run; `FOREGROUND_CLASSES`: every
+            value except background is foreground.
+        remark: A note for the reader of the metrics; None: no note.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    photos: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    classes: tuple[str, ...] | None = None
+    remark: str | None = None
+
+    @property
+    def knows_foreground_only(self) -> bool:
+        """Whether the masks distinguish only foreground and background."""
+        return self.classes == FOREGROUND_CLASSES
+
+
+def read_foreground(path: Path) -> Mask:
+    """Read a ground-truth mask that distinguishes only foreground and background, from an image of any mode.
+
+    Args:
+        path: The file. In a palette PNG index 0 is background; in other images black is background, and transparency
+            is ignored.
+
+    Returns:
+        Binary mask, shape (H, W). White (255) is foreground here, not a pixel to ignore.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    try:
+        with lift_pixel_limit(), PIL.Image.open(path) as image:
+            image.load()
+            values = np.asarray(image if image.mode in ("1", "L", "P", "I", "I;16") else image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise DataError(f"There is no ground-truth mask {path}.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"The ground-truth mask {path} cannot be read ({error}).") from error
+    bright = np.any(values != 0, axis=tuple(range(2, values.ndim)))
+    return np.asarray(bright, dtype=np.uint8)
+
+
+def read_lines(file: Path) -> list[str]:
+    """Read the lines of a text file that are not blank.
+
+    Raises:
+        DataError: The file cannot be read, or has no such line.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The list {file} cannot be read ({error}).") from error
+    if not any(lines):
+        raise DataError(f"The list {file} must name one photo per line, but is empty.")
+    return [line for line in lines if line]

@@ -1,0 +1,126 @@
+"""Apply a network to photo files: decode ahead, predict in batches, and refine with the CRF if it is on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
+from coarse2fine.inference.segmenter import Segmenter, most_probable_class
+from coarse2fine.masks.resize import fit_size, resize, shrink
+from coarse2fine.types import Image, Mask, Probabilities
+
+
+@dataclass(frozen=True)
+class FilePrediction:
+    """Prediction of a network for one photo file.
+
+    Attributes:
+        index: Index of the photo in the list of files.
+        size: Height and width of the upright photo, in pixels.
+        probabilities: Class probabilities at the working size, before any CRF, shape (C, h, w).
+        copy: The photo, reduced to ``copy_px``, RGB; None if no copy was requested.
+    """
+
+    index: int
+    size: tuple[int, int]
+    probabilities: Probabilities
+    copy: Image | None
+    _refine: Callable[[], Probabilities] = field(repr=False)
+
+    def refined(self) -> Probabilities:
+        """Return the class probabilities after the CRF; without a CRF these are ``probabilities``.
+
+        On the CPU this computes the CRF, in the calling thread.
+        """
+        return self._refine()
+
+    def mask(self, size: Sequence[int] | None = None) -> Mask:
+        """Compute the most probable class of every pixel after the CRF.
+
+        Args:
+            size: Starts with height and width of the mask; default: the size of the photo.
+        """
+        height, width = (size or self.size)[:2]
+        return most_probable_class(self.refined(), height, width)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """One photo as the network, the CRF and the caller need it."""
+
+    size: tuple[int, int]
+    inputs: list[Image]
+    for_crf: Image | None
+    copy: Image | None
+
+
+def predict_files(
+    segmenter: Segmenter,
+    paths: Sequence[Path],
+    options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
+    wanted: Callable[[int], bool] = lambda _index: True,
+    copy_px: int | None = None,
+) -> Iterator[FilePrediction]:
+    """Apply a network to photo files, decoding ahead; memory does not grow with the number of photos.
+
+    Each file is opened once for its size, to plan the batches, and once for its pixels.
+
+    Args:
+        segmenter: The network.
+        paths: The photo files.
+        options: Batch size, threads, processes and treatment of unreadable photos.
+        wanted: Whether the photo with an index is needed; see :func:`~coarse2fine.data.reader.read_batches`.
+        copy_px: Also return each photo, reduced so that its longer side is at most this; None: no copy.
+
+    Yields:
+        One prediction per photo that can be read, batch by batch.
+
+    Raises:
+        DataError: A photo cannot be read, and ``options.on_skipped`` is None.
+    """
+    crf_px = segmenter.crf.max_side_px if segmenter.crf.on else None
+
+    def prepare(file: PhotoFile) -> _Prepared:
+        needs = {segmenter.max_input_px, crf_px or 0, copy_px or 0} - {0}
+        inputs, for_crf, copy = [], None, None
+        for needed_px in sorted(needs):  # ascending, see PhotoFile.decode
+            image = file.decode(needed_px)
+            if needed_px == segmenter.max_input_px:
+                inputs = segmenter.network_inputs(image, file.shape)
+            if needed_px == crf_px:
+                for_crf = shrink(image, crf_px)
+            if needed_px == copy_px:
+                copy = resize(image, *fit_size(file.size, copy_px))
+        return _Prepared(file.size, inputs, for_crf, copy)
+
+    sides = [round(segmenter.size_px * scale) for scale in segmenter.scales] + [crf_px or 0, copy_px or 0]
+    batches = read_batches(
+        paths, prepare, options, wanted, segmenter.working_shape, bytes_per_photo=3 * sum(side**2 for side in sides)
+    )
+    for batch in batches:
+        inputs = [photo.inputs for photo in batch.photos]
+        probabilities = segmenter.probabilities_at_working_size(inputs, batch.shape)
+        refine = _plan_refinement(segmenter, probabilities, [photo.for_crf for photo in batch.photos])
+        for index, photo, own, refine_own in zip(batch.indices, batch.photos, probabilities, refine, strict=True):
+            yield FilePrediction(index, photo.size, own, photo.copy, refine_own)
+
+
+def _plan_refinement(
+    segmenter: Segmenter, probabilities: Sequence[Probabilities], images: Sequence[Image | None]
+) -> list[Callable[[], Probabilities]]:
+    """Return a function per photo that returns the refined probabilities: computed here on a GPU, else when called."""
+    if not segmenter.crf.on:
+        return [partial(_same, own) for own in probabilities]
+    pairs = [(own, image) for own, image in zip(probabilities, images, strict=True) if image is not None]
+    if segmenter.crf_in_batches:
+        return [partial(_same, refined) for refined in segmenter.refine_with_crf(pairs)]
+    return [partial(_refine_one, segmenter, pair) for pair in pairs]
+
+
+def _refine_one(segmenter: Segmenter, pair: tuple[Probabilities, Image]) -> Probabilities:
+    return segmenter.refine_with_crf([pair])[0]
+
+
+def _same(probabilities: Probabilities) -> Probabilities:
+    return probabilities
