@@ -21,10 +21,10 @@ from common import keep
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from coarse2fine.evaluation.evaluate import measure_training_masks
+from coarse2fine.evaluation.evaluate import evaluate_training_masks
 from coarse2fine.evaluation.mask_quality import Quality, list_rounds, score_mask
 from coarse2fine.masks.png import mask_path
-from coarse2fine.pipeline.quality_stage import judge_round
+from coarse2fine.pipeline.quality_stage import measure_round_quality
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.photos import read_photos
@@ -35,14 +35,18 @@ Floats = NDArray[np.float64]
 
 PARTS: dict[str, Callable[[Quality], float | None]] = {
     "score": lambda one: one.score,
-    "score without network's scores": lambda one: score_mask(None, None, one.agreement_taught, one.agreement_enhanced),
+    "score without network's scores": lambda one: score_mask(
+        None, None, one.agreement_training_mask, one.agreement_enhanced_mask
+    ),
     "score, confidence of this round alone": lambda one: score_mask(
-        one.confidence, None, one.agreement_taught, one.agreement_enhanced
+        one.confidence, None, one.agreement_training_mask, one.agreement_enhanced_mask
     ),
     "confidence": lambda one: one.confidence,
-    "confidence, round before": lambda one: one.confidence_before,
-    "agreement with what it learned from": lambda one: one.agreement_taught,
-    "agreement with its enhancement": lambda one: 0.0 if one.agreement_enhanced is None else one.agreement_enhanced,
+    "confidence, round before": lambda one: one.previous_confidence,
+    "agreement with what it learned from": lambda one: one.agreement_training_mask,
+    "agreement with its enhancement": lambda one: (
+        0.0 if one.agreement_enhanced_mask is None else one.agreement_enhanced_mask
+    ),
     "no part: area": lambda one: one.area,
     "no part: few pieces": lambda one: -one.pieces,
     "no part: off the border": lambda one: -one.border,
@@ -104,14 +108,14 @@ def judge(run: Run, rounds: Sequence[int]) -> tuple[dict[str, Quality], float]:
     dataset, began = read_photos(run), time.perf_counter()
     before: dict[str, float | None] = {}
     for number in rounds:
-        judged = list(judge_round(run, dataset, number, before, count_cores()))
+        judged = list(measure_round_quality(run, dataset, number, before, count_cores()))
         before = {one.photo: one.confidence for one in judged}
     return {one.photo: one for one in judged}, (time.perf_counter() - began) / len(rounds)
 
 
 def true_iou(photo: Photo, folder: Path, truth: Path) -> float:
     """IoU of one photo's mask with its true mask."""
-    return measure_training_masks([photo], folder, truth, threads=1)[0]
+    return evaluate_training_masks([photo], folder, truth, threads=1)[0]
 
 
 def mean_score(judged: Sequence[Quality]) -> float:

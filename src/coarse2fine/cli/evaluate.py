@@ -10,7 +10,7 @@ from coarse2fine.cli.parser import parse_settings
 from coarse2fine.runtime.device import Device, count_cores
 
 if TYPE_CHECKING:
-    from coarse2fine.evaluation.evaluate import Result
+    from coarse2fine.evaluation.result import EvaluationResult
     from coarse2fine.inference.segmenter import Segmenter
     from coarse2fine.runtime.console import Console
 
@@ -73,7 +73,7 @@ def evaluate(
     result, remark = _compare(what, network, truth, photos, classes, threads, console)
     target = out or _choose_place(what)
     path = target if target.suffix == ".json" else target / "metrics.json"
-    write_json(path, result.as_plain())
+    write_json(path, result.as_dict())
     console.show(result.as_table())
     if remark:
         console.say(remark)
@@ -96,18 +96,18 @@ def _compare(
     classes: Path | None,
     threads: int,
     console: "Console",
-) -> "tuple[Result, str | None]":
+) -> "tuple[EvaluationResult, str | None]":
     """The figures, and what their reader should know."""
     from coarse2fine.data.public_sets import open_pairs
     from coarse2fine.errors import ConfigError
+    from coarse2fine.evaluation.class_names import find_class_names, read_class_names
     from coarse2fine.evaluation.evaluate import (
         evaluate_mask_pairs,
         evaluate_masks,
-        evaluate_pairs,
-        named_classes,
-        read_classes,
+        evaluate_network_pairs,
     )
-    from coarse2fine.evaluation.ground_truth import explain_unknown, pair_folders
+    from coarse2fine.evaluation.ground_truth_reader import describe_limits
+    from coarse2fine.evaluation.pairing import pair_folders
 
     true_masks = truth / "masks" if (truth / "masks").is_dir() else truth
     public = open_pairs(truth)
@@ -116,10 +116,12 @@ def _compare(
     if network:
         names = network.classes
         pairs = public or pair_folders(photos or truth / "images", true_masks)
-        result = evaluate_pairs(network, pairs, threads, lambda items, total: console.track(items, total, "evaluating"))
+        result = evaluate_network_pairs(
+            network, pairs, threads, lambda items, total: console.track(items, total, "evaluating")
+        )
     elif public:
-        names = named_classes(classes, what) or public.classes or ()
+        names = find_class_names(classes, what) or public.classes or ()
         result = evaluate_mask_pairs(what, public, names, threads)
     else:
-        result = evaluate_masks(what, true_masks, read_classes(classes, what, true_masks), threads)
-    return result, explain_unknown(public, names) if public else None
+        result = evaluate_masks(what, true_masks, read_class_names(classes, what, true_masks), threads)
+    return result, describe_limits(public, names) if public else None

@@ -11,9 +11,9 @@ from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.corrections import bring_home, check_given, list_corrected
 from coarse2fine.corrections.review import REJECTED, describe_rejected, list_rejected, take_decisions
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.evaluate import measure
-from coarse2fine.evaluation.ground_truth import Truth
-from coarse2fine.evaluation.mask_quality import TABLE, read_quality
+from coarse2fine.evaluation.evaluate import evaluate_round
+from coarse2fine.evaluation.ground_truth import GroundTruth
+from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.weights import load_weights, save_weights
@@ -21,7 +21,7 @@ from coarse2fine.pipeline.checks import check, claim
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
 from coarse2fine.pipeline.enhance_stage import enhance_masks
 from coarse2fine.pipeline.mask_writer import lay_corrected
-from coarse2fine.pipeline.quality_stage import judge_masks, publish_quality
+from coarse2fine.pipeline.quality_stage import publish_quality, write_round_quality
 from coarse2fine.pipeline.refine_stage import filter_masks, find_empty, refine_masks
 from coarse2fine.pipeline.terminal_summary import show_end, show_round
 from coarse2fine.report.page import write_report
@@ -106,7 +106,7 @@ class _Fit:
     dataset: Dataset
     config: FitConfig
     context: Context
-    truth: Truth
+    ground_truth: GroundTruth
     corrected: Sequence[Photo] = ()
     rejected: Sequence[str] = ()
 
@@ -217,7 +217,7 @@ class _Fit:
 
     def judge(self, number: int, masks: Stage, before: Stage | None) -> Stage:
         inputs = [stage.key for stage in (masks, before) if stage]
-        return judge_masks(self.run, self.dataset, number, inputs, self.context)
+        return write_round_quality(self.run, self.dataset, number, inputs, self.context)
 
     def filter(self, number: int) -> dict[str, str]:
         config, photos = self.config.refine, self.dataset.photos
@@ -234,13 +234,15 @@ class _Fit:
         if self.context.is_main:
             path, enhanced = self.run.metrics(number), self.run.enhanced(number)
             last = next(stage.key for stage in stages if stage.folder == enhanced)
-            key = hash_of([last, self.truth.key, self.config.predict.model_dump(mode="json"), len(left_out)])
+            key = hash_of(
+                [last, self.ground_truth.fingerprint, self.config.predict.model_dump(mode="json"), len(left_out)]
+            )
             figures = read_json(path) if path.exists() else {}
             if figures.get("key") != key:
                 folders = (self.run.refined(number), enhanced) if number else (self.run.coarse, enhanced)
                 masks = {folder.name: folder for folder in folders}
                 view = self.last_view(segmenter) if segmenter else None
-                figures = measure(self.truth, self.dataset.photos, masks, view, self.context.threads)
+                figures = evaluate_round(self.ground_truth, self.dataset.photos, masks, view, self.context.threads)
                 write_json(path, figures | {"key": key, "round": number, "left_out": len(left_out)})
             show_round(self.context.console, number, figures, stages, len(self.dataset.photos), left_out)
         self.context.barrier()

@@ -60,7 +60,7 @@ def make_charts(story: Story) -> list[Chart]:
     rounds, photos = story.rounds, len(story.dataset.photos)
     kept: list[float | None] = [photos - len(one.reasons) if one.reasons is not None else None for one in rounds]
     ious = {
-        "network, other photos": [one.headline for one in rounds],
+        "network, other photos": [one.main_metric for one in rounds],
         "training masks, network's": [one.masks_iou("refined" if one.number else "coarse") for one in rounds],
         "training masks, enhanced": [one.masks_iou("enhanced") for one in rounds],
     }

@@ -27,7 +27,7 @@ def find_hints(story: Story) -> list[str]:
 
 def _say_rising(story: Story) -> str | None:
     known = [
-        (story.rounds[-1].headline_name, [one.headline for one in story.rounds]),
+        (story.rounds[-1].headline_name, [one.main_metric for one in story.rounds]),
         ("quality", [one.mean_quality for one in story.rounds]),
     ]
     for name, line in known:

@@ -8,7 +8,7 @@ from typing import Any
 
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import TABLE, Quality, read_quality
-from coarse2fine.evaluation.metrics import headline
+from coarse2fine.evaluation.metrics import main_metric
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset
@@ -74,14 +74,14 @@ class Round:
         return sum(scores) / len(scores) if scores else None
 
     @property
-    def headline(self) -> float | None:
+    def main_metric(self) -> float | None:
         """Its network's mIoU, or IoU of the foreground, on other photos, where they have truth."""
-        return headline(self.figures["photos"])[1] if "photos" in self.figures else None
+        return main_metric(self.figures["photos"])[1] if "photos" in self.figures else None
 
     @property
     def headline_name(self) -> str:
-        """What :attr:`headline` is."""
-        return headline(self.figures["photos"])[0] if "photos" in self.figures else "mIoU"
+        """What :attr:`main_metric` is."""
+        return main_metric(self.figures["photos"])[0] if "photos" in self.figures else "mIoU"
 
     def masks_iou(self, stage: str) -> float | None:
         """Of the training photos' masks after a stage, where they have truth."""
