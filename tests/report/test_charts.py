@@ -15,6 +15,7 @@ def test_make_charts__curves_lie_where_their_values_are(draw_run):
     assert (first.anchor, second.anchor) == ("start", "end")
     assert [point.text for point in kept.curves[0].points] == ["1", "1"] and kept.y_ticks[-1][1] == "2"
     assert [point.text for point in loss.curves[0].points] == ["1.00", "0.50"]
+    assert [text for _, text in loss.y_ticks] == ["0.00", "0.60", "1.20"]
     assert loss.curves[0].points[1].y > loss.curves[0].points[0].y > TOP
     assert quality.summary == "By round. score: 1: 0.50, 2: 0.50."
     assert not any(point.shows_text for curve in iou.curves for point in curve.points)

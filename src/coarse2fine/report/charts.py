@@ -1,5 +1,6 @@
 """Compute the line charts of the report as coordinates of an SVG; the template draws them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,14 +89,14 @@ def make_charts(summary: RunSummary) -> list[Chart]:
 
 
 def _draw(title: str, values: dict[str, Values], top: float | None, form: str) -> Chart | None:
-    """Draw curves by round, from 0 to ``top`` (None: a little above the highest value); None without values."""
+    """Draw curves by round, from 0 to ``top`` (None: above the highest value); None without values."""
     known = {name: [(at, value) for at, value in enumerate(line) if value is not None] for name, line in values.items()}
     known = {name: line for name, line in known.items() if line}
     if not known:
         return None
     ends = [at for line in known.values() for at, _ in line]
     first, last = min(ends), max(ends)
-    highest = top or 1.15 * max(value for line in known.values() for _, value in line) or 1.0
+    highest = top or _round_up(1.1 * max(value for line in known.values() for _, value in line))
 
     def place(at: float, value: float) -> tuple[float, float]:
         share = (at - first) / (last - first) if last > first else 0.5
@@ -116,6 +117,14 @@ def _draw(title: str, values: dict[str, Values], top: float | None, form: str) -
         f"{name}: " + ", ".join(f"{at}: {form.format(value)}" for at, value in line) for name, line in known.items()
     ]
     return Chart(title, "By round. " + ". ".join(lines) + ".", curves, x_ticks, y_ticks)
+
+
+def _round_up(value: float) -> float:
+    """Round up to a number with half of it easy to read, such as 0.6, 1.2 or 20."""
+    if value <= 0:
+        return 1.0
+    unit = 10.0 ** math.floor(math.log10(value))
+    return next(step * unit for step in (1, 1.2, 1.6, 2, 3, 4, 6, 8, 10) if step * unit >= value)
 
 
 def _point(place: tuple[float, float], text: str, at: int, line: Sequence[tuple[int, float]], is_alone: bool) -> Point:

@@ -85,7 +85,7 @@ def _check_good_left_out(last: RoundSummary) -> str | None:
         return None
     return (
         f"{len(good)} of the {len(scores)} photos left out after {last.title} have masks with scores above the mean. "
-        "If these masks look right under 'Photos left out', change the limits --refine.min-share and --refine.max-share."
+        "If they look right under 'Photos left out', change the limits --refine.min-share and --refine.max-share."
     )
 
 

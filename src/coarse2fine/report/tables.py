@@ -1,5 +1,6 @@
 """Compute the tables of the report: classes, reasons, scores and confusions."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,8 +70,11 @@ def summarize_class_rows(summary: RunSummary) -> list[ClassRow]:
 
 
 def reason_kind(reason: str) -> str:
-    """Remove the photo's own number from a reason: ``foreground 0.4 % is below 1 %`` becomes ``below 1 %``."""
-    return reason.rsplit(" is ", 1)[-1]
+    """Remove the photo's own number from a reason.
+
+    ``foreground 0.4 % is below 1 %`` becomes ``foreground below 1 %``; ``foreground is empty`` stays.
+    """
+    return re.sub(r"^(\w+) [\d.e-]+(?: %)? is ", r"\1 ", reason)
 
 
 def count_reasons(reasons: Mapping[str, str]) -> list[tuple[str, int]]:
