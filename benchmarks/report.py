@@ -3,9 +3,9 @@
     python benchmarks/report.py --photos 100 40000
 
 The benchmark draws a run folder with five classes and three rounds: photos and masks of 500 x 375 px. A few hundred
-files are shared by all names through hard links, so that 40,000 photos fit on a small disk. ``seconds`` is the wall-clock
-time of ``coarse2fine report`` in a new process, median and spread. ``quality_seconds`` is the time of measuring the mask
-quality of all three rounds, which ``fit`` does round by round.
+files are shared by all names through hard links, so that 40,000 photos fit on a small disk. ``seconds`` is the
+wall-clock time of ``coarse2fine report`` in a new process, median and spread. ``quality_seconds`` is the time to
+measure the mask quality of all three rounds, which ``fit`` does round by round.
 """
 
 import argparse
