@@ -27,8 +27,8 @@ from common import keep
 from coarse2fine.config import PredictConfig
 from coarse2fine.data import list_photos, read_image
 from coarse2fine.data.reader import ReadOptions
-from coarse2fine.evaluation.ground_truth import pair_by_name
 from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
+from coarse2fine.evaluation.pairing import pair_by_name
 from coarse2fine.export.int8 import quantize
 from coarse2fine.export.onnx import export_onnx
 from coarse2fine.inference.files import predict_files

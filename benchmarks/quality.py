@@ -1,13 +1,14 @@
-"""Does the quality that a run tells without truth rank its masks as the truth does?
+"""Does the quality score, estimated without ground truth, rank masks as the ground truth does?
 
     python benchmarks/quality.py --masks DIR --run RUN [--run RUN ...]
 
-RUN is a finished run of ``coarse2fine fit``; masks are the true ones of its training photos (PNG in its class indices,
-255 ignored), named like the photos; photos without one do not count. Nothing is fitted. For the score, for each part of
-it and for some figures that are no part of it: Spearman's rank correlation with the true IoU of the enhanced masks of
-the last round, and how far the mean IoU rises when the worst 10 % and 30 % are dropped; for the score also per class,
-for every second photo, without the network's scores, and the mean true IoU by tenths of the score. ``seconds`` is what
-judging one round takes, all photos of the run.
+RUN is a finished run of ``coarse2fine fit``. DIR holds the ground-truth masks of its training photos, named like the
+photos (PNG with the run's class indices, 255 ignored); photos without one do not count. Nothing is fitted.
+
+For the score, each of its parts and some values that are no part of it, the benchmark prints Spearman's rank
+correlation with the true IoU of the enhanced masks of the last round, and how far the mean IoU rises without the worst
+10 % and 30 %. For the score, it also prints these values per class and for every second photo, and the mean true IoU by
+tenths of the score. ``seconds`` is the time to measure the quality of one round, all photos of the run.
 """
 
 import argparse
@@ -21,10 +22,10 @@ from common import keep
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from coarse2fine.evaluation.evaluate import measure_training_masks
-from coarse2fine.evaluation.mask_quality import Quality, list_rounds, score_mask
+from coarse2fine.evaluation.evaluate import evaluate_training_masks
+from coarse2fine.evaluation.mask_quality import Quality, compute_score, list_rounds
 from coarse2fine.masks.png import mask_path
-from coarse2fine.pipeline.quality_stage import judge_round
+from coarse2fine.pipeline.quality_stage import measure_round_quality
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.photos import read_photos
@@ -35,24 +36,28 @@ Floats = NDArray[np.float64]
 
 PARTS: dict[str, Callable[[Quality], float | None]] = {
     "score": lambda one: one.score,
-    "score without network's scores": lambda one: score_mask(None, None, one.agreement_taught, one.agreement_enhanced),
-    "score, confidence of this round alone": lambda one: score_mask(
-        one.confidence, None, one.agreement_taught, one.agreement_enhanced
+    "score without confidence": lambda one: compute_score(
+        None, None, one.agreement_training_mask, one.agreement_enhanced_mask
+    ),
+    "score with confidence of this round": lambda one: compute_score(
+        one.confidence, None, one.agreement_training_mask, one.agreement_enhanced_mask
     ),
     "confidence": lambda one: one.confidence,
-    "confidence, round before": lambda one: one.confidence_before,
-    "agreement with what it learned from": lambda one: one.agreement_taught,
-    "agreement with its enhancement": lambda one: 0.0 if one.agreement_enhanced is None else one.agreement_enhanced,
-    "no part: area": lambda one: one.area,
-    "no part: few pieces": lambda one: -one.pieces,
-    "no part: off the border": lambda one: -one.border,
+    "confidence of the round before": lambda one: one.previous_confidence,
+    "agreement with the training mask": lambda one: one.agreement_training_mask,
+    "agreement with the enhanced mask": lambda one: (
+        0.0 if one.agreement_enhanced_mask is None else one.agreement_enhanced_mask
+    ),
+    "not in score: area": lambda one: one.area_share,
+    "not in score: few pieces": lambda one: -one.pieces,
+    "not in score: little border": lambda one: -one.border_share,
 }
 
 
 def main() -> None:
     """Print a table for each run, then one line of JSON."""
     options = read_options()
-    results = {run.name: measure(Run(run), options.masks, options.round) for run in options.run}
+    results = {run.name: measure_run(Run(run), options.masks, options.round) for run in options.run}
     keep(options.name, {"runs": results})
 
 
@@ -60,92 +65,83 @@ def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, action="append", required=True, help="run folder of fit; may be repeated")
-    parser.add_argument("--masks", type=Path, required=True, help="true masks of the training photos")
-    parser.add_argument("--round", type=int, help="judged are the masks after this round; default: the last")
-    parser.add_argument("--name", default="quality", help="of the result")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of ground-truth masks of the training photos")
+    parser.add_argument("--round", type=int, help="round after which the masks are measured; default: the last")
+    parser.add_argument("--name", default="quality", help="name of the result file")
     return parser.parse_args()
 
 
-def measure(run: Run, truth: Path, last: int | None) -> dict[str, Any]:
-    """All figures of one run after a round."""
+def measure_run(run: Run, ground_truth: Path, last: int | None) -> dict[str, Any]:
+    """Compare the scores of one run after a round with the true IoUs."""
     rounds = list_rounds(run)[:last]
-    qualities, seconds = judge(run, rounds)
-    known = [photo for photo in read_photos(run).photos if mask_path(truth, photo.name).exists()]
+    by_name, seconds = measure_rounds(run, rounds)
+    known = [photo for photo in read_photos(run).photos if mask_path(ground_truth, photo.name).exists()]
     folder = run.enhanced(rounds[-1])
-    ious = np.array(list(map_threads(lambda photo: true_iou(photo, folder, truth), known, count_cores())))
-    judged = [qualities[photo.name] for photo in known]
+    ious = np.array(list(map_threads(lambda photo: compute_iou(photo, folder, ground_truth), known, count_cores())))
+    qualities = [by_name[photo.name] for photo in known]
+    scores = np.array([one.score for one in qualities])
+    labels = np.array([one.class_name for one in qualities])
     print(f"{run.root}, round {rounds[-1]}: {len(known)} photos", end=", ")
-    print(f"mean IoU {ious.mean():.4f}, mean score {mean_score(judged):.4f}")
+    print(f"mean IoU {ious.mean():.4f}, mean score {scores.mean():.4f}")
     print(f"{'':36}{'rank corr.':>11}{'without 10 %':>14}{'without 30 %':>14}")
-    rows = {name: tell(name, [part(one) for one in judged], ious) for name, part in PARTS.items()}
-    rows["the truth itself"] = tell("the truth itself", list(ious), ious)
-    scores, names = [one.score for one in judged], sorted({one.class_name for one in judged})
-    labels = np.array([one.class_name for one in judged])
-    classes = {name: tell(f"class {name}", pick(scores, labels == name), ious[labels == name]) for name in names}
-    halves = {
-        name: tell(f"{name} photos", scores[first::2], ious[first::2]) for name, first in (("even", 0), ("odd", 1))
-    }
     return {
         "photos": len(known),
         "round": rounds[-1],
         "mean_iou": round(float(ious.mean()), 4),
-        "mean_score": round(mean_score(judged), 4),
-        "parts": rows,
-        "classes": classes,
-        "halves": halves,
-        "iou_by_score": tell_tenths(np.array(scores), ious),
-        "drop_curve": {share: round(rise(np.array(scores), ious, share / 100), 4) for share in range(10, 60, 10)},
-        "judging": {"photos": len(qualities), "seconds": round(seconds, 1)},
+        "mean_score": round(float(scores.mean()), 4),
+        "parts": {name: report_ranking(name, [part(one) for one in qualities], ious) for name, part in PARTS.items()}
+        | {"ground truth": report_ranking("ground truth", list(ious), ious)},
+        "classes": {
+            name: report_ranking(f"class {name}", list(scores[labels == name]), ious[labels == name])
+            for name in sorted(set(labels.tolist()))
+        },
+        "halves": {
+            name: report_ranking(f"{name} photos", list(scores[first::2]), ious[first::2])
+            for name, first in (("even", 0), ("odd", 1))
+        },
+        "iou_by_score": report_tenths(scores, ious),
+        "drop_curve": {share: round(compute_rise(scores, ious, share / 100), 4) for share in range(10, 60, 10)},
+        "quality_of_one_round": {"photos": len(by_name), "seconds": round(seconds, 1)},
     }
 
 
-def judge(run: Run, rounds: Sequence[int]) -> tuple[dict[str, Quality], float]:
-    """Quality of the last round by name, and the seconds that a round takes, on average."""
+def measure_rounds(run: Run, rounds: Sequence[int]) -> tuple[dict[str, Quality], float]:
+    """Return the qualities of the last round by name, and the mean seconds per round."""
     dataset, began = read_photos(run), time.perf_counter()
-    before: dict[str, float | None] = {}
+    confidence: dict[str, float | None] = {}
     for number in rounds:
-        judged = list(judge_round(run, dataset, number, before, count_cores()))
-        before = {one.photo: one.confidence for one in judged}
-    return {one.photo: one for one in judged}, (time.perf_counter() - began) / len(rounds)
+        qualities = list(measure_round_quality(run, dataset, number, confidence, count_cores()))
+        confidence = {one.photo: one.confidence for one in qualities}
+    return {one.photo: one for one in qualities}, (time.perf_counter() - began) / len(rounds)
 
 
-def true_iou(photo: Photo, folder: Path, truth: Path) -> float:
-    """IoU of one photo's mask with its true mask."""
-    return measure_training_masks([photo], folder, truth, threads=1)[0]
+def compute_iou(photo: Photo, folder: Path, ground_truth: Path) -> float:
+    """Compute the IoU of one photo's mask with its ground truth."""
+    return evaluate_training_masks([photo], folder, ground_truth, threads=1)[0]
 
 
-def mean_score(judged: Sequence[Quality]) -> float:
-    """Mean score."""
-    return float(np.mean([one.score for one in judged]))
-
-
-def pick(values: Sequence[float], chosen: NDArray[np.bool_]) -> list[float]:
-    """The chosen values."""
-    return [value for value, wanted in zip(values, chosen, strict=True) if wanted]
-
-
-def tell(name: str, values: Sequence[float | None], ious: Floats) -> dict[str, float]:
-    """Print and return how well values rank masks; nothing where a run does not know them."""
+def report_ranking(name: str, values: Sequence[float | None], ious: Floats) -> dict[str, float]:
+    """Print and return how well values rank masks; empty if the run does not know a value."""
     if any(value is None for value in values):
         return {}
     ranks = np.array(values, dtype=np.float64)
-    figures = {
+    ranking = {
         "rank_correlation": round(float(spearmanr(ranks, ious).statistic), 4),
-        "rise_without_10": round(rise(ranks, ious, 0.1), 4),
-        "rise_without_30": round(rise(ranks, ious, 0.3), 4),
+        "rise_without_10": round(compute_rise(ranks, ious, 0.1), 4),
+        "rise_without_30": round(compute_rise(ranks, ious, 0.3), 4),
     }
-    print(f"{name:36}" + "".join(f"{value:>12.3f}" for value in figures.values()), flush=True)
-    return figures
+    print(f"{name:36}" + "".join(f"{value:>12.3f}" for value in ranking.values()), flush=True)
+    return ranking
 
 
-def rise(ranks: Floats, ious: Floats, share: float) -> float:
-    """How far the mean IoU rises without the lowest share of the ranks."""
+def compute_rise(ranks: Floats, ious: Floats, share: float) -> float:
+    """Compute how far the mean IoU rises without the lowest share of the ranks."""
     order = np.argsort(ranks, kind="stable")
     return float(ious[order[int(share * len(ious)) :]].mean() - ious.mean())
 
 
-def tell_tenths(scores: Floats, ious: Floats) -> dict[str, dict[str, float]]:
-    """Number of photos and mean true IoU by tenths of the score."""
+def report_tenths(scores: Floats, ious: Floats) -> dict[str, dict[str, float]]:
+    """Print and return the number of photos and their mean true IoU by tenths of the score."""
     tenths = np.minimum(9, (10 * scores).astype(int))
     found = {}
     for tenth in np.unique(tenths):

@@ -2,10 +2,10 @@
 
     python benchmarks/report.py --photos 100 40000
 
-Draws a run folder of five classes, three rounds and as many photos as asked: photos and masks of 500 x 375 px, a few
-hundred files which all names share by hard links, so that 40,000 photos fit a small disk. ``seconds`` is wall clock of
-writing the page, a fresh process each time as a user would start it (``coarse2fine report``), median and spread;
-``judging`` that of the quality of all three rounds, which ``fit`` does round by round.
+The benchmark draws a run folder with five classes and three rounds: photos and masks of 500 x 375 px. A few hundred
+files are shared by all names through hard links, so that 40,000 photos fit on a small disk. ``seconds`` is the
+wall-clock time of ``coarse2fine report`` in a new process, median and spread. ``quality_seconds`` is the time to
+measure the mask quality of all three rounds, which ``fit`` does round by round.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from coarse2fine.store.run import Run
 
 CLASSES = ("ape", "bee", "cat", "dog", "elk")
 ORIGINALS = 40
-"""Different photos and masks of each class."""
+"""Number of different photos and masks of each class."""
 
 
 def main() -> None:
-    """Print a line for each number of photos, then one line of JSON."""
+    """Print one line per number of photos, then one line of JSON."""
     options = read_options()
     results: dict[str, Any] = {}
     for photos in options.photos:
@@ -48,33 +48,35 @@ def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--photos", type=int, nargs="+", default=[100, 40000], help="numbers of photos")
-    parser.add_argument("--repeats", type=int, default=3, help="pages written of each run")
-    parser.add_argument("--folder", type=Path, help="where the runs are drawn; default: the system's temporary folder")
+    parser.add_argument("--repeats", type=int, default=3, help="number of times that each page is written")
+    parser.add_argument(
+        "--folder", type=Path, help="folder for the drawn runs; default: temporary folder of the system"
+    )
     return parser.parse_args()
 
 
 def measure(folder: Path, photos: int, repeats: int) -> dict[str, Any]:
-    """Time and size of one run's page."""
+    """Measure time and size of the page of one run."""
     run = draw(folder, photos)
-    first = call(run)
-    times = [call(run) for _ in range(repeats)]
+    first = time_report(run)
+    times = [time_report(run) for _ in range(repeats)]
     return {
         "seconds": round(statistics.median(times), 2),
         "seconds_spread": [round(min(times), 2), round(max(times), 2)],
-        "judging_seconds": round(first - statistics.median(times), 1),
+        "quality_seconds": round(first - statistics.median(times), 1),
         "page_mb": round(run.report.stat().st_size / 1e6, 2),
     }
 
 
-def call(run: Run) -> float:
-    """Seconds of ``coarse2fine report``."""
+def time_report(run: Run) -> float:
+    """Return the seconds of one call of ``coarse2fine report``."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-m", "coarse2fine", "report", str(run.root), "--quiet"], check=True)
     return time.perf_counter() - began
 
 
 def draw(folder: Path, photos: int) -> Run:
-    """A finished run folder whose masks change from round to round."""
+    """Draw a finished run folder whose masks change from round to round."""
     data, run, rng = folder / "photos", Run(folder / "run"), np.random.default_rng(0)
     names = [f"{CLASSES[index % len(CLASSES)]}/{index:06}" for index in range(photos)]
     originals = names[: ORIGINALS * len(CLASSES)]
@@ -91,7 +93,7 @@ def draw(folder: Path, photos: int) -> Run:
         draw_masks(place, names, originals, rng)
         finish(place, 10.0)
     for number in (1, 2, 3):
-        draw_scores(run.scores(number), names, originals, rng)
+        draw_probabilities(run.scores(number), names, originals, rng)
         finish(run.training(number), 100.0, loss=1 / number, photos=photos)
         reasons = {
             name: "foreground 0.4 % is below 1 %" if index % 50 == 7 else None for index, name in enumerate(names)
@@ -108,7 +110,7 @@ def draw(folder: Path, photos: int) -> Run:
 
 
 def draw_masks(place: Path, names: Sequence[str], originals: Sequence[str], rng: np.random.Generator) -> None:
-    """Ellipses that differ a little from stage to stage."""
+    """Draw ellipses that differ a little from stage to stage."""
     y, x = np.mgrid[0:375, 0:500]
     for name in originals:
         center, radius = rng.integers((160, 220), (210, 280)), rng.integers((60, 90), (130, 190))
@@ -118,8 +120,8 @@ def draw_masks(place: Path, names: Sequence[str], originals: Sequence[str], rng:
     link(place, names, originals, ".png")
 
 
-def draw_scores(place: Path, names: Sequence[str], originals: Sequence[str], rng: np.random.Generator) -> None:
-    """Soft masks at the size of a network."""
+def draw_probabilities(place: Path, names: Sequence[str], originals: Sequence[str], rng: np.random.Generator) -> None:
+    """Draw probabilities as soft masks at the working size of a network."""
     y, x = np.mgrid[0:256, 0:320]
     for name in originals:
         far = np.hypot((y - 128) / 80, (x - 160) / 110) + rng.normal(0, 0.05)
@@ -128,13 +130,13 @@ def draw_scores(place: Path, names: Sequence[str], originals: Sequence[str], rng
 
 
 def link(place: Path, names: Sequence[str], originals: Sequence[str], ending: str) -> None:
-    """Give the other names the files of the first ones of their class."""
+    """Link the other names of each class to the files of its first ones."""
     for index, name in enumerate(names[len(originals) :]):
         os.link(place / f"{originals[index % len(originals)]}{ending}", place / f"{name}{ending}")
 
 
 def finish(folder: Path, seconds: float, **counts: object) -> None:
-    """Say that a stage has ended."""
+    """Mark a stage as complete."""
     settings = {"enhance.method": "grabcut", "probabilities": "kept"}
     write_json(folder / "done.json", {"key": folder.as_posix(), "settings": settings, "seconds": seconds} | counts)
 

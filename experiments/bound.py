@@ -29,8 +29,8 @@ from coarse2fine.data import open_dataset
 from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.data.voc import VOC_CLASSES, read_voc_pairs
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.evaluate import compare_pairs
-from coarse2fine.evaluation.ground_truth import open_truth
+from coarse2fine.evaluation.evaluate import compute_confusion_matrices
+from coarse2fine.evaluation.ground_truth import open_ground_truth
 from coarse2fine.evaluation.metrics import mean_iou
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path
@@ -165,7 +165,7 @@ def find_lesson(experiment: Experiment) -> Lesson:
 def train_longer_and_longer(experiment: Experiment, lesson: Lesson, seen: int) -> Iterator[dict[int, Length]]:
     """What is known by number of epochs, after each training."""
     dataset = Dataset(lesson.classes, lesson.photos, ())
-    val = open_truth([experiment.val], dataset).pairs
+    val = open_ground_truth([experiment.val], dataset).pairs
     assert val is not None
     found: dict[int, Length] = {}
     epochs, before = max(1, round(FIRST_SHARE * seen / len(lesson.photos))), None
@@ -219,7 +219,7 @@ def train(experiment: Experiment, name: str, lesson: Lesson, epochs: int, val: P
     load_weights(network, folder / "weights.safetensors")
     view = (config.predict.flip, config.predict.scales, config.train.precision)
     segmenter = TorchSegmenter(network, lesson.classes, config.network, config.view_px, *view).to()
-    return np.stack(list(compare_pairs(segmenter, val, count_cores())))
+    return np.stack(list(compute_confusion_matrices(segmenter, val, count_cores())))
 
 
 if __name__ == "__main__":

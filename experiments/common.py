@@ -174,7 +174,7 @@ def open_experiment(
 
 def figures_of(run: Run, number: int) -> dict[str, Any]:
     """Figures of a network on photos that it has not seen: mean_iou, iou, confusion_matrix, photos."""
-    return dict(read_json(run.metrics(number))["photos"])
+    return dict(read_json(run.metrics(number))["evaluation"])
 
 
 def mask_iou(run: Run, number: int, stage: str) -> float | None:

@@ -15,7 +15,7 @@ from common import Experiment, figures_of, open_experiment
 
 from coarse2fine import Run, Segmenter
 from coarse2fine.cli.exit_status import run_safely
-from coarse2fine.evaluation.voc_submission import submit_network
+from coarse2fine.evaluation.voc_submission import write_network_submission
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.files import read_json
 
@@ -57,7 +57,7 @@ def submit(experiment: Experiment, run: Run) -> str:
     if not (experiment.val / "ImageSets/Segmentation/test.txt").exists():
         return f"No archive for the server: {experiment.val} has no test photos (docs/datasets.md)."
     archive = run.root / "voc-test.tgz"
-    submit_network(Segmenter.load(run.root), experiment.val, archive, count_cores())
+    write_network_submission(Segmenter.load(run.root), experiment.val, archive, count_cores())
     return f"The archive for VOC's server is {archive.name} in the run's folder."
 
 

@@ -24,8 +24,8 @@ from coarse2fine import Segmenter
 from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.evaluate import evaluate_pairs
-from coarse2fine.evaluation.ground_truth import open_truth
+from coarse2fine.evaluation.evaluate import evaluate_network_pairs
+from coarse2fine.evaluation.ground_truth import open_ground_truth
 from coarse2fine.evaluation.metrics import iou_per_class
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.masks.regions import foreground_mask
@@ -112,7 +112,7 @@ def learn_true_masks(experiment: Experiment, name: str) -> float:
             mask = read_mask(mask_path(lesson.masks, photo.name))
             write_mask(mask_path(masks, photo.name), np.where(mask == IGNORE, np.uint8(IGNORE), foreground_mask(mask)))
     lesson = replace(lesson, classes=FOREGROUND_CLASSES, masks=masks)
-    val = open_truth([experiment.val], Dataset(lesson.classes, lesson.photos, ())).pairs
+    val = open_ground_truth([experiment.val], Dataset(lesson.classes, lesson.photos, ())).pairs
     assert val is not None
     network = experiment.base.network.model_copy(update={"name": name})
     chosen = replace(experiment, base=experiment.base.model_copy(update={"network": network}))
@@ -125,7 +125,7 @@ def _measure(segmenter: Segmenter, root: Path) -> Mapping[str, Any]:
     for subset in PAPER:
         pairs = open_public_dataset(root / subset)
         assert pairs is not None
-        measured[subset] = evaluate_pairs(segmenter, pairs, count_cores()).as_plain()
+        measured[subset] = evaluate_network_pairs(segmenter, pairs, count_cores()).as_dict()
     return measured
 
 

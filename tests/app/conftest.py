@@ -14,7 +14,8 @@ from coarse2fine.app.photo_list import Gallery
 from coarse2fine.app.routes import create_app
 from coarse2fine.config import NetworkConfig, ServeConfig
 from coarse2fine.corrections.review import Review
-from coarse2fine.evaluation.mask_quality import Quality, write_quality
+from coarse2fine.evaluation.mask_quality import Quality
+from coarse2fine.evaluation.quality_table import write_quality
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.networks.build import build_network

@@ -5,7 +5,8 @@ from filelock import FileLock
 
 from coarse2fine.cli import main
 from coarse2fine.data.synthetic import draw_dataset
-from coarse2fine.evaluation.mask_quality import list_unjudged, read_quality
+from coarse2fine.evaluation.mask_quality import list_unmeasured_rounds
+from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json, write_json, write_text
 from coarse2fine.store.run import Run
@@ -37,12 +38,12 @@ def call(*arguments: object) -> int:
 
 
 def test_report__judges_an_older_run_and_writes_its_page(older_run, tmp_path, capsys):
-    assert list_unjudged(older_run) == [1]
+    assert list_unmeasured_rounds(older_run) == [1]
     main(["report", str(older_run.root), "--out", str(tmp_path / "page.html")])
     assert f"look at it: {tmp_path / 'page.html'}" in " ".join(capsys.readouterr().out.split())
     assert "6 photos of 6 classes" in (tmp_path / "page.html").read_text()
     assert [one.score for one in read_quality(older_run.root / "quality.csv")] == [1.0] * 6
-    assert list_unjudged(older_run) == [] and not older_run.report.exists()
+    assert list_unmeasured_rounds(older_run) == [] and not older_run.report.exists()
 
 
 def test_report__judges_again_what_changed_since(older_run):
@@ -51,7 +52,7 @@ def test_report__judges_again_what_changed_since(older_run):
     path = mask_path(older_run.refined(1), name)
     write_mask(path, read_mask(path) * 0)
     write_json(older_run.enhanced(1) / "done.json", read_json(older_run.enhanced(1) / "done.json") | {"key": "new"})
-    assert list_unjudged(older_run) == [1]
+    assert list_unmeasured_rounds(older_run) == [1]
     main(["report", str(older_run.root), "--quiet"])
     assert read_quality(older_run.root / "quality.csv")[0].score == 0
     assert "1.000" in older_run.report.read_text()

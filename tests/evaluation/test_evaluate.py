@@ -6,8 +6,11 @@ from PIL import Image
 from rich.console import Console as RichConsole
 
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.evaluate import Result, evaluate_masks, measure, measure_training_masks, read_classes
-from coarse2fine.evaluation.ground_truth import Truth, open_truth, pair_by_name, pair_folders
+from coarse2fine.evaluation.class_names import read_class_names
+from coarse2fine.evaluation.evaluate import evaluate_masks, evaluate_round, evaluate_training_masks
+from coarse2fine.evaluation.ground_truth import GroundTruth, open_ground_truth
+from coarse2fine.evaluation.pairing import pair_by_name, pair_folders
+from coarse2fine.evaluation.result import EvaluationResult
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.runtime.files import write_json
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Dataset, Photo
@@ -22,17 +25,17 @@ def mask_of(rows) -> np.ndarray:
 @pytest.fixture
 def folders(tmp_path):
     write_mask(tmp_path / "out" / "a.png", mask_of([[0, 1], [2, 2]]))
-    write_mask(tmp_path / "truth" / "a.png", mask_of([[0, 1], [1, IGNORE]]))
+    write_mask(tmp_path / "ground_truth" / "a.png", mask_of([[0, 1], [1, IGNORE]]))
     write_mask(tmp_path / "out" / "b.png", mask_of([[0, 0]]))
-    write_mask(tmp_path / "truth" / "b.png", mask_of([[0, 2]]))
-    return tmp_path / "out", tmp_path / "truth"
+    write_mask(tmp_path / "ground_truth" / "b.png", mask_of([[0, 2]]))
+    return tmp_path / "out", tmp_path / "ground_truth"
 
 
 def test_evaluate_masks__one_matrix_over_the_split(folders):
-    result = evaluate_masks(*folders, CLASSES, threads=2)
+    result = evaluate_masks(*map(str, folders), CLASSES, threads=2)
     assert result.matrix.tolist() == [[2, 0, 0], [0, 1, 1], [1, 0, 0]]
     assert result.photos == 2
-    figures = result.as_plain()
+    figures = result.as_dict()
     assert figures["iou"] == {"background": pytest.approx(2 / 3, abs=1e-5), "cat": 0.5, "dog": 0.0}
     assert figures["mean_iou"] == pytest.approx((2 / 3 + 0.5) / 3, abs=1e-5)
     assert figures["pixel_accuracy"] == 0.6
@@ -40,29 +43,29 @@ def test_evaluate_masks__one_matrix_over_the_split(folders):
 
 
 def test_evaluate_masks__names_the_file_that_does_not_fit(folders):
-    out, truth = folders
-    write_mask(truth / "b.png", mask_of([[0, 3]]))
-    with pytest.raises(DataError, match=r"b\.png: With 3 classes the truth must hold class indices 0 to 2"):
-        evaluate_masks(out, truth, CLASSES, 1)
-    write_mask(truth / "b.png", mask_of([[0], [0]]))
-    with pytest.raises(DataError, match=r"b\.png: Prediction and truth must have the same shape"):
-        evaluate_masks(out, truth, CLASSES, 1)
+    out, ground_truth = folders
+    write_mask(ground_truth / "b.png", mask_of([[0, 3]]))
+    with pytest.raises(DataError, match=r"b\.png: With 3 classes the ground truth must hold class indices 0 to 2"):
+        evaluate_masks(out, ground_truth, CLASSES, 1)
+    write_mask(ground_truth / "b.png", mask_of([[0], [0]]))
+    with pytest.raises(DataError, match=r"b\.png: Prediction and ground truth must have the same shape"):
+        evaluate_masks(out, ground_truth, CLASSES, 1)
 
 
-def test_evaluate_masks__a_missing_prediction_is_no_silence(folders):
-    out, truth = folders
+def test_evaluate_masks__a_missing_prediction_is_an_error(folders):
+    out, ground_truth = folders
     (out / "b.png").unlink()
-    with pytest.raises(DataError, match=r"1 of 2 in .* have none .*first is b\.png"):
-        evaluate_masks(out, truth, CLASSES, 1)
+    with pytest.raises(DataError, match=r"1 of 2 have none; the first is b\.png"):
+        evaluate_masks(out, ground_truth, CLASSES, 1)
 
 
 def test_pair_by_name__by_relative_name(tmp_path):
-    write_mask(tmp_path / "truth" / "x" / "a.png", mask_of([[0]]))
+    write_mask(tmp_path / "ground_truth" / "x" / "a.png", mask_of([[0]]))
     photos = [tmp_path / "photos" / "x" / "a.jpg", tmp_path / "photos" / "y" / "a.jpg"]
-    assert pair_by_name(photos, tmp_path / "photos", tmp_path / "truth") == [
-        (photos[0], tmp_path / "truth" / "x" / "a.png")
+    assert pair_by_name(photos, tmp_path / "photos", tmp_path / "ground_truth") == [
+        (photos[0], tmp_path / "ground_truth" / "x" / "a.png")
     ]
-    with pytest.raises(DataError, match="must hold masks as PNG"):
+    with pytest.raises(DataError, match="must hold masks as PNG files"):
         pair_by_name(photos, tmp_path / "photos", tmp_path / "photos")
 
 
@@ -73,87 +76,91 @@ def test_pair_by_name__same_name_with_two_endings(tmp_path):
     assert [photo for photo, _ in pair_by_name(photos, tmp_path, tmp_path / "masks")] == photos
 
 
-def test_measure_training_masks__only_the_labeled_object_counts(tmp_path):
+def test_evaluate_training_masks__only_the_labeled_object_counts(tmp_path):
     photos = [Photo(tmp_path / "a.jpg", "cat/a", 1), Photo(tmp_path / "b.jpg", "cat/b", 1)]
-    write_mask(mask_path(tmp_path / "truth", "cat/a"), mask_of([[1, 1, 2, IGNORE]]))
+    write_mask(mask_path(tmp_path / "ground_truth", "cat/a"), mask_of([[1, 1, 2, IGNORE]]))
     write_mask(mask_path(tmp_path / "masks", "cat/a"), mask_of([[1, 0, 1, 1]]))
-    iou, count = measure_training_masks(photos, tmp_path / "masks", tmp_path / "truth", 1)
+    iou, count = evaluate_training_masks(photos, tmp_path / "masks", tmp_path / "ground_truth", 1)
     assert (iou, count) == (pytest.approx(1 / 3), 1)
-    none = measure_training_masks(photos[1:], tmp_path / "masks", tmp_path / "truth", 1)
+    none = evaluate_training_masks(photos[1:], tmp_path / "masks", tmp_path / "ground_truth", 1)
     assert np.isnan(none[0]) and none[1] == 0
 
 
-def test_open_truth__recognizes_both_kinds(tmp_path):
+def test_open_ground_truth__recognizes_both_kinds(tmp_path):
     photo = Photo(tmp_path / "a.jpg", "cat/a", 1)
     dataset = Dataset(CLASSES, (photo,))
     write_mask(mask_path(tmp_path / "own", "cat/a"), mask_of([[1]]))
     write_mask(tmp_path / "val" / "masks" / "v.png", mask_of([[1]]))
     (tmp_path / "val" / "images").mkdir()
     Image.new("RGB", (1, 1)).save(tmp_path / "val" / "images" / "v.jpg")
-    truth = open_truth([tmp_path / "own", tmp_path / "val"], dataset)
-    assert truth == Truth(tmp_path / "own", pair_folders(tmp_path / "val" / "images", tmp_path / "val" / "masks"))
-    assert truth.pairs.names == ("v",)
-    assert truth.key != Truth(tmp_path / "own").key != Truth().key
-    with pytest.raises(DataError, match="must hold 'images' and 'masks', or true masks named like the photos"):
-        open_truth([tmp_path], dataset)
+    opened = open_ground_truth([tmp_path / "own", tmp_path / "val"], dataset)
+    assert opened == GroundTruth(
+        tmp_path / "own", pair_folders(tmp_path / "val" / "images", tmp_path / "val" / "masks")
+    )
+    assert opened.pairs.names == ("v",)
+    assert opened.fingerprint != GroundTruth(tmp_path / "own").fingerprint != GroundTruth().fingerprint
+    with pytest.raises(DataError, match="must hold 'images' and 'masks', or masks named like the photos"):
+        open_ground_truth([tmp_path], dataset)
 
 
-def test_open_truth__refuses_classes_the_data_set_has_not(tmp_path):
+def test_open_ground_truth__rejects_classes_that_are_not_in_the_data_set(tmp_path):
     write_mask(tmp_path / "val" / "masks" / "v.png", mask_of([[7]]))
     (tmp_path / "val" / "images").mkdir()
     Image.new("RGB", (1, 1)).save(tmp_path / "val" / "images" / "v.jpg")
     dataset = Dataset(CLASSES, (Photo(tmp_path / "a.jpg", "cat/a", 1),))
     with pytest.raises(DataError, match=r"v\.png holds class index 7, but the data set has the classes 0 to 2"):
-        open_truth([tmp_path / "val"], dataset)
+        open_ground_truth([tmp_path / "val"], dataset)
 
 
-def test_measure__leaves_out_what_has_no_truth(tmp_path):
+def test_evaluate_round__without_ground_truth_no_metrics(tmp_path):
     photo = Photo(tmp_path / "a.jpg", "cat/a", 1)
-    for folder in ("truth", "coarse"):
+    for folder in ("ground_truth", "coarse"):
         write_mask(mask_path(tmp_path / folder, "cat/a"), mask_of([[1, 0]]))
-    assert measure(Truth(), [photo], {"coarse": tmp_path / "coarse"}, None, 1) == {}
-    figures = measure(Truth(masks=tmp_path / "truth"), [photo], {"coarse": tmp_path / "coarse"}, None, 1)
+    assert evaluate_round(GroundTruth(), [photo], {"coarse": tmp_path / "coarse"}, None, 1) == {}
+    figures = evaluate_round(
+        GroundTruth(masks=tmp_path / "ground_truth"), [photo], {"coarse": tmp_path / "coarse"}, None, 1
+    )
     assert figures == {"training_masks_iou": {"coarse": 1.0}, "training_masks_measured": 1}
 
 
-def test_read_classes__from_text_json_or_the_masks(tmp_path, folders):
+def test_read_class_names__from_text_json_or_the_masks(tmp_path, folders):
     (tmp_path / "names.txt").write_text("background\nHund\n\nKatze 2\n", encoding="utf-8")
-    assert read_classes(tmp_path / "names.txt", *folders) == ("background", "Hund", "Katze 2")
-    assert read_classes(None, *folders) == ("background", "1", "2")
+    assert read_class_names(tmp_path / "names.txt", *folders) == ("background", "Hund", "Katze 2")
+    assert read_class_names(None, *folders) == ("background", "1", "2")
     write_json(folders[0] / "classes.json", list(CLASSES))
-    assert read_classes(None, *folders) == CLASSES
+    assert read_class_names(None, *folders) == CLASSES
     with pytest.raises(DataError, match=r"class names .*gone\.txt cannot be read"):
-        read_classes(tmp_path / "gone.txt", *folders)
+        read_class_names(tmp_path / "gone.txt", *folders)
 
 
-def test_result__class_names_are_no_markup():
-    table = Result(("background", "cat [wild]", "[/b]"), np.eye(3, dtype=np.int64), 1).as_table()
+def test_evaluation_result__class_names_are_not_markup():
+    table = EvaluationResult(("background", "cat [wild]", "[/b]"), np.eye(3, dtype=np.int64), 1).as_table()
     shown = io.StringIO()
     RichConsole(file=shown, width=80).print(table)
     assert "cat [wild]" in shown.getvalue() and "[/b]" in shown.getvalue()
 
 
-def test_open_truth__an_unreadable_photo_stops_it_before_hours_are_spent(tmp_path):
+def test_open_ground_truth__an_unreadable_photo_is_an_error(tmp_path):
     (tmp_path / "val" / "images").mkdir(parents=True)
     (tmp_path / "val" / "images" / "a.jpg").write_text("text")
     write_mask(tmp_path / "val" / "masks" / "a.png", np.ones((20, 30), np.uint8))
     dataset = Dataset(("background", "cat"), (Photo(tmp_path / "b.jpg", "cat/b", 1),), ())
     with pytest.raises(DataError, match=r"must be readable, but .*a\.jpg is not .not an image"):
-        open_truth([tmp_path / "val"], dataset)
+        open_ground_truth([tmp_path / "val"], dataset)
 
 
-@pytest.mark.parametrize(("true", "expected"), [([[0, 2], [3, IGNORE]], 0.5), ([[0, IGNORE], [IGNORE, 0]], 1.0)])
-def test_measure_training_masks__any_object_is_foreground(tmp_path, true, expected):
+@pytest.mark.parametrize(("actual", "expected"), [([[0, 2], [3, IGNORE]], 0.5), ([[0, IGNORE], [IGNORE, 0]], 1.0)])
+def test_evaluate_training_masks__any_object_is_foreground(tmp_path, actual, expected):
     photos = [Photo(tmp_path / "a.jpg", "a", 1)]
     write_mask(tmp_path / "out" / "a.png", mask_of([[0, 1], [expected != 0.5, 0]]))
-    write_mask(tmp_path / "truth" / "a.png", mask_of(true))
-    iou, count = measure_training_masks(photos, tmp_path / "out", tmp_path / "truth", 1, foreground=True)
+    write_mask(tmp_path / "ground_truth" / "a.png", mask_of(actual))
+    iou, count = evaluate_training_masks(photos, tmp_path / "out", tmp_path / "ground_truth", 1, any_class=True)
     assert (iou, count) == (expected, 1)
 
 
 def test_evaluate_masks__foreground_against_any_classes(tmp_path):
     write_mask(tmp_path / "out" / "a.png", mask_of([[0, 1], [1, 1]]))
-    write_mask(tmp_path / "truth" / "a.png", mask_of([[0, 5], [IGNORE, 0]]))
-    result = evaluate_masks(tmp_path / "out", tmp_path / "truth", FOREGROUND_CLASSES, 1)
+    write_mask(tmp_path / "ground_truth" / "a.png", mask_of([[0, 5], [IGNORE, 0]]))
+    result = evaluate_masks(tmp_path / "out", tmp_path / "ground_truth", FOREGROUND_CLASSES, 1)
     assert result.matrix.tolist() == [[1, 1], [0, 1]]
     assert result.photo_iou == 0.5

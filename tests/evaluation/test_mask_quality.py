@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -7,18 +5,16 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import (
     WORKING_PX,
     Quality,
+    RoundMasks,
+    compute_score,
     count_pieces,
-    find_border_share,
-    find_confidence,
     find_worst,
+    measure_agreement,
+    measure_border_share,
+    measure_confidence,
     measure_quality,
-    read_quality,
-    score_mask,
     shrink_mask,
-    soft_iou,
     summarize_classes,
-    write_class_quality,
-    write_quality,
 )
 from coarse2fine.masks.png import mask_path, write_mask, write_soft
 from coarse2fine.store.run import Run
@@ -41,23 +37,23 @@ def of(photo: str, score: float, class_name: str = "cat", confidence: float | No
         ((1.0, 1.0, 1.0, 1.0), 1.0),
     ],
 )
-def test_score_mask__is_mean_confidence_times_mean_agreement(parts, score):
-    assert score_mask(*parts) == pytest.approx(score)
+def test_compute_score__is_mean_confidence_times_mean_agreement(parts, score):
+    assert compute_score(*parts) == pytest.approx(score)
 
 
-def test_soft_iou__by_hand():
+def test_measure_agreement__by_hand():
     one, other = np.array([[1, 0.5, 0]], np.float32), np.array([[0.5, 0.5, 1]], np.float32)
-    assert soft_iou(one, other) == pytest.approx(1.0 / 2.5)
-    assert soft_iou(one, one) == 1
+    assert measure_agreement(one, other) == pytest.approx(1.0 / 2.5)
+    assert measure_agreement(one, one) == 1
     empty = np.zeros((1, 3), np.float32)
-    assert soft_iou(empty, empty) == soft_iou(one, empty) == 0
+    assert measure_agreement(empty, empty) == measure_agreement(one, empty) == 0
 
 
-def test_find_confidence__inside_the_mask_only():
+def test_measure_confidence__inside_the_mask_only():
     soft, mask = np.array([[0.9, 0.1, 0.7, 0.2]], np.float32), np.array([[1, 0, 1, 0]], np.float32)
-    assert find_confidence(soft, mask) == pytest.approx(0.8)
-    assert find_confidence(soft, np.zeros_like(mask)) == 0
-    assert find_confidence(np.full((2, 8), 0.6, np.float32), mask) == pytest.approx(0.6)
+    assert measure_confidence(soft, mask) == pytest.approx(0.8)
+    assert measure_confidence(soft, np.zeros_like(mask)) == 0
+    assert measure_confidence(np.full((2, 8), 0.6, np.float32), mask) == pytest.approx(0.6)
 
 
 def test_shrink_mask__shares_of_foreground_and_small_ones_stay():
@@ -70,11 +66,11 @@ def test_shrink_mask__shares_of_foreground_and_small_ones_stay():
     assert shrink_mask(np.array([[0, 3, 255]], np.uint8)).tolist() == [[0, 1, 0]]
 
 
-def test_count_pieces_and_border__crumbs_do_not_count():
+def test_count_pieces_and_border__tiny_pieces_do_not_count():
     mask = np.zeros((30, 30), np.float32)
     mask[0:10, 0:15], mask[20:25, 20:25], mask[28, 28] = 1, 1, 1
     assert count_pieces(mask) == 2
-    assert find_border_share(mask) == pytest.approx((15 + 10) / 120)
+    assert measure_border_share(mask) == pytest.approx((15 + 10) / 120)
     assert count_pieces(np.zeros_like(mask)) == 0
 
 
@@ -82,6 +78,13 @@ def block(left: int, right: int, label: int = 1) -> np.ndarray:
     mask = np.zeros((8, 16), np.uint8)
     mask[:, left:right] = label
     return mask
+
+
+CLASSES = ("background", "cat", "dog")
+
+
+def masks_of(run: Run, number: int, **known) -> RoundMasks:
+    return RoundMasks(number, run.enhanced(number - 1), run.refined(number), run.enhanced(number), **known)
 
 
 @pytest.fixture
@@ -99,40 +102,38 @@ def round_of_masks(tmp_path) -> tuple[Run, list[Photo]]:
 
 def test_measure_quality__by_hand(round_of_masks):
     run, photos = round_of_masks
-    classes = ("background", "cat", "dog")
-    cat, dog = measure_quality(run, photos, classes, 1, run.scores(1), {"cat/a": 0.4}, set(), set(), threads=2)
+    masks = masks_of(run, 1, probabilities=run.scores(1), previous_confidence={"cat/a": 0.4})
+    cat, dog = measure_quality(masks, photos, CLASSES, threads=2)
     assert (cat.photo, cat.class_name, cat.pieces) == ("cat/a", "cat", 1)
-    assert (cat.agreement_taught, cat.agreement_enhanced, cat.area) == (0.5, 0.5, 0.25)
-    assert cat.confidence == pytest.approx(0.8, abs=0.002) and cat.confidence_before == 0.4
+    assert (cat.agreement_training_mask, cat.agreement_enhanced_mask, cat.area_share) == (0.5, 0.5, 0.25)
+    assert cat.confidence == pytest.approx(0.8, abs=0.002) and cat.previous_confidence == 0.4
     assert cat.score == pytest.approx(0.6 * 0.5, abs=0.002)
-    assert (dog.score, dog.confidence, dog.area) == (0, 0, 0)
+    assert (dog.score, dog.confidence, dog.area_share) == (0, 0, 0)
 
 
-def test_measure_quality__kept_masks_and_runs_without_scores(round_of_masks):
+def test_measure_quality__masks_not_enhanced_and_runs_without_probabilities(round_of_masks):
     run, photos = round_of_masks
-    classes = ("background", "cat", "dog")
-    cat, _ = measure_quality(run, photos, classes, 1, None, {}, {"cat/a"}, set(), threads=1)
-    assert cat.confidence is None and cat.agreement_enhanced is None
-    assert cat.score == cat.agreement_taught == 0.5
+    cat, _ = measure_quality(masks_of(run, 1, not_enhanced={"cat/a"}), photos, CLASSES, threads=1)
+    assert cat.confidence is None and cat.agreement_enhanced_mask is None
+    assert cat.score == cat.agreement_training_mask == 0.5
 
 
-def test_measure_quality__masks_that_people_corrected_score_1_and_have_no_scores(round_of_masks):
+def test_measure_quality__corrected_masks_score_1_and_need_no_probabilities(round_of_masks):
     run, photos = round_of_masks
     mask_path(run.scores(1), "cat/a").unlink()
-    classes = ("background", "cat", "dog")
-    cat, dog = measure_quality(run, photos, classes, 1, run.scores(1), {}, set(), {"cat/a"}, threads=1)
+    masks = masks_of(run, 1, probabilities=run.scores(1), corrected={"cat/a"})
+    cat, dog = measure_quality(masks, photos, CLASSES, threads=1)
     assert (cat.score, cat.confidence, dog.score) == (1, None, 0)
 
 
-def test_measure_quality__what_round_1_was_taught_does_not_count(round_of_masks, tmp_path):
+def test_measure_quality__the_training_masks_of_round_1_do_not_count(round_of_masks, tmp_path):
     run, photos = round_of_masks
     write_mask(mask_path(run.enhanced(1), "cat/a"), block(0, 8))
     for folder, right in ((run.refined(2), 4), (run.enhanced(2), 4)):
         write_mask(mask_path(folder, "cat/a"), block(0, right))
-    classes = ("background", "cat", "dog")
-    one, two = (next(measure_quality(run, photos[:1], classes, number, None, {}, set(), set(), 1)) for number in (1, 2))
-    assert (one.agreement_taught, one.agreement_enhanced, one.score) == (0.5, 1, 1)
-    assert (two.agreement_taught, two.agreement_enhanced, two.score) == (0.5, 1, 0.75)
+    one, two = (next(measure_quality(masks_of(run, number), photos[:1], CLASSES, threads=1)) for number in (1, 2))
+    assert (one.agreement_training_mask, one.agreement_enhanced_mask, one.score) == (0.5, 1, 1)
+    assert (two.agreement_training_mask, two.agreement_enhanced_mask, two.score) == (0.5, 1, 0.75)
 
 
 def test_measure_quality__a_missing_mask_is_named(round_of_masks):
@@ -140,7 +141,7 @@ def test_measure_quality__a_missing_mask_is_named(round_of_masks):
     path = mask_path(run.refined(1), "dog/b")
     path.unlink()
     with pytest.raises(DataError, match=r"There is no mask .*dog/b\.png"):
-        list(measure_quality(run, photos, ("background", "cat", "dog"), 1, None, {}, set(), set(), threads=1))
+        list(measure_quality(masks_of(run, 1), photos, CLASSES, threads=1))
 
 
 def test_find_worst__of_every_class_its_share():
@@ -152,26 +153,7 @@ def test_find_worst__of_every_class_its_share():
     assert find_worst([of("b", 0.5), of("a", 0.5)], 0.5) == {"a"}
 
 
-def test_summarize_classes__mean_and_spread():
+def test_summarize_classes__mean_and_standard_deviation():
     cat, dog = summarize_classes([of("a", 0.2), of("c", 0.6), of("b", 0.9, "dog")])
     assert (cat.class_name, cat.photos, dog.photos) == ("cat", 2, 1)
-    assert (cat.score, cat.spread, dog.spread) == (pytest.approx(0.4), pytest.approx(0.2), 0)
-
-
-def test_write_quality__comes_back_whatever_the_names(tmp_path):
-    names = ['cat/"<b>x</b>"', "cat/a,b\nc", "cat/ü 'q'\r", "cat/=1+1"]
-    written = [of(name, 0.125, class_name="c,\"at'", confidence=None) for name in names]
-    write_quality(tmp_path / "q.csv", written)
-    assert read_quality(tmp_path / "q.csv") == written
-    assert (tmp_path / "q.csv").read_bytes().startswith(b"photo,class,score,confidence,confidence_before,")
-    write_class_quality(tmp_path / "c.csv", summarize_classes([of("a", 0.25)]))
-    assert (tmp_path / "c.csv").read_bytes() == b"class,photos,score,spread\r\ncat,1,0.2500,0.0000\r\n"
-
-
-@pytest.mark.parametrize("text", [None, "photo,score\na,1\n", "photo,class,score\na,b,none\n"])
-def test_read_quality__another_table_is_one_sentence(text, tmp_path: Path):
-    path = tmp_path / "quality.csv"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(DataError, match=r"must be a quality\.csv of coarse2fine .* makes it again\."):
-        read_quality(path)
+    assert (cat.mean_score, cat.score_std, dog.score_std) == (pytest.approx(0.4), pytest.approx(0.2), 0)

@@ -84,7 +84,7 @@ def test_table1__compares_kinds_of_masks(place):
         "refined, then GrabCut": ("recursion", 2),
     }
     measured = {kind: read_json(Run(runs / run).metrics(number)) for kind, (run, number) in kinds.items()}
-    assert found["mean_iou"] == {kind: figures["photos"]["mean_iou"] for kind, figures in measured.items()}
+    assert found["mean_iou"] == {kind: figures["evaluation"]["mean_iou"] for kind, figures in measured.items()}
     ious = list(found["mean_iou"].values())[:4]
     assert found["order_holds"] == (ious == sorted(ious))
     first = next(Run(runs / "table1-boxes").enhanced(0).rglob("*.png"))
@@ -105,7 +105,7 @@ def test_fig6__goes_on_with_the_runs_of_table1(place):
     for name, folder in (("with GrabCut", "recursion"), ("without", "recursion-without-grabcut")):
         run = Run(place / "runs" / folder)
         figures = [read_json(run.metrics(number)) for number in range(1, 7)]
-        assert found[name]["mean_iou"] == [figure["photos"]["mean_iou"] for figure in figures]
+        assert found[name]["mean_iou"] == [figure["evaluation"]["mean_iou"] for figure in figures]
         assert found[name]["masks"] == [figure["training_masks_iou"]["enhanced"] for figure in figures]
     assert found["with GrabCut"]["mean_iou"][0] == found["without"]["mean_iou"][0]
     assert np.asarray(Image.open(out / "fig6-small.png").convert("L")).std() > 10
@@ -119,7 +119,7 @@ def test_tables_2_and_3_and_figure_7__of_one_run(place):
     out = call("table2", place, "--small")
     call("table3", place, "--small")
     call("fig7", place, "--small")
-    figures = read_json(Run(place / "runs/main").metrics(2))["photos"]
+    figures = read_json(Run(place / "runs/main").metrics(2))["evaluation"]
     table2, table3 = read_json(out / "table2-small.json"), read_json(out / "table3-small.json")
     assert table2["mean_iou_by_round"][-1] == table3["mean_iou"] == figures["mean_iou"]
     assert table2["training_photos_per_s"] > 0
@@ -196,7 +196,7 @@ def test_table4__three_seeds_of_two_networks(place):
     assert true <= {0, 1, 255} and 1 in true
     for name in ("fpn", "dfpn"):
         runs = [Run(place / "runs" / f"table4-{name}-{seed}") for seed in range(3)]
-        assert found[name] == [read_json(run.metrics(1))["photos"]["iou"]["foreground"] for run in runs]
+        assert found[name] == [read_json(run.metrics(1))["evaluation"]["iou"]["foreground"] for run in runs]
         assert all(f'name = "{name}"' in run.config.read_text() for run in runs)
 
 
@@ -220,7 +220,7 @@ def test_experiments__on_the_data_of_the_paper(place, real, tmp_path):
     shutil.copy(place / "tiny.toml", here)
     out = call("table2", here, data=str(real))
     run = Run(here / "runs/main")
-    figures = read_json(run.metrics(2))["photos"]
+    figures = read_json(run.metrics(2))["evaluation"]
     assert read_json(out / "table2.json")["mean_iou_by_round"][-1] == figures["mean_iou"]
     assert list(figures["iou"]) == ["background", "cat", "dog"] and figures["photos"] == 1
     assert 'name = "deeplabv2"' in run.config.read_text(encoding="utf-8")

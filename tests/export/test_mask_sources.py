@@ -13,7 +13,6 @@ from coarse2fine.cli import main
 from coarse2fine.config import MaskExportConfig, NetworkConfig, PredictConfig
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
-from coarse2fine.export.mask_sources import read_quality
 from coarse2fine.inference.predict import PredictOptions, predict_photos
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, write_mask
@@ -103,20 +102,6 @@ def test_export_masks__without_scores_no_table_and_no_choice(finished, tmp_path)
     with pytest.raises(DataError, match="3 of 3 photos score below 0.95"):
         export_masks(finished.root, tmp_path / "other", "voc", MaskExportConfig(min_quality=0.95))
     assert not (tmp_path / "other").exists()
-
-
-@pytest.mark.parametrize(
-    "text", ["photo,class\na,b\n", "photo,score\na,much\n", "photo,score\na,1.5\n", "photo,score\na\n"]
-)
-def test_read_quality__a_table_that_is_none(tmp_path, text):
-    (tmp_path / "quality.csv").write_text(text)
-    with pytest.raises(DataError, match="columns photo and score, from 0 to 1"):
-        read_quality(tmp_path / "quality.csv")
-
-
-def test_read_quality__the_lowest_of_several_rows(tmp_path):
-    (tmp_path / "quality.csv").write_text("score,photo\n0.5,a\n0.25,a\n1,a\n")
-    assert read_quality(tmp_path / "quality.csv") == {"a": 0.25}
 
 
 def test_export_masks__what_cannot_be(finished, tmp_path):

@@ -9,7 +9,8 @@ import coarse2fine
 from coarse2fine.config import FitConfig, parse_config
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.evaluation.mask_quality import find_confidence, read_quality, score_mask, shrink_mask, soft_iou
+from coarse2fine.evaluation.mask_quality import compute_score, measure_agreement, measure_confidence, shrink_mask
+from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask
 from coarse2fine.masks.resize import resize_soft
@@ -159,7 +160,7 @@ def test_fit__measures_every_round(finished):
     assert before["training_masks_iou"]["enhanced"] != before["training_masks_iou"]["coarse"] > 0.2
     for number in (1, 2):
         figures = read_json(finished.metrics(number))
-        assert 0 <= figures["photos"]["mean_iou"] < 1 and figures["photos"]["photos"] == 3
+        assert 0 <= figures["evaluation"]["mean_iou"] < 1 and figures["evaluation"]["photos"] == 3
         assert set(figures["training_masks_iou"]) == {"refined", "enhanced"}
     kept = read_json(finished.round(1) / "kept.json")
     assert len(kept) == 12 and set(kept.values()) == {None}
@@ -177,14 +178,14 @@ def test_fit__tells_quality_without_truth(finished):
         taught, refined = (
             shrink_mask(read_mask(mask_path(folder, one.photo))) for folder in folders_of(finished, number)
         )
-        assert one.agreement_taught == pytest.approx(soft_iou(taught, refined), abs=1e-4)
+        assert one.agreement_training_mask == pytest.approx(measure_agreement(taught, refined), abs=1e-4)
         soft = read_soft(mask_path(finished.scores(number), one.photo))
-        assert one.confidence == pytest.approx(find_confidence(soft, refined), abs=1e-4)
-        ignored = number == 1 and one.agreement_enhanced is not None
-        agreements = (None if ignored else one.agreement_taught, one.agreement_enhanced)
-        parts = (one.confidence, one.confidence_before, *agreements)
-        assert one.score == pytest.approx(score_mask(*parts), abs=1e-3)
-    assert one.confidence_before == read_quality(finished.quality(1) / "quality.csv")[0].confidence
+        assert one.confidence == pytest.approx(measure_confidence(soft, refined), abs=1e-4)
+        ignored = number == 1 and one.agreement_enhanced_mask is not None
+        agreements = (None if ignored else one.agreement_training_mask, one.agreement_enhanced_mask)
+        parts = (one.confidence, one.previous_confidence, *agreements)
+        assert one.score == pytest.approx(compute_score(*parts), abs=1e-3)
+    assert one.previous_confidence == read_quality(finished.quality(1) / "quality.csv")[0].confidence
     assert (finished.root / "quality.csv").read_bytes() == (finished.quality(2) / "quality.csv").read_bytes()
     assert len((finished.root / "quality-classes.csv").read_text().splitlines()) == 7
 
@@ -192,7 +193,7 @@ def test_fit__tells_quality_without_truth(finished):
 def test_fit__leaves_a_report(finished):
     page = finished.report.read_text()
     assert "12 photos of 6 classes" in page and "fish/0000" in page
-    assert f"{read_json(finished.metrics(2))['photos']['mean_iou']:.3f}" in page
+    assert f"{read_json(finished.metrics(2))['evaluation']['mean_iou']:.3f}" in page
 
 
 def test_fit__drops_the_worst_of_every_class(finished, data, tmp_path, capsys):
@@ -373,12 +374,12 @@ def test_fit__foreground_needs_no_label_and_is_measured_with_any_class(data, tmp
     )
     assert read_json(run.classes) == ["background", "foreground"]
     assert len(list(run.enhanced(1).glob("*.png"))) == 12
-    figures = read_json(run.metrics(1))["photos"]
+    figures = read_json(run.metrics(1))["evaluation"]
     assert list(figures["iou"]) == ["background", "foreground"] and "foreground_iou_mean_over_photos" in figures
 
     segmenter = TorchSegmenter.load(run.root)
     assert segmenter.network.scales == (0.5, 1.0)
     result = coarse2fine.evaluate_network(segmenter, data / "val" / "images", data / "val" / "masks", 1)
-    assert result.as_plain()["iou"] == figures["iou"]
+    assert result.as_dict()["iou"] == figures["iou"]
     with pytest.raises(DataError, match="belongs to another data set"):
         coarse2fine.fit(data / "train", run.root, settings())

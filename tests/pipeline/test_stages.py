@@ -21,13 +21,14 @@ from coarse2fine.config import (
 from coarse2fine.data import read_image
 from coarse2fine.enhance import Start
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.mask_quality import Quality, read_quality
+from coarse2fine.evaluation.mask_quality import Quality
+from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.networks.student import build_student
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
 from coarse2fine.pipeline.enhance_stage import enhance_masks, prepare_enhancer
 from coarse2fine.pipeline.mask_writer import MaskTask, read_notes, write_masks
-from coarse2fine.pipeline.quality_stage import judge_round, judge_run
+from coarse2fine.pipeline.quality_stage import measure_round_quality, write_missing_quality
 from coarse2fine.pipeline.refine_stage import filter_masks, find_empty
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_json
@@ -265,12 +266,12 @@ def judged_photos(photos, tmp_path) -> tuple[Run, Dataset]:
 
 def test_judge_run__every_round_once(judged_photos, photos):
     run, dataset = judged_photos
-    assert judge_run(run, dataset, CONTEXT) == 2
+    assert write_missing_quality(run, dataset, CONTEXT) == 2
     one, two = (read_quality(run.quality(number) / "quality.csv") for number in (1, 2))
     assert [round(one.score, 2) for one in one] == [0.4] * 4
     assert [round(one.score, 2) for one in two] == [0.0, 0.6, 0.6, 0.6]
-    assert [one.confidence_before for one in two] == [one.confidence for one in one]
-    assert [one.agreement_enhanced for one in two] == [0, None, 1, 1]
+    assert [one.previous_confidence for one in two] == [one.confidence for one in one]
+    assert [one.agreement_enhanced_mask for one in two] == [0, None, 1, 1]
     assert read_quality(run.root / "quality.csv") == two
     assert (run.root / "quality-classes.csv").read_text().splitlines()[1:] == [
         "class 1,2,0.3000,0.3000",
@@ -278,12 +279,12 @@ def test_judge_run__every_round_once(judged_photos, photos):
     ]
     assert read_json(run.quality(2) / "done.json")["quality"] == pytest.approx(0.45, abs=0.001)
     stamp = (run.quality(2) / "quality.csv").stat().st_mtime_ns
-    assert judge_run(run, dataset, CONTEXT) == 2
+    assert write_missing_quality(run, dataset, CONTEXT) == 2
     assert (run.quality(2) / "quality.csv").stat().st_mtime_ns == stamp
 
 
 def test_judge_run__nothing_where_no_round_ended(tmp_path, photos):
-    assert judge_run(Run(tmp_path), Dataset(("background", "x"), tuple(photos)), CONTEXT) == 0
+    assert write_missing_quality(Run(tmp_path), Dataset(("background", "x"), tuple(photos)), CONTEXT) == 0
     assert not (tmp_path / "quality.csv").exists()
 
 
@@ -291,14 +292,19 @@ def test_judge_round__scores_left_over_from_other_settings_do_not_count(judged_p
     run, dataset = judged_photos
     write_json(run.refined(1) / "done.json", {"settings": {}})
     assert run.scores(1).is_dir()
-    assert [one.confidence for one in judge_round(run, dataset, 1, {}, threads=1)] == [None] * 4
+    assert [one.confidence for one in measure_round_quality(run, dataset, 1, {}, threads=1)] == [None] * 4
 
 
 def test_judge_round__agrees_with_no_enhancement_where_there_is_none(judged_photos, photos):
     run, dataset = judged_photos
-    assert [one.agreement_enhanced for one in judge_round(run, dataset, 1, {}, threads=1)] == [1, None, 1, 1]
+    assert [one.agreement_enhanced_mask for one in measure_round_quality(run, dataset, 1, {}, threads=1)] == [
+        1,
+        None,
+        1,
+        1,
+    ]
     write_json(run.enhanced(1) / "done.json", {"settings": {"enhance.method": "none"}})
-    assert [one.agreement_enhanced for one in judge_round(run, dataset, 1, {}, threads=1)] == [None] * 4
+    assert [one.agreement_enhanced_mask for one in measure_round_quality(run, dataset, 1, {}, threads=1)] == [None] * 4
 
 
 def test_run_stage__works_once(tmp_path):

@@ -31,7 +31,7 @@ def test_show_round__figures_reasons_and_times(tmp_path, capsys):
     figures = {
         "training_masks_iou": {"enhanced": 0.6, "refined": 0.5},
         "training_masks_measured": 3,
-        "photos": {"mean_iou": 0.4321, "iou": {"background": 0.4, "cat": 0.46}, "photos": 7},
+        "evaluation": {"mean_iou": 0.4321, "iou": {"background": 0.4, "cat": 0.46}, "photos": 7},
     }
     left_out = {"x": "foreground 0.4 % is below 1 %", "y": "foreground 0.1 % is below 1 %"}
     show_round(Console(), 1, figures, [stage, judged], 10, left_out)
@@ -56,7 +56,7 @@ def test_show_end__how_the_figures_went(tmp_path, capsys):
         run.metrics(1),
         {
             "training_masks_iou": {"refined": 0.5, "enhanced": 0.6},
-            "photos": {"mean_iou": 0.55, "iou": {"background": 0.5, "cat": 0.6}},
+            "evaluation": {"mean_iou": 0.55, "iou": {"background": 0.5, "cat": 0.6}},
             "left_out": 4,
         },
     )

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarse2fine.evaluation.mask_quality import Quality, write_quality
+from coarse2fine.evaluation.mask_quality import Quality
+from coarse2fine.evaluation.quality_table import write_quality
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.runtime.files import write_json, write_text
 from coarse2fine.store.run import Run
@@ -27,7 +28,7 @@ DrawRun = Callable[..., tuple[Run, Dataset]]
 
 @pytest.fixture
 def draw_run(tmp_path) -> DrawRun:
-    """Draws a run: ``draw_run(names by class, rounds, done, measured, skipped)``."""
+    """Return a function that draws a run: ``draw_run(names by class, rounds, done, measured, skipped)``."""
 
     def draw(
         names: dict[str, list[str]],
@@ -84,7 +85,7 @@ def draw_round(run: Run, number: int, photos: tuple[Photo, ...], classes: tuple[
     if measured:
         matrix = np.eye(len(classes), dtype=int) * 90 + 5
         figures |= {
-            "photos": {
+            "evaluation": {
                 "photos": 7,
                 "mean_iou": 0.61 + number / 100,
                 "pixel_accuracy": 0.9,

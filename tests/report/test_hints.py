@@ -1,31 +1,30 @@
 from coarse2fine.report.hints import find_hints
-from coarse2fine.report.run_summary import read_story
+from coarse2fine.report.run_summary import read_run_summary
 from coarse2fine.runtime.files import write_json
 
 
 def hints_of(run, dataset) -> str:
-    return "\n".join(find_hints(read_story(run, dataset)))
+    return "\n".join(find_hints(read_run_summary(run, dataset)))
 
 
-def test_find_hints__nothing_where_nothing_stands_out(draw_run):
+def test_find_hints__nothing_unusual_gives_no_hints(draw_run):
     names = {"cat": [f"cat/{index:02}" for index in range(25)]}
     assert hints_of(*draw_run(names, measured=False)) == ""
 
 
 def test_find_hints__weak_and_small_classes(draw_run):
     said = hints_of(*draw_run({"cat": [f"cat/{index:02}" for index in range(25)], "dog": ["dog/0"]}, rounds=1))
-    assert "dog: fewer than 20 photos" in said and "Masks of" not in said
+    assert "Fewer than 20 photos: dog." in said and "The masks of" not in said
     names = {"cat": [f"cat/{index:02}" for index in range(25)], "dog": [f"dog/{index:02}" for index in range(25)]}
-    assert "Masks of cat are less certain" in hints_of(*draw_run(names))
+    assert "The masks of cat have lower scores than those of the other classes" in hints_of(*draw_run(names))
 
 
 def test_find_hints__still_rising_names_the_flag(draw_run):
     run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]})
     for number, miou in ((1, 0.5), (2, 0.55)):
-        write_json(run.metrics(number), {"photos": {"mean_iou": miou, "iou": {"background": 0.9, "cat": 0.4}}})
-    assert "The mIoU still rose in the last round, from 0.500 to 0.550; --rounds 3 goes on from here." in hints_of(
-        run, dataset
-    )
+        write_json(run.metrics(number), {"evaluation": {"mean_iou": miou, "iou": {"background": 0.9, "cat": 0.4}}})
+    said = hints_of(run, dataset)
+    assert "The mIoU still rose in the last round, from 0.500 to 0.550. Add a round to this run: --rounds 3." in said
 
 
 def test_find_hints__many_left_out(draw_run):
@@ -38,7 +37,7 @@ def test_find_hints__good_masks_left_out(draw_run):
     run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]}, measured=False)
     reasons = {"cat/00": "foreground 0.1 % is below 1 %", "cat/24": "x is above 80 %"}
     write_json(run.round(2) / "kept.json", reasons)
-    assert "left out" not in hints_of(run, dataset), "a single one is not worth a look"
+    assert "left out" not in hints_of(run, dataset), "a single photo is not enough"
     write_json(run.round(2) / "kept.json", reasons | dict.fromkeys(("cat/22", "cat/23"), "x is above 80 %"))
     said = hints_of(run, dataset)
-    assert "3 of the 4 photos left out after round 2 have masks that score above the mean" in said
+    assert "3 of the 4 photos left out after round 2 have masks with scores above the mean" in said

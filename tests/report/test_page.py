@@ -3,9 +3,10 @@ from html.parser import HTMLParser
 import pytest
 
 from coarse2fine.errors import DataError
-from coarse2fine.report.page import find_confusions, find_matrix, kind_of, render, write_report
-from coarse2fine.report.photo_selection import PICTURES
-from coarse2fine.report.run_summary import read_story
+from coarse2fine.report.page import render, write_report
+from coarse2fine.report.photo_selection import MAX_PICTURES
+from coarse2fine.report.run_summary import read_run_summary
+from coarse2fine.report.tables import find_confusions, make_matrix, reason_kind
 from coarse2fine.runtime.files import read_json, write_json, write_text
 from coarse2fine.types import Skipped
 
@@ -14,7 +15,7 @@ NASTY = """<script>alert(1)</script> "double' & </style><img src=x onerror=alert
 
 
 class Page(HTMLParser):
-    """Parses strictly: every element closed in its order; keeps elements, attributes and text."""
+    """Parse strictly: every element must be closed in its order. Keep elements, attributes and text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -55,27 +56,27 @@ def flat(text: str) -> str:
 def test_write_report__of_photos_without_labels(draw_run):
     run, dataset = draw_run({"foreground": [f"{index}" for index in range(4)]})
     text = flat(page_of(run, dataset).text)
-    assert "4 photos without labels; masks from" in text
-    assert "the network finds the objects of 7 other photos" in text
+    assert "4 photos without labels. Coarse masks: method box." in text
+    assert "foreground IoU of the network on 7 other photos" in text
 
 
-def test_write_report__tells_the_run(draw_run):
+def test_write_report__shows_the_results_of_the_run(draw_run):
     run, dataset = draw_run({"cat": [f"cat/{index}" for index in range(4)], "dog": ["dog/0", "dog/1"]})
     page = page_of(run, dataset)
     text = flat(page.text)
-    assert "6 photos of 2 classes; masks from box, snapped to the photos by grabcut, then 2 rounds of" in text
-    assert "Finished, after 2 min 19 s of work. After round 2 the network finds the classes of 7 other photos" in text
-    assert "with mIoU 0.630" in text and "with an IoU of 0.420" in text
-    assert "Without any truth, the run gives its masks a quality of 0.500. 1 of 6 photos was left out" in text
-    assert (
-        "left out: foreground 0.4 % is below 1 %" in text and "not enhanced: kept: GrabCut found no foreground" in text
-    )
+    assert "6 photos of 2 classes. Coarse masks: method box. Enhancement: method grabcut. Training: 2 rounds of" in text
+    assert "The run is finished. Computing time so far: 2 min 19 s." in text
+    assert "0.630mIoU of the network on 7 other photos" in text
+    assert "0.420IoU of 5 training masks with the ground truth" in text
+    assert "0.500mean quality score of the masks" in text and "5of 6 photos kept after round 2" in text
+    assert "left out: foreground 0.4 % is below 1 %" in text
+    assert "not enhanced (kept: GrabCut found no foreground)" in text
     assert "round 2: enhancement4.0 s2.9 %" in text
-    assert "encoder = " in text and "Still missing" not in text
+    assert "encoder = " in text and "not complete" not in text
     assert page.count("svg") == 4 and page.count("desc") == page.count("title") - 1 == 4
 
 
-def test_write_report__stands_alone(draw_run):
+def test_write_report__is_self_contained(draw_run):
     page = page_of(*draw_run({"cat": ["cat/0", "cat/1"]}))
     links = [value for _, attrs in page.seen for name, value in attrs.items() if name in ("src", "href", "srcset")]
     assert links and all(link.startswith(("data:image/webp;base64,", "#")) for link in links)
@@ -86,7 +87,7 @@ def test_write_report__stands_alone(draw_run):
     assert {link.removeprefix("#") for link in links if link.startswith("#")} <= anchors
 
 
-def test_write_report__names_full_of_html_stay_text(draw_run, tmp_path):
+def test_write_report__html_in_names_stays_text(draw_run, tmp_path):
     name = f"{NASTY.replace('/', '_')}/a"
     skipped = (Skipped(tmp_path / NASTY.replace("/", "_"), f"no image {NASTY}"),)
     run, dataset = draw_run({NASTY: [name, "b/<b>"], "'><i>": ["c/&amp;"]}, skipped=skipped)
@@ -101,46 +102,48 @@ def test_write_report__names_full_of_html_stay_text(draw_run, tmp_path):
         assert text in page.text
 
 
-def test_write_report__without_truth_tells_quality_alone(draw_run):
+def test_write_report__without_ground_truth_shows_scores_alone(draw_run):
     page = page_of(*draw_run({"cat": ["cat/0", "cat/1"]}, measured=False))
-    assert "mIoU on" not in page.text and "What is taken for what" not in page.text
-    assert "quality, told without truth" in page.text and "coarse2fine evaluate" in page.text
+    assert "mIoU of" not in page.text and "Confusions between classes" not in page.text
+    assert "estimated without ground truth" in page.text and "coarse2fine evaluate" in page.text
     assert page.count("svg") == 3
 
 
 @pytest.mark.parametrize("done, missing", [(0, "round 1: training"), (1, "round 2: training")])
-def test_write_report__of_an_unfinished_run_says_what_is_missing(draw_run, done, missing):
+def test_write_report__of_an_unfinished_run_lists_missing_stages(draw_run, done, missing):
     run, dataset = draw_run({"cat": [f"cat/{index}" for index in range(3)]}, done=done)
     text = flat(page_of(run, dataset).text)
-    assert f"Still missing: {missing}" in text and "The same coarse2fine fit command goes on from here" in text
-    assert f"Not finished: {'round 1' if done else 'before round 1'} is the last whose masks are all there" in text
-    assert ("cat: some" in text) == (done == 0) and ("cat: doubtful" in text) == (done == 1)
+    assert f"Stages that are not complete: {missing}" in text
+    assert "Run the same coarse2fine fit command again to resume" in text
+    last = "round 1" if done else "the stages before round 1"
+    assert f"The run is not finished; its masks are complete up to {last}." in text
+    assert ("cat: examples" in text) == (done == 0) and ("cat: lowest scores" in text) == (done == 1)
 
 
-def test_write_report__of_a_run_that_has_only_begun(draw_run):
+def test_write_report__of_a_run_that_has_just_started(draw_run):
     run, dataset = draw_run({"cat": ["cat/0"]}, done=0)
     for folder in (run.coarse, run.enhanced(0)):
         for path in folder.rglob("*.*"):
             path.unlink()
     page = page_of(run, dataset)
-    assert page.text.count("not made yet") == 2 and page.count("img") == 1
-    assert "no round has ended" in page.text
+    assert page.text.count("no mask yet") == 2 and page.count("img") == 1
+    assert "no round is complete" in page.text
 
 
-def test_write_report__a_photo_that_is_gone_is_told_in_its_place(draw_run):
+def test_write_report__a_missing_photo_is_reported_in_its_place(draw_run):
     run, dataset = draw_run({"cat": ["cat/0", "cat/1"]})
     dataset.photos[1].path.unlink()
     page = page_of(run, dataset)
     assert page.text.count("no such file") == 5 and "cat/1" in page.text
 
 
-def test_write_report__many_photos_are_sampled_and_it_says_so(draw_run):
+def test_write_report__many_photos_are_sampled(draw_run):
     names = {f"class {label:02}": [f"{label}/{index:03}" for index in range(40)] for label in range(5)}
     run, dataset = draw_run(names)
     page = page_of(run, dataset)
     shown = page.count("article") - 1
-    assert shown * 5 <= PICTURES and page.count("img") == 5 * shown + 1
-    assert f"{shown} of 200 photos, always the same ones" in flat(page.text)
+    assert shown * 5 <= MAX_PICTURES and page.count("img") == 5 * shown + 1
+    assert f"{shown} of 200 photos, selected from each class" in flat(page.text)
     first = run.report.read_bytes()
     write_report(run, dataset, run.report, threads=2)
     assert run.report.read_bytes() == first
@@ -149,13 +152,15 @@ def test_write_report__many_photos_are_sampled_and_it_says_so(draw_run):
 def test_write_report__of_254_classes_stays_small(draw_run):
     names = {f"class {label}": [f"{label}/0", f"{label}/1"] for label in range(254)}
     page = page_of(*draw_run(names, rounds=1))
-    assert page.count("img") <= PICTURES + 24
-    assert "Shown are 35 of 254 classes, those of the lowest quality." in flat(page.text)
-    assert "matrix of so many classes fits no page" in page.text and "most frequent confusions" in page.text
+    assert page.count("img") <= MAX_PICTURES + 24
+    assert "35 of 254 classes are shown, those with the lowest mean scores." in flat(page.text)
+    assert (
+        "confusion matrix has too many classes for this page" in page.text and "most frequent confusions" in page.text
+    )
     assert page.text.count("class 253") >= 1
 
 
-def test_write_report__what_is_no_run_is_one_sentence(draw_run, tmp_path):
+def test_write_report__another_folder_is_an_error(draw_run, tmp_path):
     run, dataset = draw_run({"cat": ["cat/0"]})
     run.config.write_text("rounds =")
     with pytest.raises(DataError, match=r"must be a run folder of 'coarse2fine fit', but its config\.toml cannot be"):
@@ -163,28 +168,32 @@ def test_write_report__what_is_no_run_is_one_sentence(draw_run, tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
-def test_find_matrix__names_in_the_order_of_their_index(draw_run):
+def test_make_matrix__names_in_the_order_of_their_index(draw_run):
     run, dataset = draw_run({"ape": ["ape/0"], "zebra": ["zebra/0"]}, rounds=1)
     figures = read_json(run.metrics(1))
-    figures["photos"]["confusion_matrix"] = [[8, 2, 0], [3, 1, 0], [0, 0, 0]]
+    figures["evaluation"]["confusion_matrix"] = [[8, 2, 0], [3, 1, 0], [0, 0, 0]]
     write_json(run.metrics(1), figures)
-    story = read_story(run, dataset)
-    names = [name for name, _ in find_matrix(story)]
+    summary = read_run_summary(run, dataset)
+    names = [name for name, _ in make_matrix(summary)]
     assert names == ["background", "ape", "zebra"]  # sorted by name, ape would come first
-    assert [shares for _, shares in find_matrix(story)] == [[0.8, 0.2, 0.0], [0.75, 0.25, 0.0], [None, None, None]]
-    first = find_confusions(story)[0]
-    assert (first.true, first.found, first.share) == ("ape", "background", 0.75)
+    assert [shares for _, shares in make_matrix(summary)] == [[0.8, 0.2, 0.0], [0.75, 0.25, 0.0], [None, None, None]]
+    first = find_confusions(summary)[0]
+    assert (first.actual, first.predicted, first.share) == ("ape", "background", 0.75)
 
 
-def test_render__figures_of_foreground_alone(draw_run):
+def test_render__metrics_of_foreground_only(draw_run):
     run, dataset = draw_run({"ape": ["ape/0"], "zebra": ["zebra/0"]}, rounds=1)
     figures = read_json(run.metrics(1))
-    figures["photos"] |= {"confusion_matrix": [[8, 2], [3, 1]], "iou": {"background": 0.6, "foreground": 0.2}}
+    figures["evaluation"] |= {"confusion_matrix": [[8, 2], [3, 1]], "iou": {"background": 0.6, "foreground": 0.2}}
     write_json(run.metrics(1), figures)
-    assert [name for name, _ in find_matrix(read_story(run, dataset))] == ["background", "foreground"]
-    assert "foreground" in Page(render(read_story(run, dataset), threads=1)).text
+    assert [name for name, _ in make_matrix(read_run_summary(run, dataset))] == ["background", "foreground"]
+    assert "foreground" in Page(render(read_run_summary(run, dataset), threads=1)).text
 
 
-def test_kind_of__leaves_the_photos_own_figure_out():
-    assert kind_of("foreground 0.4 % is below 1 %") == "below 1 %"
-    assert kind_of("foreground is empty") == "empty"
+def test_reason_kind__removes_the_number_of_the_photo():
+    assert reason_kind("foreground 0.4 % is below 1 %") == "foreground below 1 %"
+    assert (
+        reason_kind("quality 0.123 is among the lowest 10 % of its class")
+        == "quality among the lowest 10 % of its class"
+    )
+    assert reason_kind("foreground is empty") == "foreground is empty"

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from coarse2fine.masks.png import mask_path, write_mask
-from coarse2fine.report.thumbnails import SIDE_PX, draw_row, shrink_to
+from coarse2fine.report.thumbnails import SIDE_PX, draw_row, resize_longer_side
 from coarse2fine.types import Photo
 
 
@@ -25,7 +25,7 @@ def test_draw_row__photo_then_masks(tmp_path):
     assert pixels(plain.uri).shape == (SIDE_PX // 2, SIDE_PX, 3)
     left, right = pixels(masked.uri)[48, 30].astype(int), pixels(masked.uri)[48, 150].astype(int)
     assert np.abs(left - (10, 200, 10)).max() < 12 and right[0] > left[0] + 30 and right[1] < left[1] - 60
-    assert absent.uri is None and absent.problem == "not made yet"
+    assert absent.uri is None and absent.problem == "no mask yet"
 
 
 def test_draw_row__what_cannot_be_read_has_a_problem(tmp_path):
@@ -34,9 +34,12 @@ def test_draw_row__what_cannot_be_read_has_a_problem(tmp_path):
     Image.new("RGB", (30, 30)).save(photo.path)
     mask_path(tmp_path, photo.name).parent.mkdir()
     mask_path(tmp_path, photo.name).write_bytes(b"no PNG")
-    assert [one.problem for one in draw_row(photo, [("photo", None), ("coarse", tmp_path)])] == [None, "cannot be read"]
+    assert [one.problem for one in draw_row(photo, [("photo", None), ("coarse", tmp_path)])] == [
+        None,
+        "the mask file is damaged",
+    ]
 
 
-def test_shrink_to__extreme_shapes_keep_a_pixel():
-    assert shrink_to(np.zeros((4, 4000, 3), np.uint8), 192).shape == (1, 192, 3)
-    assert shrink_to(np.zeros((10, 5, 3), np.uint8), 192).shape == (192, 96, 3)
+def test_resize_longer_side__extreme_shapes_keep_a_pixel():
+    assert resize_longer_side(np.zeros((4, 4000, 3), np.uint8), 192).shape == (1, 192, 3)
+    assert resize_longer_side(np.zeros((10, 5, 3), np.uint8), 192).shape == (192, 96, 3)

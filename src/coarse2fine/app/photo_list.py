@@ -12,7 +12,8 @@ from coarse2fine.app.images import VIEW_PX, fingerprint, fit_size
 from coarse2fine.corrections.review import Review
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.mask_quality import TABLE, Quality, list_rounds, read_quality
+from coarse2fine.evaluation.mask_quality import Quality, list_rounds
+from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.masks.png import mask_path
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run

@@ -11,7 +11,7 @@ from coarse2fine.runtime.device import Device, count_cores
 
 if TYPE_CHECKING:
     from coarse2fine.data.photo_mask_pairs import Pairs
-    from coarse2fine.evaluation.evaluate import Result
+    from coarse2fine.evaluation.result import EvaluationResult
     from coarse2fine.inference.segmenter import Segmenter
     from coarse2fine.runtime.console import Console
 
@@ -65,7 +65,7 @@ def evaluate(
     """
     from coarse2fine.data.public_datasets import open_public_dataset
     from coarse2fine.errors import ConfigError
-    from coarse2fine.evaluation.ground_truth import explain_unknown
+    from coarse2fine.evaluation.ground_truth_reader import describe_limits
     from coarse2fine.inference.load import is_model, load_model
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.files import write_json
@@ -82,9 +82,9 @@ def evaluate(
         result, names = _measure_masks(source, ground_truth, public, classes, threads)
     target = out or _choose_place(source)
     path = target if target.suffix == ".json" else target / "metrics.json"
-    write_json(path, result.as_plain())
+    write_json(path, result.as_dict())
     console.show(result.as_table())
-    remark = explain_unknown(public, names) if public else None
+    remark = describe_limits(public, names) if public else None
     if remark:
         console.say(remark)
     console.say(f"written: {path}", style="green")
@@ -105,24 +105,27 @@ def _measure_network(
     photos: Path | None,
     console: "Console",
     threads: int,
-) -> "tuple[Result, tuple[str, ...]]":
-    from coarse2fine.evaluation.evaluate import evaluate_pairs
-    from coarse2fine.evaluation.ground_truth import pair_folders
+) -> "tuple[EvaluationResult, tuple[str, ...]]":
+    from coarse2fine.evaluation.evaluate import evaluate_network_pairs
+    from coarse2fine.evaluation.pairing import pair_folders
 
     pairs = public or pair_folders(photos or ground_truth / "images", _find_masks(ground_truth))
-    result = evaluate_pairs(network, pairs, threads, lambda items, total: console.track(items, total, "evaluating"))
+    result = evaluate_network_pairs(
+        network, pairs, threads, lambda items, total: console.track(items, total, "evaluating")
+    )
     return result, network.classes
 
 
 def _measure_masks(
     masks: Path, ground_truth: Path, public: "Pairs | None", classes: Path | None, threads: int
-) -> "tuple[Result, tuple[str, ...]]":
-    from coarse2fine.evaluation.evaluate import evaluate_mask_pairs, evaluate_masks, named_classes, read_classes
+) -> "tuple[EvaluationResult, tuple[str, ...]]":
+    from coarse2fine.evaluation.class_names import find_class_names, read_class_names
+    from coarse2fine.evaluation.evaluate import evaluate_mask_pairs, evaluate_masks
 
     if public:
-        names = named_classes(classes, masks) or public.classes or ()
+        names = find_class_names(classes, masks) or public.classes or ()
         return evaluate_mask_pairs(masks, public, names, threads), names
-    names = read_classes(classes, masks, _find_masks(ground_truth))
+    names = read_class_names(classes, masks, _find_masks(ground_truth))
     return evaluate_masks(masks, _find_masks(ground_truth), names, threads), names
 
 

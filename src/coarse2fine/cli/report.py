@@ -56,15 +56,15 @@ def judge_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> Non
     """Measure the quality scores that are missing, unless fit is running on the run folder."""
     from filelock import FileLock, Timeout
 
-    from coarse2fine.evaluation.mask_quality import list_unjudged
+    from coarse2fine.evaluation.mask_quality import list_unmeasured_rounds
 
-    if not list_unjudged(run):
+    if not list_unmeasured_rounds(run):
         return
     try:
         with FileLock(run.root / ".lock", timeout=0):
-            from coarse2fine.pipeline.quality_stage import judge_run
+            from coarse2fine.pipeline.quality_stage import write_missing_quality
             from coarse2fine.runtime.context import Context
 
-            judge_run(run, dataset, Context(console=console))
+            write_missing_quality(run, dataset, Context(console=console))
     except Timeout:
         console.say(f"fit is running on {run.root}: the page shows what is finished so far")

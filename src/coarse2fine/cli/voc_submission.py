@@ -43,8 +43,8 @@ def voc_submission(
     """
     from coarse2fine.data.voc import require_voc
     from coarse2fine.errors import ConfigError
-    from coarse2fine.evaluation.evaluate import named_classes
-    from coarse2fine.evaluation.voc_submission import submit_masks, submit_network
+    from coarse2fine.evaluation.class_names import find_class_names
+    from coarse2fine.evaluation.voc_submission import write_mask_submission, write_network_submission
     from coarse2fine.inference.load import is_model, load_model
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.device import count_cores
@@ -52,12 +52,12 @@ def voc_submission(
     console, threads, folder = Console(quiet), count_cores(), require_voc(voc)
     if is_model(source):
         network = load_model(source).with_crf(crf)
-        count = submit_network(
+        count = write_network_submission(
             network, folder, out, threads, lambda items, total: console.track(items, total, "predicting")
         )
     elif crf:
         raise ConfigError(f"--crf needs a network, but {source} is a folder of masks; leave out --crf.")
     else:
-        count = submit_masks(source, named_classes(classes, source), folder, out, threads)
+        count = write_mask_submission(source, find_class_names(classes, source), folder, out, threads)
     console.say(f"{count} masks: {out}", style="green")
     console.say("upload it after registration: http://host.robots.ox.ac.uk:8080 (VOC2012, comp6)", style="green")

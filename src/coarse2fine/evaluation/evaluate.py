@@ -1,241 +1,161 @@
-"""Predictions and truth in, figures out. With ``truths`` the only room that ever reads true masks.
+"""Compare predictions with ground truth.
 
-One confusion matrix over the whole split, pixels marked 255 ignored, as PASCAL VOC does it.
+Metrics come from one confusion matrix over all photos; pixels marked 255 are ignored, as in PASCAL VOC. Only this
+package reads ground-truth masks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.markup import escape
-from rich.table import Table
 
 from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.data.reader import ReadOptions
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.ground_truth import (
-    Truth,
-    measured_classes,
-    object_reader,
-    pair_by_name,
-    pair_folders,
-    truth_reader,
+from coarse2fine.evaluation.class_names import read_class_names
+from coarse2fine.evaluation.ground_truth import GroundTruth
+from coarse2fine.evaluation.ground_truth_reader import (
+    evaluated_classes,
+    make_foreground_reader,
+    make_ground_truth_reader,
 )
-from coarse2fine.evaluation.metrics import binary_iou, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
+from coarse2fine.evaluation.metrics import binary_iou, confusion_matrix, iou_per_class
+from coarse2fine.evaluation.pairing import pair_by_name, pair_folders
+from coarse2fine.evaluation.result import EvaluationResult, round_metric
 from coarse2fine.inference.files import FilePrediction, predict_files
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.masks.regions import classes_in, foreground_mask
+from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_mask
-from coarse2fine.runtime.files import read_json
+from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Mask, Photo
 
 EVALUATION_BATCH = 8
 
-
-@dataclass(frozen=True)
-class Result:
-    """Figures of a split.
-
-    Attributes:
-        classes: Names by index.
-        matrix: Pixels by true class (rows) and predicted class (columns), shape (C, C).
-        photos: Number of photos.
-        photo_iou: IoU of the foreground, mean over photos, 0 to 1; None where there are several classes to find.
-    """
-
-    classes: tuple[str, ...]
-    matrix: NDArray[np.int64]
-    photos: int
-    photo_iou: float | None = None
-
-    @property
-    def mean_iou(self) -> float:
-        """Mean IoU over the classes that occur, 0 to 1."""
-        return mean_iou(self.matrix)
-
-    def as_plain(self) -> dict[str, Any]:
-        """Everything, ready for JSON; a class that does not occur has none."""
-        ious = iou_per_class(self.matrix)
-        of_photos = {} if self.photo_iou is None else {"foreground_iou_mean_over_photos": _plain(self.photo_iou)}
-        return of_photos | {
-            "mean_iou": _plain(self.mean_iou),
-            "pixel_accuracy": _plain(pixel_accuracy(self.matrix)),
-            "iou": {name: _plain(iou) for name, iou in zip(self.classes, ious, strict=True)},
-            "confusion_matrix": self.matrix.tolist(),
-            "photos": self.photos,
-        }
-
-    def as_table(self) -> Table:
-        """IoU per class, mean and pixel accuracy, to read."""
-        table = Table(title=f"{self.photos} photos", title_justify="left")
-        table.add_column("class")
-        table.add_column("IoU", justify="right")
-        table.add_column("true pixels", justify="right")
-        for name, iou, pixels in zip(self.classes, iou_per_class(self.matrix), self.matrix.sum(axis=1), strict=True):
-            table.add_row(
-                escape(name), "-" if np.isnan(iou) else f"{iou:.3f}", f"{pixels / max(1, self.matrix.sum()):.1%}"
-            )
-        table.add_section()
-        table.add_row("mean", f"{self.mean_iou:.3f}")
-        if self.photo_iou is not None:
-            table.add_row("foreground, mean over photos", f"{self.photo_iou:.3f}")
-        table.add_row("pixel accuracy", f"{pixel_accuracy(self.matrix):.3f}")
-        return table
+Progress: TypeAlias = Callable[[Iterable[Any], int], Iterable[Any]]
+"""Wraps an iterable of known length and shows progress while it is consumed."""
 
 
-def measure(
-    truth: Truth, photos: Sequence[Photo], masks: Mapping[str, Path], segmenter: Segmenter | None, threads: int
-) -> dict[str, Any]:
-    """Figures of one round, ready for JSON; what there is no truth for is left out.
+def no_progress(items: Iterable[Any], total: int) -> Iterable[Any]:
+    """Return the items unchanged and show nothing."""
+    return items
+
+
+def evaluate_masks(
+    folder: Path | str,
+    ground_truth: Path | str,
+    classes: Sequence[str] | None = None,
+    threads: int | None = None,
+) -> EvaluationResult:
+    """Compare a folder of predicted masks with a folder of ground-truth masks of the same names.
 
     Args:
-        truth: What to measure with.
-        photos: Training photos with their labels.
-        masks: Folders of training masks by the name of their stage.
-        segmenter: The round's network.
-        threads: For reading and comparing.
-    """
-    figures: dict[str, Any] = {}
-    if truth.masks:
-        measured = {
-            name: measure_training_masks(photos, folder, truth.masks, threads, truth.foreground)
-            for name, folder in masks.items()
-        }
-        figures["training_masks_iou"] = {name: _plain(iou) for name, (iou, _) in measured.items()}
-        figures["training_masks_measured"] = max(count for _, count in measured.values())
-    if truth.pairs and segmenter:
-        figures["photos"] = evaluate_pairs(segmenter, truth.pairs, threads).as_plain()
-    return figures
+        folder: Folder of predicted masks, PNG with class indices.
+        ground_truth: Folder of ground-truth masks, PNG with class indices; 255 is ignored.
+        classes: Class names by index, background first; default: from ``classes.json`` in or beside ``folder``, or
+            numbers if there is no such file.
+        threads: Number of threads that read and compare; default: all cores.
 
-
-def read_classes(file: Path | None, masks: Path, truth: Path) -> tuple[str, ...]:
-    """Class names by index: from a text file or ``classes.json``, else numbers up to the highest index in the masks.
-
-    Args:
-        file: One name per line, or a JSON list; none: look for ``classes.json`` beside or in ``masks``.
-        masks: Folder of predicted masks.
-        truth: Folder of true masks.
-    """
-    if named := named_classes(file, masks):
-        return named
-    paths = [path for folder in (masks, truth) for path in folder.rglob("*.png")]
-    highest = max((index for path in paths for index in classes_in(read_mask(path))), default=1)
-    return ("background", *(str(index) for index in range(1, highest + 1)))
-
-
-def named_classes(file: Path | None, masks: Path) -> tuple[str, ...] | None:
-    """Class names by index, where they are written down: in ``file``, or in ``classes.json`` beside or in ``masks``.
+    Returns:
+        Metrics over all photos.
 
     Raises:
-        DataError: ``file`` cannot be read.
+        DataError: A ground-truth mask has no prediction, sizes differ, or a mask holds an unknown class index.
     """
-    places = [file] if file else [masks / "classes.json", masks.parent / "classes.json"]
-    for place in places:
-        if place.suffix == ".json" and place.exists():
-            return tuple(str(name) for name in read_json(place))
-        if file:
-            try:
-                lines = place.read_text(encoding="utf-8").splitlines()
-            except OSError as error:
-                raise DataError(f"The class names {place} cannot be read ({error.strerror}).") from error
-            return tuple(line.strip() for line in lines if line.strip())
-    return None
-
-
-def evaluate_masks(folder: Path, truth: Path, classes: tuple[str, ...], threads: int) -> Result:
-    """Compare a folder of predicted masks with a folder of true ones of the same names.
-
-    Raises:
-        DataError: Names, sizes or class indices do not fit together.
-    """
-    pairs = pair_by_name(sorted(folder.rglob("*.png")), folder, truth)
-    read = object_reader([true for _, true in pairs]) if classes == FOREGROUND_CLASSES else read_mask
+    folder, ground_truth = Path(folder), Path(ground_truth)
+    names = tuple(classes) if classes else read_class_names(None, folder, ground_truth)
+    pairs = pair_by_name(sorted(folder.rglob("*.png")), folder, ground_truth)
+    read = make_foreground_reader([mask for _, mask in pairs]) if names == FOREGROUND_CLASSES else read_mask
 
     def count(pair: tuple[Path, Path]) -> NDArray[np.int64]:
-        return _count(read_mask(pair[0]), read(pair[1]), len(classes), pair[1])
+        return _count(read_mask(pair[0]), read(pair[1]), len(names), pair[1])
 
-    return _sum(map_threads(count, pairs, threads), classes)
+    return _sum(map_threads(count, pairs, threads or count_cores()), names)
 
 
 def evaluate_network(
     segmenter: Segmenter,
-    photos: Path,
-    truth: Path,
-    threads: int,
-    watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _total: items,
-) -> Result:
-    """Compare what a network finds in photos with their true masks of the same names.
+    photos: Path | str,
+    ground_truth: Path | str,
+    threads: int | None = None,
+    progress: Progress = no_progress,
+) -> EvaluationResult:
+    """Predict the masks of a folder of photos and compare them with ground-truth masks of the same names.
 
     Args:
         segmenter: The network.
         photos: Folder of photos.
-        truth: Folder of true masks, at the photos' sizes.
-        threads: For decoding and comparing.
-        watch: Wraps the photos, given their number, to show progress.
+        ground_truth: Folder of ground-truth masks in the size of the photos, PNG with the network's class indices.
+        threads: Number of threads that decode and compare; default: all cores.
+        progress: Wraps the photos, given their number, to show progress.
+
+    Returns:
+        Metrics over all photos.
 
     Raises:
-        DataError: Names, sizes or class indices do not fit together.
+        DataError: A ground-truth mask has no photo, sizes differ, or a mask holds an unknown class index.
     """
-    return evaluate_pairs(segmenter, pair_folders(photos, truth), threads, watch)
+    pairs = pair_folders(Path(photos), Path(ground_truth))
+    return evaluate_network_pairs(segmenter, pairs, threads or count_cores(), progress)
 
 
-def evaluate_pairs(
-    segmenter: Segmenter,
-    pairs: Pairs,
-    threads: int,
-    watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _total: items,
-) -> Result:
-    """Compare what a network finds in photos with their true masks.
+def evaluate_network_pairs(
+    segmenter: Segmenter, pairs: Pairs, threads: int, progress: Progress = no_progress
+) -> EvaluationResult:
+    """Predict the masks of photos and compare them with their ground-truth masks.
 
     Args:
         segmenter: The network.
-        pairs: Photos and masks. Where these know only foreground, whatever the network finds is foreground.
-        threads: For decoding and comparing.
-        watch: Wraps the photos, given their number, to show progress.
+        pairs: Photos and ground-truth masks. If these know only foreground, every predicted class counts as foreground.
+        threads: Number of threads that decode and compare.
+        progress: Wraps the photos, given their number, to show progress.
 
     Raises:
-        DataError: Sizes or classes do not fit together.
+        DataError: Sizes or classes do not match.
     """
-    matrices = compare_pairs(segmenter, pairs, threads)
-    return _sum(watch(matrices, len(pairs.photos)), measured_classes(pairs, segmenter.classes))
+    matrices = compute_confusion_matrices(segmenter, pairs, threads)
+    return _sum(progress(matrices, len(pairs.photos)), evaluated_classes(pairs, segmenter.classes))
 
 
-def compare_pairs(segmenter: Segmenter, pairs: Pairs, threads: int) -> Iterator[NDArray[np.int64]]:
-    """The confusion matrix of each photo, in their order; see :func:`evaluate_pairs`.
+def compute_confusion_matrices(segmenter: Segmenter, pairs: Pairs, threads: int) -> Iterator[NDArray[np.int64]]:
+    """Predict the masks of photos and compute the confusion matrix of each photo.
+
+    Args:
+        segmenter: The network.
+        pairs: Photos and ground-truth masks, as in :func:`evaluate_network_pairs`.
+        threads: Number of threads that decode and compare.
 
     Yields:
-        Shape (C, C), rows true classes, columns predicted ones.
+        One matrix per photo, in order, shape (C, C): rows ground-truth classes, columns predicted classes.
     """
-    read = truth_reader(pairs, segmenter.classes)
-    classes = measured_classes(pairs, segmenter.classes)
+    read = make_ground_truth_reader(pairs, segmenter.classes)
+    classes = evaluated_classes(pairs, segmenter.classes)
 
-    def count(drawn: FilePrediction) -> NDArray[np.int64]:
-        path = pairs.masks[drawn.index]
-        true = read(path)
-        found = drawn.mask(true.shape)
-        return _count(foreground_mask(found) if pairs.knows_foreground_only else found, true, len(classes), path)
+    def count(prediction: FilePrediction) -> NDArray[np.int64]:
+        path = pairs.masks[prediction.index]
+        actual = read(path)
+        predicted = prediction.mask(actual.shape)
+        return _count(_reduce(predicted, pairs), actual, len(classes), path)
 
     options = ReadOptions(batch_size=EVALUATION_BATCH, threads=threads)
     return map_threads(count, predict_files(segmenter, pairs.photos, options), threads)
 
 
-def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], threads: int) -> Result:
-    """Compare predicted masks with the true masks of a public data set.
+def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], threads: int) -> EvaluationResult:
+    """Compare predicted masks with the ground-truth masks of a public data set.
 
     Args:
-        folder: Holds ``<name>.png`` for every name of ``pairs``, with the indices of ``classes``. Where the true masks
-            know only foreground, whatever is neither 0 nor 255 is foreground.
-        pairs: Photos and masks.
-        classes: Names by index.
-        threads: For reading and comparing.
+        folder: Holds ``<name>.png`` for every name of ``pairs``, with the indices of ``classes``. If the ground truth
+            knows only foreground, every value except 0 and 255 counts as foreground.
+        pairs: Photos and ground-truth masks.
+        classes: Class names by index.
+        threads: Number of threads that read and compare.
 
     Raises:
-        DataError: A mask is missing, or sizes or classes do not fit together.
+        DataError: A mask is missing, or sizes or classes do not match.
     """
     predicted = [mask_path(folder, name) for name in pairs.names]
     missing = [path for path in predicted if not path.is_file()]
@@ -244,60 +164,93 @@ def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], th
             f"Every photo of {pairs.title} needs a mask, but {len(missing)} of {len(predicted)} have none; the first "
             f"is {missing[0]}."
         )
-    read = truth_reader(pairs, classes)
-    counted = measured_classes(pairs, classes)
+    read = make_ground_truth_reader(pairs, classes)
+    names = evaluated_classes(pairs, classes)
 
     def count(files: tuple[Path, Path]) -> NDArray[np.int64]:
-        found = read_mask(files[0])
-        found = foreground_mask(found) if pairs.knows_foreground_only else found
-        return _count(found, read(files[1]), len(counted), files[1])
+        return _count(_reduce(read_mask(files[0]), pairs), read(files[1]), len(names), files[1])
 
-    return _sum(map_threads(count, zip(predicted, pairs.masks, strict=True), threads), counted)
+    return _sum(map_threads(count, zip(predicted, pairs.masks, strict=True), threads), names)
 
 
-def measure_training_masks(
-    photos: Sequence[Photo], folder: Path, truth: Path, threads: int, foreground: bool = False
+def evaluate_round(
+    ground_truth: GroundTruth,
+    photos: Sequence[Photo],
+    masks: Mapping[str, Path],
+    segmenter: Segmenter | None,
+    threads: int,
+) -> dict[str, Any]:
+    """Compute the metrics of one round for ``metrics.json``; metrics without ground truth are left out.
+
+    Args:
+        ground_truth: Ground truth of the training photos, of other photos, or of both.
+        photos: Training photos with their labels.
+        masks: Folders of training masks by the name of their stage.
+        segmenter: The round's network; None before the first round.
+        threads: Number of threads that read and compare.
+
+    Returns:
+        ``training_masks_iou`` (by stage) and ``training_masks_measured`` (number of photos) if there is ground truth of
+        the training photos; ``evaluation`` (:meth:`EvaluationResult.as_dict`) if there is ground truth of other photos.
+    """
+    metrics: dict[str, Any] = {}
+    if ground_truth.masks:
+        measured = {
+            name: evaluate_training_masks(photos, folder, ground_truth.masks, threads, ground_truth.any_class)
+            for name, folder in masks.items()
+        }
+        metrics["training_masks_iou"] = {name: round_metric(iou) for name, (iou, _) in measured.items()}
+        metrics["training_masks_measured"] = max(count for _, count in measured.values())
+    if ground_truth.pairs and segmenter:
+        metrics["evaluation"] = evaluate_network_pairs(segmenter, ground_truth.pairs, threads).as_dict()
+    return metrics
+
+
+def evaluate_training_masks(
+    photos: Sequence[Photo], folder: Path, ground_truth: Path, threads: int, any_class: bool = False
 ) -> tuple[float, int]:
-    """Mean IoU of the labeled object's mask with its true mask, photo by photo.
+    """Compute the mean IoU of training masks with the ground truth of the labeled class, photo by photo.
 
     Args:
         photos: Photos with their labels.
-        folder: Their masks.
-        truth: True masks of the same names, class indices as labels; photos without one do not count.
-        threads: For reading and comparing.
-        foreground: Objects of any class are the labeled object.
+        folder: Folder of their masks.
+        ground_truth: Folder of ground-truth masks of the same names, class indices as labels; photos without one do not
+            count.
+        threads: Number of threads that read and compare.
+        any_class: Whether objects of every class count as the photo's own object.
 
     Returns:
-        Mean over photos (nan without any) and the number of photos.
+        Mean IoU over the photos (nan without photos) and the number of photos.
     """
-    known = [photo for photo in photos if mask_path(truth, photo.name).exists()]
-    read = object_reader([mask_path(truth, photo.name) for photo in known]) if foreground else read_mask
+    known = [photo for photo in photos if mask_path(ground_truth, photo.name).exists()]
+    read = make_foreground_reader([mask_path(ground_truth, photo.name) for photo in known]) if any_class else read_mask
 
-    def measure(photo: Photo) -> float:
-        true = read(mask_path(truth, photo.name))
-        mask = resize_mask(read_mask(mask_path(folder, photo.name)), *true.shape)
-        own = np.where(true == IGNORE, IGNORE, true == photo.label).astype(np.uint8)
+    def compute_iou(photo: Photo) -> float:
+        actual = read(mask_path(ground_truth, photo.name))
+        mask = resize_mask(read_mask(mask_path(folder, photo.name)), *actual.shape)
+        own = np.where(actual == IGNORE, IGNORE, actual == photo.label).astype(np.uint8)
         return binary_iou(mask, own)
 
-    ious = list(map_threads(measure, known, threads))
+    ious = list(map_threads(compute_iou, known, threads))
     return (float(np.mean(ious)) if ious else float("nan")), len(ious)
 
 
-def _count(prediction: Mask, true: Mask, classes: int, path: Path) -> NDArray[np.int64]:
+def _reduce(predicted: Mask, pairs: Pairs) -> Mask:
+    """Reduce a predicted mask to the classes of the ground truth."""
+    return foreground_mask(predicted) if pairs.knows_foreground_only else predicted
+
+
+def _count(prediction: Mask, ground_truth: Mask, classes: int, path: Path) -> NDArray[np.int64]:
     try:
-        return confusion_matrix(prediction, true, classes)
+        return confusion_matrix(prediction, ground_truth, classes)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
 
-def _sum(matrices: Iterable[NDArray[np.int64]], classes: tuple[str, ...]) -> Result:
+def _sum(matrices: Iterable[NDArray[np.int64]], classes: tuple[str, ...]) -> EvaluationResult:
     total, ious, photos = np.zeros((len(classes), len(classes)), dtype=np.int64), 0.0, 0
     for matrix in matrices:
         total += matrix
         photos += 1
         ious += float(np.nan_to_num(iou_per_class(matrix)[-1], nan=1.0))
-    return Result(classes, total, photos, ious / photos if classes == FOREGROUND_CLASSES else None)
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 5)
+    return EvaluationResult(classes, total, photos, ious / photos if classes == FOREGROUND_CLASSES else None)

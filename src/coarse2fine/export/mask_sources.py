@@ -1,6 +1,5 @@
 """Which masks are exported: those of a finished run, predictions on any photos, or what ``predict`` wrote."""
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -9,6 +8,7 @@ from pathlib import Path
 from coarse2fine.config import MaskExportConfig, load_config
 from coarse2fine.data import list_photos
 from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.evaluation.quality_table import read_scores
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.photos import read_photos
@@ -97,32 +97,6 @@ def open_source(
     return source
 
 
-def read_quality(path: Path) -> dict[str, float]:
-    """Score of every photo from a table with the columns ``photo`` and ``score``; of several rows the lowest.
-
-    Returns:
-        Probabilities, 0 to 1, by photo; nothing where there is no table.
-
-    Raises:
-        DataError: The table has not these columns, or a score is no number from 0 to 1.
-    """
-    if not path.exists():
-        return {}
-    scores: dict[str, float] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                score = float(row["score"])
-                if not 0 <= score <= 1:
-                    raise ValueError(f"found {score}")
-                scores[row["photo"]] = min(score, scores.get(row["photo"], 1.0))
-    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(
-            f"{path} must be a table with the columns photo and score, from 0 to 1 ({error}); make it again."
-        ) from error
-    return scores
-
-
 def _open_run(run: Run, config: MaskExportConfig, kind: str, out: Path) -> Source:
     folder, number = _find_masks(run, config)
     dataset = read_photos(run)
@@ -191,7 +165,7 @@ def _gather(title: str, classes: tuple[str, ...], samples: Sequence[Sample], rem
 
 
 def _score(samples: Sequence[Sample], path: Path, least: float | None, remarks: list[str]) -> list[Sample]:
-    quality = read_quality(path)
+    quality = read_scores(path)
     if least is not None and not quality:
         raise ConfigError(f"--min-quality needs scores, but {path} (columns photo, class, score) is missing or empty.")
     scored = [replace(one, quality=quality.get(one.name)) for one in samples]

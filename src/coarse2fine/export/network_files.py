@@ -9,8 +9,8 @@ from typing import Literal
 from coarse2fine.data import list_photos
 from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.errors import ConfigError
-from coarse2fine.evaluation.evaluate import evaluate_pairs
-from coarse2fine.evaluation.ground_truth import pair_folders
+from coarse2fine.evaluation.evaluate import evaluate_network_pairs
+from coarse2fine.evaluation.pairing import pair_folders
 from coarse2fine.export.graph import export_torch
 from coarse2fine.export.int8 import quantize
 from coarse2fine.export.onnx import export_onnx, need_onnx
@@ -60,7 +60,7 @@ def deliver_int8(run: Path, out: Path, calibrate: Sequence[str], truth: Path | N
         console.say(f"network: {out} ({_megabytes(out)}; in float32 {_megabytes(whole)})", style="green")
         if pairs:
             for name, path in (("float32", whole), ("int8", out)):
-                result = evaluate_pairs(
+                result = evaluate_network_pairs(
                     OnnxSegmenter.load(path),
                     pairs,
                     count_cores(),

@@ -7,7 +7,7 @@ from coarse2fine.coarse import check_method
 from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.data import check_photos, open_dataset
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.evaluation.ground_truth import Truth, open_truth
+from coarse2fine.evaluation.ground_truth import GroundTruth, open_ground_truth
 from coarse2fine.networks.build import build_network
 from coarse2fine.pipeline.terminal_summary import show_start
 from coarse2fine.runtime.context import Context
@@ -17,7 +17,7 @@ from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Skipped
 
 
-def check_inputs(data: Path, run: Run, config: FitConfig, ground_truth: Sequence[Path]) -> tuple[Dataset, Truth]:
+def check_inputs(data: Path, run: Run, config: FitConfig, ground_truth: Sequence[Path]) -> tuple[Dataset, GroundTruth]:
     """List the data set, and check that settings, run folder and ground truth fit it. Writes nothing.
 
     Returns:
@@ -35,7 +35,7 @@ def check_inputs(data: Path, run: Run, config: FitConfig, ground_truth: Sequence
         )
     listed = open_dataset(data, labeled=config.task == "classes")
     _check_run_folder(run, data, listed)
-    truth = open_truth(ground_truth, listed)
+    truth = open_ground_truth(ground_truth, listed)
     build_network(config.network, len(listed.classes))
     return listed, truth
 

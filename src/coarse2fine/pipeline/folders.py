@@ -10,7 +10,7 @@ from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data import find_unreadable, list_photos, read_image
 from coarse2fine.data.class_folders import names_below_common_folder
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.evaluation.ground_truth import pair_by_name
+from coarse2fine.evaluation.pairing import pair_by_name
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_values
 from coarse2fine.masks.resize import resize_soft

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from coarse2fine.config import FitConfig
 from coarse2fine.corrections.review import REJECTED
-from coarse2fine.evaluation.ground_truth import Truth
+from coarse2fine.evaluation.ground_truth import GroundTruth
 from coarse2fine.runtime.context import Context
 from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Photo
@@ -29,7 +29,7 @@ class FitJob:
     dataset: Dataset
     config: FitConfig
     context: Context
-    ground_truth: Truth
+    ground_truth: GroundTruth
     corrected: Sequence[Photo] = ()
     rejected: Sequence[str] = ()
 

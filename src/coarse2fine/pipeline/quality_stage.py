@@ -1,16 +1,19 @@
-"""How far the masks of a round can be trusted, for all photos, without any truth."""
+"""Measure the quality of the masks of each round without ground truth, and write the tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from coarse2fine.evaluation.mask_quality import (
-    CLASS_TABLE,
-    TABLE,
     WORKING_PX,
     Quality,
+    RoundMasks,
     list_rounds,
     measure_quality,
-    read_quality,
     summarize_classes,
+)
+from coarse2fine.evaluation.quality_table import (
+    CLASS_TABLE,
+    TABLE,
+    read_quality,
     write_class_quality,
     write_quality,
 )
@@ -24,28 +27,33 @@ from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.types import Dataset
 
 
-def run_quality_stage(job: FitJob, number: int, masks: Stage, before: Stage | None) -> Stage:
+def run_quality_stage(job: FitJob, number: int, masks: Stage, previous: Stage | None) -> Stage:
     """Compute the quality of the masks of a round.
 
     Args:
         job: The run.
         number: The round, from 1.
         masks: The stage that wrote the enhanced masks.
-        before: The quality stage of the round before, if any.
+        previous: The quality stage of the round before, if any.
     """
-    inputs = [stage.key for stage in (masks, before) if stage]
-    return judge_masks(job.run, job.dataset, number, inputs, job.context)
+    inputs = [stage.key for stage in (masks, previous) if stage]
+    return write_round_quality(job.run, job.dataset, number, inputs, job.context)
 
 
-def judge_masks(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], context: Context) -> Stage:
-    """Write the quality of the masks after a round, per photo and per class; the round before was judged before it.
+def write_round_quality(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], context: Context) -> Stage:
+    """Measure the masks of a round and write the quality tables per photo and per class.
+
+    The tables of the round before must exist.
 
     Args:
-        run: Where the masks lie.
-        dataset: The photos and classes of the run.
-        number: The round, from 1.
-        inputs: Fingerprints of the round's enhanced masks and of the judgment before.
-        context: Who works: the first process.
+        run: The run folder.
+        dataset: Photos and classes of the run.
+        number: Number of the round, from 1.
+        inputs: Fingerprints of the round's enhanced masks and of the quality stage of the round before.
+        context: Processes and console; only the first process works.
+
+    Returns:
+        The finished stage.
     """
     settings = {"score": "confidence x agreement", "working_px": WORKING_PX}
     stage = Stage(run.quality(number), f"round {number}: quality", settings, tuple(inputs))
@@ -53,43 +61,56 @@ def judge_masks(run: Run, dataset: Dataset, number: int, inputs: Sequence[str], 
     def work() -> dict[str, object]:
         if not context.is_main:
             return {}
-        earlier = read_quality(run.quality(number - 1) / TABLE) if number > 1 else []
-        judged = judge_round(run, dataset, number, {one.photo: one.confidence for one in earlier}, context.threads)
-        qualities = list(context.console.track(judged, len(dataset.photos), stage.title))
+        previous = read_quality(run.quality(number - 1) / TABLE) if number > 1 else []
+        confidence = {quality.photo: quality.confidence for quality in previous}
+        measured = measure_round_quality(run, dataset, number, confidence, context.threads)
+        qualities = list(context.console.track(measured, len(dataset.photos), stage.title))
         write_quality(stage.folder / TABLE, qualities)
         write_class_quality(stage.folder / CLASS_TABLE, summarize_classes(qualities))
-        return {"quality": round(sum(one.score for one in qualities) / len(qualities), 5)}
+        return {"quality": round(sum(quality.score for quality in qualities) / len(qualities), 5)}
 
     run_stage(stage, context, work)
     return stage
 
 
-def judge_round(
-    run: Run, dataset: Dataset, number: int, before: Mapping[str, float | None], threads: int
+def measure_round_quality(
+    run: Run, dataset: Dataset, number: int, previous_confidence: Mapping[str, float | None], threads: int
 ) -> Iterator[Quality]:
-    """Judge the masks of a round by what its stages say of themselves; writes nothing.
+    """Measure the quality of the masks of a round, as its stages left them; write nothing.
 
     Args:
-        run: Where the masks lie.
-        dataset: The photos and classes of the run.
-        number: The round, from 1.
-        before: Confidence in the round before, by name.
-        threads: For reading and comparing.
+        run: The run folder.
+        dataset: Photos and classes of the run.
+        number: Number of the round, from 1.
+        previous_confidence: Confidence in the round before, by name of the photo.
+        threads: Number of threads that read and compare.
+
+    Yields:
+        One record per photo, in order.
     """
     refined, enhanced = (read_json(folder / "done.json") for folder in (run.refined(number), run.enhanced(number)))
-    # The folder of scores alone may be a left-over of other settings.
-    scores = run.scores(number) if refined["settings"].get("probabilities") == "kept" else None
-    enhances = enhanced["settings"]["enhance.method"] != "none"
-    kept = set(read_notes(run.enhanced(number))) if enhances else {photo.name for photo in dataset.photos}
-    corrected = {photo.name for photo in dataset.photos if mask_path(run.corrected, photo.name).exists()}
-    return measure_quality(run, dataset.photos, dataset.classes, number, scores, before, kept, corrected, threads)
+    # A folder of probabilities may be left over from other settings, so done.json decides, not the folder.
+    keeps_probabilities = refined["settings"].get("probabilities") == "kept"
+    is_enhanced = enhanced["settings"]["enhance.method"] != "none"
+    names = {photo.name for photo in dataset.photos}
+    masks = RoundMasks(
+        number,
+        training=run.enhanced(number - 1),
+        refined=run.refined(number),
+        enhanced=run.enhanced(number),
+        probabilities=run.scores(number) if keeps_probabilities else None,
+        previous_confidence=previous_confidence,
+        not_enhanced=set(read_notes(run.enhanced(number))) if is_enhanced else names,
+        corrected={name for name in names if mask_path(run.corrected, name).exists()},
+    )
+    return measure_quality(masks, dataset.photos, dataset.classes, threads)
 
 
-def judge_run(run: Run, dataset: Dataset, context: Context) -> int:
-    """Judge every round of a run that is complete and was not judged yet, such as those of an older version.
+def write_missing_quality(run: Run, dataset: Dataset, context: Context) -> int:
+    """Write the quality tables of every complete round that has none, and copy the last ones to the run folder.
 
     Returns:
-        How many rounds are judged.
+        Number of complete rounds.
 
     Raises:
         DataError: The masks of a round are damaged, or the run folder cannot be written.
@@ -97,14 +118,14 @@ def judge_run(run: Run, dataset: Dataset, context: Context) -> int:
     keys: list[str] = []
     for number in list_rounds(run):
         inputs = (read_json(run.enhanced(number) / "done.json")["key"], *keys[-1:])
-        keys.append(judge_masks(run, dataset, number, inputs, context).key)
+        keys.append(write_round_quality(run, dataset, number, inputs, context).key)
     if keys:
         publish_quality(run, len(keys))
     return len(keys)
 
 
 def publish_quality(run: Run, number: int) -> None:
-    """Put the tables of a round where people look for them: into the run folder itself."""
+    """Copy the quality tables of a round to the run folder itself."""
     for name in (TABLE, CLASS_TABLE):
         with write_atomically(run.root / name) as file:
             file.write((run.quality(number) / name).read_bytes())

@@ -7,7 +7,8 @@ import numpy as np
 
 from coarse2fine.config import FilterConfig, RefineConfig
 from coarse2fine.data.reader import ReadOptions
-from coarse2fine.evaluation.mask_quality import TABLE, Quality, find_worst, read_quality
+from coarse2fine.evaluation.mask_quality import Quality, find_worst
+from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.inference.files import FilePrediction, predict_files
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.masks.constraint import constrain_soft, keep_reason

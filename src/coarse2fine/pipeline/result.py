@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from coarse2fine.evaluation.evaluate import measure
+from coarse2fine.evaluation.evaluate import evaluate_round
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.pipeline.job import FitJob
@@ -37,14 +37,14 @@ def _measure(
     run, predict = job.run, job.config.predict
     path, enhanced = run.metrics(number), run.enhanced(number)
     masks_key = next(stage.key for stage in stages if stage.folder == enhanced)
-    key = hash_of([masks_key, job.ground_truth.key, predict.model_dump(mode="json"), len(left_out)])
+    key = hash_of([masks_key, job.ground_truth.fingerprint, predict.model_dump(mode="json"), len(left_out)])
     before: dict[str, object] = read_json(path) if path.exists() else {}
     if before.get("key") == key:
         return before
     folders = (run.refined(number), enhanced) if number else (run.coarse, enhanced)
     masks = {folder.name: folder for folder in folders}
     network = segmenter.with_settings(predict) if segmenter else None
-    measured = measure(job.ground_truth, job.photos, masks, network, job.context.threads)
+    measured = evaluate_round(job.ground_truth, job.photos, masks, network, job.context.threads)
     metrics = measured | {"key": key, "round": number, "left_out": len(left_out)}
     write_json(path, metrics)
     return metrics

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from coarse2fine.config import FitConfig
-from coarse2fine.evaluation.metrics import headline
+from coarse2fine.evaluation.metrics import main_metric
 from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.runtime.console import Console, format_seconds
 from coarse2fine.runtime.device import count_cores, pick_device
@@ -64,9 +64,9 @@ def show_round(
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, iou in sorted(metrics.get("training_masks_iou", {}).items(), key=lambda item: MASKS.index(item[0])):
         table.add_row(f"{name} masks, IoU", f"{iou:.3f}", f"{metrics['training_masks_measured']} ground truth masks")
-    if "photos" in metrics:
-        name, value = headline(metrics["photos"])
-        table.add_row(name, f"[bold]{value:.3f}[/]", f"{metrics['photos']['photos']} photos")
+    if "evaluation" in metrics:
+        name, value = main_metric(metrics["evaluation"])
+        table.add_row(name, f"[bold]{value:.3f}[/]", f"{metrics['evaluation']['photos']} photos")
     for stage in stages:
         if "quality" in stage.done():
             table.add_row("quality", f"{stage.done()['quality']:.3f}", "0 to 1, estimated without ground truth")
@@ -88,7 +88,7 @@ def show_round(
 def show_end(console: Console, run: Run, rounds: int) -> None:
     """Print the metrics of all rounds, and the paths of the results."""
     rows = [(number, read_json(run.metrics(number))) for number in range(rounds + 1)]
-    measured = [(number, row) for number, row in rows if "training_masks_iou" in row or "photos" in row]
+    measured = [(number, row) for number, row in rows if "training_masks_iou" in row or "evaluation" in row]
     if measured:
         console.show(_rounds_table(measured))
     console.say(f"masks of the training photos: {run.enhanced(rounds)}", style="green")
@@ -100,7 +100,7 @@ def show_end(console: Console, run: Run, rounds: int) -> None:
 
 def _rounds_table(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Table:
     table = Table(title="metrics by round", title_justify="left")
-    names = {headline(row["photos"])[0] for _, row in rows if "photos" in row}
+    names = {main_metric(row["evaluation"])[0] for _, row in rows if "evaluation" in row}
     for column in ("round", names.pop() if names else "mIoU", "refined masks, IoU", "enhanced masks, IoU", "left out"):
         table.add_column(column, justify="right")
     for number, row in rows:
@@ -108,7 +108,7 @@ def _rounds_table(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Table:
         rough = masks.get("refined", masks.get("coarse"))
         table.add_row(
             str(number) if number else "coarse",
-            _figure(headline(row["photos"])[1] if "photos" in row else None),
+            _figure(main_metric(row["evaluation"])[1] if "evaluation" in row else None),
             _figure(rough),
             _figure(masks.get("enhanced")),
             str(row["left_out"]),

@@ -1,1 +1,1 @@
-"""A run, to look at."""
+"""The HTML report of a run, and a picture of its masks from stage to stage."""

@@ -1,4 +1,4 @@
-"""One picture of a run: photos in rows; coarse mask, enhanced mask, every round and the truth in columns.
+"""Draw one picture of a run: photos in rows; coarse mask, enhanced mask, each round and ground truth in columns.
 
 Source: the paper, figures 1 and 5.
 """
@@ -6,7 +6,6 @@ Source: the paper, figures 1 and 5.
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
@@ -15,6 +14,7 @@ from coarse2fine.data.photos import read_image
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.masks.resize import resize_mask
+from coarse2fine.report.thumbnails import resize_longer_side
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.store.run import Run
 from coarse2fine.types import Image, Photo
@@ -24,25 +24,25 @@ GAP_PX = 6
 HEADER_PX = 26
 
 
-def draw_rounds(run: Run, photos: Sequence[Photo], rounds: int, out: Path, truth: Path | None = None) -> None:
+def draw_rounds(run: Run, photos: Sequence[Photo], rounds: int, out: Path, ground_truth: Path | None = None) -> None:
     """Write a PNG that shows how the masks of some photos change from stage to stage.
 
     Args:
         run: A finished run.
-        photos: Rows, from top to bottom.
-        rounds: Rounds of the run.
+        photos: Photos of the rows, from top to bottom.
+        rounds: Number of rounds of the run.
         out: The PNG file.
-        truth: Folder of true masks named like the photos; none: no such column.
+        ground_truth: Folder of ground-truth masks named like the photos; None for no such column.
     """
     columns = [("photo", None), ("coarse", run.coarse), ("enhanced", run.enhanced(0))]
     columns += [(f"round {number}", run.enhanced(number)) for number in range(1, rounds + 1)]
-    columns += [("truth", truth)] if truth else []
+    columns += [("ground truth", ground_truth)] if ground_truth else []
     step = CELL_PX + GAP_PX
     sheet = np.full((HEADER_PX + step * len(photos), step * len(columns) + GAP_PX, 3), 255, dtype=np.uint8)
     for row, photo in enumerate(photos):
         image = read_image(photo.path)
         for column, (_, folder) in enumerate(columns):
-            cell = _fit_cell(image if folder is None else _masked(image, folder, photo))
+            cell = _fit_cell(image if folder is None else _draw_mask(image, folder, photo))
             top, left = HEADER_PX + row * step, GAP_PX + column * step
             sheet[top : top + CELL_PX, left : left + CELL_PX] = cell
     picture = PillowImage.fromarray(sheet)
@@ -55,7 +55,7 @@ def draw_rounds(run: Run, photos: Sequence[Photo], rounds: int, out: Path, truth
 
 
 def pick_rows(photos: Sequence[Photo], rows: int) -> list[Photo]:
-    """Some photos, of all classes in turn, always the same ones."""
+    """Pick the first photos of all classes in turn, ``rows`` in total."""
     by_label: dict[int, list[Photo]] = {}
     for photo in photos:
         by_label.setdefault(photo.label, []).append(photo)
@@ -63,15 +63,14 @@ def pick_rows(photos: Sequence[Photo], rows: int) -> list[Photo]:
     return turns[:rows]
 
 
-def _masked(image: Image, folder: Path, photo: Photo) -> Image:
+def _draw_mask(image: Image, folder: Path, photo: Photo) -> Image:
     mask = resize_mask(read_mask(mask_path(folder, photo.name)), *image.shape[:2])
     return overlay(image, mask)
 
 
 def _fit_cell(image: Image) -> Image:
-    factor = CELL_PX / max(image.shape[:2])
-    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    small = resize_longer_side(image, CELL_PX)
+    height, width = small.shape[:2]
     cell = np.full((CELL_PX, CELL_PX, 3), 255, dtype=np.uint8)
     top, left = (CELL_PX - height) // 2, (CELL_PX - width) // 2
     cell[top : top + height, left : left + width] = small

@@ -1,87 +1,94 @@
-"""What a run makes one look at next: plain rules over what a report knows."""
+"""Suggest what to check or change next, by plain rules on the results of a run."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from coarse2fine.evaluation.mask_quality import summarize_classes
-from coarse2fine.report.run_summary import Round, Story
+from coarse2fine.report.run_summary import RoundSummary, RunSummary
 
-STILL_RISING = 0.01
+MIN_RISE = 0.01
+"""A metric that rises by more than this in the last round is still rising."""
+
 WEAK_BY = 0.1
-WORTH_A_LOOK = 3
-MANY = 0.1
+"""A class is weak if its mean score is lower than the mean of all masks by more than this."""
+
+MIN_GOOD_LEFT_OUT = 3
+"""At least so many photos with good scores must be left out before the limits are questioned."""
+
+MANY_SHARE = 0.1
+"""More than this share of the photos are many."""
+
 FEW_PHOTOS = 20
+"""A class with fewer photos is small."""
 
 
-def find_hints(story: Story) -> list[str]:
-    """Sentences about what stands out, most of them with the flag that answers it; none where nothing does."""
-    found = [
-        _say_rising(story),
-        _name_weak_classes(story),
-        _name_small_classes(story),
-        _say_left_out(story.last, story),
-        _say_good_ones_left_out(story.last),
+def find_hints(summary: RunSummary) -> list[str]:
+    """Return one sentence or two about each unusual result, with a setting to change; empty if nothing is unusual."""
+    hints = [
+        _check_rising(summary),
+        _check_weak_classes(summary),
+        _check_small_classes(summary),
+        _check_left_out(summary),
+        _check_good_left_out(summary.last),
     ]
-    return [hint for hint in found if hint]
+    return [hint for hint in hints if hint]
 
 
-def _say_rising(story: Story) -> str | None:
-    known = [
-        (story.rounds[-1].headline_name, [one.headline for one in story.rounds]),
-        ("quality", [one.mean_quality for one in story.rounds]),
+def _check_rising(summary: RunSummary) -> str | None:
+    """Compare the last two rounds by the metric on other photos, or by the score if that metric is not known."""
+    series = [
+        (summary.rounds[-1].main_metric_name, [one.main_metric for one in summary.rounds]),
+        ("mean quality score", [one.mean_score for one in summary.rounds]),
     ]
-    for name, line in known:
-        values = [one for one in line if one is not None]
+    for name, line in series:
+        values = [value for value in line if value is not None]
         if len(values) >= 2:
             before, now = values[-2:]
-            more = f"; --rounds {story.asked_rounds + 1} goes on from here" if story.is_finished else ""
-            risen = f"The {name} still rose in the last round, from {before:.3f} to {now:.3f}{more}."
-            return risen if now - before > STILL_RISING else None
+            remedy = f" Add a round to this run: --rounds {summary.total_rounds + 1}." if summary.is_finished else ""
+            risen = f"The {name} still rose in the last round, from {before:.3f} to {now:.3f}.{remedy}"
+            return risen if now - before > MIN_RISE else None
     return None
 
 
-def _name_weak_classes(story: Story) -> str | None:
-    classes = summarize_classes(list(story.last.qualities.values()))
-    mean = story.last.mean_quality
-    weak = [one.class_name for one in classes if mean is not None and one.score < mean - WEAK_BY]
-    return (
-        f"Masks of {_list(weak)} are less certain than those of the other classes: look at them first."
-        if weak
-        else None
-    )
+def _check_weak_classes(summary: RunSummary) -> str | None:
+    classes, mean = summarize_classes(list(summary.last.qualities.values())), summary.last.mean_score
+    weak = [one.class_name for one in classes if mean is not None and one.mean_score < mean - WEAK_BY]
+    if not weak:
+        return None
+    return f"The masks of {_join(weak)} have lower scores than those of the other classes. Check these masks first."
 
 
-def _name_small_classes(story: Story) -> str | None:
-    counts = Counter(photo.label for photo in story.dataset.photos)
-    small = [name for label, name in enumerate(story.dataset.classes) if label and counts[label] < FEW_PHOTOS]
-    return (
-        f"{_list(small)}: fewer than {FEW_PHOTOS} photos; a class needs some dozens to be learned." if small else None
-    )
+def _check_small_classes(summary: RunSummary) -> str | None:
+    counts = Counter(photo.label for photo in summary.dataset.photos)
+    small = [name for label, name in enumerate(summary.dataset.classes) if label and counts[label] < FEW_PHOTOS]
+    if not small:
+        return None
+    return f"Fewer than {FEW_PHOTOS} photos: {_join(small)}. Add photos; a network needs some dozens of each class."
 
 
-def _say_left_out(last: Round, story: Story) -> str | None:
-    photos, gone = len(story.dataset.photos), len(last.reasons or {})
-    if gone <= MANY * photos:
+def _check_left_out(summary: RunSummary) -> str | None:
+    photos, gone = len(summary.dataset.photos), len(summary.last.reasons or {})
+    if gone <= MANY_SHARE * photos:
         return None
     return (
-        f"{gone} of {photos} photos were left out after {last.title}: see below whether their masks are as bad as the "
-        "limits --refine.min-share and --refine.max-share say."
+        f"{gone} of {photos} photos were left out after {summary.last.title}. Check under 'Photos left out' that their "
+        "masks are wrong; if they are right, change the limits --refine.min-share and --refine.max-share."
     )
 
 
-def _say_good_ones_left_out(last: Round) -> str | None:
-    """Masks that score above the mean and left all the same: most of them objects that fill the photo, or are tiny."""
-    mean = last.mean_quality
+def _check_good_left_out(last: RoundSummary) -> str | None:
+    """Check for left-out masks with scores above the mean: usually objects that fill the photo, or tiny ones."""
+    mean = last.mean_score
     scores = [last.qualities[name].score for name in last.reasons or {} if name in last.qualities]
     good = [score for score in scores if mean is not None and score > mean]
-    if len(good) < WORTH_A_LOOK or len(good) <= MANY * len(scores):
+    if len(good) < MIN_GOOD_LEFT_OUT or len(good) <= MANY_SHARE * len(scores):
         return None
     return (
-        f"{len(good)} of the {len(scores)} photos left out after {last.title} have masks that score above the mean: if "
-        "they look right below, the limits --refine.min-share and --refine.max-share are too narrow."
+        f"{len(good)} of the {len(scores)} photos left out after {last.title} have masks with scores above the mean. "
+        "If they look right under 'Photos left out', change the limits --refine.min-share and --refine.max-share."
     )
 
 
-def _list(names: Sequence[str], most: int = 8) -> str:
+def _join(names: Sequence[str], most: int = 8) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

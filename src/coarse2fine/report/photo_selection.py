@@ -1,4 +1,4 @@
-"""Which photos a report shows: always the same ones of a run, few enough for a page, doubtful and good ones."""
+"""Select the photos that the report shows: the same ones each time, few enough for a page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from coarse2fine.types import Photo
 
 Item = TypeVar("Item")
 
-PICTURES = 280
-"""Pictures of rows, at most; a page of them stays below 3 MB."""
+MAX_PICTURES = 280
+"""Maximum number of pictures in rows; a page with that many stays below 3 MB."""
 
-COLUMNS = 8
-"""Pictures in a row, at most."""
+MAX_COLUMNS = 8
+"""Maximum number of pictures in a row."""
 
-EACH = 6
-"""Doubtful rows of a class, at most, and as many good ones."""
+MAX_ROWS_EACH = 6
+"""Maximum number of rows with low scores per class, and of rows with high scores."""
 
 OUTER_SHARE = 0.3
-"""Doubtful is this share of a class with the lowest scores, good that with the highest."""
+"""Share of a class that counts as low scores, and as high scores."""
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Some photos of a class.
+class PhotoSelection:
+    """Selected photos of a class.
 
     Attributes:
-        class_name: The class.
-        kind: ``doubtful``, ``good``, or ``some`` where nothing is known about quality.
-        photos: The photos, most doubtful first.
+        class_name: Name of the class.
+        kind: ``lowest scores``, ``highest scores``, or ``examples`` if no scores are known.
+        photos: The photos, from the lowest score to the highest.
     """
 
     class_name: str
@@ -38,7 +38,7 @@ class Sample:
 
 
 def pick_evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """Up to ``most`` items at even distances, with the first and the last."""
+    """Pick up to ``most`` items at equal distances, with the first and the last one."""
     if len(items) <= most:
         return list(items)
     if most == 1:
@@ -46,39 +46,42 @@ def pick_evenly(items: Sequence[Item], most: int) -> list[Item]:
     return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]
 
 
-def pick_samples(
+def select_photos(
     photos: Sequence[Photo], classes: Sequence[str], qualities: Mapping[str, Quality], columns: int
-) -> list[Sample]:
-    """Choose doubtful and good photos of every class; of many classes those of the lowest quality.
+) -> list[PhotoSelection]:
+    """Select photos with low and with high scores of every class; of many classes, those with the lowest mean score.
 
     Args:
-        photos: All of them.
-        classes: Names by index.
-        qualities: By name of the photo; those of ``photos`` that are not in it are not shown, unless it is empty.
-        columns: Pictures in a row.
+        photos: All photos.
+        classes: Class names by index.
+        qualities: Estimated quality by name of the photo. Photos without one are not selected, unless it is empty.
+        columns: Number of pictures in a row.
+
+    Returns:
+        Selections with at most `MAX_PICTURES` pictures in total.
     """
-    rows, by_name = PICTURES // columns, {photo.name: photo for photo in photos}
-    known = [one for name, one in qualities.items() if name in by_name]
+    rows, by_name = MAX_PICTURES // columns, {photo.name: photo for photo in photos}
+    known = [quality for name, quality in qualities.items() if name in by_name]
     if not known:
-        return _pick_some(photos, classes, rows)
+        return _select_examples(photos, classes, rows)
     groups = group_by_class(known)
-    worst_first = sorted(summarize_classes(known), key=lambda one: (one.score, one.class_name))
+    worst_first = sorted(summarize_classes(known), key=lambda one: (one.mean_score, one.class_name))
     shown = sorted(one.class_name for one in worst_first[: max(1, rows // 2)])
-    each = max(1, min(EACH, rows // (2 * len(shown))))
-    samples = []
+    each = max(1, min(MAX_ROWS_EACH, rows // (2 * len(shown))))
+    selections = []
     for name in shown:
-        ranked = [by_name[one.photo] for one in groups[name]]
+        ranked = [by_name[quality.photo] for quality in groups[name]]
         outer = max(1, round(OUTER_SHARE * len(ranked)))
-        good = ranked[max(outer, len(ranked) - outer) :]
-        samples.append(Sample(name, "doubtful", pick_evenly(ranked[:outer], each)))
-        samples.append(Sample(name, "good", pick_evenly(good, each)))
-    return [sample for sample in samples if sample.photos]
+        high = ranked[max(outer, len(ranked) - outer) :]
+        selections.append(PhotoSelection(name, "lowest scores", pick_evenly(ranked[:outer], each)))
+        selections.append(PhotoSelection(name, "highest scores", pick_evenly(high, each)))
+    return [selection for selection in selections if selection.photos]
 
 
-def _pick_some(photos: Sequence[Photo], classes: Sequence[str], rows: int) -> list[Sample]:
+def _select_examples(photos: Sequence[Photo], classes: Sequence[str], rows: int) -> list[PhotoSelection]:
     by_label: dict[int, list[Photo]] = {}
     for photo in photos:
         by_label.setdefault(photo.label, []).append(photo)
     shown = pick_evenly(sorted(by_label), rows)
-    each = max(1, min(EACH, rows // max(1, len(shown))))
-    return [Sample(classes[label], "some", pick_evenly(by_label[label], each)) for label in shown]
+    each = max(1, min(MAX_ROWS_EACH, rows // max(1, len(shown))))
+    return [PhotoSelection(classes[label], "examples", pick_evenly(by_label[label], each)) for label in shown]

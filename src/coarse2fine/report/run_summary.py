@@ -1,26 +1,28 @@
-"""What a run folder has to tell, read once and as plain values; nothing is decoded here."""
+"""Read from a run folder what the report shows, as plain values; masks and photos are not decoded here."""
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.mask_quality import TABLE, Quality, read_quality
-from coarse2fine.evaluation.metrics import headline
+from coarse2fine.evaluation.mask_quality import Quality
+from coarse2fine.evaluation.metrics import main_metric
+from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset
 
 
 @dataclass(frozen=True)
-class Step:
+class StageSummary:
     """One stage of a run.
 
     Attributes:
-        name: ``coarse masks``, ``round 2: training`` and so on.
-        done: What its ``done.json`` says; empty where it has not ended.
+        name: Name for people, such as ``coarse masks`` or ``round 2: training``.
+        done: Content of its ``done.json``; empty if the stage is not complete.
     """
 
     name: str
@@ -28,27 +30,28 @@ class Step:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None where it has not ended."""
+        """Duration of the stage; None if it is not complete."""
         return float(self.done["seconds"]) if self.done else None
 
 
 @dataclass(frozen=True)
-class Round:
-    """What is known after a round; round 0 is before the first.
+class RoundSummary:
+    """Results of one round; round 0 stands for the stages before the first round.
 
     Attributes:
-        number: The round.
-        figures: Its ``metrics.json``; empty where there is none.
-        reasons: For each photo why it left, by name; those that stayed are not in it. None: not decided yet.
-        notes: What enhancement had to tell about single photos, by name.
-        qualities: Of its masks, by name of the photo; empty where they were not judged.
-        loss: Of its training; None where there was none.
-        trained: Photos that it trained on; None where it did not.
-        has_masks: Whether its enhanced masks are all there.
+        number: Number of the round.
+        metrics: Content of its ``metrics.json``; empty if there is none.
+        reasons: Why photos are left out of the next round, by name, without the photos that stay; None if not known
+            yet.
+        notes: Notes of the enhancement on single photos, by name.
+        qualities: Estimated quality of the enhanced masks, by name of the photo; empty if it was not measured.
+        loss: Training loss at the end of the round; None without training.
+        trained: Number of photos that the network was trained on; None without training.
+        has_masks: Whether the enhanced masks are complete.
     """
 
     number: int
-    figures: Mapping[str, Any]
+    metrics: Mapping[str, Any]
     reasons: Mapping[str, str] | None
     notes: Mapping[str, str]
     qualities: Mapping[str, Quality]
@@ -58,107 +61,118 @@ class Round:
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """Name of the round for people."""
         return f"round {self.number}" if self.number else "before round 1"
 
     @property
     def left_out(self) -> int | None:
-        """Photos that left after it; None where that is not decided yet."""
-        count = self.figures.get("left_out") if self.reasons is None else len(self.reasons)
+        """Number of photos that are left out of the next round; None if not known yet."""
+        count = self.metrics.get("left_out") if self.reasons is None else len(self.reasons)
         return None if count is None else int(count)
 
     @property
-    def mean_quality(self) -> float | None:
-        """Mean score of its masks."""
-        scores = [one.score for one in self.qualities.values()]
+    def mean_score(self) -> float | None:
+        """Mean quality score of the enhanced masks, 0 to 1; None if it was not measured."""
+        scores = [quality.score for quality in self.qualities.values()]
         return sum(scores) / len(scores) if scores else None
 
     @property
-    def headline(self) -> float | None:
-        """Its network's mIoU, or IoU of the foreground, on other photos, where they have truth."""
-        return headline(self.figures["photos"])[1] if "photos" in self.figures else None
+    def evaluation(self) -> Mapping[str, Any] | None:
+        """Metrics of the network on other photos; None without ground truth of other photos."""
+        return self.metrics.get("evaluation")
 
     @property
-    def headline_name(self) -> str:
-        """What :attr:`headline` is."""
-        return headline(self.figures["photos"])[0] if "photos" in self.figures else "mIoU"
+    def main_metric(self) -> float | None:
+        """mIoU, or foreground IoU, of the network on other photos; None without ground truth of other photos."""
+        return main_metric(self.evaluation).value if self.evaluation else None
+
+    @property
+    def main_metric_name(self) -> str:
+        """Name of :attr:`main_metric`."""
+        return main_metric(self.evaluation).name if self.evaluation else "mIoU"
 
     def masks_iou(self, stage: str) -> float | None:
-        """Of the training photos' masks after a stage, where they have truth."""
-        return self._figure("training_masks_iou", stage)
-
-    def _figure(self, group: str, name: str) -> float | None:
-        value = self.figures.get(group, {}).get(name)
+        """Return the mean IoU of the training photos' masks after a stage; None without ground truth."""
+        value = self.metrics.get("training_masks_iou", {}).get(stage)
         return None if value is None else float(value)
 
 
 @dataclass(frozen=True)
-class Story:
-    """A run.
+class RunSummary:
+    """Everything that the report shows of a run.
 
     Attributes:
-        run: Its places.
-        dataset: Its photos.
-        settings: Every setting, nested as in ``config.toml``.
-        settings_text: ``config.toml``.
-        rounds: What is known after each round that has begun to leave something, from 0.
-        steps: All stages, in their order.
+        run: The run folder.
+        dataset: Photos of the run.
+        settings: All settings, nested as in ``config.toml``.
+        settings_text: Text of ``config.toml``.
+        rounds: All rounds of the settings, from 0.
+        stages: All stages, in their order.
     """
 
     run: Run
     dataset: Dataset
     settings: Mapping[str, Any]
     settings_text: str
-    rounds: Sequence[Round]
-    steps: Sequence[Step]
+    rounds: Sequence[RoundSummary]
+    stages: Sequence[StageSummary]
 
     @property
-    def is_unlabeled(self) -> bool:
-        """Whether its network tells object from background only."""
+    def is_foreground_only(self) -> bool:
+        """Whether the network separates foreground from background only, as on photos without labels."""
         return self.dataset.classes == FOREGROUND_CLASSES
 
     @property
     def is_finished(self) -> bool:
-        """Whether its network can be used and its last masks are there."""
-        return (self.run.model / "model.toml").exists() and all(step.done for step in self.steps)
+        """Whether all stages are complete and the network is saved."""
+        return (self.run.model / "model.toml").exists() and all(stage.done for stage in self.stages)
+
+    @cached_property
+    def last(self) -> RoundSummary:
+        """The last round with complete masks; round 0 if there is none."""
+        return next((summary for summary in reversed(self.rounds) if summary.has_masks), self.rounds[0])
+
+    @cached_property
+    def evaluated(self) -> RoundSummary | None:
+        """The last round whose network was evaluated on other photos; None if there is none."""
+        return next((summary for summary in reversed(self.rounds) if summary.evaluation), None)
 
     @property
-    def last(self) -> Round:
-        """The last round whose masks are all there; round 0 where none is."""
-        return next((one for one in reversed(self.rounds) if one.has_masks), self.rounds[0])
-
-    @property
-    def asked_rounds(self) -> int:
-        """Rounds that the settings ask for."""
+    def total_rounds(self) -> int:
+        """Number of rounds in the settings."""
         return int(self.settings["rounds"])
 
     @property
     def seconds(self) -> float:
-        """Of all stages that have ended."""
-        return sum(step.seconds or 0 for step in self.steps)
+        """Duration of all complete stages."""
+        return sum(stage.seconds or 0 for stage in self.stages)
 
 
-def read_story(run: Run, dataset: Dataset) -> Story:
+def read_run_summary(run: Run, dataset: Dataset) -> RunSummary:
     """Read a run folder, finished or not.
 
+    Args:
+        run: The run folder.
+        dataset: Photos of the run.
+
     Raises:
-        DataError: It is no run folder, or a file in it is damaged.
+        DataError: It is not a run folder, or a file in it is damaged.
     """
     try:
         text = run.config.read_text(encoding="utf-8")
         settings = tomllib.loads(text)
-        asked = int(settings["rounds"])
+        rounds = int(settings["rounds"])
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"{run.root} must be a run folder of 'coarse2fine fit', but its {run.config.name} cannot be read ({error})."
         ) from error
-    rounds = [_read_round(run, number) for number in range(asked + 1)]
-    return Story(run, dataset, settings, text, rounds, list(_list_steps(run, asked)))
+    summaries = [_read_round(run, number) for number in range(rounds + 1)]
+    return RunSummary(run, dataset, settings, text, summaries, list(_list_stages(run, rounds)))
 
 
-def _list_steps(run: Run, rounds: int) -> Iterator[Step]:
-    yield Step("coarse masks", _read(run.coarse / "done.json"))
-    yield Step("enhancement", _read(run.enhanced(0) / "done.json"))
+def _list_stages(run: Run, rounds: int) -> Iterator[StageSummary]:
+    yield StageSummary("coarse masks", _read(run.coarse / "done.json"))
+    yield StageSummary("enhancement", _read(run.enhanced(0) / "done.json"))
     for number in range(1, rounds + 1):
         folders = {
             "training": run.training(number),
@@ -166,23 +180,26 @@ def _list_steps(run: Run, rounds: int) -> Iterator[Step]:
             "enhancement": run.enhanced(number),
             "quality": run.quality(number),
         }
-        yield from (Step(f"round {number}: {name}", _read(folder / "done.json")) for name, folder in folders.items())
+        for name, folder in folders.items():
+            yield StageSummary(f"round {number}: {name}", _read(folder / "done.json"))
 
 
-def _read_round(run: Run, number: int) -> Round:
-    trained = _read(run.training(number) / "done.json") if number else {}
+def _read_round(run: Run, number: int) -> RoundSummary:
+    training = _read(run.training(number) / "done.json") if number else {}
     kept = run.round(number) / "kept.json"
     table = run.quality(number) / TABLE
     qualities = read_quality(table) if number and (table.parent / "done.json").exists() else []
-    return Round(
+    return RoundSummary(
         number,
-        _read(run.metrics(number)),
-        {name: why for name, why in read_json(kept).items() if why} if number and kept.exists() else None,
-        _read(run.enhanced(number) / "notes.json"),
-        {one.photo: one for one in qualities},
-        trained.get("loss"),
-        trained.get("photos"),
-        (run.enhanced(number) / "done.json").exists(),
+        metrics=_read(run.metrics(number)),
+        reasons={name: reason for name, reason in read_json(kept).items() if reason}
+        if number and kept.exists()
+        else None,
+        notes=_read(run.enhanced(number) / "notes.json"),
+        qualities={quality.photo: quality for quality in qualities},
+        loss=training.get("loss"),
+        trained=training.get("photos"),
+        has_masks=(run.enhanced(number) / "done.json").exists(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Small pictures of photos and masks that fit into a page: WebP as data URIs."""
+"""Make small pictures of photos and masks for the page: WebP as data URIs."""
 
 import base64
 import io
@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 from PIL import Image as PillowImage
 
 from coarse2fine.data.photos import read_image
 from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.masks.resize import resize_mask
+from coarse2fine.masks.resize import resize, resize_mask
 from coarse2fine.types import Image, Photo
 
 SIDE_PX = 192
@@ -22,17 +21,20 @@ SIDE_PX = 192
 WEBP_QUALITY = 62
 ALPHA = 0.45
 
+PhotoColumns = Sequence[tuple[str, Path | None]]
+"""Title and mask folder of each picture in a row; without a folder, the picture shows the photo alone."""
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A photo, with a mask laid over it or without.
+    """A photo, with or without a mask drawn over it.
 
     Attributes:
-        title: What it shows.
-        uri: The picture, as a data URI; None where there is none.
-        width: In pixels.
-        height: In pixels.
-        problem: Why there is none.
+        title: Title of the picture.
+        uri: The picture as a data URI; None if it could not be made.
+        width: Width in pixels.
+        height: Height in pixels.
+        problem: Why the picture could not be made.
     """
 
     title: str
@@ -42,18 +44,18 @@ class Picture:
     problem: str | None = None
 
 
-def draw_row(photo: Photo, columns: Sequence[tuple[str, Path | None]]) -> list[Picture]:
-    """Draw a photo once for each column, with the mask of the column laid over it.
+def draw_row(photo: Photo, columns: PhotoColumns) -> list[Picture]:
+    """Draw a photo once per column, with the mask of the column over it.
 
     Args:
-        photo: What to draw.
-        columns: Title and mask folder of each picture; no folder: the photo alone.
+        photo: The photo.
+        columns: Title and mask folder of each picture.
 
     Returns:
-        One picture for each column; what cannot be read has a problem instead.
+        One picture per column; if a file cannot be read, the picture states the problem.
     """
     try:
-        image = shrink_to(read_image(photo.path, at_least_px=SIDE_PX), SIDE_PX)
+        image = resize_longer_side(read_image(photo.path, at_least_px=SIDE_PX), SIDE_PX)
     except DataError as error:
         problem = str(error).removeprefix(f"{photo.path}: ")
         return [Picture(title, problem=problem) for title, _ in columns]
@@ -64,25 +66,24 @@ def _draw(image: Image, photo: Photo, title: str, folder: Path | None) -> Pictur
     if folder is not None:
         path = mask_path(folder, photo.name)
         if not path.exists():
-            return Picture(title, problem="not made yet")
+            return Picture(title, problem="no mask yet")
         try:
             mask = resize_mask(read_mask(path), *image.shape[:2])
         except DataError:
-            return Picture(title, problem="cannot be read")
+            return Picture(title, problem="the mask file is damaged")
         image = overlay(image, mask, ALPHA)
     return Picture(title, encode(image), image.shape[1], image.shape[0])
 
 
 def encode(image: Image) -> str:
-    """An RGB picture as a data URI."""
+    """Encode an RGB picture as a data URI."""
     encoded = io.BytesIO()
     PillowImage.fromarray(image).save(encoded, format="WEBP", quality=WEBP_QUALITY, method=4)
     return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"
 
 
-def shrink_to(image: Image, side_px: int) -> Image:
-    """A photo whose longer side is ``side_px``; smaller ones grow."""
+def resize_longer_side(image: Image, side_px: int) -> Image:
+    """Resize a photo, up or down, so that its longer side is ``side_px``."""
     factor = side_px / max(image.shape[:2])
-    size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
-    resized: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    return resized
+    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
+    return resize(image, height, width)

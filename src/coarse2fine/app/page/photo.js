@@ -235,10 +235,10 @@ function listFacts(photo) {
   const figure = (value) => (value === null ? "-" : value.toFixed(2));
   if (quality) {
     facts.push(["score", figure(quality.score)]);
-    facts.push(["confidence", `${figure(quality.confidence)}, a round before ${figure(quality.confidence_before)}`]);
-    const enhanced = quality.agreement_enhanced === null ? "not enhanced" : `${figure(quality.agreement_enhanced)} with its enhancement`;
-    facts.push(["agreement", `${figure(quality.agreement_taught)} with what it learned from, ${enhanced}`]);
-    facts.push(["mask", `${percent(quality.area)} of the photo, pieces: ${quality.pieces}, ${percent(quality.border)} of the border`]);
+    facts.push(["confidence", `${figure(quality.confidence)}, a round before ${figure(quality.previous_confidence)}`]);
+    const enhanced = quality.agreement_enhanced_mask === null ? "not enhanced" : `${figure(quality.agreement_enhanced_mask)} with its enhancement`;
+    facts.push(["agreement", `${figure(quality.agreement_training_mask)} with what it learned from, ${enhanced}`]);
+    facts.push(["mask", `${percent(quality.area_share)} of the photo, pieces: ${quality.pieces}, ${percent(quality.border_share)} of the border`]);
   } else facts.push(["score", "none yet"]);
   if (photo.left_out) facts.push(["left out", photo.left_out]);
   if (decided) facts.push(["decided", `${decided.decision}${decided.stage ? `, from ${nameStage(decided.stage)}` : ""}, ${new Date(decided.time).toLocaleString()}`]);

@@ -1,0 +1,54 @@
+"""Pair photos or predicted masks with ground-truth masks of the same names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from coarse2fine.data.photo_files import list_photos
+from coarse2fine.data.photo_mask_pairs import Pairs
+from coarse2fine.errors import DataError
+
+
+def pair_folders(photos: Path, masks: Path) -> Pairs:
+    """Pair the photos of a folder with ground-truth masks of the same names that hold the run's own class indices.
+
+    Args:
+        photos: Folder of photos.
+        masks: Folder of ground-truth masks, PNG.
+
+    Raises:
+        DataError: There are no photos or no masks, or a mask has no photo.
+    """
+    pairs = pair_by_name(list_photos([photos]), photos, masks)
+    names = tuple(mask.relative_to(masks).with_suffix("").as_posix() for _, mask in pairs)
+    return Pairs(str(masks), names, tuple(photo for photo, _ in pairs), tuple(mask for _, mask in pairs))
+
+
+def pair_by_name(paths: Sequence[Path], root: Path, masks: Path) -> list[tuple[Path, Path]]:
+    """Find for every mask the photo or prediction with the same relative name, with or without its extension.
+
+    Args:
+        paths: Photos or predicted masks below ``root``.
+        root: Their folder.
+        masks: Folder of masks, PNG.
+
+    Returns:
+        Pairs (photo or prediction, mask), sorted by mask.
+
+    Raises:
+        DataError: There are no masks, or a mask has no partner: metrics without it would be too high.
+    """
+    relative = {path: path.relative_to(root) for path in paths}
+    by_name = {name.with_suffix("").as_posix(): path for path, name in relative.items()}
+    by_name |= {
+        name.as_posix(): path for path, name in relative.items()
+    }  # a.jpg and a.png have masks a.jpg.png, a.png.png
+    masks_by_name = {path.relative_to(masks).with_suffix("").as_posix(): path for path in sorted(masks.rglob("*.png"))}
+    if not masks_by_name:
+        raise DataError(f"{masks} must hold masks as PNG files, but has none.")
+    missing = [name for name in masks_by_name if name not in by_name]
+    if missing:
+        raise DataError(
+            f"Every mask in {masks} needs a file of the same name in {root}, but {len(missing)} of "
+            f"{len(masks_by_name)} have none; the first is {missing[0]}.png."
+        )
+    return [(by_name[name], path) for name, path in masks_by_name.items()]

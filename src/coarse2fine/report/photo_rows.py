@@ -1,0 +1,83 @@
+"""Draw the photos of the report: rows of masks from stage to stage, and photos that were left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coarse2fine.evaluation.mask_quality import Quality
+from coarse2fine.report.photo_selection import MAX_COLUMNS, pick_evenly, select_photos
+from coarse2fine.report.run_summary import RunSummary
+from coarse2fine.report.tables import reason_kind
+from coarse2fine.report.thumbnails import PhotoColumns, Picture, draw_row
+from coarse2fine.runtime.threads import map_threads
+from coarse2fine.types import Photo
+
+MAX_LEFT_OUT = 24
+"""Maximum number of left-out photos that are shown, some for every reason."""
+
+
+@dataclass(frozen=True)
+class PhotoRow:
+    """A photo of the page with its pictures.
+
+    Attributes:
+        name: Name of the photo.
+        quality: Estimated quality of its mask after the last round; None if it was not measured.
+        reason: Why the photo is left out of the next round; None if it stays.
+        note: Note of the enhancement; None if the mask was enhanced.
+        pictures: The photo and its masks.
+    """
+
+    name: str
+    quality: Quality | None
+    reason: str | None
+    note: str | None
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class PhotoGroup:
+    """Photos of one class that are shown together; ``kind`` as in `PhotoSelection`."""
+
+    class_name: str
+    kind: str
+    rows: Sequence[PhotoRow]
+
+
+def draw_groups(summary: RunSummary, threads: int) -> list[PhotoGroup]:
+    """Draw the masks of selected photos of every class, from stage to stage."""
+    columns, dataset = list_columns(summary), summary.dataset
+    selections = select_photos(dataset.photos, dataset.classes, summary.last.qualities, len(columns))
+    photos = [photo for selection in selections for photo in selection.photos]
+    rows = map_threads(lambda photo: _draw_photo(summary, photo, columns), photos, threads)
+    return [PhotoGroup(one.class_name, one.kind, [next(rows) for _ in one.photos]) for one in selections]
+
+
+def list_columns(summary: RunSummary) -> PhotoColumns:
+    """List the pictures of a row: the photo, its coarse and enhanced mask, and the enhanced mask of some rounds."""
+    run = summary.run
+    done = [one.number for one in summary.rounds if one.has_masks and one.number]
+    first: PhotoColumns = [("photo", None), ("coarse mask", run.coarse), ("enhanced mask", run.enhanced(0))]
+    rounds = pick_evenly(done, MAX_COLUMNS - len(first))
+    return [*first, *((f"round {number}", run.enhanced(number)) for number in rounds)]
+
+
+def draw_left_out(summary: RunSummary, threads: int) -> list[PhotoRow]:
+    """Draw some of the photos that the last round left out, some for every reason, with the network's mask."""
+    decided = next((one for one in reversed(summary.rounds) if one.reasons is not None), None)
+    if decided is None or not decided.reasons:
+        return []
+    names_by_kind: dict[str, list[str]] = {}
+    for name, reason in sorted(decided.reasons.items()):
+        names_by_kind.setdefault(reason_kind(reason), []).append(name)
+    each = max(1, MAX_LEFT_OUT // len(names_by_kind))
+    names = [name for _, group in sorted(names_by_kind.items()) for name in pick_evenly(group, each)][:MAX_LEFT_OUT]
+    photos = {photo.name: photo for photo in summary.dataset.photos}
+    shown = [photos[name] for name in names if name in photos]
+    column = [("mask predicted by the network", summary.run.refined(decided.number))]
+    return list(map_threads(lambda photo: _draw_photo(summary, photo, column), shown, threads))
+
+
+def _draw_photo(summary: RunSummary, photo: Photo, columns: PhotoColumns) -> PhotoRow:
+    last = summary.last
+    reason, note = (last.reasons or {}).get(photo.name), last.notes.get(photo.name)
+    return PhotoRow(photo.name, last.qualities.get(photo.name), reason, note, draw_row(photo, columns))
