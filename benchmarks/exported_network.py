@@ -29,8 +29,8 @@ from coarse2fine.data import list_photos, read_image
 from coarse2fine.data.photos import read_size
 from coarse2fine.evaluation.ground_truth import pair_by_name
 from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
-from coarse2fine.export.int8 import quantize
-from coarse2fine.export.onnx import export_onnx
+from coarse2fine.export.int8_quantization import quantize
+from coarse2fine.export.onnx_export import export_onnx
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 from coarse2fine.inference.segmenter import Segmenter, likeliest, score_files, working_shape
 from coarse2fine.inference.torch_segmenter import TorchSegmenter

@@ -120,7 +120,7 @@ def small_onnx(small_segmenter, shared_folder) -> Path:
     path = shared_folder / "network.onnx"
     with FileLock(shared_folder / "network.lock"):
         if not path.exists():
-            from coarse2fine.export.onnx import export_onnx  # imports onnx, which most tests do not need
+            from coarse2fine.export.onnx_export import export_onnx  # imports onnx, which most tests do not need
 
             assert export_onnx(small_segmenter, path) < 1e-4
     return path

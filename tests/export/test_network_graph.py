@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
 from coarse2fine.export.graph import METADATA_FILE, export_torch
 
 

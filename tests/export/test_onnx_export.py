@@ -4,13 +4,13 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from coarse2fine.export.graph import check, plain
 from torch import Tensor, nn
 
 from coarse2fine.config import PredictConfig
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.export import onnx as exporting
-from coarse2fine.export.graph import check, plain
-from coarse2fine.export.onnx import export_onnx
+from coarse2fine.export.onnx_export import export_onnx
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 

@@ -1,6 +1,7 @@
-"""What a person drew in a labeling tool, and the mask it makes."""
+"""Annotations of labeling tools, and the masks that they describe."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,39 +11,39 @@ from coarse2fine.errors import DataError
 from coarse2fine.types import Mask
 
 
-class Shape(NamedTuple):
-    """One region.
+class AnnotatedRegion(NamedTuple):
+    """One region that a person drew.
 
     Attributes:
-        label: Its class, as the tool calls it.
-        binary: 1 on its pixels, shape (H, W) of the photo.
+        label: Name of its label in the tool.
+        binary: Binary mask, shape (H, W) of the photo.
     """
 
     label: str
     binary: Mask
 
 
-class Corrected(NamedTuple):
-    """One photo that a person has been through.
+class AnnotatedPhoto(NamedTuple):
+    """All regions of one photo.
 
     Attributes:
-        photo: As the tool names it.
-        shapes: From the lowest to the topmost.
-        size: Height and width of the photo, as the tool knows it; None where it does not say.
+        photo: Name, path or address of the photo in the tool.
+        regions: From bottom to top; where regions overlap, the later one counts.
+        size: Height and width of the photo as the tool stores them. None if it does not store them.
     """
 
     photo: str
-    shapes: Sequence[Shape]
+    regions: Sequence[AnnotatedRegion]
     size: tuple[int, int] | None
 
 
-def fill_polygon(corners: Sequence[tuple[float, float]], height: int, width: int) -> Mask:
-    """Pixels whose center lies in a polygon.
+def rasterize_polygon(corners: Sequence[tuple[float, float]], height: int, width: int) -> Mask:
+    """Return the binary mask of the pixels whose center lies in a polygon.
 
     Args:
         corners: x and y in pixels; the center of the first pixel is (0.5, 0.5).
-        height: Of the photo.
-        width: Of the photo.
+        height: Height of the photo.
+        width: Width of the photo.
     """
     filled = np.zeros((height, width), np.uint8)
     x, y = np.array(corners, np.float64).reshape(-1, 2).T
@@ -50,21 +51,33 @@ def fill_polygon(corners: Sequence[tuple[float, float]], height: int, width: int
     return filled
 
 
-def paint_shapes(shapes: Sequence[Shape], labels: Mapping[str, int], height: int, width: int) -> Mask:
-    """The mask that shapes make, later ones on top.
+def combine_regions(regions: Sequence[AnnotatedRegion], labels: Mapping[str, int], height: int, width: int) -> Mask:
+    """Combine regions into one mask of class indices; later regions cover earlier ones.
 
     Args:
-        shapes: All of them ``height`` x ``width``.
-        labels: Class index by the tool's label.
-        height: Of the photo.
-        width: Of the photo.
+        regions: Regions with masks of shape (height, width).
+        labels: Class index by label name.
+        height: Height of the photo.
+        width: Width of the photo.
 
     Raises:
-        DataError: A label is no class.
+        DataError: A label name is not in ``labels``.
     """
     mask = np.zeros((height, width), np.uint8)
-    for shape in shapes:
-        if shape.label not in labels:
-            raise DataError(f"its label '{shape.label}' must be one of the classes {', '.join(labels)}")
-        mask[shape.binary > 0] = labels[shape.label]
+    for region in regions:
+        if region.label not in labels:
+            raise DataError(f"its label '{region.label}' must be one of the classes {', '.join(labels)}")
+        mask[region.binary > 0] = labels[region.label]
     return mask
+
+
+def explain_bad_annotation(path: Path, photo: str, error: Exception) -> DataError:
+    """Return an error that names the file and the photo of an annotation that cannot be read.
+
+    Args:
+        path: The export of the tool.
+        photo: Name of the photo in the tool.
+        error: A DataError, whose message is kept, or an error from reading an unexpected structure.
+    """
+    reason = error if isinstance(error, DataError) else f"{error} is missing or has an unexpected value"
+    return DataError(f"{path}: the annotation of {photo} cannot be imported: {reason}")

@@ -1,4 +1,4 @@
-"""Names under which photos and classes travel to labeling tools, and by which they find home."""
+"""Names of photos and classes in labeling tools, and the way back from such a name to the photo."""
 
 import re
 from collections.abc import Sequence
@@ -7,48 +7,48 @@ from coarse2fine.data.folder import hash_text
 from coarse2fine.types import Photo
 
 PHOTO_KEY = "photo"
-"""Where a task of Label Studio keeps the photo's name."""
+"""Key of the photo's name in the data of a Label Studio task."""
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
-def plain_text(text: str) -> str:
-    """Text as every format can hold it: control characters replaced, and told apart by a hash."""
+def sanitize_name(text: str) -> str:
+    """Replace control characters, which XML and text lists cannot store, by ``_``; then append a hash of the text."""
     return f"{_UNPRINTABLE.sub('_', text)}-{hash_text(text)}" if _UNPRINTABLE.search(text) else text
 
 
-def plain_path(name: str) -> str:
-    """A relative path of :func:`plain_text`."""
-    return "/".join(map(plain_text, name.split("/")))
+def sanitize_path(name: str) -> str:
+    """Apply :func:`sanitize_name` to every part of a relative path."""
+    return "/".join(map(sanitize_name, name.split("/")))
 
 
-def name_ignored(classes: Sequence[str]) -> str:
-    """A label for ignored pixels that is no class's name."""
+def ignore_label(classes: Sequence[str]) -> str:
+    """Return a label name for pixels to ignore that differs from all class names."""
     return "ignore" if "ignore" not in classes else "ignore (255)"
 
 
 class PhotoFinder:
-    """Finds photos by what tools call them: a name, or the end of a path or of an address.
+    """Finds the photo that a labeling tool refers to by a name, or by the end of a path or address.
 
     Args:
-        photos: Of the run.
+        photos: The photos of the run.
     """
 
     def __init__(self, photos: Sequence[Photo]) -> None:
         self._found: dict[str, Photo | None] = {}
         for photo in photos:
-            file = plain_path(photo.name) + photo.path.suffix
+            file = sanitize_path(photo.name) + photo.path.suffix
             for alias in (file.rpartition("/")[2], photo.path.name):
                 other = self._found.setdefault(alias, photo)
                 if other is not photo:
-                    self._found[alias] = None  # it could be either
+                    self._found[alias] = None  # ambiguous
         for photo in photos:
-            self._found[plain_path(photo.name) + photo.path.suffix] = photo
+            self._found[sanitize_path(photo.name) + photo.path.suffix] = photo
         for photo in photos:
-            self._found[plain_path(photo.name)] = photo
+            self._found[sanitize_path(photo.name)] = photo
 
-    def find(self, given: str) -> Photo | None:
-        """The one photo that ``given`` names; None where there is none, or where it could be several."""
-        parts = given.strip("/").split("/")
+    def find(self, name: str) -> Photo | None:
+        """Return the photo with a name; None if no photo or more than one has it."""
+        parts = name.strip("/").split("/")
         tails = ("/".join(parts[start:]) for start in range(len(parts)))
         return next((self._found[tail] for tail in tails if tail in self._found), None)

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from coarse2fine.config import FitConfig, load_recipe
-from coarse2fine.corrections import bring_home, check_given, list_corrected
-from coarse2fine.corrections.review import REJECTED, describe_rejected, list_rejected, take_decisions
+from coarse2fine.corrections import check_corrections_path, import_corrections, list_corrected
+from coarse2fine.corrections.review import REJECTED, apply_review_decisions, describe_rejected, list_rejected
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import measure
 from coarse2fine.evaluation.ground_truth import Truth
@@ -82,15 +82,15 @@ def fit(
     be_deterministic()
     given = None if start_from is None else Path(start_from)
     if given:
-        check_given(given)
+        check_corrections_path(given)
     with joined(world, gpu=pick_device().type == "cuda"):
         listed, truths = check(Path(data), run, config, [Path(path) for path in truth])
         with hold_folder(run.root) if context.is_main else nullcontext():
             dataset = claim(Path(data), listed, run, config, context)
             if context.is_main:
-                take_decisions(run.review, dataset.photos, run.corrected, context.console)
+                apply_review_decisions(run.review, dataset.photos, run.corrected, context.console)
             if given and context.is_main:
-                bring_home(given, dataset, run.corrected, context.console)
+                import_corrections(given, dataset, run.corrected, context.console)
             context.barrier()
             corrected = list_corrected(dataset.photos, run.corrected)
             rejected = list_rejected(dataset.photos, run.corrected)

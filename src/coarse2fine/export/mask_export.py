@@ -1,0 +1,103 @@
+"""Write the masks of a run, or predictions on any photos, in the file format of another tool."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from coarse2fine.config import MaskExportConfig
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.export.coco import COCO, COCO_PANOPTIC
+from coarse2fine.export.cvat import CVAT
+from coarse2fine.export.hugging_face import HUGGING_FACE
+from coarse2fine.export.label_studio import LABEL_STUDIO
+from coarse2fine.export.mask_format import MaskExport, MaskFormat
+from coarse2fine.export.mask_sources import open_mask_source
+from coarse2fine.export.voc import VOC
+from coarse2fine.export.yolo import YOLO
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import replace_when_complete
+
+MASK_FORMATS: dict[str, MaskFormat] = {
+    "voc": VOC,
+    "coco": COCO,
+    "coco-panoptic": COCO_PANOPTIC,
+    "yolo": YOLO,
+    "labelstudio": LABEL_STUDIO,
+    "cvat": CVAT,
+    "huggingface": HUGGING_FACE,
+}
+"""All mask formats by the name that ``--format`` takes."""
+
+
+def export_masks(
+    source: Path | str,
+    out: Path | str,
+    format: str,
+    config: MaskExportConfig | None = None,
+    photos: Sequence[Path | str] = (),
+    quiet: bool = True,
+) -> int:
+    """Write masks and their photos in the format of another tool.
+
+    Memory use does not grow with the number of photos.
+
+    Args:
+        source: A run folder, or a folder that ``predict`` wrote. With ``photos`` also a ``model`` folder or an
+            ``.onnx`` file.
+        out: A new or empty folder. It appears when all files are written; after an error it does not.
+        format: A key of `MASK_FORMATS`, such as ``coco``.
+        config: Settings of the export. Default: ``MaskExportConfig()``.
+        photos: Photo files, folders or glob patterns. The network of ``source`` predicts their masks, and these are
+            exported instead of the masks in ``source``.
+        quiet: Print only warnings, such as photos that were not exported.
+
+    Returns:
+        The number of exported photos.
+
+    Raises:
+        ConfigError: The settings do not fit the format or the source, or a package of the extra ``export`` is missing.
+        DataError: There are no masks, a mask does not fit its photo, or ``out`` cannot be written.
+    """
+    config, console, out = config or MaskExportConfig(), Console(quiet), Path(out)
+    _check(format, config, out)
+    mask_format, threads = MASK_FORMATS[format], count_cores()
+    include_left_out = mask_format.for_correction if config.left_out is None else config.left_out
+    masks = open_mask_source(Path(source), photos, config, include_left_out, threads, out)
+    prefix = config.image_prefix
+    if prefix is None:
+        prefix = f"/data/local-files/?d={out.absolute().name}/images/"
+    with replace_when_complete(out) as folder:
+        folder.mkdir()
+        tracked = replace(masks, photos=console.track(masks.photos, masks.total, f"export to {format}"))
+        export = MaskExport(folder, tracked, config, prefix, threads)
+        mask_format.write(export)
+        if out.exists():
+            out.rmdir()  # Windows cannot rename a folder to an existing one, not even if that is empty
+    for warning in masks.warnings:
+        console.warn(warning)
+    if export.photos_with_ignored and not mask_format.keeps_ignored:
+        console.warn(
+            f"ignored pixels became background in {export.photos_with_ignored} photos: {format} cannot store them"
+        )
+    return export.photos_written
+
+
+def _check(format: str, config: MaskExportConfig, out: Path) -> None:
+    if format not in MASK_FORMATS:
+        raise ConfigError(f"The format must be one of {', '.join(MASK_FORMATS)}, found '{format}'.")
+    chosen = MASK_FORMATS[format]
+    missing = [package for package in chosen.packages if find_spec(package) is None]
+    if missing:
+        raise ConfigError(f"--format {format} needs {' and '.join(missing)}: pip install 'coarse2fine[export]'.")
+    if config.polygons and not chosen.has_polygons:
+        raise ConfigError(f"The format {format} has no choice between polygons and run lengths; leave out --polygons.")
+    if config.instances == "part" and not chosen.has_instances:
+        raise ConfigError(f"A mask of the format {format} stores classes, not instances; leave out --instances.")
+    if config.image_prefix is not None and not chosen.has_image_addresses:
+        raise ConfigError(f"The format {format} stores no addresses of photos; leave out --image-prefix.")
+    if config.images == "link" and not chosen.has_links:
+        raise ConfigError(f"The format {format} stores the photos in its own files; choose --images copy or none.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} must be a new or empty folder, but it is a file or has content; choose another --out.")
