@@ -134,8 +134,8 @@ def test_import_corrections__says_what_it_kept_and_what_was_of_others(dataset, t
     write_json(tmp_path / "home.json", tasks)
     import_corrections(tmp_path / "home.json", dataset, tmp_path / "corrected", Console())
     shown = capsys.readouterr()
-    assert "1 corrected masks from" in shown.out
-    assert "7 belong to no photo of the run: z/0, z/1, z/2, z/3, z/4, ..." in shown.err
+    assert "1 corrected masks of" in shown.out
+    assert "7 corrected masks belong to no photo of the run: z/0, z/1, z/2, z/3, z/4, ..." in shown.err
 
 
 def test_import_corrections__later_masks_replace_and_others_stay(dataset, tmp_path):
@@ -187,19 +187,19 @@ MASK = '<mask label="ünder" rle="0, 4" left="1" top="2" width="2" height="2"/>'
 @pytest.mark.parametrize(
     "name, text, message",
     [
-        ("a.xml", cvat(MASK, 'width="12" height="17"'), "has 12 x 17 pixels, and the photo 17 x 12"),
+        ("a.xml", cvat(MASK, 'width="12" height="17"'), "has 12 x 17 pixels, and the photo has 17 x 12"),
         ("a.xml", cvat(MASK.replace("ünder", "cow")), "label 'cow' must be one of the classes background, cat & <b>"),
-        ("a.xml", cvat('<box label="ünder" xtl="1" ytl="1" xbr="2" ybr="2"/>'), "there is a 'box'"),
+        ("a.xml", cvat('<box label="ünder" xtl="1" ytl="1" xbr="2" ybr="2"/>'), "one is a 'box'"),
         ("a.xml", cvat(MASK.replace('left="1"', 'left="16"')), "must lie within its 17 x 12 pixels"),
         ("a.xml", cvat(MASK.replace("0, 4", "0, 5")), "must add up to 4"),
-        ("a.xml", cvat(MASK.replace('rle="0, 4"', "")), "it lacks or misspells 'rle'"),
+        ("a.xml", cvat(MASK.replace('rle="0, 4"', "")), "'rle' is missing or has an unexpected value"),
         ("a.xml", cvat(MASK)[:-9], "must be an export 'CVAT for images 1.1'"),
-        ("a.xml", cvat(MASK).replace("ünder/c", "ünder/z"), "1 are of others, such as ünder/z.png"),
-        ("a.xml", cvat(""), "but 0 are of others"),
-        ("a.zip", "no zip", "XML or the zip around it"),
+        ("a.xml", cvat(MASK).replace("ünder/c", "ünder/z"), "1 masks belong to other photos, such as ünder/z.png"),
+        ("a.xml", cvat(""), "0 masks belong to other photos"),
+        ("a.zip", "no zip", "the XML file, or the zip that holds it"),
         ("a.json", '{"a": 1}', "a list of tasks"),
-        ("a.json", '[{"data": {}, "annotations": []}', "ends too early"),
-        ("a.json", '[{"image": "a", "mask": []}]', r"not JSON-MIN\).*entry 1 has not"),
+        ("a.json", '[{"data": {}, "annotations": []}', "is truncated or damaged"),
+        ("a.json", '[{"image": "a", "mask": []}]', r"not JSON-MIN\).*entry 1 does not"),
         ("a.json", "", "cannot be read as JSON"),
     ],
 )
@@ -214,23 +214,24 @@ def test_import_corrections__refuses_all_of_a_bad_file(dataset, tmp_path, name, 
 @pytest.mark.parametrize(
     "region, message",
     [
-        (brush(np.ones((12, 16), np.uint8), "ünder"), "has 16 x 12 pixels, and the photo 17 x 12"),
+        (brush(np.ones((12, 16), np.uint8), "ünder"), "has 16 x 12 pixels, and the photo has 17 x 12"),
         (brush(np.ones((12, 17), np.uint8), "cow"), "label 'cow' must be one of the classes"),
         ({**brush(np.ones((12, 17), np.uint8), "ünder"), "original_width": 16}, "16 x 12 pixels in four channels"),
         ({"type": "rectanglelabels", "original_height": 12, "original_width": 17, "value": {}}, "'rectanglelabels'"),
-        ({"type": "brushlabels", "value": {}}, "it lacks or misspells 'original_height'"),
+        ({"type": "brushlabels", "value": {}}, "'original_height' is missing or has an unexpected value"),
     ],
 )
-def test_import_corrections__refuses_what_is_no_mask_of_the_photo(dataset, tmp_path, region, message):
+def test_import_corrections__refuses_a_region_that_is_not_a_mask_of_the_photo(dataset, tmp_path, region, message):
     with pytest.raises(DataError, match=message):
-        import_corrections(annotate(tmp_path, "ünder/c", {"result": [region]}), dataset, tmp_path / "c", Console(quiet=True))
+        file = annotate(tmp_path, "ünder/c", {"result": [region]})
+        import_corrections(file, dataset, tmp_path / "c", Console(quiet=True))
     assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.parametrize(
     "mask, message",
     [
-        (np.ones((17, 12), np.uint8), "has 12 x 17 pixels, and the photo 17 x 12"),
+        (np.ones((17, 12), np.uint8), "has 12 x 17 pixels, and the photo has 17 x 12"),
         (np.full((12, 17), 3, np.uint8), "must hold indices of the classes background, cat & <b>, ünder, but holds 3"),
     ],
 )
@@ -245,7 +246,7 @@ def test_check_corrections_path__kinds(tmp_path):
     write_text(tmp_path / "a.XML", "")
     check_corrections_path(tmp_path / "a.XML")
     write_text(tmp_path / "a.csv", "")
-    for name, found in (("a.csv", "it is another kind of file"), ("b.json", "there is no such file")):
+    for name, found in (("a.csv", "is another type of file"), ("b.json", "does not exist")):
         with pytest.raises(DataError, match=found):
             check_corrections_path(tmp_path / name)
 

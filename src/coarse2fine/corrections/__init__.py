@@ -69,8 +69,8 @@ def import_corrections(path: Path, dataset: Dataset, folder: Path, console: Cons
         if not names:
             example = f", such as {unknown[0]}" if unknown else ""
             raise DataError(
-                f"{path} must hold corrected masks of photos of the run, but it holds none; {len(unknown)} masks belong "
-                f"to other photos{example}."
+                f"{path} must hold corrected masks of photos of the run, but it holds none; {len(unknown)} masks "
+                f"belong to other photos{example}."
             )
         for name in names:
             mask_path(folder, name).parent.mkdir(parents=True, exist_ok=True)
