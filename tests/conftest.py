@@ -91,7 +91,7 @@ def small_segmenter() -> TorchSegmenter:
     torch.manual_seed(0)
     network = build_network(config, 3)
     with torch.no_grad():
-        network.classify.weight *= 100
+        network.classify.weight *= 1000
     made = TorchSegmenter(network, ("background", "Röte", "blue"), config, 64, scales=(1.0, 0.5), precision="fp32")
     return made.ready(torch.device("cpu"))
 
@@ -115,15 +115,32 @@ def shared_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_onnx(small_segmenter, shared_folder) -> Path:
-    """`small_segmenter` exported as ONNX, once for all worker processes: it takes 20 s."""
-    path = shared_folder / "network.onnx"
-    with FileLock(shared_folder / "network.lock"):
-        if not path.exists():
-            from coarse2fine.export.onnx_export import export_onnx  # imports onnx, which most tests do not need
+def exported_networks(small_segmenter, shared_folder) -> Path:
+    """A folder with `small_segmenter` as ``network.pt2`` and ``network.onnx``, and the lock of both files.
 
-            assert export_onnx(small_segmenter, path) < 1e-4
-    return path
+    They are exported once for all worker processes, and the network is traced once for both, because tracing takes 10 s
+    and the conversion to ONNX another 10 s.
+    """
+    folder = shared_folder / "networks"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "network.lock"):
+        if not (folder / "network.onnx").exists():
+            # Importing onnx takes a second, and most tests do not need it.
+            from coarse2fine.export import network_graph, onnx_export, torch_export
+
+            program = network_graph.trace_network(network_graph.copy_to_cpu(small_segmenter))
+            with pytest.MonkeyPatch.context() as patch:
+                for module in (torch_export, onnx_export):
+                    patch.setattr(module, "trace_network", lambda _segmenter: program)
+                assert torch_export.export_torch(small_segmenter, folder / "network.pt2") < 1e-4
+                assert onnx_export.export_onnx(small_segmenter, folder / "network.onnx") < 1e-4
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_onnx(exported_networks) -> Path:
+    """`small_segmenter` as an ONNX file."""
+    return exported_networks / "network.onnx"
 
 
 @pytest.fixture(scope="session")
