@@ -29,8 +29,8 @@ from coarse2fine.data import list_photos, read_image
 from coarse2fine.data.reader import ReadOptions
 from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
 from coarse2fine.evaluation.pairing import pair_by_name
-from coarse2fine.export.int8 import quantize
-from coarse2fine.export.onnx import export_onnx
+from coarse2fine.export.int8_quantization import quantize
+from coarse2fine.export.onnx_export import export_onnx
 from coarse2fine.inference.files import predict_files
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 from coarse2fine.inference.segmenter import Segmenter, most_probable_class, working_shape

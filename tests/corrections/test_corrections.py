@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from coarse2fine.config import MaskExportConfig
-from coarse2fine.corrections import bring_home, check_given, list_corrected
-from coarse2fine.corrections.names import PhotoFinder, name_ignored, plain_path, plain_text
-from coarse2fine.corrections.regions import fill_polygon
+from coarse2fine.corrections import check_corrections_path, import_corrections, list_corrected
+from coarse2fine.corrections.annotations import rasterize_polygon
+from coarse2fine.corrections.photo_names import PhotoFinder, ignore_label, sanitize_name, sanitize_path
 from coarse2fine.errors import DataError
 from coarse2fine.export import export_masks
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
@@ -73,40 +73,40 @@ def brush(mask: np.ndarray, label: str) -> dict:
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["labelstudio", "cvat"]), st.sampled_from(["class", "part"]))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_bring_home__what_went_out_pixel_for_pixel(dataset, tmp_path_factory, seed, kind, instances):
+def test_import_corrections__what_went_out_pixel_for_pixel(dataset, tmp_path_factory, seed, kind, instances):
     tmp_path = tmp_path_factory.mktemp("home")
     masks = random_masks(seed)
     out = export(dataset, masks, tmp_path, kind, instances)
     home = submit(out) if kind == "labelstudio" else out / "annotations.xml"
-    bring_home(home, dataset, tmp_path / "corrected", Console(quiet=True))
+    import_corrections(home, dataset, tmp_path / "corrected", Console(quiet=True))
     for name, mask in masks.items():
         if kind == "labelstudio" or mask.any():
             assert np.array_equal(read_mask(mask_path(tmp_path / "corrected", name)), mask)
 
 
-def test_bring_home__voc_folder_with_other_indices(dataset, tmp_path):
+def test_import_corrections__voc_folder_with_other_indices(dataset, tmp_path):
     masks = {**random_masks(0), NAMES[3]: np.full((12, 17), 2, np.uint8)}
     masks[NAMES[3]][0] = 0
     out = export(dataset, masks, tmp_path, "voc")
     other = Dataset(("background", "ant", *CLASSES[1:]), dataset.photos)
-    bring_home(out / "SegmentationClass", other, tmp_path / "corrected", Console(quiet=True))
+    import_corrections(out / "SegmentationClass", other, tmp_path / "corrected", Console(quiet=True))
     for name, mask in masks.items():
         moved = np.where(np.isin(mask, (1, 2)), mask + 1, mask)
         assert np.array_equal(read_mask(mask_path(tmp_path / "corrected", name)), moved)
 
 
-def test_bring_home__a_folder_painted_white(dataset, tmp_path):
+def test_import_corrections__a_folder_painted_white(dataset, tmp_path):
     mask = np.zeros((12, 17), np.uint8)
     mask[3:5] = 255
     Image.fromarray(mask).save(tmp_path / "white.png")
     (tmp_path / "home" / "ünder").mkdir(parents=True)
     (tmp_path / "white.png").rename(tmp_path / "home" / "ünder" / "c.png")
-    bring_home(tmp_path / "home", dataset, tmp_path / "corrected", Console(quiet=True))
+    import_corrections(tmp_path / "home", dataset, tmp_path / "corrected", Console(quiet=True))
     assert np.array_equal(read_mask(tmp_path / "corrected" / "ünder" / "c.png"), mask // 255 * 2)
     assert [photo.name for photo in list_corrected(dataset.photos, tmp_path / "corrected")] == ["ünder/c"]
 
 
-def test_bring_home__only_what_a_person_submitted_and_changed_last(dataset, tmp_path):
+def test_import_corrections__only_what_a_person_submitted_and_changed_last(dataset, tmp_path):
     first, second = np.zeros((12, 17), np.uint8), np.zeros((12, 17), np.uint8)
     first[0], second[1] = 1, 1
     late = {"result": [brush(second, "ünder")], "updated_at": "2024-05-02T00:00:00Z"}
@@ -115,45 +115,45 @@ def test_bring_home__only_what_a_person_submitted_and_changed_last(dataset, tmp_
     tasks = [
         {"data": {"photo": "ünder/c"}, "annotations": [late, early, dropped]},
         {"data": {"photo": "ünder/a 1"}, "annotations": [], "predictions": [early]},
-        {"data": {"photo": plain_path(NAMES[1])}, "annotations": [{"result": []}]},
+        {"data": {"photo": sanitize_path(NAMES[1])}, "annotations": [{"result": []}]},
         {"data": {"photo": "elsewhere/z"}, "annotations": [late]},
     ]
     (tmp_path / "home.json").write_text(json.dumps(tasks, indent=3))
-    bring_home(tmp_path / "home.json", dataset, tmp_path / "corrected", Console(quiet=True))
+    import_corrections(tmp_path / "home.json", dataset, tmp_path / "corrected", Console(quiet=True))
     assert np.array_equal(read_mask(mask_path(tmp_path / "corrected", "ünder/c")), second * 2)
     assert not read_mask(mask_path(tmp_path / "corrected", NAMES[1])).any()
     assert len(list_corrected(dataset.photos, tmp_path / "corrected")) == 2
 
 
-def test_bring_home__says_what_it_kept_and_what_was_of_others(dataset, tmp_path, capsys):
+def test_import_corrections__says_what_it_kept_and_what_was_of_others(dataset, tmp_path, capsys):
     mask = np.eye(12, 17, dtype=np.uint8)
     tasks = [
         {"data": {"photo": name}, "annotations": [{"result": [brush(mask, "ünder")]}]}
         for name in ("ünder/c", *(f"z/{number}" for number in range(7)))
     ]
     write_json(tmp_path / "home.json", tasks)
-    bring_home(tmp_path / "home.json", dataset, tmp_path / "corrected", Console())
+    import_corrections(tmp_path / "home.json", dataset, tmp_path / "corrected", Console())
     shown = capsys.readouterr()
-    assert "1 corrected masks from" in shown.out
-    assert "7 belong to no photo of the run: z/0, z/1, z/2, z/3, z/4, ..." in shown.err
+    assert "1 corrected masks of" in shown.out
+    assert "7 corrected masks belong to no photo of the run: z/0, z/1, z/2, z/3, z/4, ..." in shown.err
 
 
-def test_bring_home__later_masks_replace_and_others_stay(dataset, tmp_path):
+def test_import_corrections__later_masks_replace_and_others_stay(dataset, tmp_path):
     for name, label in (("ünder/c", "ünder"), ("ünder/a 1", "ünder"), ("ünder/c", "cat & <b>")):
         file = annotate(tmp_path, name, {"result": [brush(np.ones((12, 17), np.uint8), label)]})
-        bring_home(file, dataset, tmp_path / "corrected", Console(quiet=True))
+        import_corrections(file, dataset, tmp_path / "corrected", Console(quiet=True))
     assert (read_mask(tmp_path / "corrected" / "ünder" / "c.png") == 1).all()
     assert (read_mask(tmp_path / "corrected" / "ünder" / "a 1.png") == 2).all()
-    bring_home(tmp_path / "corrected", dataset, tmp_path / "corrected", Console(quiet=True))
+    import_corrections(tmp_path / "corrected", dataset, tmp_path / "corrected", Console(quiet=True))
     assert len(list_corrected(dataset.photos, tmp_path / "corrected")) == 2
 
 
-def test_bring_home__polygons(dataset, tmp_path):
+def test_import_corrections__polygons(dataset, tmp_path):
     points = [[100 * x / 17, 100 * y / 12] for x, y in ((2, 3), (9, 3), (9, 8), (2, 8))]
     region = {"type": "polygonlabels", "original_height": 12, "original_width": 17}
     region["value"] = {"points": points, "polygonlabels": ["ünder"]}
     file = annotate(tmp_path, "", {"result": [region]}, image="/data/local-files/?d=any/%C3%BCnder/a%201.png")
-    bring_home(file, dataset, tmp_path / "a", Console(quiet=True))
+    import_corrections(file, dataset, tmp_path / "a", Console(quiet=True))
     expected = np.zeros((12, 17), np.uint8)
     expected[3:8, 2:9] = 2
     assert np.array_equal(read_mask(tmp_path / "a" / "ünder" / "a 1.png"), expected)
@@ -161,18 +161,18 @@ def test_bring_home__polygons(dataset, tmp_path):
     text += '<tag label="seen"/><polygon label="ünder" points="2,3;9,3;9,8;2,8" z_order="0"/></image></annotations>'
     with zipfile.ZipFile(tmp_path / "home.zip", "w") as archive:
         archive.writestr("annotations.xml", text)
-    bring_home(tmp_path / "home.zip", dataset, tmp_path / "b", Console(quiet=True))
+    import_corrections(tmp_path / "home.zip", dataset, tmp_path / "b", Console(quiet=True))
     assert np.array_equal(read_mask(tmp_path / "b" / "ünder" / "a 1.png"), expected)
 
 
-def test_bring_home__cvat_topmost_wins(dataset, tmp_path):
+def test_import_corrections__cvat_topmost_wins(dataset, tmp_path):
     masks = "".join(
         f'<mask label="{label}" rle="0, 4" left="1" top="2" width="2" height="2" z_order="{order}"/>'
         for label, order in (("ünder", 1), ("ignore", 0))
     )
     text = f'<annotations><image id="0" name="c.png" width="17" height="12">{masks}</image></annotations>'
     write_text(tmp_path / "home.xml", text)
-    bring_home(tmp_path / "home.xml", dataset, tmp_path / "corrected", Console(quiet=True))
+    import_corrections(tmp_path / "home.xml", dataset, tmp_path / "corrected", Console(quiet=True))
     mask = read_mask(tmp_path / "corrected" / "ünder" / "c.png")
     assert (mask[2:4, 1:3] == 2).all() and mask.sum() == 8
 
@@ -187,67 +187,68 @@ MASK = '<mask label="ünder" rle="0, 4" left="1" top="2" width="2" height="2"/>'
 @pytest.mark.parametrize(
     "name, text, message",
     [
-        ("a.xml", cvat(MASK, 'width="12" height="17"'), "has 12 x 17 pixels, and the photo 17 x 12"),
+        ("a.xml", cvat(MASK, 'width="12" height="17"'), "has 12 x 17 pixels, and the photo has 17 x 12"),
         ("a.xml", cvat(MASK.replace("ünder", "cow")), "label 'cow' must be one of the classes background, cat & <b>"),
-        ("a.xml", cvat('<box label="ünder" xtl="1" ytl="1" xbr="2" ybr="2"/>'), "there is a 'box'"),
+        ("a.xml", cvat('<box label="ünder" xtl="1" ytl="1" xbr="2" ybr="2"/>'), "one is a 'box'"),
         ("a.xml", cvat(MASK.replace('left="1"', 'left="16"')), "must lie within its 17 x 12 pixels"),
         ("a.xml", cvat(MASK.replace("0, 4", "0, 5")), "must have the sum 4"),
         ("a.xml", cvat(MASK.replace('rle="0, 4"', "")), "it lacks or misspells 'rle'"),
         ("a.xml", cvat(MASK)[:-9], "must be an export 'CVAT for images 1.1'"),
-        ("a.xml", cvat(MASK).replace("ünder/c", "ünder/z"), "1 are of others, such as ünder/z.png"),
-        ("a.xml", cvat(""), "but 0 are of others"),
-        ("a.zip", "no zip", "XML or the zip around it"),
+        ("a.xml", cvat(MASK).replace("ünder/c", "ünder/z"), "1 masks belong to other photos, such as ünder/z.png"),
+        ("a.xml", cvat(""), "0 masks belong to other photos"),
+        ("a.zip", "no zip", "the XML file, or the zip that holds it"),
         ("a.json", '{"a": 1}', "a list of tasks"),
-        ("a.json", '[{"data": {}, "annotations": []}', "ends too early"),
-        ("a.json", '[{"image": "a", "mask": []}]', r"not JSON-MIN\).*entry 1 has not"),
+        ("a.json", '[{"data": {}, "annotations": []}', "is truncated or damaged"),
+        ("a.json", '[{"image": "a", "mask": []}]', r"not JSON-MIN\).*entry 1 does not"),
         ("a.json", "", "cannot be read as JSON"),
     ],
 )
-def test_bring_home__refuses_all_of_a_bad_file(dataset, tmp_path, name, text, message):
+def test_import_corrections__refuses_all_of_a_bad_file(dataset, tmp_path, name, text, message):
     write_text(tmp_path / name, text)
     write_mask(tmp_path / "corrected" / "ünder" / "c.png", np.full((12, 17), 1, np.uint8))
     with pytest.raises(DataError, match=message):
-        bring_home(tmp_path / name, dataset, tmp_path / "corrected", Console(quiet=True))
+        import_corrections(tmp_path / name, dataset, tmp_path / "corrected", Console(quiet=True))
     assert (read_mask(tmp_path / "corrected" / "ünder" / "c.png") == 1).all()
 
 
 @pytest.mark.parametrize(
     "region, message",
     [
-        (brush(np.ones((12, 16), np.uint8), "ünder"), "has 16 x 12 pixels, and the photo 17 x 12"),
+        (brush(np.ones((12, 16), np.uint8), "ünder"), "has 16 x 12 pixels, and the photo has 17 x 12"),
         (brush(np.ones((12, 17), np.uint8), "cow"), "label 'cow' must be one of the classes"),
         ({**brush(np.ones((12, 17), np.uint8), "ünder"), "original_width": 16}, "16 x 12 pixels in four channels"),
         ({"type": "rectanglelabels", "original_height": 12, "original_width": 17, "value": {}}, "'rectanglelabels'"),
-        ({"type": "brushlabels", "value": {}}, "it lacks or misspells 'original_height'"),
+        ({"type": "brushlabels", "value": {}}, "'original_height' is missing or has an unexpected value"),
     ],
 )
-def test_bring_home__refuses_what_is_no_mask_of_the_photo(dataset, tmp_path, region, message):
+def test_import_corrections__refuses_a_region_that_is_not_a_mask_of_the_photo(dataset, tmp_path, region, message):
     with pytest.raises(DataError, match=message):
-        bring_home(annotate(tmp_path, "ünder/c", {"result": [region]}), dataset, tmp_path / "c", Console(quiet=True))
+        file = annotate(tmp_path, "ünder/c", {"result": [region]})
+        import_corrections(file, dataset, tmp_path / "c", Console(quiet=True))
     assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.parametrize(
     "mask, message",
     [
-        (np.ones((17, 12), np.uint8), "has 12 x 17 pixels, and the photo 17 x 12"),
+        (np.ones((17, 12), np.uint8), "has 12 x 17 pixels, and the photo has 17 x 12"),
         (np.full((12, 17), 3, np.uint8), "must hold indices of the classes background, cat & <b>, ünder, but holds 3"),
     ],
 )
-def test_bring_home__refuses_a_mask_of_a_folder(dataset, tmp_path, mask, message):
+def test_import_corrections__refuses_a_mask_of_a_folder(dataset, tmp_path, mask, message):
     write_mask(tmp_path / "home" / "ünder" / "c.png", mask)
     with pytest.raises(DataError, match=message):
-        bring_home(tmp_path / "home", dataset, tmp_path / "c", Console(quiet=True))
+        import_corrections(tmp_path / "home", dataset, tmp_path / "c", Console(quiet=True))
 
 
-def test_check_given__kinds(tmp_path):
-    check_given(tmp_path)
+def test_check_corrections_path__kinds(tmp_path):
+    check_corrections_path(tmp_path)
     write_text(tmp_path / "a.XML", "")
-    check_given(tmp_path / "a.XML")
+    check_corrections_path(tmp_path / "a.XML")
     write_text(tmp_path / "a.csv", "")
-    for name, found in (("a.csv", "it is another kind of file"), ("b.json", "there is no such file")):
+    for name, found in (("a.csv", "is another type of file"), ("b.json", "does not exist")):
         with pytest.raises(DataError, match=found):
-            check_given(tmp_path / name)
+            check_corrections_path(tmp_path / name)
 
 
 def test_photo_finder__names_paths_and_addresses(dataset):
@@ -258,29 +259,29 @@ def test_photo_finder__names_paths_and_addresses(dataset):
     assert finder.find("c.png") is by_name["ünder/c"]
     assert finder.find("a 1.png") is None  # two of them
     assert finder.find("z/q.png") is None
-    assert finder.find(plain_path(NAMES[1])) is by_name[NAMES[1]]
+    assert finder.find(sanitize_path(NAMES[1])) is by_name[NAMES[1]]
 
 
-def test_plain_text__as_it_is_or_told_apart():
-    assert plain_text("žaba & <b>\"'") == "žaba & <b>\"'"
-    assert plain_text("a\nb").startswith("a_b-") and plain_text("a\nb") != plain_text("a\tb")
-    assert plain_path("a\n/b") == f"{plain_text(chr(97) + chr(10))}/b"
+def test_sanitize_name__as_it_is_or_told_apart():
+    assert sanitize_name("žaba & <b>\"'") == "žaba & <b>\"'"
+    assert sanitize_name("a\nb").startswith("a_b-") and sanitize_name("a\nb") != sanitize_name("a\tb")
+    assert sanitize_path("a\n/b") == f"{sanitize_name(chr(97) + chr(10))}/b"
 
 
-def test_name_ignored__is_no_class():
-    assert name_ignored(CLASSES) == "ignore"
-    assert name_ignored(("background", "ignore")) == "ignore (255)"
+def test_ignore_label__is_no_class():
+    assert ignore_label(CLASSES) == "ignore"
+    assert ignore_label(("background", "ignore")) == "ignore (255)"
 
 
-def test_fill_polygon__pixels_whose_center_is_inside():
-    assert fill_polygon([(0, 0), (2, 0), (2, 1), (0, 1)], 3, 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
-    assert fill_polygon([(-5, -5), (9, -5), (9, 9), (-5, 9)], 3, 3).all()
-    assert not fill_polygon([(0.6, 0), (1.4, 0), (1.4, 3), (0.6, 3)], 3, 1).any()
+def test_rasterize_polygon__pixels_whose_center_is_inside():
+    assert rasterize_polygon([(0, 0), (2, 0), (2, 1), (0, 1)], 3, 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert rasterize_polygon([(-5, -5), (9, -5), (9, 9), (-5, 9)], 3, 3).all()
+    assert not rasterize_polygon([(0.6, 0), (1.4, 0), (1.4, 3), (0.6, 3)], 3, 1).any()
 
 
-def test_bring_home__tasks_longer_than_what_is_read_at_once(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("coarse2fine.corrections.label_studio._CHUNK", 7)
+def test_import_corrections__tasks_longer_than_what_is_read_at_once(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("coarse2fine.corrections.label_studio._CHUNK_CHARACTERS", 7)
     out = export(dataset, random_masks(1), tmp_path, "labelstudio")
-    bring_home(submit(out), dataset, tmp_path / "corrected", Console(quiet=True))
+    import_corrections(submit(out), dataset, tmp_path / "corrected", Console(quiet=True))
     assert len(list_corrected(dataset.photos, tmp_path / "corrected")) == 4
     assert read_json(out / "home.json")[0]["data"]["photo"]

@@ -128,7 +128,7 @@ def test_fit__masks_from_a_folder_are_needed_only_where_none_is_corrected(
 
 
 def test_fit__what_cannot_be_corrected_masks_is_refused_at_once(settings, data, tmp_path):
-    with pytest.raises(DataError, match="there is no such file or folder"):
+    with pytest.raises(DataError, match="does not exist"):
         coarse2fine.fit(data, tmp_path / "run", settings(), start_from=tmp_path / "none.json")
     assert not (tmp_path / "run").exists()
 
@@ -146,8 +146,8 @@ def test_command__takes_corrected_masks_and_says_what_is_wrong(mended, data, cor
     command += ["--config", str(mended.root / "config.toml"), "--rounds", "1", "--start-from"]
     with pytest.raises(SystemExit) as caught:
         main([*command, str(mended.root / "config.toml")])
-    assert caught.value.code == 2 and "it is another kind of file" in capsys.readouterr().err
+    assert caught.value.code == 2 and "is another type of file" in capsys.readouterr().err
     main([*command, str(mended.corrected)])
-    assert "3 corrected masks from" in capsys.readouterr().out
+    assert "3 corrected masks of" in capsys.readouterr().out
     for name, mask in corrections.items():
         assert np.array_equal(read_mask(mask_path(Run(tmp_path / "run").enhanced(1), name)), mask)

@@ -10,10 +10,10 @@ import coarse2fine
 from coarse2fine.corrections.review import (
     REJECTED,
     Review,
+    apply_review_decisions,
     decisions_path,
     list_rejected,
     read_decisions,
-    take_decisions,
 )
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import encode_mask, mask_path, read_mask, write_mask
@@ -81,36 +81,36 @@ def test_fit__a_fixed_mask_stays_until_it_is_taken_back(settings, run, data):
     assert np.array_equal(read_mask(mask_path(run.coarse, name)), before)
 
 
-def test_take_decisions__only_what_came_from_review_leaves(run):
+def test_apply_review_decisions__only_what_came_from_review_leaves(run):
     photos, quiet = read_photos(run).photos, Console(quiet=True)
     review, mask = Review(run.review), np.ones((48, 48), np.uint8)
     write_mask(mask_path(run.corrected, photos[5].name), mask)  # brought home by --start-from
     for photo in photos[:2]:
         review.keep(photo.name, "accepted", "coarse", encode_mask(mask))
-    take_decisions(run.review, photos, run.corrected, quiet)
+    apply_review_decisions(run.review, photos, run.corrected, quiet)
     newer = mask * 2
     write_mask(mask_path(run.corrected, photos[0].name), newer)  # brought home later
-    take_decisions(run.review, photos, run.corrected, quiet)
+    apply_review_decisions(run.review, photos, run.corrected, quiet)
     assert np.array_equal(read_mask(mask_path(run.corrected, photos[0].name)), newer)
     for photo in photos[:2]:
         review.take_back(photo.name)
     review.keep(photos[4].name, "rejected", "coarse")
-    take_decisions(run.review, photos, run.corrected, quiet)
+    apply_review_decisions(run.review, photos, run.corrected, quiet)
     left = [photo.name for photo in photos if mask_path(run.corrected, photo.name).exists()]
     assert left == [photos[0].name, photos[5].name]
     assert list_rejected(photos, run.corrected) == [photos[4].name]
 
 
-def test_take_decisions__without_review_writes_nothing(run):
-    take_decisions(run.review, read_photos(run).photos, run.corrected, Console(quiet=True))
+def test_apply_review_decisions__without_review_writes_nothing(run):
+    apply_review_decisions(run.review, read_photos(run).photos, run.corrected, Console(quiet=True))
     assert not run.corrected.exists()
 
 
-def test_take_decisions__what_is_damaged_or_too_large_is_one_sentence(run):
+def test_apply_review_decisions__what_is_damaged_or_too_large_is_one_sentence(run):
     photos, quiet = read_photos(run).photos, Console(quiet=True)
     Review(run.review).keep(photos[0].name, "fixed", "", encode_mask(np.ones((9, 9), np.uint8)))
     with pytest.raises(DataError, match="must have the size of its photo"):
-        take_decisions(run.review, photos, run.corrected, quiet)
+        apply_review_decisions(run.review, photos, run.corrected, quiet)
     write_text(decisions_path(run.review), '{"cat/a": {"decision": "perhaps"}}')
     with pytest.raises(DataError, match=r"must hold decisions .* cat/a -> decision"):
         Review(run.review)

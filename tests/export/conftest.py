@@ -1,4 +1,4 @@
-"""What exports start from: a folder as predict writes it, and a finished run, both with awkward masks and names."""
+"""Sources of exports, with unusual masks and names: a folder as predict writes it, and a finished run."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from coarse2fine.config import FitConfig, dump_config
+from coarse2fine.evaluation.mask_quality import COLUMNS
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.runtime.files import write_json, write_text
 from coarse2fine.store.run import Run
@@ -16,7 +17,7 @@ COLOR = (200, 30, 60)
 
 
 def awkward_masks() -> dict[str, np.ndarray]:
-    """By photo name: one pixel, one row, one column, nothing, everything, holes, islands in holes, parts, noise."""
+    """Masks by photo name: one pixel, one row, one column, empty, full, holes, islands in holes, parts, noise."""
     rng = np.random.default_rng(0)
     ring = np.zeros((40, 60), np.uint8)
     ring[5:35, 5:55] = 1
@@ -44,7 +45,7 @@ def masks() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def predicted(tmp_path, masks) -> Path:
-    """A folder as ``predict`` writes it; the photos lie in ``in``."""
+    """A folder as ``predict`` writes it; its photos are in ``in``."""
     folder, photos = tmp_path / "found", {}
     for name, mask in masks.items():
         path = tmp_path / "in" / f"{name}.jpg"
@@ -82,3 +83,20 @@ def finished(tmp_path) -> Run:
     )
     write_text(run.config, dump_config(FitConfig(rounds=1)))
     return run
+
+
+def write_scores(folder: Path, scores: dict[str, float]) -> None:
+    """Write ``quality.csv`` as fit does; all values but the names and scores are placeholders."""
+    rows = [["photo", "class", "score", *COLUMNS[3:]]]
+    rows += [[name, "", str(score), "", "", "1", "", "0", "1", "0"] for name, score in scores.items()]
+    write_text(folder / "quality.csv", "".join(",".join(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def converted_before(small_onnx, monkeypatch) -> None:
+    """Replace the conversion to ONNX (20 s) by the model of `small_onnx`; all other steps of an export are done."""
+    import onnx
+
+    from coarse2fine.export import onnx_export
+
+    monkeypatch.setattr(onnx_export, "_convert", lambda _segmenter: onnx.load(small_onnx))

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from torchvision.datasets import VOCSegmentation
 
 from coarse2fine.config import MaskExportConfig
-from coarse2fine.corrections.names import PHOTO_KEY
+from coarse2fine.corrections.photo_names import PHOTO_KEY
 from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.masks.palette import color_table
 

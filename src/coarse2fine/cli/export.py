@@ -56,9 +56,8 @@ def export_masks(
     from coarse2fine.export import export_masks as write_masks
     from coarse2fine.runtime.console import Console
 
-    console = Console(quiet)
-    count = write_masks(run, out, format, settings, photos, console)
-    console.say(f"{count} photos: {out}", style="green")
+    count = write_masks(run, out, format, settings, photos, quiet)
+    Console(quiet).say(f"{count} photos: {out}", style="green")
 
 
 def export_network(
@@ -91,10 +90,10 @@ def export_network(
         quiet: Print only warnings and errors.
     """
     from coarse2fine.errors import ConfigError
-    from coarse2fine.runtime.console import Console
 
     try:
-        from coarse2fine.export.network_files import deliver_int8, deliver_network
+        from coarse2fine.export.network_export import export_int8_network
+        from coarse2fine.export.network_export import export_network as write_network
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"export needs {error.name}, which is not installed; install coarse2fine with its dependencies."
@@ -105,6 +104,6 @@ def export_network(
     if (calibrate or ground_truth) and not int8:
         raise ConfigError("--calibrate and --ground-truth need --int8; add it, or leave them out.")
     if int8:
-        deliver_int8(run, out, calibrate, ground_truth, Console(quiet))
+        export_int8_network(run, out, calibrate, ground_truth, quiet)
     else:
-        deliver_network(run, format, out, Console(quiet))
+        write_network(run, out, format, quiet)

@@ -1,4 +1,4 @@
-"""Settings of the mask formats."""
+"""Settings of the mask export."""
 
 from typing import Literal
 
@@ -8,31 +8,37 @@ from coarse2fine.config.base import Count, PositiveInt, Settings, Share
 
 
 class MaskExportConfig(Settings):
-    """Which masks are exported, and how."""
+    """Settings of ``coarse2fine export`` for masks."""
 
     images: Literal["copy", "link", "none"] = Field(
-        "copy", description="photos go along as copies, as links, or not at all"
+        "copy", description="copy the photos into the export, link them, or leave them out"
     )
-    round: Count | None = Field(None, description="masks of this round; 0: before the first; none: of the last")
+    round: Count | None = Field(
+        None, description="export the masks of this round; 0: before the first round; none: the last round"
+    )
     masks: Literal["enhanced", "refined", "coarse"] = Field(
-        "enhanced", description="enhanced: the result of a round; refined: as its network gave them; coarse: stage 1"
+        "enhanced",
+        description="enhanced: masks at the end of a round; refined: predictions of its network, constrained to the "
+        "label; coarse: masks of stage 1",
     )
     left_out: bool | None = Field(
         None,
-        description="also photos whose masks the filter left out (below 1 % or above 80 %); none: for labelstudio and "
-        "cvat, where people mend them, and not for the others",
+        description="also export photos that the filter left out of training (mask below 1 % or above 80 %); none: "
+        "only for labelstudio and cvat, where people correct the masks",
     )
-    min_quality: Share | None = Field(None, description="only photos whose score in quality.csv is at least this")
+    min_quality: Share | None = Field(
+        None, description="only export photos with at least this quality score in quality.csv"
+    )
     instances: Literal["class", "part"] = Field(
         "class",
-        description="coco, coco-panoptic, labelstudio, cvat: one annotation per class of a photo, or per connected "
+        description="coco, coco-panoptic, labelstudio, cvat: one annotation per class of a photo, or one per connected "
         "part of it; yolo always has one per part",
     )
-    polygons: bool = Field(False, description="coco: polygons instead of run lengths")
+    polygons: bool = Field(False, description="coco: write polygons instead of run lengths")
     image_prefix: str | None = Field(
         None,
-        description="labelstudio: what stands before a photo's path where it is served; none: "
+        description="labelstudio: text before the path of a photo, to make its address; none: "
         "/data/local-files/?d=DIR/images/, which Label Studio serves if LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT is the "
-        "folder that holds DIR",
+        "folder that contains DIR",
     )
-    batch: PositiveInt = Field(8, description="with --photos: photos per step of the network")
+    batch: PositiveInt = Field(8, description="with --photos: number of photos that the network predicts at once")

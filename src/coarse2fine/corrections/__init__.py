@@ -1,21 +1,22 @@
-"""Masks that people corrected: brought home once, kept in ``<run>/corrected``, and left as they are by every stage.
+"""Masks that people corrected: imported once into ``<run>/corrected``, and not changed by any stage.
 
-names.py         under which photos and classes travel and find home
-shapes.py        what a person drew, and the mask it makes
-label_studio.py  export "JSON"
-cvat.py          export "CVAT for images 1.1"
+label_studio.py  reads the export "JSON" of Label Studio
+cvat.py          reads the export "CVAT for images 1.1" of CVAT
+annotations.py   regions that a person drew, and the masks that they describe
+photo_names.py   names of photos and classes in labeling tools
+review.py        decisions that people made in ``coarse2fine app``
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from coarse2fine.corrections.annotations import AnnotatedPhoto, combine_regions
 from coarse2fine.corrections.cvat import read_cvat
 from coarse2fine.corrections.label_studio import read_label_studio
-from coarse2fine.corrections.names import PhotoFinder, name_ignored, plain_path, plain_text
-from coarse2fine.corrections.regions import Corrected, paint_shapes
+from coarse2fine.corrections.photo_names import PhotoFinder, ignore_label, sanitize_name, sanitize_path
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
@@ -25,106 +26,107 @@ from coarse2fine.runtime.files import read_json
 from coarse2fine.types import IGNORE, Dataset, Mask, Photo
 
 READERS = {".json": read_label_studio, ".xml": read_cvat, ".zip": read_cvat}
-NAMES_SHOWN = 5
+MAX_NAMES_SHOWN = 5
 
 
-def check_given(path: Path) -> None:
-    """Find out before hours are spent whether a path may hold corrected masks.
+def check_corrections_path(path: Path) -> None:
+    """Check, before a long computation starts, that a path can hold corrected masks.
 
     Raises:
-        DataError: There is nothing, or it is of another kind.
+        DataError: The path does not exist, or is a file of another type.
     """
     if not path.is_dir() and not (path.is_file() and path.suffix.lower() in READERS):
-        found = "it is another kind of file" if path.exists() else "there is no such file or folder"
+        found = "is another type of file" if path.exists() else "does not exist"
         raise DataError(
-            f"Corrected masks come from a folder of masks named like the photos, an export of Label Studio (.json) or "
-            f"of CVAT (.xml, .zip), but of {path} {found}."
+            f"Corrected masks must be a folder of masks named like the photos, or an export of Label Studio (.json) or "
+            f"CVAT (.xml, .zip), but {path} {found}."
         )
 
 
-def bring_home(path: Path, dataset: Dataset, folder: Path, console: Console) -> None:
-    """Write the corrected masks of a folder or of a labeling tool's export to ``folder``, all of them or none.
+def import_corrections(path: Path, dataset: Dataset, folder: Path, console: Console) -> None:
+    """Write the corrected masks of a folder or of a labeling tool's export to ``folder``; after an error, none of them.
 
-    A photo's new mask replaces an older one; those of other photos stay.
+    A new mask replaces an older one of the same photo. Masks of other photos stay.
 
     Args:
-        path: What :func:`check_given` takes.
-        dataset: The run's photos and classes.
-        folder: Where masks are kept: ``<photo>.png``.
-        console: Told how many there are, and which belong to no photo.
+        path: A path that :func:`check_corrections_path` accepts.
+        dataset: Photos and classes of the run.
+        folder: The folder of corrected masks, ``<run>/corrected``.
+        console: Prints how many masks were imported, and which belong to no photo of the run.
 
     Raises:
-        DataError: The file is damaged, belongs to other photos, or a mask does not fit its photo or the classes.
+        DataError: The file is damaged or belongs to other photos, or a mask does not fit its photo or the classes.
     """
     if path.resolve() == folder.resolve():
         return
-    strangers: list[str] = []
-    waiting = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(waiting, ignore_errors=True)
+    unknown: list[str] = []
     names = set()
-    for photo, mask in _read_all(path, dataset, strangers):
-        write_mask(mask_path(waiting, photo.name), mask)
-        names.add(photo.name)
-    if not names:
-        hint = f", such as {strangers[0]}" if strangers else ""
-        raise DataError(
-            f"{path} must hold corrected masks of the run's photos, but {len(strangers)} are of others{hint}."
-        )
-    for name in names:
-        mask_path(folder, name).parent.mkdir(parents=True, exist_ok=True)
-        mask_path(waiting, name).replace(mask_path(folder, name))
-    shutil.rmtree(waiting)
-    console.say(f"{len(names)} corrected masks from {path} are kept in {folder}")
-    if strangers:
-        more = ", ..." if len(strangers) > NAMES_SHOWN else ""
-        console.warn(f"{len(strangers)} belong to no photo of the run: {', '.join(strangers[:NAMES_SHOWN])}{more}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as waiting:
+        for photo, mask in _read_masks(path, dataset, unknown):
+            write_mask(mask_path(Path(waiting), photo.name), mask)
+            names.add(photo.name)
+        if not names:
+            example = f", such as {unknown[0]}" if unknown else ""
+            raise DataError(
+                f"{path} must hold corrected masks of photos of the run, but it holds none; {len(unknown)} masks "
+                f"belong to other photos{example}."
+            )
+        for name in names:
+            mask_path(folder, name).parent.mkdir(parents=True, exist_ok=True)
+            mask_path(Path(waiting), name).replace(mask_path(folder, name))
+    console.say(f"{len(names)} corrected masks of {path} were imported to {folder}")
+    if unknown:
+        more = ", ..." if len(unknown) > MAX_NAMES_SHOWN else ""
+        shown = ", ".join(unknown[:MAX_NAMES_SHOWN])
+        console.warn(f"{len(unknown)} corrected masks belong to no photo of the run: {shown}{more}")
 
 
 def list_corrected(photos: Sequence[Photo], folder: Path) -> list[Photo]:
-    """Photos whose mask a person corrected."""
+    """Return the photos that have a corrected mask in ``folder``."""
     return [photo for photo in photos if mask_path(folder, photo.name).exists()] if folder.is_dir() else []
 
 
-def _read_all(path: Path, dataset: Dataset, strangers: list[str]) -> Iterator[tuple[Photo, Mask]]:
+def _read_masks(path: Path, dataset: Dataset, unknown: list[str]) -> Iterator[tuple[Photo, Mask]]:
+    """Yield photos with their corrected masks; append names that belong to no photo to ``unknown``."""
     if path.is_dir():
-        yield from _read_folder(path, dataset, strangers)
+        yield from _read_folder(path, dataset, unknown)
         return
     finder = PhotoFinder(dataset.photos)
-    labels = {plain_text(name): label for label, name in enumerate(dataset.classes)} | {
-        name_ignored(dataset.classes): IGNORE
-    }
-    for found in READERS[path.suffix.lower()](path):
-        photo = finder.find(found.photo)
+    labels = {sanitize_name(name): label for label, name in enumerate(dataset.classes)}
+    labels |= {ignore_label(dataset.classes): IGNORE}
+    for annotated in READERS[path.suffix.lower()](path):
+        photo = finder.find(annotated.photo)
         if photo is None:
-            strangers.append(found.photo)
+            unknown.append(annotated.photo)
         else:
-            yield photo, _paint(found, photo, labels, path)
+            yield photo, _make_mask(annotated, photo, labels, path)
 
 
-def _paint(found: Corrected, photo: Photo, labels: dict[str, int], path: Path) -> Mask:
+def _make_mask(annotated: AnnotatedPhoto, photo: Photo, labels: dict[str, int], path: Path) -> Mask:
     size = read_size(photo.path)
-    _check_size(found.size or size, size, photo, path)
-    for shape in found.shapes:
-        _check_size(shape.binary.shape, size, photo, path)
+    _check_size(annotated.size or size, size, photo, path)
+    for region in annotated.regions:
+        _check_size(region.binary.shape, size, photo, path)
     try:
-        return paint_shapes(found.shapes, labels, *size)
+        return combine_regions(annotated.regions, labels, *size)
     except DataError as error:
-        raise DataError(f"{path}: the annotation of {found.photo} cannot be taken: {error}.") from error
+        raise DataError(f"{path}: the annotation of {annotated.photo} cannot be imported: {error}.") from error
 
 
-def _read_folder(folder: Path, dataset: Dataset, strangers: list[str]) -> Iterator[tuple[Photo, Mask]]:
-    places = [place for place in (folder / "classes.json", folder.parent / "classes.json") if place.exists()]
-    table = _match_classes(tuple(read_json(places[0])) if places else dataset.classes, dataset.classes)
+def _read_folder(folder: Path, dataset: Dataset, unknown: list[str]) -> Iterator[tuple[Photo, Mask]]:
+    lists = [path for path in (folder / "classes.json", folder.parent / "classes.json") if path.exists()]
+    table = _match_classes(tuple(read_json(lists[0])) if lists else dataset.classes, dataset.classes)
     masks = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.png"))}
     for photo in dataset.photos:
-        path = masks.pop(photo.name, None) or masks.pop(plain_path(photo.name), None)
+        path = masks.pop(photo.name, None) or masks.pop(sanitize_path(photo.name), None)
         if path is not None:
             yield photo, _read_mask(path, photo, table, dataset.classes)
-    strangers += sorted(masks)
+    unknown += sorted(masks)
 
 
 def _match_classes(given: Sequence[str], classes: Sequence[str]) -> Mask:
-    """The run's class index by the folder's; 255 where there is none."""
+    """Return a table, shape (256,), from the folder's class index to the run's; 255 if the run has no such class."""
     table: Mask = np.full(256, IGNORE, np.uint8)
     for label, name in enumerate(given):
         if name in classes:
@@ -135,7 +137,7 @@ def _match_classes(given: Sequence[str], classes: Sequence[str]) -> Mask:
 def _read_mask(path: Path, photo: Photo, table: Mask, classes: Sequence[str]) -> Mask:
     mask = read_mask(path)
     _check_size(mask.shape, read_size(photo.path), photo, path)
-    if foreground_values(mask) == [IGNORE]:  # a tool that paints the object white
+    if foreground_values(mask) == [IGNORE]:  # drawn with a tool that stores the object as white
         return np.where(mask == IGNORE, photo.label, 0).astype(np.uint8)
     unknown = [label for label in classes_in(mask) if table[label] == IGNORE]
     if unknown:
@@ -147,6 +149,6 @@ def _read_mask(path: Path, photo: Photo, table: Mask, classes: Sequence[str]) ->
 def _check_size(found: tuple[int, ...], size: tuple[int, int], photo: Photo, path: Path) -> None:
     if tuple(found) != size:
         raise DataError(
-            f"{path}: a corrected mask must have the size of its photo, but that of {photo.path} has {found[1]} x "
-            f"{found[0]} pixels, and the photo {size[1]} x {size[0]}."
+            f"{path}: a corrected mask must have the size of its photo. The mask of {photo.path} has {found[1]} x "
+            f"{found[0]} pixels, and the photo has {size[1]} x {size[0]}."
         )

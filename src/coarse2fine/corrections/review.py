@@ -1,7 +1,7 @@
-"""What people decided about masks in ``coarse2fine app``.
+"""Decisions about masks that people made in ``coarse2fine app``.
 
-The app alone writes ``<run>/review``; ``fit`` takes over what is there when it starts, and writes down what it took, so
-that the two may work on one run folder at the same time.
+Only the app writes to ``<run>/review``. ``fit`` applies the decisions that exist when it starts, and records which ones
+it applied. So the app and ``fit`` can work on one run folder at the same time.
 """
 
 import hashlib
@@ -23,19 +23,20 @@ from coarse2fine.types import Photo
 
 Decision = Literal["accepted", "fixed", "rejected"]
 REJECTED = "rejected in review"
-"""Why a rejected photo is left out, as ``kept.json`` says it."""
+"""Reason in ``kept.json`` for leaving out a rejected photo."""
 
-TAKEN = "review.json"
-"""Beside the corrected masks: which of them came from review, and what is rejected, as fit took it over."""
+APPLIED_FILE = "review.json"
+"""File beside the corrected masks: which of them come from the review, and which photos are rejected."""
 
 
-class Decided(Settings):
-    """What a person decided about the mask of a photo.
+class ReviewDecision(Settings):
+    """The decision of a person about the mask of a photo.
 
     Attributes:
-        decision: ``accepted``: the mask as it was; ``fixed``: as the person drew it; ``rejected``: not to learn from.
-        stage: Whose mask the person saw, such as ``round-3``.
-        time: When, UTC.
+        decision: ``accepted``: the mask is right; ``fixed``: the person drew a new one; ``rejected``: the photo is left
+            out of training.
+        stage: Stage of the mask that the person saw, such as ``round-3``.
+        time: Time of the decision, UTC, in ISO format.
     """
 
     decision: Decision
@@ -43,16 +44,16 @@ class Decided(Settings):
     time: str
 
 
-_ALL = TypeAdapter(dict[str, Decided])
+_DECISIONS = TypeAdapter(dict[str, ReviewDecision])
 
 
 def decisions_path(folder: Path) -> Path:
-    """Where decisions are kept."""
+    """Return the path of the file with all decisions of a review folder."""
     return folder / "decisions.json"
 
 
-def read_decisions(folder: Path) -> dict[str, Decided]:
-    """Decisions by name of the photo.
+def read_decisions(folder: Path) -> dict[str, ReviewDecision]:
+    """Read the decisions of a review folder, by name of the photo; empty if there are none.
 
     Raises:
         DataError: The file is damaged.
@@ -61,140 +62,149 @@ def read_decisions(folder: Path) -> dict[str, Decided]:
     if not path.exists():
         return {}
     try:
-        return _ALL.validate_python(read_json(path))
+        return _DECISIONS.validate_python(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = " -> ".join(str(part) for part in first["loc"])
         raise DataError(
-            f"{path} must hold decisions as 'coarse2fine app' writes them, but at {where}: {first['msg']}; mend it, or "
-            "move it away to begin anew."
+            f"{path} must hold decisions as 'coarse2fine app' writes them, but at {where}: {first['msg']}. Repair the "
+            "file, or move it away to start without decisions."
         ) from error
 
 
 class Review:
-    """The decisions of a run, each on disk before :meth:`keep` returns.
+    """The decisions of a run; each is on disk before :meth:`keep` returns.
 
     Args:
-        folder: ``<run>/review``; nobody else may write there.
+        folder: ``<run>/review``. No other process may write to it.
 
     Raises:
-        DataError: What is there is damaged.
+        DataError: The file of decisions is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._decided = read_decisions(folder)
+        self._decisions = read_decisions(folder)
         self._lock = threading.Lock()
 
     @property
-    def decided(self) -> Mapping[str, Decided]:
-        """All decisions by name; it does not change while somebody goes through it."""
-        return self._decided
+    def decided(self) -> Mapping[str, ReviewDecision]:
+        """All decisions by name of the photo. A change makes a new mapping, so it is safe to iterate over this one."""
+        return self._decisions
 
     def mask(self, name: str) -> Path:
-        """Where the accepted or fixed mask of a photo lies."""
+        """Return the path of the accepted or fixed mask of a photo."""
         return mask_path(self.folder / "masks", name)
 
-    def keep(self, name: str, decision: Decision, stage: str, mask: bytes | None = None) -> Decided:
-        """Keep a decision instead of an earlier one.
+    def keep(self, name: str, decision: Decision, stage: str, mask: bytes | None = None) -> ReviewDecision:
+        """Save a decision; it replaces an earlier one about the same photo.
 
         Args:
-            name: The photo.
-            decision: What to do with it.
-            stage: Whose mask the person saw.
-            mask: The mask as PNG; none for ``rejected``.
+            name: Name of the photo.
+            decision: The decision.
+            stage: Stage of the mask that the person saw.
+            mask: Content of the mask's PNG file. None for ``rejected``.
 
         Raises:
-            DataError: The run folder cannot be written; the earlier decision holds.
+            DataError: The run folder cannot be written. The earlier decision stays.
         """
-        decided = Decided(decision=decision, stage=stage, time=datetime.now(UTC).isoformat(timespec="seconds"))
+        made = ReviewDecision(decision=decision, stage=stage, time=datetime.now(UTC).isoformat(timespec="seconds"))
         with self._lock:
             if mask is not None:
                 with write_atomically(self.mask(name)) as file:
                     file.write(mask)
-            self._write({**self._decided, name: decided})
+            self._write({**self._decisions, name: made})
             if mask is None:
                 self.mask(name).unlink(missing_ok=True)
-        return decided
+        return made
 
     def take_back(self, name: str) -> None:
-        """Forget a decision, and the mask that came with it.
+        """Delete a decision and its mask.
 
         Raises:
-            DataError: The run folder cannot be written; the decision holds.
+            DataError: The run folder cannot be written. The decision stays.
         """
         with self._lock:
-            self._write({other: decided for other, decided in self._decided.items() if other != name})
+            self._write({other: made for other, made in self._decisions.items() if other != name})
             self.mask(name).unlink(missing_ok=True)
 
-    def _write(self, decided: dict[str, Decided]) -> None:
-        write_json(decisions_path(self.folder), {name: one.model_dump() for name, one in decided.items()})
-        self._decided = decided
+    def _write(self, decisions: dict[str, ReviewDecision]) -> None:
+        write_json(decisions_path(self.folder), {name: made.model_dump() for name, made in decisions.items()})
+        self._decisions = decisions
 
 
-def take_decisions(review: Path, photos: Sequence[Photo], corrected: Path, console: Console) -> None:
-    """Take over what was decided: accepted and fixed masks come to the corrected ones, those taken back leave them.
+def apply_review_decisions(review: Path, photos: Sequence[Photo], corrected: Path, console: Console) -> None:
+    """Copy accepted and fixed masks to the corrected masks, and remove those of deleted decisions.
 
-    Of a photo whose mask also came home by ``--start-from`` the newer counts.
+    If ``--start-from`` has imported a mask of the same photo, the newer of the two masks is kept.
 
     Args:
         review: ``<run>/review``.
-        photos: Those of the run.
-        corrected: Where corrected masks are kept.
-        console: Told what was taken over.
+        photos: The photos of the run.
+        corrected: The folder of corrected masks, ``<run>/corrected``.
+        console: Prints how many decisions were applied, if they have changed.
 
     Raises:
         DataError: A decision or mask is damaged, or does not fit its photo.
     """
-    decided, before = read_decisions(review), _read_taken(corrected)
-    rejected = [photo.name for photo in photos if photo.name in decided and decided[photo.name].decision == "rejected"]
-    given = [photo for photo in photos if photo.name in decided and decided[photo.name].decision != "rejected"]
-    taken: dict[str, str] = {}
-    for photo in given:
-        key = _take_mask(photo, mask_path(review / "masks", photo.name), corrected, before["masks"].get(photo.name))
-        if key:
-            taken[photo.name] = key
+    decisions, before = read_decisions(review), _read_applied(corrected)
+    decided = [photo for photo in photos if photo.name in decisions]
+    rejected = [photo.name for photo in decided if decisions[photo.name].decision == "rejected"]
+    applied: dict[str, str] = {}
+    for photo in decided:
+        if decisions[photo.name].decision != "rejected":
+            source, known = mask_path(review / "masks", photo.name), before["masks"].get(photo.name)
+            key = _copy_mask(photo, source, corrected, known)
+            if key:
+                applied[photo.name] = key
     for name, key in before["masks"].items():
         path = mask_path(corrected, name)
-        if name not in taken and path.exists() and _fingerprint(path.read_bytes()) == key:
+        if name not in applied and path.exists() and _fingerprint(path.read_bytes()) == key:
             path.unlink()
-    now = {"masks": taken, "rejected": rejected}
+    now = {"masks": applied, "rejected": rejected}
     if now != before:
-        write_json(corrected / TAKEN, now)
-        console.say(f"decisions of {review}: {len(taken)} accepted or fixed masks, {len(rejected)} photos rejected")
+        write_json(corrected / APPLIED_FILE, now)
+        console.say(f"decisions of {review}: {len(applied)} accepted or fixed masks, {len(rejected)} photos rejected")
 
 
 def list_rejected(photos: Sequence[Photo], corrected: Path) -> list[str]:
-    """Names of the photos that were rejected when fit started."""
-    rejected = set(_read_taken(corrected)["rejected"])
+    """Return the names of the photos that were rejected when fit started."""
+    rejected = set(_read_applied(corrected)["rejected"])
     return [photo.name for photo in photos if photo.name in rejected]
 
 
 def describe_rejected(rejected: Sequence[str]) -> dict[str, Any]:
-    """What training depends on; nothing where nothing is rejected, so that runs without review stay as they are."""
+    """Return the entry that rejected photos add to the fingerprint of training.
+
+    It is empty without rejected photos, so that runs without a review stay valid.
+    """
     return {REJECTED: f"{len(rejected)} ({hash_of(sorted(rejected))})"} if rejected else {}
 
 
-def _take_mask(photo: Photo, source: Path, corrected: Path, before: str | None) -> str | None:
-    """Copy a mask unless it was taken before; its fingerprint, or none where it was taken back this moment."""
+def _copy_mask(photo: Photo, source: Path, corrected: Path, known: str | None) -> str | None:
+    """Copy a mask to the corrected ones unless its fingerprint is ``known`` from an earlier copy.
+
+    Returns:
+        The fingerprint of the mask. None if the app has deleted the mask in the meantime.
+    """
     try:
         content = source.read_bytes()
     except FileNotFoundError:
         return None
     key, target = _fingerprint(content), mask_path(corrected, photo.name)
-    if key != before or not target.exists():
+    if key != known or not target.exists():
         if read_size(source) != read_size(photo.path):
             raise DataError(
-                f"{source} must have the size of its photo, but that of {photo.path} has changed since; take the "
-                "decision back in 'coarse2fine app'."
+                f"{source} must have the size of its photo, but the size of {photo.path} has changed since. Undo the "
+                "decision in 'coarse2fine app'."
             )
         with write_atomically(target) as file:
             file.write(content)
     return key
 
 
-def _read_taken(corrected: Path) -> dict[str, Any]:
-    path = corrected / TAKEN
+def _read_applied(corrected: Path) -> dict[str, Any]:
+    path = corrected / APPLIED_FILE
     return dict(read_json(path)) if path.exists() else {"masks": {}, "rejected": []}
 
 

@@ -10,91 +10,96 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from coarse2fine.export.mask_export import Job, Object, Opened, cut_out, write_bytes
+from coarse2fine.export.mask_format import (
+    LoadedPhoto,
+    MaskExport,
+    MaskFormat,
+    ObjectMask,
+    crop_to_object,
+    write_bytes,
+)
 from coarse2fine.export.polygons import trace_edges
-from coarse2fine.export.streamed_files import JsonLists
+from coarse2fine.export.streamed_files import open_json_lists
 from coarse2fine.masks.palette import color_table
 from coarse2fine.types import BACKGROUND
 
-Annotation = dict[str, Any]
+JsonObject = dict[str, Any]
 
 IMAGES = "images/train"
 INSTANCES = "annotations/instances_train.json"
 PANOPTIC = "annotations/panoptic_train"
 
 
-def write_coco(job: Job) -> None:
-    """Write ``annotations/instances_train.json`` and ``images/train``; scores stand with annotations and images.
+def write_coco(export: MaskExport) -> None:
+    """Write ``annotations/instances_train.json`` and ``images/train``.
 
-    Ignored pixels have no place in it and become background.
+    Quality scores are stored with annotations and images.
     """
 
-    def annotate(photo: Opened) -> tuple[Opened, list[Annotation]]:
-        photo.carry(job.folder / IMAGES)
-        return photo, [_annotate(item, photo) for item in photo.objects()]
+    def write_photo(photo: LoadedPhoto) -> tuple[LoadedPhoto, list[JsonObject]]:
+        photo.save(export.folder / IMAGES)
+        return photo, [_make_annotation(item, photo) for item in photo.objects()]
 
-    values = {"info": _describe(job), "licenses": [], "categories": _list_categories(job)}
-    with JsonLists(job.folder / INSTANCES, values, ("annotations", "images")) as file:
-        numbers = count(1)
-        for image_id, (photo, annotations) in enumerate(job.each(annotate), start=1):
+    values = _make_header(export, _list_categories(export))
+    with open_json_lists(export.folder / INSTANCES, values, ("annotations", "images")) as append:
+        annotation_ids = count(1)
+        for image_id, (photo, annotations) in enumerate(export.map_photos(write_photo), start=1):
             for annotation in annotations:
-                file.add("annotations", {"id": next(numbers), "image_id": image_id} | annotation)
-            file.add("images", _describe_image(image_id, photo))
-            job.lose("ignored pixels became background", photo.has_ignored)
+                append("annotations", {"id": next(annotation_ids), "image_id": image_id} | annotation)
+            append("images", _describe_image(image_id, photo))
 
 
-def write_panoptic(job: Job) -> None:
-    """Write ``annotations/panoptic_train.json``, pictures beside it, and ``images/train``.
+def write_panoptic(export: MaskExport) -> None:
+    """Write ``annotations/panoptic_train.json``, its PNGs and ``images/train``.
 
-    Ignored pixels are those of no segment.
-
-    Background is a category of its own, so that it is told apart from ignored pixels; its number comes after those of
-    all classes, since some readers take 0 for none.
+    Pixels to ignore belong to no segment. The background is a category of its own, so that it differs from ignored
+    pixels. Its number follows those of all classes, because some readers take 0 for "no segment".
     """
-    background_id = len(job.classes)
+    background_id = len(export.source.classes)
 
-    def annotate(photo: Opened) -> tuple[Opened, list[Annotation]]:
-        photo.carry(job.folder / IMAGES)
+    def write_photo(photo: LoadedPhoto) -> tuple[LoadedPhoto, list[JsonObject]]:
+        photo.save(export.folder / IMAGES)
         segments, ids = [], np.zeros((*photo.mask.shape, 3), np.uint8)
         background = (photo.mask == BACKGROUND).astype(np.uint8)
-        objects = [cut_out(background_id, background)] if background.any() else []
+        objects = [crop_to_object(background_id, background)] if background.any() else []
         for number, item in enumerate([*objects, *photo.objects()], start=1):
             red_green_blue = [number % 256, number // 256 % 256, number // 65536]
             ids[item.box.y0 : item.box.y1, item.box.x0 : item.box.x1][item.crop > 0] = red_green_blue
             segments.append({"id": number} | _measure(item, photo))
         encoded = io.BytesIO()
         PillowImage.fromarray(ids).save(encoded, format="PNG")
-        write_bytes(job.folder / PANOPTIC / f"{photo.name}.png", encoded.getvalue())
+        write_bytes(export.folder / PANOPTIC / f"{photo.name}.png", encoded.getvalue())
         return photo, segments
 
-    background = {"id": background_id, "name": job.classes[BACKGROUND], "supercategory": "", "color": [0, 0, 0]}
-    categories = [*(one | {"isthing": 1} for one in _list_categories(job)), background | {"isthing": 0}]
-    values = {"info": _describe(job), "licenses": [], "categories": categories}
-    with JsonLists(job.folder / f"{PANOPTIC}.json", values, ("annotations", "images")) as file:
-        for image_id, (photo, segments) in enumerate(job.each(annotate), start=1):
-            file.add(
+    background = {"id": background_id, "name": export.source.classes[BACKGROUND], "supercategory": ""}
+    background |= {"color": [0, 0, 0], "isthing": 0}
+    categories = [*(category | {"isthing": 1} for category in _list_categories(export)), background]
+    values = _make_header(export, categories)
+    with open_json_lists(export.folder / f"{PANOPTIC}.json", values, ("annotations", "images")) as append:
+        for image_id, (photo, segments) in enumerate(export.map_photos(write_photo), start=1):
+            append(
                 "annotations",
                 {"image_id": image_id, "file_name": f"{photo.name}.png", "segments_info": segments},
             )
-            file.add("images", _describe_image(image_id, photo))
+            append("images", _describe_image(image_id, photo))
 
 
-def _annotate(item: Object, photo: Opened) -> Annotation:
+def _make_annotation(item: ObjectMask, photo: LoadedPhoto) -> JsonObject:
     height, width = photo.mask.shape
-    if photo.job.config.polygons:
+    if photo.export.config.polygons:
         corner = (item.box.x0, item.box.y0)
-        shape: Any = [(ring + corner).ravel().tolist() for ring in trace_edges(item.crop)]
+        segmentation: Any = [(ring + corner).ravel().tolist() for ring in trace_edges(item.crop)]
     else:
-        from pycocotools import mask as run_lengths
+        from pycocotools import mask as run_lengths  # of the extra "export"
 
-        encoded = run_lengths.encode(np.asfortranarray(item.on(height, width)))
-        shape = {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
-    return _measure(item, photo) | {"segmentation": shape}
+        encoded = run_lengths.encode(np.asfortranarray(item.to_full_size(height, width)))
+        segmentation = {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
+    return _measure(item, photo) | {"segmentation": segmentation}
 
 
-def _measure(item: Object, photo: Opened) -> Annotation:
+def _measure(item: ObjectMask, photo: LoadedPhoto) -> JsonObject:
     box = item.box
-    measured: Annotation = {
+    measured: JsonObject = {
         "category_id": item.label,
         "area": int(np.count_nonzero(item.crop)),
         "bbox": [box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0],
@@ -103,20 +108,25 @@ def _measure(item: Object, photo: Opened) -> Annotation:
     return measured | ({} if photo.score is None else {"score": photo.score})
 
 
-def _describe_image(image_id: int, photo: Opened) -> dict[str, Any]:
+def _describe_image(image_id: int, photo: LoadedPhoto) -> JsonObject:
     height, width = photo.mask.shape
-    described = {"id": image_id, "file_name": photo.file, "height": height, "width": width}
+    described = {"id": image_id, "file_name": photo.file_name, "height": height, "width": width}
     return described | ({} if photo.score is None else {"quality": photo.score})
 
 
-def _describe(job: Job) -> dict[str, str]:
-    return {"description": f"coarse2fine: {job.title}"}
+def _make_header(export: MaskExport, categories: list[JsonObject]) -> JsonObject:
+    info = {"description": f"coarse2fine: {export.source.title}"}
+    return {"info": info, "licenses": [], "categories": categories}
 
 
-def _list_categories(job: Job) -> list[dict[str, Any]]:
+def _list_categories(export: MaskExport) -> list[JsonObject]:
     colors = color_table()
     return [
         {"id": label, "name": name, "supercategory": "", "color": colors[label].tolist()}
-        for label, name in enumerate(job.classes)
+        for label, name in enumerate(export.source.classes)
         if label != BACKGROUND
     ]
+
+
+COCO = MaskFormat(write_coco, packages=("pycocotools",), keeps_ignored=False, has_polygons=True)
+COCO_PANOPTIC = MaskFormat(write_panoptic)

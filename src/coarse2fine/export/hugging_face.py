@@ -1,87 +1,92 @@
-"""A folder for ``datasets.load_dataset``: Parquet files with photo, mask, label, classes and score.
+"""Hugging Face: Parquet files for ``datasets.load_dataset`` with photo, mask, label, classes and quality score.
 
 Source: https://huggingface.co/docs/datasets, parquet and dataset cards.
 """
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pyarrow
-from pyarrow import parquet
-
-from coarse2fine.corrections.names import plain_text
-from coarse2fine.export.mask_export import Job, Opened, encode_upright, write_lines
+from coarse2fine.corrections.photo_names import sanitize_name
+from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, encode_upright, write_lines
 from coarse2fine.masks.png import encode_mask
 from coarse2fine.masks.regions import classes_in
+
+if TYPE_CHECKING:  # of the extra "export"
+    import pyarrow
 
 GROUP_ROWS = 100
 GROUP_BYTES = 32 << 20
 FILE_BYTES = 500 << 20
 
 
-def write_hugging_face(job: Job) -> None:
-    """Write ``data/train-00000.parquet``, ... and ``README.md``, a dataset card that names the columns.
+def write_hugging_face(export: MaskExport) -> None:
+    """Write ``data/train-00000.parquet``, ... and the dataset card ``README.md``.
 
-    Columns: ``image`` and ``mask`` (pictures), ``photo`` (its name), ``label`` (of training photos), ``classes`` (names
-    of those in the mask) and ``quality`` (where there is one). Without images there is no column of them.
+    Columns: ``image`` and ``mask`` (images), ``photo`` (name), ``label`` (of training photos), ``classes`` (names of
+    the classes in the mask) and ``quality`` (if any mask has a score). With ``--images none``, ``image`` is missing.
     """
-    files = _ParquetFiles(job, _make_schema(job))
+    folder = export.folder / "data"
+    folder.mkdir()
+    files = _ParquetFiles(folder, _make_schema(export))
     try:
-        for row in job.each(_make_row):
+        for row in export.map_photos(_make_row):
             files.add(row)
         files.flush()
     finally:
         files.close()
-    _write_card(job)
+    _write_card(export)
 
 
-def _make_row(photo: Opened) -> dict[str, Any]:
-    job, label = photo.job, photo.sample.label
+def _make_row(photo: LoadedPhoto) -> dict[str, Any]:
+    export = photo.export
     row: dict[str, Any] = {
         "mask": {"bytes": encode_mask(photo.mask), "path": f"{photo.name}.png"},
         "photo": photo.name,
-        "label": label,
-        "classes": [job.classes[index] for index in classes_in(photo.mask)],
+        "label": photo.source.label,
+        "classes": [export.source.classes[index] for index in classes_in(photo.mask)],
     }
-    if job.config.images != "none":
-        row["image"] = {"bytes": _read_bytes(photo), "path": photo.file}
-    if job.has_quality:
+    if export.config.images != "none":
+        row["image"] = {"bytes": _read_bytes(photo), "path": photo.file_name}
+    if export.source.has_scores:
         row["quality"] = photo.score
     return row
 
 
-def _read_bytes(photo: Opened) -> bytes:
+def _read_bytes(photo: LoadedPhoto) -> bytes:
     if not photo.header.turned:
-        return photo.sample.photo.read_bytes()
-    return encode_upright(photo.sample.photo, photo.header.kind)
+        return photo.source.path.read_bytes()
+    return encode_upright(photo.source.path, photo.header.kind)
 
 
 class _ParquetFiles:
-    """Parquet files of bounded size, written in groups of bounded size."""
+    """Writes rows to Parquet files of bounded size, in row groups of bounded size."""
 
-    def __init__(self, job: Job, schema: pyarrow.Schema) -> None:
-        self.folder, self.schema = job.folder / "data", schema
-        self.folder.mkdir()
+    def __init__(self, folder: Path, schema: "pyarrow.Schema") -> None:
+        self.folder, self.schema = folder, schema
         self.rows: list[dict[str, Any]] = []
-        self.waiting = self.written = self.files = 0
+        self.waiting_bytes = self.written_bytes = self.files = 0
         self.writer: Any = None
 
     def add(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
-        self.waiting += sum(len(row[name]["bytes"]) for name in ("image", "mask") if name in row)
-        if len(self.rows) >= GROUP_ROWS or self.waiting >= GROUP_BYTES:
+        self.waiting_bytes += sum(len(row[name]["bytes"]) for name in ("image", "mask") if name in row)
+        if len(self.rows) >= GROUP_ROWS or self.waiting_bytes >= GROUP_BYTES:
             self.flush()
 
     def flush(self) -> None:
+        import pyarrow
+        from pyarrow import parquet
+
         if self.rows:
-            if self.writer is None or self.written >= FILE_BYTES:
+            if self.writer is None or self.written_bytes >= FILE_BYTES:
                 self.close()
                 path = self.folder / f"train-{self.files:05d}.parquet"
                 self.writer = parquet.ParquetWriter(path, self.schema)
-                self.files, self.written = self.files + 1, 0
+                self.files, self.written_bytes = self.files + 1, 0
             self.writer.write_table(pyarrow.Table.from_pylist(self.rows, self.schema))
-            self.written += self.waiting
-            self.rows, self.waiting = [], 0
+            self.written_bytes += self.waiting_bytes
+            self.rows, self.waiting_bytes = [], 0
 
     def close(self) -> None:
         if self.writer is not None:
@@ -89,29 +94,31 @@ class _ParquetFiles:
             self.writer = None
 
 
-def _make_schema(job: Job) -> pyarrow.Schema:
-    """Columns of Arrow, with what ``datasets`` calls them in the schema's metadata."""
-    picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+def _make_schema(export: MaskExport) -> "pyarrow.Schema":
+    """Return the Arrow columns; the metadata of the schema holds their types in the terms of ``datasets``."""
+    import pyarrow
+
+    image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     text = {"dtype": "string", "_type": "Value"}
-    names = [plain_text(name) for name in job.classes]
+    names = [sanitize_name(name) for name in export.source.classes]
     columns: dict[str, tuple[Any, Any]] = {
-        "image": ({"_type": "Image"}, picture),
-        "mask": ({"_type": "Image"}, picture),
+        "image": ({"_type": "Image"}, image),
+        "mask": ({"_type": "Image"}, image),
         "photo": (text, pyarrow.string()),
         "label": ({"names": names, "_type": "ClassLabel"}, pyarrow.int64()),
         "classes": ({"feature": text, "_type": "Sequence"}, pyarrow.list_(pyarrow.string())),
         "quality": ({"dtype": "float64", "_type": "Value"}, pyarrow.float64()),
     }
-    if job.config.images == "none":
+    if export.config.images == "none":
         del columns["image"]
-    if not job.has_quality:
+    if not export.source.has_scores:
         del columns["quality"]
     features = {name: feature for name, (feature, _) in columns.items()}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pyarrow.schema([(name, kind) for name, (_, kind) in columns.items()], metadata)
 
 
-def _write_card(job: Job) -> None:
+def _write_card(export: MaskExport) -> None:
     import yaml
 
     head = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}]}
@@ -119,8 +126,11 @@ def _write_card(job: Job) -> None:
     lines = [
         f"---\n{text}---",
         "",
-        f"Masks by coarse2fine ({job.title}). Pixels of `mask` are class indices; 255 is ignored.",
+        f"Masks by coarse2fine ({export.source.title}). Pixels of `mask` are class indices; 255 is ignored.",
         "",
-        *(f"    {label} {plain_text(name)}" for label, name in enumerate(job.classes)),
+        *(f"    {label} {sanitize_name(name)}" for label, name in enumerate(export.source.classes)),
     ]
-    write_lines(job.folder / "README.md", lines)
+    write_lines(export.folder / "README.md", lines)
+
+
+HUGGING_FACE = MaskFormat(write_hugging_face, packages=("pyarrow", "yaml"), has_instances=False, has_links=False)

@@ -1,4 +1,4 @@
-"""Label Studio: tasks with brush regions as pre-annotations, and the labeling interface they need.
+"""Label Studio: tasks with brush regions as predictions, and the labeling interface that they need.
 
 Source: https://labelstud.io/guide/predictions, /tags/brushlabels and /guide/storage (local storage).
 """
@@ -7,55 +7,57 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from coarse2fine.corrections.names import PHOTO_KEY, plain_text
-from coarse2fine.export.mask_export import Job, Opened, write_lines
-from coarse2fine.export.streamed_files import JsonFiles
+from coarse2fine.corrections.photo_names import PHOTO_KEY, sanitize_name
+from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, hex_color, write_lines
+from coarse2fine.export.streamed_files import write_json_files
 from coarse2fine.masks.run_length import encode_brush
 
-TASKS_IN_A_FILE = 1000
-"""Label Studio reads a file of tasks as a whole."""
+TASKS_PER_FILE = 1000
+"""Label Studio reads a whole file of tasks into memory."""
 
 
-def write_label_studio(job: Job) -> None:
+def write_label_studio(export: MaskExport) -> None:
     """Write ``tasks-1.json``, ``tasks-2.json``, ..., ``label_config.xml`` and ``images``.
 
-    Probabilities stand with each prediction and with each task, so that tasks can be sorted by them.
+    Quality scores are stored with each prediction and with each task, so that tasks can be sorted by them.
     """
 
-    def make(photo: Opened) -> dict[str, Any]:
-        photo.carry(job.folder / "images")
+    def write_photo(photo: LoadedPhoto) -> dict[str, Any]:
+        photo.save(export.folder / "images")
         return _make_task(photo)
 
-    with JsonFiles(job.folder, "tasks", TASKS_IN_A_FILE) as files:
-        for task in job.each(make):
-            files.add(task)
+    write_json_files(export.folder, "tasks", export.map_photos(write_photo), TASKS_PER_FILE)
+    labels = [(quoteattr(name), hex_color(label)) for label, name in export.annotation_labels]
     write_lines(
-        job.folder / "label_config.xml",
+        export.folder / "label_config.xml",
         [
             "<View>",
             '  <Image name="photo" value="$image" zoom="true" zoomControl="true" rotateControl="false"/>',
             '  <BrushLabels name="mask" toName="photo">',
-            *(f'    <Label value={quoteattr(name)} background="{job.color(label)}"/>' for label, name in job.labels),
+            *(f'    <Label value={name} background="{color}"/>' for name, color in labels),
             "  </BrushLabels>",
             "</View>",
         ],
     )
 
 
-def _make_task(photo: Opened) -> dict[str, Any]:
-    job, label = photo.job, photo.sample.label
-    data: dict[str, Any] = {"image": job.prefix + quote(photo.file), PHOTO_KEY: photo.name}
-    data |= {} if label is None else {"class": plain_text(job.classes[label])}
+def _make_task(photo: LoadedPhoto) -> dict[str, Any]:
+    export, label = photo.export, photo.source.label
+    data: dict[str, Any] = {"image": export.image_prefix + quote(photo.file_name), PHOTO_KEY: photo.name}
+    data |= {} if label is None else {"class": sanitize_name(export.source.classes[label])}
     data |= {} if photo.score is None else {"quality": photo.score}
-    prediction: dict[str, Any] = {"model_version": f"coarse2fine {job.title}", "result": _make_regions(photo)}
+    prediction: dict[str, Any] = {
+        "model_version": f"coarse2fine {export.source.title}",
+        "result": _make_brush_regions(photo),
+    }
     prediction |= {} if photo.score is None else {"score": photo.score}
     return {"data": data, "predictions": [prediction]}
 
 
-def _make_regions(photo: Opened) -> list[dict[str, Any]]:
-    (height, width), names = photo.mask.shape, dict(photo.job.labels)
+def _make_brush_regions(photo: LoadedPhoto) -> list[dict[str, Any]]:
+    (height, width), names = photo.mask.shape, dict(photo.export.annotation_labels)
     regions = []
-    for number, item in enumerate(photo.objects(ignored=True), start=1):
+    for number, item in enumerate(photo.objects(include_ignored=True), start=1):
         regions.append(
             {
                 "id": f"region{number}",
@@ -67,9 +69,12 @@ def _make_regions(photo: Opened) -> list[dict[str, Any]]:
                 "image_rotation": 0,
                 "value": {
                     "format": "rle",
-                    "rle": encode_brush(item.on(height, width)),
+                    "rle": encode_brush(item.to_full_size(height, width)),
                     "brushlabels": [names[item.label]],
                 },
             }
         )
     return regions
+
+
+LABEL_STUDIO = MaskFormat(write_label_studio, for_correction=True, has_image_addresses=True)

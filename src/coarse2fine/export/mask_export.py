@@ -1,225 +1,103 @@
-"""What every format needs: where to write, the photos that go along, masks that fit them, objects in masks."""
+"""Write the masks of a run, or predictions on any photos, in the file format of another tool."""
 
-import io
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, TypeVar
-
-import cv2
-import numpy as np
-from PIL import Image as PillowImage
 
 from coarse2fine.config import MaskExportConfig
-from coarse2fine.corrections.names import name_ignored, plain_path, plain_text
-from coarse2fine.data.photo_files import PHOTO_ENDINGS
-from coarse2fine.data.photos import Header, read_header, read_image
-from coarse2fine.errors import DataError
-from coarse2fine.export.mask_sources import Sample
-from coarse2fine.masks.palette import color_table
-from coarse2fine.masks.regions import Box, bounding_box, classes_in
-from coarse2fine.runtime.threads import map_threads
-from coarse2fine.types import BACKGROUND, IGNORE, Mask
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.export.coco import COCO, COCO_PANOPTIC
+from coarse2fine.export.cvat import CVAT
+from coarse2fine.export.hugging_face import HUGGING_FACE
+from coarse2fine.export.label_studio import LABEL_STUDIO
+from coarse2fine.export.mask_format import MaskExport, MaskFormat
+from coarse2fine.export.mask_sources import open_mask_source
+from coarse2fine.export.voc import VOC
+from coarse2fine.export.yolo import YOLO
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import replace_when_complete
 
-Made = TypeVar("Made")
-
-JPEG_QUALITY = 95
-
-
-@dataclass(frozen=True)
-class Job:
-    """One export.
-
-    Attributes:
-        folder: Where everything is written.
-        samples: The photos; to be taken once, by :meth:`each`.
-        classes: Names by index, as they are written.
-        config: Which masks, and how.
-        title: Where the masks come from.
-        prefix: What stands before a photo's path where it is served.
-        threads: Photos worked on at the same time.
-        has_quality: Whether any mask has a score.
-        losses: How many photos lost something that the format has no place for, by what it is.
-    """
-
-    folder: Path
-    samples: Iterator[Sample]
-    classes: tuple[str, ...]
-    config: MaskExportConfig
-    title: str
-    prefix: str
-    threads: int
-    has_quality: bool
-    losses: dict[str, int] = field(default_factory=dict)
-
-    def each(self, make: "Callable[[Opened], Made]") -> Iterator[Made]:
-        """What ``make`` makes of each photo, in order, many at a time."""
-        return map_threads(lambda sample: make(self._open(sample)), self.samples, self.threads)
-
-    def lose(self, what: str, times: int) -> None:
-        """Count what the format has no place for."""
-        if times:
-            self.losses[what] = self.losses.get(what, 0) + times
-
-    def color(self, label: int) -> str:
-        """A class's palette color as ``#rrggbb``."""
-        red, green, blue = color_table()[label].tolist()
-        return f"#{red:02x}{green:02x}{blue:02x}"
-
-    @property
-    def labels(self) -> list[tuple[int, str]]:
-        """Labels for tools in which people draw: classes without background, and one for pixels to ignore."""
-        named = [(label, plain_text(name)) for label, name in enumerate(self.classes) if label != BACKGROUND]
-        return [*named, (IGNORE, name_ignored(self.classes))]
-
-    def _open(self, sample: Sample) -> "Opened":
-        header, mask = read_header(sample.photo), sample.read()
-        if mask.shape != (header.height, header.width):
-            raise DataError(
-                f"The mask of {sample.photo} must have the size of its photo, {header.width} x {header.height} pixels, "
-                f"but has {mask.shape[1]} x {mask.shape[0]}; the photo was changed since: run fit or predict again."
-            )
-        unknown = [label for label in classes_in(mask) if label >= len(self.classes)]
-        if unknown:
-            raise DataError(
-                f"The mask of {sample.photo} must hold classes 0 to {len(self.classes) - 1}, but holds {unknown[0]}."
-            )
-        return Opened(self, sample, header, mask)
+MASK_FORMATS: dict[str, MaskFormat] = {
+    "voc": VOC,
+    "coco": COCO,
+    "coco-panoptic": COCO_PANOPTIC,
+    "yolo": YOLO,
+    "labelstudio": LABEL_STUDIO,
+    "cvat": CVAT,
+    "huggingface": HUGGING_FACE,
+}
+"""All mask formats by the name that ``--format`` takes."""
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A photo and its mask, of one size.
+def export_masks(
+    source: Path | str,
+    out: Path | str,
+    format: str,
+    config: MaskExportConfig | None = None,
+    photos: Sequence[Path | str] = (),
+    quiet: bool = True,
+) -> int:
+    """Write masks and their photos in the format of another tool.
 
-    Attributes:
-        job: The export it belongs to.
-        sample: Which photo.
-        header: What its file says of itself.
-        mask: Class indices, shape (H, W).
-    """
-
-    job: Job
-    sample: Sample
-    header: Header
-    mask: Mask
-
-    @property
-    def name(self) -> str:
-        """The photo's name in the export, without ending."""
-        return plain_path(self.sample.name)
-
-    @property
-    def file(self) -> str:
-        """The photo's file in the export."""
-        return self.name + ending_of(self.sample.photo, self.header)
-
-    @property
-    def score(self) -> float | None:
-        """Quality, to four digits."""
-        return None if self.sample.quality is None else round(self.sample.quality, 4)
-
-    @property
-    def has_ignored(self) -> bool:
-        """Whether there are pixels to ignore."""
-        return bool((self.mask == IGNORE).any())
-
-    def carry(self, folder: Path) -> None:
-        """Bring the photo along as the settings say, below ``folder``.
-
-        One that its EXIF turns is written anew, upright, since many readers do not look and would see the mask beside
-        its object.
-        """
-        anew = self.header.kind if self.header.turned else None
-        carry_file(self.sample.photo, folder / self.file, self.job.config.images, anew)
-
-    def objects(self, ignored: bool = False) -> "Iterator[Object]":
-        """One object for every class, or for every connected part of it, as the settings say.
-
-        Args:
-            ignored: Also pixels to ignore.
-        """
-        for label in classes_in(self.mask) + [IGNORE] * (ignored and self.has_ignored):
-            binary = (self.mask == label).astype(np.uint8)
-            yield from split_parts(label, binary) if self.job.config.instances == "part" else [cut_out(label, binary)]
-
-
-class Object(NamedTuple):
-    """Pixels of one class that are one annotation.
-
-    Attributes:
-        label: Class index.
-        box: Around its pixels.
-        crop: 1 on its pixels, within the box, shape (y1 - y0, x1 - x0).
-    """
-
-    label: int
-    box: Box
-    crop: Mask
-
-    def on(self, height: int, width: int) -> Mask:
-        """The binary mask in the size of the photo."""
-        whole = np.zeros((height, width), np.uint8)
-        whole[self.box.y0 : self.box.y1, self.box.x0 : self.box.x1] = self.crop
-        return whole
-
-
-def split_parts(label: int, binary: Mask) -> Iterator[Object]:
-    """The 8-connected parts of a binary mask, in raster order of their first pixels."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
-    for part in range(1, count):
-        x0, y0, width, height = stats[part, :4].tolist()
-        box = Box(y0, x0, y0 + height, x0 + width)
-        yield Object(label, box, (parts[box.y0 : box.y1, box.x0 : box.x1] == part).astype(np.uint8))
-
-
-def cut_out(label: int, binary: Mask) -> Object:
-    """All foreground of a binary mask, which must have some."""
-    box = bounding_box(binary)
-    assert box is not None
-    return Object(label, box, binary[box.y0 : box.y1, box.x0 : box.x1])
-
-
-def ending_of(photo: Path, header: Header) -> str:
-    """The photo's ending; that of its format where it has none of a photo."""
-    if photo.suffix.lower() in PHOTO_ENDINGS:
-        return photo.suffix
-    return "." + header.kind.lower().replace("jpeg", "jpg")
-
-
-def encode_upright(photo: Path, kind: str) -> bytes:
-    """Decode a photo and encode it as it is seen."""
-    encoded = io.BytesIO()
-    PillowImage.fromarray(read_image(photo)).save(encoded, format=kind, quality=JPEG_QUALITY, lossless=True)
-    return encoded.getvalue()
-
-
-def carry_file(photo: Path, path: Path, images: str, anew: str | None) -> None:
-    """Bring a photo along.
+    Memory use does not grow with the number of photos.
 
     Args:
-        photo: Where it lies.
-        path: Where it goes.
-        images: ``copy``, ``link`` or ``none``.
-        anew: The format in which it is written anew; none: its file goes along as it is.
+        source: A run folder, or a folder that ``predict`` wrote. With ``photos`` also a ``model`` folder or an
+            ``.onnx`` file.
+        out: A new or empty folder. It appears when all files are written; after an error it does not.
+        format: A key of `MASK_FORMATS`, such as ``coco``.
+        config: Settings of the export. Default: ``MaskExportConfig()``.
+        photos: Photo files, folders or glob patterns. The network of ``source`` predicts their masks, and these are
+            exported instead of the masks in ``source``.
+        quiet: Print only warnings, such as photos that were not exported.
+
+    Returns:
+        The number of exported photos.
+
+    Raises:
+        ConfigError: The settings do not fit the format or the source, or a package of the extra ``export`` is missing.
+        DataError: There are no masks, a mask does not fit its photo, or ``out`` cannot be written.
     """
-    if images == "none":
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if anew:
-        path.write_bytes(encode_upright(photo, anew))
-    elif images == "link":
-        path.symlink_to(photo.absolute())
-    else:
-        shutil.copyfile(photo, path)
+    config, console, out = config or MaskExportConfig(), Console(quiet), Path(out)
+    _check(format, config, out)
+    mask_format, threads = MASK_FORMATS[format], count_cores()
+    include_left_out = mask_format.for_correction if config.left_out is None else config.left_out
+    masks = open_mask_source(Path(source), photos, config, include_left_out, threads, out)
+    prefix = config.image_prefix
+    if prefix is None:
+        prefix = f"/data/local-files/?d={out.absolute().name}/images/"
+    with replace_when_complete(out) as folder:
+        folder.mkdir()
+        tracked = replace(masks, photos=console.track(masks.photos, masks.total, f"export to {format}"))
+        export = MaskExport(folder, tracked, config, prefix, threads)
+        mask_format.write(export)
+        if out.exists():
+            out.rmdir()  # Windows cannot rename a folder to an existing one, not even if that is empty
+    for warning in masks.warnings:
+        console.warn(warning)
+    if export.photos_with_ignored and not mask_format.keeps_ignored:
+        console.warn(
+            f"ignored pixels became background in {export.photos_with_ignored} photos: {format} cannot store them"
+        )
+    return export.photos_written
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file of an export, which is renamed as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
-def write_lines(path: Path, lines: list[str]) -> None:
-    """Write UTF-8 text with Unix line ends on every system."""
-    write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
+def _check(format: str, config: MaskExportConfig, out: Path) -> None:
+    if format not in MASK_FORMATS:
+        raise ConfigError(f"The format must be one of {', '.join(MASK_FORMATS)}, found '{format}'.")
+    chosen = MASK_FORMATS[format]
+    missing = [package for package in chosen.packages if find_spec(package) is None]
+    if missing:
+        raise ConfigError(f"--format {format} needs {' and '.join(missing)}: pip install 'coarse2fine[export]'.")
+    if config.polygons and not chosen.has_polygons:
+        raise ConfigError(f"The format {format} has no choice between polygons and run lengths; leave out --polygons.")
+    if config.instances == "part" and not chosen.has_instances:
+        raise ConfigError(f"A mask of the format {format} stores classes, not instances; leave out --instances.")
+    if config.image_prefix is not None and not chosen.has_image_addresses:
+        raise ConfigError(f"The format {format} stores no addresses of photos; leave out --image-prefix.")
+    if config.images == "link" and not chosen.has_links:
+        raise ConfigError(f"The format {format} stores the photos in its own files; choose --images copy or none.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} must be a new or empty folder, but it is a file or has content; choose another --out.")

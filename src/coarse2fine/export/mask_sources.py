@@ -1,4 +1,4 @@
-"""Which masks are exported: those of a finished run, predictions on any photos, or what ``predict`` wrote."""
+"""Find the masks to export: those of a finished run, those that ``predict`` wrote, or new predictions on photos."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,194 +8,193 @@ from pathlib import Path
 from coarse2fine.config import MaskExportConfig, load_config
 from coarse2fine.data import list_photos
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.evaluation.quality_table import read_scores
+from coarse2fine.evaluation.quality_table import TABLE, read_scores
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
 from coarse2fine.types import Mask
 
-MENDING = ("labelstudio", "cvat")
-
 
 @dataclass(frozen=True)
-class Sample:
-    """One photo, and how to get its mask.
+class PhotoMask:
+    """A photo and a function that reads its mask.
 
     Attributes:
-        name: Of the photo, without ending, unique.
-        photo: Where it lies.
-        read: Gives its mask, shape (H, W), class indices.
-        label: Its one class, for training photos.
-        quality: Score of its mask, 0 to 1, where there is one.
+        name: Unique name of the photo, a relative path without a suffix.
+        path: The photo file.
+        read_mask: Returns the mask: class indices, shape (H, W).
+        label: Class index of a training photo. None for a photo without a label.
+        score: Quality score of the mask, 0 to 1. None if it has none.
     """
 
     name: str
-    photo: Path
-    read: Callable[[], Mask]
+    path: Path
+    read_mask: Callable[[], Mask]
     label: int | None = None
-    quality: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
-class Source:
-    """What is exported.
+class MaskSource:
+    """The photos and masks of an export.
 
     Attributes:
-        title: Where the masks come from, for people.
-        classes: Names by index.
-        samples: The photos, one after the other; to be taken once.
-        total: How many there are.
-        remarks: What was left out, for people; filled while samples are taken.
-        has_quality: Whether any mask has a score.
+        title: Name of the source for people, such as ``pets, round-3/enhanced``.
+        classes: Class names by index.
+        photos: The photos with their masks. The iterator can be consumed once.
+        total: Number of photos.
+        warnings: Which photos are not exported, and why. Predictions add to it while ``photos`` is consumed.
+        has_scores: Whether any mask has a quality score.
     """
 
     title: str
     classes: tuple[str, ...]
-    samples: Iterator[Sample]
+    photos: Iterator[PhotoMask]
     total: int
-    remarks: list[str] = field(default_factory=list)
-    has_quality: bool = False
+    warnings: list[str] = field(default_factory=list)
+    has_scores: bool = False
 
 
-def open_source(
-    what: Path, photos: Sequence[Path | str], config: MaskExportConfig, kind: str, threads: int, out: Path
-) -> Source:
-    """Find what is to be exported.
+def open_mask_source(
+    source: Path,
+    photos: Sequence[Path | str],
+    config: MaskExportConfig,
+    include_left_out: bool,
+    threads: int,
+    out: Path,
+) -> MaskSource:
+    """Find the photos and masks to export.
 
     Args:
-        what: A run folder; with ``photos`` also the model folder in it, or an ``.onnx`` file; or the folder that
-            ``predict`` wrote.
-        photos: To predict on; none: the masks that are there.
-        config: Which masks.
-        kind: The format.
-        threads: Photos decoded at the same time.
-        out: The folder of the results, in case it lies among the photos.
+        source: A run folder, or a folder that ``predict`` wrote. With ``photos`` also a ``model`` folder or an
+            ``.onnx`` file.
+        photos: Files, folders or patterns of photos to predict on. If empty, existing masks are exported.
+        config: Settings of the export.
+        include_left_out: Export photos that the filter left out of training, too.
+        threads: Number of photos that are decoded at the same time.
+        out: The folder of the export. It must not lie among the photos of a run.
 
     Raises:
-        DataError: There are no such masks.
-        ConfigError: Probabilities are asked for, but there are none.
+        ConfigError: A setting does not fit the source.
+        DataError: There are no masks.
     """
-    is_predicted = bool(photos) or (what / "found.csv").exists()
+    is_predicted = bool(photos) or (source / "found.csv").exists()
     if is_predicted and (config.round is not None or config.masks != "enhanced" or config.left_out is not None):
         raise ConfigError("Predictions have no rounds and no filter: leave out --round, --masks and --left-out.")
     if photos:
         if config.min_quality is not None:
-            raise ConfigError("Predictions on photos have no score yet: leave out --min-quality, or --photos.")
-        return _predict(what, photos, config.batch, threads, out)
+            raise ConfigError("New predictions have no quality scores: leave out --min-quality or --photos.")
+        return _predict(source, photos, config.batch, threads, out)
     if is_predicted:
-        source = _open_predictions(what, config)
-    elif Run(what).config.exists():
-        source = _open_run(Run(what), config, kind, out)
+        found = _open_predictions(source, config)
+    elif Run(source).config.exists():
+        found = _open_run(Run(source), config, include_left_out, out)
     else:
         raise DataError(
-            f"{what} must be a run folder of fit or a folder that predict wrote; to predict with a model folder, add "
-            "--photos PHOTOS."
+            f"{source} must be a run folder of fit or a folder that predict wrote. To predict with a model folder or "
+            "an .onnx file, add --photos PHOTOS."
         )
-    if not source.total:
-        raise DataError(f"No photo of {what} is left to export: {'; '.join(source.remarks) or 'it has none'}.")
-    return source
+    if not found.total:
+        raise DataError(f"No photo of {source} can be exported: {'; '.join(found.warnings) or 'it has no photos'}.")
+    return found
 
 
-def _open_run(run: Run, config: MaskExportConfig, kind: str, out: Path) -> Source:
+def _open_run(run: Run, config: MaskExportConfig, include_left_out: bool, out: Path) -> MaskSource:
     folder, number = _find_masks(run, config)
     dataset = read_photos(run)
     data = Path(read_json(run.photos)["data"])
     if out.resolve().is_relative_to(data.resolve()):
         raise ConfigError(
-            f"The export must lie outside the photos, or it would count as photos, but {out} lies in {data}; choose "
-            "another --out."
+            f"The export must lie outside the folder of the photos, because exported photos would be read as training "
+            f"photos. {out} lies in {data}; choose another --out."
         )
-    samples = [
-        Sample(photo.name, photo.path, partial(read_mask, mask_path(folder, photo.name)), photo.label)
+    photos = [
+        PhotoMask(photo.name, photo.path, partial(read_mask, mask_path(folder, photo.name)), photo.label)
         for photo in dataset.photos
     ]
-    remarks: list[str] = []
-    with_left_out = kind in MENDING if config.left_out is None else config.left_out
-    reasons = read_json(run.round(number) / "kept.json") if number and not with_left_out else {}
-    kept = [sample for sample in samples if not reasons.get(sample.name)]
-    if len(kept) < len(samples):
-        remarks.append(
-            f"{len(samples) - len(kept)} of {len(samples)} photos are not exported, because the filter left them out "
-            f"(why: {run.round(number) / 'kept.json'}); --left-out True exports them, too"
+    warnings: list[str] = []
+    reasons = read_json(run.round(number) / "kept.json") if number and not include_left_out else {}
+    kept = [photo for photo in photos if not reasons.get(photo.name)]
+    if len(kept) < len(photos):
+        warnings.append(
+            f"{len(photos) - len(kept)} of {len(photos)} photos are not exported, because the filter left them out "
+            f"(reasons: {run.round(number) / 'kept.json'}); --left-out True exports them, too"
         )
-    scored = _score(kept, run.root / "quality.csv", config.min_quality, remarks)
     title = f"{run.root.resolve().name}, {folder.relative_to(run.root).as_posix()}"
-    return _gather(title, dataset.classes, scored, remarks)
+    return _add_scores(MaskSource(title, dataset.classes, iter(kept), len(kept), warnings), run.root, config)
 
 
 def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:
+    """Return the folder of the chosen masks and the number of their round."""
     rounds = load_config(run.config).rounds
     number = rounds if config.round is None else config.round
     if config.masks == "coarse":
         folder, number = run.coarse, 0
     elif config.masks == "refined" and not number:
-        raise ConfigError(
-            "Before the first round no masks are refined: with --round 0 take --masks enhanced or coarse."
-        )
+        raise ConfigError("Round 0 has no refined masks: with --round 0, choose --masks enhanced or coarse.")
     else:
         folder = run.enhanced(number) if config.masks == "enhanced" else run.refined(number)
     if number > rounds:
         raise ConfigError(f"{run.root} has {rounds} rounds, so --round must be at most {rounds}, found {number}.")
     if not (folder / "done.json").exists():
-        raise DataError(f"{folder} is not finished; let fit end first, or choose an earlier --round.")
+        raise DataError(f"{folder} is not finished. Run fit until it ends, or choose an earlier --round.")
     return folder, number
 
 
-def _open_predictions(folder: Path, config: MaskExportConfig) -> Source:
+def _open_predictions(folder: Path, config: MaskExportConfig) -> MaskSource:
     if not (folder / "photos.json").exists():
-        raise DataError(f"{folder / 'photos.json'} is missing, which says where the photos lie; run predict again.")
+        raise DataError(f"{folder / 'photos.json'} with the paths of the photos is missing. Run predict again.")
     masks, classes = folder / "masks", tuple(read_json(folder / "classes.json"))
     listed = read_json(folder / "photos.json")
-    samples = [
-        Sample(name, Path(path), partial(read_mask, mask_path(masks, name)))
+    photos = [
+        PhotoMask(name, Path(path), partial(read_mask, mask_path(masks, name)))
         for name, path in listed.items()
         if mask_path(masks, name).exists()
     ]
-    remarks: list[str] = []
-    if len(samples) < len(listed):
-        remarks.append(f"{len(listed) - len(samples)} of {len(listed)} photos have no mask: predict left them out")
-    scored = _score(samples, folder / "quality.csv", config.min_quality, remarks)
-    return _gather(f"{folder.resolve().name}, masks", classes, scored, remarks)
+    warnings: list[str] = []
+    if len(photos) < len(listed):
+        warnings.append(f"{len(listed) - len(photos)} of {len(listed)} photos have no mask: predict skipped them")
+    title = f"{folder.resolve().name}, masks"
+    return _add_scores(MaskSource(title, classes, iter(photos), len(photos), warnings), folder, config)
 
 
-def _gather(title: str, classes: tuple[str, ...], samples: Sequence[Sample], remarks: list[str]) -> Source:
-    has_quality = any(sample.quality is not None for sample in samples)
-    return Source(title, classes, iter(samples), len(samples), remarks, has_quality)
+def _add_scores(source: MaskSource, folder: Path, config: MaskExportConfig) -> MaskSource:
+    """Add the scores of ``folder / quality.csv`` to the photos, and drop photos below ``config.min_quality``."""
+    path, minimum = folder / TABLE, config.min_quality
+    scores = read_scores(path)
+    if minimum is not None and not scores:
+        raise ConfigError(f"--min-quality needs quality scores, but {path} is missing or empty.")
+    photos = [replace(photo, score=scores.get(photo.name)) for photo in source.photos]
+    good = [photo for photo in photos if minimum is None or (photo.score is not None and photo.score >= minimum)]
+    if len(good) < len(photos):
+        source.warnings.append(
+            f"{len(photos) - len(good)} of {len(photos)} photos have no quality score of at least {minimum:g} and are "
+            "not exported"
+        )
+    has_scores = any(photo.score is not None for photo in good)
+    return replace(source, photos=iter(good), total=len(good), has_scores=has_scores)
 
 
-def _score(samples: Sequence[Sample], path: Path, least: float | None, remarks: list[str]) -> list[Sample]:
-    quality = read_scores(path)
-    if least is not None and not quality:
-        raise ConfigError(f"--min-quality needs scores, but {path} (columns photo, class, score) is missing or empty.")
-    scored = [replace(one, quality=quality.get(one.name)) for one in samples]
-    if least is None:
-        return scored
-    good = [one for one in scored if one.quality is not None and one.quality >= least]
-    if len(good) < len(scored):
-        remarks.append(f"{len(scored) - len(good)} of {len(scored)} photos score below {least:g} and are not exported")
-    return good
-
-
-def _predict(what: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> Source:
+def _predict(model: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> MaskSource:
     from coarse2fine.data.class_folders import names_below_common_folder
     from coarse2fine.data.reader import ReadOptions
     from coarse2fine.inference.files import predict_files
     from coarse2fine.inference.load import load_model
 
-    segmenter = load_model(what)
+    segmenter = load_model(model)
     paths = list_photos(photos, apart_from=out)
     names = names_below_common_folder(paths)
-    remarks: list[str] = []
+    warnings: list[str] = []
 
-    def leave_out(index: int, reason: str) -> None:
-        remarks.append(f"left out: {paths[index]}: {reason}")
+    def skip(index: int, reason: str) -> None:
+        warnings.append(f"skipped: {paths[index]}: {reason}")
 
-    def samples() -> Iterator[Sample]:
-        options = ReadOptions(batch_size=batch, threads=threads, on_skipped=leave_out)
-        for drawn in predict_files(segmenter, paths, options):
-            yield Sample(names[drawn.index], paths[drawn.index], drawn.mask)
-        if len(remarks) == len(paths):
-            raise DataError(f"None of the {len(paths)} photos can be read; the first {remarks[0]}.")
+    def predict() -> Iterator[PhotoMask]:
+        options = ReadOptions(batch_size=batch, threads=threads, on_skipped=skip)
+        for found in predict_files(segmenter, paths, options):
+            yield PhotoMask(names[found.index], paths[found.index], found.mask)
+        if len(warnings) == len(paths):
+            raise DataError(f"None of the {len(paths)} photos can be read. The first: {warnings[0]}.")
 
-    return Source(f"{what.resolve().name}, predictions", segmenter.classes, samples(), len(paths), remarks)
+    return MaskSource(f"{model.resolve().name}, predictions", segmenter.classes, predict(), len(paths), warnings)

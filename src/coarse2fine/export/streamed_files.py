@@ -1,120 +1,95 @@
-"""Files that are written bit by bit, whatever the number of photos: tables of scores, lists in JSON."""
+"""Write JSON and CSV files item by item, so that memory use does not grow with the number of photos."""
 
 import csv
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
-from coarse2fine.export.mask_export import Job, Opened
+from coarse2fine.export.mask_format import LoadedPhoto, MaskExport
 
-
-class QualityTable:
-    """``quality.csv``, for formats that have no place for a score; there is none where no mask has one."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> Self:
-        if self.job.has_quality:
-            self._file = (self.job.folder / "quality.csv").open("w", encoding="utf-8", newline="")
-            self._rows = csv.writer(self._file, lineterminator="\n")
-            self._rows.writerow(["photo", "class", "score"])
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file:
-            self._file.close()
-
-    def add(self, photo: Opened) -> None:
-        """One row; nothing for a photo without a score."""
-        if self._file and photo.score is not None:
-            label = photo.sample.label
-            self._rows.writerow([photo.name, "" if label is None else self.job.classes[label], photo.score])
+SCORES_FILE = "quality.csv"
 
 
-class JsonLists:
-    """A JSON object of fixed values and of lists that grow together: all lists but the first wait in a file.
+@contextmanager
+def open_score_table(export: MaskExport) -> Iterator[Callable[[LoadedPhoto], None]]:
+    r"""Open ``quality.csv`` for a format that cannot store quality scores itself; no file if no mask has a score.
+
+    Yields:
+        A function that writes the row of a photo: its name, class and score. It writes nothing for a photo without a
+        score. Lines end in ``\n``.
+    """
+    if not export.source.has_scores:
+        yield lambda photo: None
+        return
+    with (export.folder / SCORES_FILE).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["photo", "class", "score"])
+
+        def add(photo: LoadedPhoto) -> None:
+            if photo.score is not None:
+                label = photo.source.label
+                table.writerow([photo.name, "" if label is None else export.source.classes[label], photo.score])
+
+        yield add
+
+
+@contextmanager
+def open_json_lists(
+    path: Path, values: Mapping[str, Any], names: tuple[str, ...]
+) -> Iterator[Callable[[str, Any], None]]:
+    """Open a JSON object of fixed values and of lists that grow at the same time.
+
+    The first list is written to the file directly; the others wait in temporary files.
 
     Args:
-        path: The file.
-        values: What it holds beside the lists.
-        names: Of the lists.
+        path: The JSON file.
+        values: The fixed values.
+        names: Keys of the lists, in the order of the file.
+
+    Yields:
+        A function that appends an item to the list of a name.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        main = stack.enter_context(path.open("w", encoding="ascii", newline="\n"))
+        files: dict[str, IO[str]] = {names[0]: main}
+        for name in names[1:]:
+            files[name] = stack.enter_context(
+                tempfile.TemporaryFile("w+", encoding="ascii", newline="\n", dir=path.parent)
+            )
+        separators = dict.fromkeys(names, "\n")
+        head = json.dumps(dict(values))
+        main.write(f"{head[:-1]}{', ' if values else ''}{json.dumps(names[0])}: [")
 
-    def __init__(self, path: Path, values: Mapping[str, Any], names: tuple[str, ...]) -> None:
-        self.path, self.values, self.names = path, values, names
+        def append(name: str, item: Any) -> None:
+            files[name].write(separators[name] + json.dumps(item))
+            separators[name] = ",\n"
 
-    def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._files: dict[str, IO[str]] = {self.names[0]: self.path.open("w", encoding="ascii", newline="\n")}
-        for name in self.names[1:]:
-            self._files[name] = tempfile.TemporaryFile("w+", encoding="ascii", newline="\n", dir=self.path.parent)
-        self._empty = dict.fromkeys(self.names, True)
-        head = json.dumps(dict(self.values))
-        self._files[self.names[0]].write(f"{head[:-1]}{', ' if self.values else ''}{json.dumps(self.names[0])}: [")
-        return self
-
-    def add(self, name: str, item: Any) -> None:
-        """Append to a list."""
-        self._files[name].write(("\n" if self._empty[name] else ",\n") + json.dumps(item))
-        self._empty[name] = False
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        main, *waiting = (self._files[name] for name in self.names)
-        try:
-            if kind is None:
-                for name, file in zip(self.names[1:], waiting, strict=True):
-                    main.write(f"\n], {json.dumps(name)}: [")
-                    file.seek(0)
-                    for line in file:
-                        main.write(line)
-                main.write("\n]}\n")
-        finally:
-            for file in self._files.values():
-                file.close()
+        yield append
+        for name in names[1:]:
+            main.write(f"\n], {json.dumps(name)}: [")
+            files[name].seek(0)
+            main.writelines(files[name])
+        main.write("\n]}\n")
 
 
-class JsonFiles:
-    """Lists in JSON of so many items each: ``<stem>-1.json``, ``<stem>-2.json``, ...
+def write_json_files(folder: Path, stem: str, items: Iterable[Any], items_per_file: int) -> None:
+    """Write items to the JSON lists ``<stem>-1.json``, ``<stem>-2.json``, ...; no file if there is no item.
 
     Args:
-        folder: Where they go.
-        stem: How they are called.
-        most: Items in one file.
+        folder: The folder of the files.
+        stem: First part of the file names.
+        items: The items, in order.
+        items_per_file: Number of items in each file but the last.
     """
-
-    def __init__(self, folder: Path, stem: str, most: int) -> None:
-        self.folder, self.stem, self.most = folder, stem, most
-        self._file: IO[str] | None = None
-        self._count = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def add(self, item: Any) -> None:
-        """Append."""
-        if self._count % self.most == 0:
-            self._end()
-            path = self.folder / f"{self.stem}-{self._count // self.most + 1}.json"
-            self._file = path.open("w", encoding="ascii", newline="\n")
-        assert self._file
-        self._file.write(("[\n" if self._count % self.most == 0 else ",\n") + json.dumps(item))
-        self._count += 1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self._file:
-            self._file.write("\n]\n")
-            self._file.close()
+    with ExitStack() as stack:
+        for index, item in enumerate(items):
+            if index % items_per_file == 0:
+                stack.close()
+                path = folder / f"{stem}-{index // items_per_file + 1}.json"
+                file = stack.enter_context(path.open("w", encoding="ascii", newline="\n"))
+                stack.callback(file.write, "\n]\n")
+            file.write(("[\n" if index % items_per_file == 0 else ",\n") + json.dumps(item))

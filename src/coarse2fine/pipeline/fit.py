@@ -5,8 +5,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from coarse2fine.config import FitConfig, load_recipe
-from coarse2fine.corrections import bring_home, check_given, list_corrected
-from coarse2fine.corrections.review import list_rejected, take_decisions
+from coarse2fine.corrections import check_corrections_path, import_corrections, list_corrected
+from coarse2fine.corrections.review import apply_review_decisions, list_rejected
 from coarse2fine.pipeline.checks import check_inputs, claim_run_folder
 from coarse2fine.pipeline.coarse_stage import run_coarse_stage
 from coarse2fine.pipeline.enhance_stage import run_enhance_stage
@@ -57,15 +57,15 @@ def fit(
     config, run = settings or load_recipe("small"), Run(Path(out))
     masks = None if start_from is None else Path(start_from)
     if masks:
-        check_given(masks)
+        check_corrections_path(masks)
     with deterministic_algorithms(), joined(world, gpu=pick_device().type == "cuda"):
         listed, truth = check_inputs(Path(data), run, config, [Path(path) for path in ground_truth])
         with hold_folder(run.root) if context.is_main else nullcontext():
             dataset = claim_run_folder(Path(data), listed, run, config, context)
             if context.is_main:
-                take_decisions(run.review, dataset.photos, run.corrected, context.console)
+                apply_review_decisions(run.review, dataset.photos, run.corrected, context.console)
                 if masks:
-                    bring_home(masks, dataset, run.corrected, context.console)
+                    import_corrections(masks, dataset, run.corrected, context.console)
             context.barrier()
             corrected = list_corrected(dataset.photos, run.corrected)
             rejected = list_rejected(dataset.photos, run.corrected)

@@ -1,4 +1,4 @@
-"""An exported network with weights and activations of 8 bits: a third of the size, on some processors faster."""
+"""Quantize an exported network: 8-bit weights and activations, a third of the file size, faster on some processors."""
 
 import logging
 import tempfile
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.data.photos import read_image
-from coarse2fine.export.onnx import write_model
+from coarse2fine.export.onnx_export import write_onnx
 from coarse2fine.inference.onnx_segmenter import INPUT, OnnxSegmenter, to_metadata
 from coarse2fine.inference.segmenter import working_shape
 
@@ -18,15 +18,16 @@ CALIBRATION_PHOTOS = 64
 
 
 def quantize(source: Path, path: Path, photos: Sequence[Path]) -> None:
-    """Write a network whose convolutions compute with integers of 8 bits.
+    """Write a copy of an ONNX network with convolutions in 8-bit integers (static quantization).
 
-    Weights have a scale per output channel; activations a scale and a zero point per layer, from the least and greatest
-    value that they take on the photos (static quantization).
+    Weights have one scale per output channel. Activations have one scale and zero point per layer, computed from their
+    smallest and largest value on the photos.
 
     Args:
-        source: What :func:`~coarse2fine.export.onnx.export_onnx` wrote.
-        path: Where the smaller network goes.
-        photos: Photos like those it will see; up to `CALIBRATION_PHOTOS` of them, evenly spaced, are looked at.
+        source: A file that :func:`~coarse2fine.export.onnx_export.export_onnx` wrote.
+        path: The file to write.
+        photos: Photos like those that the network will see. At most `CALIBRATION_PHOTOS` of them, evenly spaced, are
+            used.
 
     Raises:
         DataError: A photo cannot be read.
@@ -36,14 +37,14 @@ def quantize(source: Path, path: Path, photos: Sequence[Path]) -> None:
 
     segmenter = OnnxSegmenter.load(source, "cpu")
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "int8.onnx"
+        quantized = Path(folder) / "int8.onnx"
         level = logging.root.level
-        logging.root.setLevel(logging.ERROR)  # it advises a preparation that the exporter has done already
+        logging.root.setLevel(logging.ERROR)  # it recommends a preparation that the exporter has already done
         try:
             quantize_static(
                 source,
-                made,
-                _Reader(segmenter, _spread(photos, CALIBRATION_PHOTOS)),
+                quantized,
+                _CalibrationReader(segmenter, _choose_evenly(photos, CALIBRATION_PHOTOS)),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
                 per_channel=True,
@@ -52,25 +53,25 @@ def quantize(source: Path, path: Path, photos: Sequence[Path]) -> None:
             )
         finally:
             logging.root.setLevel(level)
-        write_model(onnx.load(made), to_metadata(segmenter) | {"int8": "true"}, path)
+        write_onnx(onnx.load(quantized), to_metadata(segmenter) | {"int8": "true"}, path)
 
 
-def _spread(photos: Sequence[Path], count: int) -> list[Path]:
+def _choose_evenly(photos: Sequence[Path], count: int) -> list[Path]:
     return [photos[index * len(photos) // count] for index in range(count)] if len(photos) > count else list(photos)
 
 
-class _Reader:
-    """Photos as the network sees them, one by one; the interface is onnxruntime's."""
+class _CalibrationReader:
+    """Yields photos as network inputs, one at a time; the interface is onnxruntime's ``CalibrationDataReader``."""
 
     def __init__(self, segmenter: OnnxSegmenter, photos: Sequence[Path]) -> None:
-        self._inputs = _views(segmenter, photos)
+        self._inputs = _read_inputs(segmenter, photos)
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
-        """The next input; None after the last."""
+        """Return the next input; None after the last."""
         return next(self._inputs, None)
 
 
-def _views(segmenter: OnnxSegmenter, photos: Sequence[Path]) -> Iterator[dict[str, NDArray[Any]]]:
+def _read_inputs(segmenter: OnnxSegmenter, photos: Sequence[Path]) -> Iterator[dict[str, NDArray[Any]]]:
     for path in photos:
         image = read_image(path, at_least_px=segmenter.max_input_px)
         for view in segmenter.network_inputs(image, working_shape(image.shape, segmenter.size_px)):

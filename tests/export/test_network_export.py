@@ -10,7 +10,7 @@ from coarse2fine.runtime.files import write_json
 
 
 @pytest.fixture
-def truth(clouds, cloud_folder, tmp_path):
+def ground_truth(clouds, cloud_folder, tmp_path):
     (cloud_folder / "broken.jpg").unlink()
     for index, image in enumerate(clouds):
         write_mask(tmp_path / "val" / "masks" / f"{index} ü.png", (image[..., 0] > 128).astype(np.uint8))
@@ -18,18 +18,29 @@ def truth(clouds, cloud_folder, tmp_path):
     return tmp_path / "val"
 
 
+@pytest.mark.usefixtures("converted_before")
 def test_export__onnx(small_run, clouds, tmp_path, capsys):
     main(["export", str(small_run), "--format", "onnx", "--out", str(tmp_path / "new" / "a b.onnx")])
-    assert "scores differ by at most" in capsys.readouterr().out
+    assert "probabilities differ by at most" in capsys.readouterr().out
     made, own = load_model(tmp_path / "new" / "a b.onnx", "cpu", 1), load_model(small_run, "cpu", 1)
     assert (made(clouds[0]) == own(clouds[0])).all()
 
 
-def test_export__int8_measures_its_loss_on_the_runs_own_photos(small_run, cloud_folder, truth, tmp_path, capsys):
+@pytest.mark.usefixtures("converted_before")
+def test_export__int8_measures_its_loss_on_the_runs_own_photos(small_run, cloud_folder, ground_truth, tmp_path, capsys):
     shutil.copytree(small_run, tmp_path / "run")
     usable = {str(path): "" for path in [*cloud_folder.iterdir(), tmp_path / "gone.png"]}
     write_json(tmp_path / "run" / "photos.json", {"usable": usable})
-    arguments = [tmp_path / "run", "--format", "onnx", "--out", tmp_path / "s.onnx", "--int8", "--ground-truth", truth]
+    arguments = [
+        tmp_path / "run",
+        "--format",
+        "onnx",
+        "--out",
+        tmp_path / "s.onnx",
+        "--int8",
+        "--ground-truth",
+        ground_truth,
+    ]
     main(["export", *map(str, arguments)])
     shown = capsys.readouterr().out
     assert "float32: mIoU 0." in shown and "int8: mIoU 0." in shown and "on 5 photos" in shown
@@ -40,4 +51,4 @@ def test_export__int8_without_photos_says_what_to_give(small_run, tmp_path, caps
     with pytest.raises(SystemExit) as caught:
         main(["export", str(small_run), "--format", "onnx", "--out", str(tmp_path / "s.onnx"), "--int8"])
     assert caught.value.code == 2 and not (tmp_path / "s.onnx").exists()
-    assert "give some: --calibrate PHOTOS" in capsys.readouterr().err
+    assert "Give other photos: --calibrate PHOTOS" in capsys.readouterr().err

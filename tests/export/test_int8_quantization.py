@@ -3,7 +3,7 @@ import pytest
 
 from coarse2fine.data.photo_files import list_photos
 from coarse2fine.errors import DataError
-from coarse2fine.export.int8 import quantize
+from coarse2fine.export.int8_quantization import quantize
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 
 

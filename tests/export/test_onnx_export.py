@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from coarse2fine.config import PredictConfig
 from coarse2fine.errors import Coarse2FineError, ConfigError
-from coarse2fine.export import onnx as exporting
-from coarse2fine.export.graph import check, plain
-from coarse2fine.export.onnx import export_onnx
+from coarse2fine.export import onnx_export
+from coarse2fine.export.network_graph import compare_with_network, copy_to_cpu
+from coarse2fine.export.onnx_export import export_onnx
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 
@@ -29,7 +29,9 @@ def test_export_onnx__gives_the_scores_and_masks_of_torch(small_segmenter, small
 def test_export_onnx__any_number_and_size(small_segmenter, small_onnx, shape):
     batch = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     session = OnnxSegmenter.load(small_onnx, "cpu", 1).session
-    check(plain(small_segmenter), lambda batch: session.run(["scores"], {"photos": batch})[0], [shape])
+    compare_with_network(
+        copy_to_cpu(small_segmenter), lambda batch: session.run(["scores"], {"photos": batch})[0], [shape]
+    )
     scores = session.run(["scores"], {"photos": batch})[0]
     assert scores.shape == (shape[0], 3, *shape[1:]) and scores.dtype == np.float32
     assert np.allclose(scores.sum(axis=1), 1, atol=1e-5)
@@ -53,8 +55,8 @@ def test_export_onnx__file_is_valid_and_says_what_it_is(small_onnx):
     assert b"site-packages" not in small_onnx.read_bytes()
 
 
-class Fickle(nn.Module):
-    """What it computes depends on its numbers."""
+class BranchOnValues(nn.Module):
+    """Cannot be traced, because its computation depends on the values of its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,26 +66,39 @@ class Fickle(nn.Module):
         return self.layer(images) if images.sum() > 0 else -self.layer(images)
 
 
+class MobileBlock(nn.Module):
+    """The operators of MobileNet that the encoder of `small_segmenter` lacks: ReLU6, and adding a shortcut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.depthwise = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, padding=1, groups=4)
+        self.activation, self.classify = nn.ReLU6(inplace=True), nn.Conv2d(4, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.stem(images)
+        return self.classify(features + self.activation(self.depthwise(features)))
+
+
+def test_export_onnx__operators_of_mobilenet(small_segmenter, tmp_path):
+    network = TorchSegmenter(MobileBlock(), ("background", "a"), small_segmenter.network_config, 64)
+    assert export_onnx(network, tmp_path / "a.onnx") < 1e-4
+    assert {"Clip", "Add"} <= {node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node}
+
+
 def test_export_onnx__an_architecture_that_cannot_be_exported(small_segmenter, tmp_path):
     (tmp_path / "a.onnx").write_text("before")
-    fickle = TorchSegmenter(Fickle(), ("background", "a"), small_segmenter.network_config, 64)
-    with pytest.raises(ConfigError, match=r"encoder mobilenetv2_050 cannot be exported by torch.export: .*choose"):
-        export_onnx(fickle, tmp_path / "a.onnx")
+    network = TorchSegmenter(BranchOnValues(), ("background", "a"), small_segmenter.network_config, 64)
+    with pytest.raises(ConfigError, match=r"encoder test_efficientnet cannot be exported by torch.export: .*choose"):
+        export_onnx(network, tmp_path / "a.onnx")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
 
-def test_export_onnx__a_file_that_differs_is_not_written(small_segmenter, tmp_path, monkeypatch):
-    convert = exporting._convert
-
-    def spoil(segmenter):
-        model = convert(segmenter)
-        next(tensor for tensor in model.graph.initializer if tensor.name.endswith("classify.bias")).raw_data = np.array(
-            [9, 0, 0], np.float32
-        ).tobytes()
-        return model
-
-    monkeypatch.setattr(exporting, "_convert", spoil)
-    with pytest.raises(Coarse2FineError, match="they differ by .*nothing was written"):
+def test_export_onnx__a_file_that_differs_is_not_written(small_segmenter, small_onnx, tmp_path, monkeypatch):
+    model = onnx.load(small_onnx)
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("classify.bias"))
+    bias.raw_data = np.array([9, 0, 0], np.float32).tobytes()
+    monkeypatch.setattr(onnx_export, "_convert", lambda _segmenter: model)
+    with pytest.raises(Coarse2FineError, match="they differ by .*Nothing was written"):
         export_onnx(small_segmenter, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,259 @@
+"""What a mask format works with: the export, its photos with their masks, and the objects in a mask."""
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+
+from coarse2fine.config import MaskExportConfig
+from coarse2fine.corrections.photo_names import ignore_label, sanitize_name, sanitize_path
+from coarse2fine.data.photo_files import PHOTO_ENDINGS
+from coarse2fine.data.photos import Header, read_header, read_image
+from coarse2fine.errors import DataError
+from coarse2fine.export.mask_sources import MaskSource, PhotoMask
+from coarse2fine.masks.palette import color_table
+from coarse2fine.masks.regions import Box, bounding_box, classes_in
+from coarse2fine.runtime.threads import map_threads
+from coarse2fine.types import BACKGROUND, IGNORE, Mask
+
+Result = TypeVar("Result")
+
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class MaskFormat:
+    """A file format that masks can be exported to.
+
+    Attributes:
+        write: Writes all files of an export into its folder.
+        packages: Packages of the extra ``export`` that it imports.
+        for_correction: People correct masks in the tool that reads it, so photos that the filter left out of training
+            are exported by default.
+        keeps_ignored: It can store pixels to ignore (255); otherwise they become background.
+        has_instances: ``--instances part`` is possible.
+        has_polygons: ``--polygons`` is possible.
+        has_image_addresses: ``--image-prefix`` is possible.
+        has_links: ``--images link`` is possible.
+    """
+
+    write: "Callable[[MaskExport], None]"
+    packages: tuple[str, ...] = ()
+    for_correction: bool = False
+    keeps_ignored: bool = True
+    has_instances: bool = True
+    has_polygons: bool = False
+    has_image_addresses: bool = False
+    has_links: bool = True
+
+
+@dataclass
+class MaskExport:
+    """One export, while it is written.
+
+    Attributes:
+        folder: Empty folder for the files.
+        source: The photos and masks to write.
+        config: Settings of the export.
+        image_prefix: Text before the path of a photo in formats that store addresses.
+        threads: Number of photos that are processed at the same time.
+        photos_written: Number of photos that :meth:`map_photos` has yielded.
+        photos_with_ignored: Those among them that have pixels to ignore.
+    """
+
+    folder: Path
+    source: MaskSource
+    config: MaskExportConfig
+    image_prefix: str
+    threads: int
+    photos_written: int = 0
+    photos_with_ignored: int = 0
+
+    def map_photos(self, function: "Callable[[LoadedPhoto], Result]") -> Iterator[Result]:
+        """Load each photo's mask and call ``function`` with it, in a thread pool; yield the results in order.
+
+        It can be called once, because it consumes the photos of the source.
+        """
+
+        def load_and_call(photo_mask: PhotoMask) -> tuple[bool, Result]:
+            photo = self._load(photo_mask)
+            return photo.has_ignored, function(photo)
+
+        for has_ignored, result in map_threads(load_and_call, self.source.photos, self.threads):
+            self.photos_written += 1
+            self.photos_with_ignored += has_ignored
+            yield result
+
+    @property
+    def annotation_labels(self) -> list[tuple[int, str]]:
+        """Index and name of each label of a labeling tool: all classes but background, and one for ignored pixels."""
+        classes = self.source.classes
+        named = [(label, sanitize_name(name)) for label, name in enumerate(classes) if label != BACKGROUND]
+        return [*named, (IGNORE, ignore_label(classes))]
+
+    def _load(self, photo_mask: PhotoMask) -> "LoadedPhoto":
+        path, classes = photo_mask.path, self.source.classes
+        header, mask = read_header(path), photo_mask.read_mask()
+        if mask.shape != (header.height, header.width):
+            raise DataError(
+                f"The mask of {path} must have the size of its photo, {header.width} x {header.height} pixels, but has "
+                f"{mask.shape[1]} x {mask.shape[0]}. The photo has changed since: run fit or predict again."
+            )
+        unknown = [label for label in classes_in(mask) if label >= len(classes)]
+        if unknown:
+            raise DataError(
+                f"The mask of {path} must hold class indices from 0 to {len(classes) - 1}, but holds {unknown[0]}."
+            )
+        return LoadedPhoto(self, photo_mask, header, mask)
+
+
+@dataclass(frozen=True)
+class LoadedPhoto:
+    """A photo with its mask in memory.
+
+    Attributes:
+        export: The export that it belongs to.
+        source: The photo, and where its mask came from.
+        header: Format, size and orientation of the photo file.
+        mask: Class indices, shape (H, W) of the upright photo.
+    """
+
+    export: MaskExport
+    source: PhotoMask
+    header: Header
+    mask: Mask
+
+    @property
+    def name(self) -> str:
+        """Relative path of the photo in the export, without a suffix."""
+        return sanitize_path(self.source.name)
+
+    @property
+    def file_name(self) -> str:
+        """Relative path of the photo in the export."""
+        return self.name + _find_suffix(self.source.path, self.header)
+
+    @property
+    def score(self) -> float | None:
+        """Quality score, rounded to four digits."""
+        return None if self.source.score is None else round(self.source.score, 4)
+
+    @property
+    def has_ignored(self) -> bool:
+        """Whether the mask has pixels to ignore."""
+        return bool((self.mask == IGNORE).any())
+
+    def save(self, folder: Path) -> None:
+        """Copy or link the photo file to ``folder / file_name``, as the setting ``images`` says.
+
+        A photo with an EXIF orientation is encoded again, upright. Many readers ignore EXIF, and the mask would not lie
+        on its object.
+        """
+        encode_as = self.header.kind if self.header.turned else None
+        save_photo(self.source.path, folder / self.file_name, self.export.config.images, encode_as)
+
+    def objects(self, include_ignored: bool = False) -> "Iterator[ObjectMask]":
+        """Yield one object per class, or per connected part of a class, as the setting ``instances`` says.
+
+        Args:
+            include_ignored: Yield the pixels to ignore, too.
+        """
+        for label in classes_in(self.mask) + [IGNORE] * (include_ignored and self.has_ignored):
+            binary = (self.mask == label).astype(np.uint8)
+            if self.export.config.instances == "part":
+                yield from split_into_parts(label, binary)
+            else:
+                yield crop_to_object(label, binary)
+
+
+class ObjectMask(NamedTuple):
+    """The pixels of one annotation.
+
+    Attributes:
+        label: Class index.
+        box: Bounding box of the pixels.
+        crop: Binary mask within the box, shape (y1 - y0, x1 - x0).
+    """
+
+    label: int
+    box: Box
+    crop: Mask
+
+    def to_full_size(self, height: int, width: int) -> Mask:
+        """Return the binary mask in the size of the photo."""
+        full = np.zeros((height, width), np.uint8)
+        full[self.box.y0 : self.box.y1, self.box.x0 : self.box.x1] = self.crop
+        return full
+
+
+def split_into_parts(label: int, binary: Mask) -> Iterator[ObjectMask]:
+    """Yield the 8-connected parts of a binary mask, in raster order of their first pixels."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
+    for part in range(1, count):
+        x0, y0, width, height = stats[part, :4].tolist()
+        box = Box(y0, x0, y0 + height, x0 + width)
+        yield ObjectMask(label, box, (parts[box.y0 : box.y1, box.x0 : box.x1] == part).astype(np.uint8))
+
+
+def crop_to_object(label: int, binary: Mask) -> ObjectMask:
+    """Crop a binary mask, which must have foreground, to its bounding box."""
+    box = bounding_box(binary)
+    assert box is not None
+    return ObjectMask(label, box, binary[box.y0 : box.y1, box.x0 : box.x1])
+
+
+def hex_color(label: int) -> str:
+    """Return the palette color of a class as ``#rrggbb``."""
+    red, green, blue = color_table()[label].tolist()
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def encode_upright(photo: Path, image_format: str) -> bytes:
+    """Decode a photo, turn it as its EXIF says, and encode it in a format that Pillow knows, such as ``JPEG``."""
+    encoded = io.BytesIO()
+    PillowImage.fromarray(read_image(photo)).save(encoded, format=image_format, quality=JPEG_QUALITY, lossless=True)
+    return encoded.getvalue()
+
+
+def save_photo(photo: Path, path: Path, images: str, encode_as: str | None) -> None:
+    """Copy, link or encode a photo.
+
+    Args:
+        photo: The file of the photo.
+        path: The file to create.
+        images: ``copy``, ``link`` or ``none``.
+        encode_as: Format in which the photo is encoded again. None copies or links the file unchanged.
+    """
+    if images == "none":
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if encode_as:
+        path.write_bytes(encode_upright(photo, encode_as))
+    elif images == "link":
+        path.symlink_to(photo.absolute())
+    else:
+        shutil.copyfile(photo, path)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file and create its folder; not atomically, because the whole export folder is renamed at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    r"""Write UTF-8 text; every line ends in ``\n`` on every operating system."""
+    write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _find_suffix(photo: Path, header: Header) -> str:
+    """Return the suffix of a photo file; if it is not one of a photo, the usual suffix of the file's format."""
+    if photo.suffix.lower() in PHOTO_ENDINGS:
+        return photo.suffix
+    return "." + header.kind.lower().replace("jpeg", "jpg")

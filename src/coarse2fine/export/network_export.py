@@ -1,0 +1,117 @@
+"""Write the network of a run as a file for other programs, check it, and measure what 8 bits cost."""
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from coarse2fine.data import list_photos
+from coarse2fine.data.photo_mask_pairs import Pairs
+from coarse2fine.data.public_datasets import open_public_dataset
+from coarse2fine.errors import ConfigError
+from coarse2fine.evaluation.evaluate import evaluate_network_pairs
+from coarse2fine.evaluation.pairing import pair_folders
+from coarse2fine.export.int8_quantization import quantize
+from coarse2fine.export.onnx_export import check_onnx_installed, export_onnx
+from coarse2fine.export.torch_export import export_torch
+from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
+
+NetworkFormat = Literal["onnx", "torch-export"]
+
+
+def export_network(run: Path | str, out: Path | str, format: NetworkFormat = "onnx", quiet: bool = True) -> float:
+    """Write the network of a run in float32.
+
+    Args:
+        run: A run folder, or the ``model`` folder in it.
+        out: The file to write. It appears when its output has been compared with the run's network.
+        format: ``onnx``, or ``torch-export`` for a ``.pt2`` file.
+        quiet: Print only warnings.
+
+    Returns:
+        The largest difference of a class probability between the file and the network, on drawn images.
+
+    Raises:
+        ConfigError: A package is missing, or the architecture cannot be exported.
+        DataError: The run is not finished, or ``out`` cannot be written.
+    """
+    out, write = Path(out), {"onnx": export_onnx, "torch-export": export_torch}[format]
+    difference = write(TorchSegmenter.load(run, "cpu"), out)
+    Console(quiet).say(
+        f"network: {out} ({_format_size(out)}); probabilities differ by at most {difference:.1e}", style="green"
+    )
+    return difference
+
+
+def export_int8_network(
+    run: Path | str,
+    out: Path | str,
+    calibration_photos: Sequence[Path | str] = (),
+    ground_truth: Path | str | None = None,
+    quiet: bool = True,
+) -> dict[str, float]:
+    """Write the network of a run as ONNX with 8-bit weights and activations; measure what that costs.
+
+    Args:
+        run: A run folder, or the ``model`` folder in it.
+        out: The file to write.
+        calibration_photos: Files, folders or patterns of photos that the scales are computed from. Default: the
+            training photos of the run.
+        ground_truth: A folder with ``images`` and ``masks``, or a public data set (docs/datasets.md), to evaluate the
+            float32 and the 8-bit network on.
+        quiet: Print only warnings.
+
+    Returns:
+        The mIoU of the networks ``float32`` and ``int8`` on the ground truth. Without ground truth it is empty.
+
+    Raises:
+        ConfigError: A package is missing, the architecture cannot be exported, or the training photos have moved.
+        DataError: The run is not finished, photos or masks cannot be read, or ``out`` cannot be written.
+    """
+    check_onnx_installed()
+    run, out, console = Path(run), Path(out), Console(quiet)
+    pairs = None
+    if ground_truth is not None:
+        root = Path(ground_truth)
+        pairs = open_public_dataset(root) or pair_folders(root / "images", root / "masks")
+    photos = list_photos(calibration_photos) if calibration_photos else _find_training_photos(run)
+    with tempfile.TemporaryDirectory() as folder:
+        float32 = Path(folder) / "float32.onnx"
+        export_onnx(TorchSegmenter.load(run, "cpu"), float32)
+        quantize(float32, out, photos)
+        console.say(f"network: {out} ({_format_size(out)}; in float32 {_format_size(float32)})", style="green")
+        if pairs is None:
+            console.say("the mIoU of both networks was not measured: give --truth, or use coarse2fine evaluate")
+            return {}
+        files = {"float32": float32, "int8": out}
+        return {name: _measure_mean_iou(name, path, pairs, console) for name, path in files.items()}
+
+
+def _measure_mean_iou(name: str, path: Path, pairs: Pairs, console: Console) -> float:
+    track = partial(console.track, title=f"measuring {name}")
+    result = evaluate_network_pairs(OnnxSegmenter.load(path), pairs, count_cores(), track)
+    console.say(f"{name}: mIoU {result.mean_iou:.4f} on {result.photos} photos")
+    return result.mean_iou
+
+
+def _find_training_photos(run: Path) -> list[Path]:
+    root = run.parent if (run / "model.toml").exists() else run
+    listed = Run(root).photos
+    paths = [Path(path) for path in read_json(listed)["usable"]] if listed.exists() else []
+    photos = [path for path in paths if path.is_file()]
+    if not photos:
+        raise ConfigError(
+            f"The scales of an 8-bit network are computed from photos, but the training photos of {root} are not where "
+            "they were. Give other photos: --calibrate PHOTOS."
+        )
+    return photos
+
+
+def _format_size(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"
