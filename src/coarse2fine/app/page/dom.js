@@ -1,6 +1,8 @@
-// Small helpers; text always becomes text nodes, so that no name of a file is read as HTML.
+// Helpers for the document. Texts become text nodes, so that a file name is never interpreted as HTML.
 
-export function make(tag, attributes = {}, ...children) {
+import { toQuery } from "./api.js";
+
+export function createElement(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
@@ -9,42 +11,39 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// Fills a place with a template; its parts by their data-part.
-export function fill(place, name) {
-  place.replaceChildren(document.getElementById(name).content.cloneNode(true));
-  return findParts(place);
-}
-
-export function findParts(place) {
-  return Object.fromEntries([...place.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
+// Replaces the content of a container by a template, and returns its parts by the values of data-part.
+export function fillTemplate(container, name) {
+  container.replaceChildren(document.getElementById(name).content.cloneNode(true));
+  return Object.fromEntries([...container.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
 }
 
 const action = document.getElementById("message-action");
 
-export function say(text, { wrong = false, act = null } = {}) {
+// Shows a text in the status line, with an optional button.
+export function showStatus(text, { isError = false, button = null } = {}) {
   document.getElementById("message").textContent = text;
-  document.getElementById("status").classList.toggle("wrong", wrong);
-  action.hidden = !act;
-  if (act) {
-    action.textContent = act.name;
-    action.onclick = act.go;
+  document.getElementById("status").classList.toggle("error", isError);
+  action.hidden = !button;
+  if (button) {
+    action.textContent = button.text;
+    action.onclick = button.onclick;
   }
 }
 
-// Runs what may be refused; says why.
-export async function attempt(work) {
+// Runs a task; shows its error, if any, in the status line.
+export async function runTask(task) {
   try {
-    return await work();
+    return await task();
   } catch (error) {
-    say(error.message, { wrong: true });
+    showStatus(error.message, { isError: true });
     return undefined;
   }
 }
 
-export function address(path, params) {
-  const given = Object.entries(params).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const query = new URLSearchParams(given).toString();
+// URL of a view, after the #.
+export function viewUrl(path, params) {
+  const query = toQuery(params);
   return `#${path}${query ? `?${query}` : ""}`;
 }
 
-export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+export const formatPercent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
