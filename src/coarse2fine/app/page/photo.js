@@ -65,7 +65,7 @@ class PhotoView {
     const { parts, editor } = this;
     parts.accept.onclick = () => this.decide("accepted");
     parts.reject.onclick = () => this.decide("rejected");
-    parts.undecide.onclick = () => this.undecide();
+    parts.clear.onclick = () => this.clearDecision();
     parts.save.onclick = () => this.save();
     parts.undo.onclick = () => editor.undo();
     parts.stage.oninput = () => this.changeStage(Number(parts.stage.value));
@@ -86,7 +86,7 @@ class PhotoView {
     return {
       a: () => this.decide("accepted"),
       r: () => this.decide("rejected"),
-      u: () => this.undecide(),
+      u: () => this.clearDecision(),
       s: () => this.save(),
       z: () => editor.undo(),
       b: () => editor.toggleTool("brush"),
@@ -115,7 +115,7 @@ class PhotoView {
     parts.state.textContent = photo.state;
     parts.state.className = `tag ${photo.state}`;
     parts.position.textContent = photo.position ? `${photo.position} of ${photo.total}` : `not in the filtered list of ${photo.total}`;
-    parts.undecide.disabled = !photo.decided;
+    parts.clear.disabled = !photo.decided;
     parts.stage.max = Math.max(0, photo.stages.length - 1);
     parts.stage.disabled = photo.stages.length < 2;
     parts.list.href = this.list;
@@ -195,12 +195,12 @@ class PhotoView {
     showStatus(`${name}: ${decision}.${next ? "" : " This was the last photo of the list."}`, { button: next ? button : null });
   }
 
-  undecide() {
+  clearDecision() {
     if (!this.photo.decided || (this.photo.state === "fixed" && !window.confirm(REPLACE_QUESTION))) return undefined;
     return this.runExclusively(async () => {
       await post("api/decision", { name: this.name }, { decision: null });
       await this.reload();
-      showStatus(`${this.name}: decision deleted.`);
+      showStatus(`${this.name}: decision cleared.`);
     });
   }
 
