@@ -170,7 +170,10 @@ def test_access__other_sites_and_host_names_are_rejected(drawn_run, open_app):
     client = open_app(drawn_run)
     for host in ("evil.example", "127.0.0.1.evil.example:8001", "[::1", ""):
         response = client.get("/api/run", headers={"host": host})
-        assert response.status_code == 403 and "accepts requests to 127.0.0.1 or localhost only" in response.json()["error"]
+        assert (
+            response.status_code == 403
+            and "accepts requests to 127.0.0.1 or localhost only" in response.json()["error"]
+        )
     for host in ("localhost:8001", "127.0.0.1", "[::1]:8001"):
         assert client.get("/api/run", headers={"host": host}).status_code == 200
     where, decision = {"name": "cat/a"}, {"decision": "rejected"}

@@ -70,7 +70,7 @@ class _ScoredPhotos:
 class PhotoList:
     """The photos of a run and the decisions about them.
 
-    ``fit`` may work on the run at the same time, so changed files are read again, and a file may be missing for a moment.
+    ``fit`` may work on the run at the same time, so changed files are read again, and a file may be missing briefly.
 
     Args:
         run: The run folder.
