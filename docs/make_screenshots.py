@@ -55,7 +55,7 @@ class AppShot(NamedTuple):
 
 
 def show_list(window: Any, _run: Path) -> None:
-    """The photos, doubtful first."""
+    """The photos, lowest score first."""
     window.wait_for_selector(".grid li")
     window.wait_for_load_state("networkidle")
 
@@ -67,16 +67,16 @@ def show_photo(window: Any, run: Path) -> None:
     window.wait_for_selector("[data-part=legend] li")
     if window.viewport_size["width"] > 900:
         window.keyboard.press("b")
-        window.locator("[data-part=draft]").hover()
+        window.locator("[data-part=preview]").hover()
 
 
 def show_found(window: Any, run: Path) -> None:
     """A dropped photo of several classes."""
-    window.locator("[data-page='/try']").click()
+    window.locator("[data-view='/try']").click()
     photo = sorted((run.parent / "data" / "val" / "images").iterdir())[1]
     window.set_input_files("[data-part=file]", photo)
     window.wait_for_selector("[data-part=result]:visible", timeout=120_000)
-    window.locator("[data-part=found]").evaluate("element => element.scrollIntoView()")
+    window.locator("[data-part=classes]").evaluate("element => element.scrollIntoView()")
 
 
 APP_SHOTS = (

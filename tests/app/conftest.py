@@ -1,4 +1,4 @@
-"""A run with drawn masks of every stage, made without any training, and a network of random weights."""
+"""A run with drawn masks of every stage, without training, and a network with set weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from coarse2fine.app.access import OWN_HEADER, Door
-from coarse2fine.app.network import Finder
-from coarse2fine.app.photo_list import Gallery
+from coarse2fine.app.access import CSRF_HEADER, TokenAuthentication
+from coarse2fine.app.network import RunNetwork
+from coarse2fine.app.photo_list import PhotoList
 from coarse2fine.app.routes import create_app
 from coarse2fine.config import NetworkConfig, ServeConfig
 from coarse2fine.corrections.review import Review
@@ -29,7 +29,7 @@ NAMES = {"cat": ["a", HTML, "c"], "dog": ["d", "e"]}
 
 @pytest.fixture
 def drawn_run(tmp_path) -> Run:
-    """Two classes, five photos of 40 x 30 pixels, two rounds; the scores rise with the names."""
+    """A run of two classes, five photos of 40 x 30 pixels and two rounds; the scores rise with the names."""
     run, qualities = Run(tmp_path / "run"), []
     for label, (kind, names) in enumerate(NAMES.items(), start=1):
         for name in names:
@@ -60,7 +60,7 @@ def drawn_run(tmp_path) -> Run:
 
 @pytest.fixture
 def add_network() -> Callable[[Run], TorchSegmenter]:
-    """Gives a run a network that finds class 2 everywhere."""
+    """Adds a network to a run; it predicts class 2 for every pixel."""
 
     def add(run: Run) -> TorchSegmenter:
         config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
@@ -77,15 +77,15 @@ def add_network() -> Callable[[Run], TorchSegmenter]:
 
 @pytest.fixture
 def open_app() -> Callable[..., TestClient]:
-    """Opens the page of a run as the page itself would ask; every call is a restart."""
+    """Starts the application of a run and returns a client with the headers of the page; each call is a restart."""
 
-    def open_page(run: Run, token: str | None = None, local: bool = True, max_mb: float = 1.0) -> TestClient:
-        gallery = Gallery(run, read_photos(run), Review(run.review))
-        finder = Finder(run, ServeConfig(max_mb=max_mb), "cpu", 1)
-        app = create_app(gallery, finder, Door(token, 8001), local)
-        return TestClient(app, base_url="http://127.0.0.1:8001", headers={OWN_HEADER: "1"})
+    def start(run: Run, token: str | None = None, local: bool = True, max_mb: float = 1.0) -> TestClient:
+        photo_list = PhotoList(run, read_photos(run), Review(run.review))
+        network = RunNetwork(run, ServeConfig(max_mb=max_mb), "cpu", 1)
+        app = create_app(photo_list, network, TokenAuthentication(token, 8001), local)
+        return TestClient(app, base_url="http://127.0.0.1:8001", headers={CSRF_HEADER: "1"})
 
-    return open_page
+    return start
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The page in a real browser without a window; skipped where playwright or a Chromium is missing."""
+"""The page in a headless browser; skipped if playwright or Chromium is not installed."""
 
 import os
 import shutil
@@ -27,10 +27,10 @@ HTML = "cat/<img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def chromium():
-    own = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_api.sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=own, args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         except sync_api.Error as error:
             pytest.skip(f"the browser test needs a Chromium (CHROMIUM=PATH, or playwright install chromium): {error}")
         yield browser
@@ -39,20 +39,20 @@ def chromium():
 
 @pytest.fixture
 def window(chromium):
-    """A window in which no script may fail and no dialog of a file's name may open."""
-    wrong: list[str] = []
+    """A browser window; the test fails if a script fails or a dialog opens (a file name must not run as a script)."""
+    errors: list[str] = []
     page = chromium.new_page(viewport={"width": 1200, "height": 900})
     page.set_default_timeout(30_000)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: (errors.append(dialog.message), dialog.dismiss()))
     yield page
     page.close()
-    assert not wrong
+    assert not errors
 
 
 @contextmanager
 def served(run: Run, *options: str):
-    """``coarse2fine app`` in a process of its own; yields its address."""
+    """Run ``coarse2fine app`` in a process of its own; yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -82,7 +82,7 @@ def open_photo(window, url: str, name: str) -> None:
     window.wait_for_selector("[data-part=legend] li")
 
 
-def test_browser__decisions_survive_a_restart_and_fit_takes_them(drawn_run, window):
+def test_browser__decisions_survive_a_restart_and_fit_uses_them(drawn_run, window):
     with served(drawn_run) as url:
         window.goto(url)
         window.wait_for_selector(".grid li")
@@ -95,7 +95,7 @@ def test_browser__decisions_survive_a_restart_and_fit_takes_them(drawn_run, wind
         window.keyboard.press(",")
         expect(window.locator("[data-part=stage-name]")).to_have_text("round 1")
         assert "cat 4.1 %" in window.locator("[data-part=legend]").inner_text()
-        window.keyboard.press("a")  # the mask of round 1, which is the one that is shown
+        window.keyboard.press("a")  # accepts the mask of round 1, the one that is shown
         expect(window.locator("#view h2")).to_have_text("cat/c")
         assert f"{HTML}: accepted (round 1)" in window.locator("#message").inner_text()
         window.wait_for_selector("[data-part=legend] li")
@@ -123,7 +123,7 @@ def test_browser__a_stroke_changes_the_stored_mask(drawn_run, window):
     with served(drawn_run) as url:
         open_photo(window, url, "dog/d")
         window.keyboard.press("b")
-        box = window.locator("[data-part=draft]").bounding_box()
+        box = window.locator("[data-part=preview]").bounding_box()
         scale = box["width"] / 40
         window.mouse.move(box["x"] + 20 * scale, box["y"] + 24 * scale)
         window.mouse.down()
@@ -135,19 +135,19 @@ def test_browser__a_stroke_changes_the_stored_mask(drawn_run, window):
         window.keyboard.press("Enter")
         window.keyboard.press("e")
         window.mouse.click(box["x"] + 4 * scale, box["y"] + 4 * scale)
-        window.keyboard.press("z")  # the eraser's stroke
+        window.keyboard.press("z")  # undoes the stroke of the eraser
         window.keyboard.press("s")
         window.wait_for_selector(".tag.fixed")
-        assert window.locator("[data-part=stage-name]").inner_text() == "yours"
+        assert window.locator("[data-part=stage-name]").inner_text() == "your mask"
     stored = read_mask(drawn_run.review / "masks" / "dog/d.png")
-    wanted = before.copy()
-    wanted[16:20, 1:5] = 2
+    expected = before.copy()
+    expected[16:20, 1:5] = 2
     assert (stored[24, 18:34] == 2).all() and (stored[18:29] == 2).any(axis=1).all()
-    assert np.array_equal(stored[:16], before[:16]) and np.array_equal(stored[16:18], wanted[16:18])
+    assert np.array_equal(stored[:16], before[:16]) and np.array_equal(stored[16:18], expected[16:18])
     assert (stored[:, 40 - 1] == 0).all() and (stored == 2).sum() > (before == 2).sum() + 150
 
 
-def test_browser__drawing_by_keys_alone(drawn_run, window):
+def test_browser__drawing_with_keys_only(drawn_run, window):
     with served(drawn_run) as url:
         open_photo(window, url, "cat/a")
         for key in ("e", "ArrowLeft", "ArrowUp", " ", "s"):
@@ -158,7 +158,7 @@ def test_browser__drawing_by_keys_alone(drawn_run, window):
     assert (stored != before).sum() > 0 and (stored[before == 0] == 0).all() and stored[9, 13] == 0
 
 
-def test_browser__a_photo_is_overlaid_and_a_huge_one_refused(drawn_run, add_network, window, photos_of, tmp_path):
+def test_browser__a_photo_is_segmented_and_a_huge_one_rejected(drawn_run, add_network, window, photos_of, tmp_path):
     add_network(drawn_run)
     huge = tmp_path / "huge.jpg"
     huge.touch()
@@ -169,7 +169,7 @@ def test_browser__a_photo_is_overlaid_and_a_huge_one_refused(drawn_run, add_netw
         window.set_input_files("[data-part=file]", named)
         window.wait_for_selector("[data-part=result]:visible")
         assert window.locator("h3 bdi").inner_text() == named.name and not window.locator("img[src=x]").count()
-        assert window.locator("[data-part=found]").inner_text() == "Found: dog."
+        assert window.locator("[data-part=classes]").inner_text() == "Classes in this photo: dog."
         assert "dog 100 %" in window.locator("[data-part=legend]").inner_text()
         alpha = "document.querySelector('[data-part=overlay]').getContext('2d').getImageData(20, 15, 1, 1).data[3]"
         assert window.evaluate(alpha) == 255
@@ -179,18 +179,18 @@ def test_browser__a_photo_is_overlaid_and_a_huge_one_refused(drawn_run, add_netw
         window.keyboard.press("o")
         assert float(window.locator("[data-part=overlay]").evaluate("c => c.style.opacity")) < float(opacity)
         window.set_input_files("[data-part=file]", huge)
-        window.wait_for_selector("[data-part=found].wrong")
-        assert "at most 20 MB, but huge.jpg has 100.0 MB" in window.locator("[data-part=found]").inner_text()
-        answer = httpx.post(f"{url}api/found", content=bytes(100_000_000), headers={"x-coarse2fine": "1"})
+        window.wait_for_selector("[data-part=classes].error")
+        assert "at most 20 MB, but huge.jpg has 100.0 MB" in window.locator("[data-part=classes]").inner_text()
+        answer = httpx.post(f"{url}api/segment", content=bytes(100_000_000), headers={"x-coarse2fine": "1"})
         assert answer.status_code == 413 and "at most 20 MB; send a smaller one" in answer.json()["error"]
 
 
-def test_browser__asks_for_the_token(drawn_run, window):
+def test_browser__requires_the_token(drawn_run, window):
     with served(drawn_run, "--token", "correct horse battery") as url:
         window.goto(url)
         window.fill("#token", "wrong")
         window.keyboard.press("Enter")
-        expect(window.locator("#enter-wrong")).to_contain_text("not the token")
+        expect(window.locator("#login-error")).to_contain_text("Wrong token")
         window.fill("#token", "correct horse battery")
         window.keyboard.press("Enter")
         expect(window.locator(".grid li").first).to_be_visible()

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from coarse2fine.app.access import OWN_HEADER
-from coarse2fine.app.photo_list import PAGE
+from coarse2fine.app import routes
+from coarse2fine.app.access import CSRF_HEADER
+from coarse2fine.app.photo_list import PHOTOS_PER_PAGE
 from coarse2fine.corrections.review import read_decisions
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json, write_json
@@ -15,29 +16,30 @@ from coarse2fine.runtime.files import read_json, write_json
 HTML = "cat/<img src=x onerror=alert(1)>"
 
 
-def see(client: TestClient, name: str, stage: str) -> tuple[np.ndarray, str]:
-    answer = client.get("/api/mask", params={"name": name, "stage": stage})
-    assert answer.status_code == 200, answer.text
-    size = int(answer.headers["x-height"]), int(answer.headers["x-width"])
-    return np.frombuffer(answer.content, np.uint8).reshape(size), answer.headers["x-seen"]
+def get_mask(client: TestClient, name: str, stage: str) -> tuple[np.ndarray, str]:
+    response = client.get("/api/mask", params={"name": name, "stage": stage})
+    assert response.status_code == 200, response.text
+    size = int(response.headers["x-height"]), int(response.headers["x-width"])
+    return np.frombuffer(response.content, np.uint8).reshape(size), response.headers["x-fingerprint"]
 
 
-def decide(client: TestClient, name: str, decision: str | None, stage: str = "round-2", seen: str | None = None):
-    seen = see(client, name, stage)[1] if seen is None and decision == "accepted" else seen or ""
-    wish = {"decision": decision, "stage": stage, "seen": seen}
-    return client.post("/api/decision", params={"name": name}, json=wish)
+def decide(client: TestClient, name: str, decision: str | None, stage: str = "round-2", fingerprint: str | None = None):
+    if fingerprint is None and decision == "accepted":
+        fingerprint = get_mask(client, name, stage)[1]
+    body = {"decision": decision, "stage": stage, "fingerprint": fingerprint or ""}
+    return client.post("/api/decision", params={"name": name}, json=body)
 
 
 def names(client: TestClient, **choice: object) -> list[str]:
     return [photo["name"] for photo in client.get("/api/photos", params=choice).json()["photos"]]
 
 
-def test_photos__come_by_class_decision_and_score(drawn_run, open_app):
+def test_photos__are_filtered_and_sorted(drawn_run, open_app):
     client = open_app(drawn_run)
     by_name = ["cat/" + HTML[4:], "cat/a", "cat/c", "dog/d", "dog/e"]
     assert names(client, order="name") == sorted(by_name)
     assert names(client) == ["cat/a", HTML, "cat/c", "dog/d", "dog/e"]
-    assert names(client, order="good", **{"class": "dog"}) == ["dog/e", "dog/d"]
+    assert names(client, order="highest", **{"class": "dog"}) == ["dog/e", "dog/d"]
     decide(client, "dog/d", "rejected")
     assert names(client, state="rejected") == ["dog/d"] and "dog/d" not in names(client, state="undecided")
     about = client.get("/api/photo", params={"name": "dog/d", "state": "undecided"}).json()
@@ -46,30 +48,30 @@ def test_photos__come_by_class_decision_and_score(drawn_run, open_app):
 
 
 def test_photos__are_paged(drawn_run, open_app, photos_of):
-    for index in range(2 * PAGE):
+    for index in range(2 * PHOTOS_PER_PAGE):
         shutil.copy(photos_of / "cat" / "a.png", photos_of / "cat" / f"z{index:03}.png")
     usable = [str(path) for path in photos_of.rglob("*.png")]
     write_json(drawn_run.photos, read_json(drawn_run.photos) | {"usable": dict.fromkeys(usable, "")})
     client = open_app(drawn_run)
     found = client.get("/api/photos", params={"page": 3}).json()
-    assert found["total"] == 2 * PAGE + 5 and found["pages"] == 3 and len(found["photos"]) == 5
-    assert len(names(client)) == PAGE and names(client)[0] == "cat/a"  # those without a score come last
+    assert found["total"] == 2 * PHOTOS_PER_PAGE + 5 and found["pages"] == 3 and len(found["photos"]) == 5
+    assert len(names(client)) == PHOTOS_PER_PAGE and names(client)[0] == "cat/a"  # photos without a score come last
 
 
-def test_photo__tells_stages_score_and_why_it_left(drawn_run, open_app):
+def test_photo__describes_stages_score_and_why_it_was_left_out(drawn_run, open_app):
     client = open_app(drawn_run)
     about = client.get("/api/photo", params={"name": "cat/a"}).json()
     assert about["stages"] == ["coarse", "enhanced", "round-1", "round-2"]
     assert (about["height"], about["width"], about["label"]) == (30, 40, 1)
     assert about["quality"]["score"] == 0 and about["left_out"] == "foreground 0.4 % is below 1 %"
-    areas = [(see(client, "cat/a", stage)[0] == 1).sum() for stage in about["stages"]]
+    areas = [(get_mask(client, "cat/a", stage)[0] == 1).sum() for stage in about["stages"]]
     assert areas == [16, 25, 49, 81]
-    assert client.get("/api/picture", params={"name": HTML}).headers["content-type"] == "image/jpeg"
-    thumb = Image.open(io.BytesIO(client.get("/api/thumb", params={"name": HTML}).content))
+    assert client.get("/api/image", params={"name": HTML}).headers["content-type"] == "image/jpeg"
+    thumb = Image.open(io.BytesIO(client.get("/api/thumbnail", params={"name": HTML}).content))
     assert thumb.size == (40, 30) and thumb.getpixel((9, 8)) != thumb.getpixel((35, 25))
 
 
-def test_run__without_scores_and_rounds_is_browsed_by_name(drawn_run, open_app):
+def test_run__without_scores_and_rounds_is_sorted_by_name(drawn_run, open_app):
     for number in (1, 2):
         shutil.rmtree(drawn_run.round(number))
     client = open_app(drawn_run)
@@ -77,11 +79,11 @@ def test_run__without_scores_and_rounds_is_browsed_by_name(drawn_run, open_app):
     assert run["scored"] is False and run["rounds"] == 0 and run["counts"] == [0, 3, 2]
     assert names(client) == names(client, order="name")
     assert client.get("/api/photo", params={"name": "dog/e"}).json()["stages"] == ["coarse", "enhanced"]
-    answer = client.post("/api/found", content=b"x")
-    assert answer.status_code == 409 and "no finished network yet" in answer.json()["error"]
+    response = client.post("/api/segment", content=b"x")
+    assert response.status_code == 409 and "has no network yet" in response.json()["error"]
 
 
-def test_decision__is_kept_at_once_and_survives_a_restart(drawn_run, open_app):
+def test_decision__is_saved_immediately_and_survives_a_restart(drawn_run, open_app):
     first = open_app(drawn_run)
     assert decide(first, HTML, "accepted").status_code == decide(first, "dog/e", "rejected").status_code == 200
     kept = read_decisions(drawn_run.review)
@@ -90,62 +92,62 @@ def test_decision__is_kept_at_once_and_survives_a_restart(drawn_run, open_app):
     assert accepted.read_bytes() == mask_path(drawn_run.enhanced(2), HTML).read_bytes()
     second = open_app(drawn_run)
     assert second.get("/api/run").json()["states"] == {"undecided": 3, "accepted": 1, "rejected": 1}
-    assert second.get("/api/photo", params={"name": HTML}).json()["stages"][-1] == "yours"
+    assert second.get("/api/photo", params={"name": HTML}).json()["stages"][-1] == "reviewed"
     assert decide(second, HTML, None).status_code == 200
     assert not accepted.exists() and HTML not in read_decisions(drawn_run.review)
-    assert not drawn_run.corrected.exists()  # that folder is fit's
+    assert not drawn_run.corrected.exists()  # only fit writes that folder
 
 
-def test_decision__on_a_mask_that_changed_since_is_refused(drawn_run, open_app):
+def test_decision__about_a_changed_mask_is_rejected(drawn_run, open_app):
     client = open_app(drawn_run)
-    seen = see(client, "cat/a", "round-2")[1]
+    fingerprint = get_mask(client, "cat/a", "round-2")[1]
     write_mask(mask_path(drawn_run.enhanced(2), "cat/a"), np.ones((30, 40), np.uint8))
-    answer = decide(client, "cat/a", "accepted", seen=seen)
-    assert answer.status_code == 409 and "made again since you saw it" in answer.json()["error"]
+    response = decide(client, "cat/a", "accepted", fingerprint=fingerprint)
+    assert response.status_code == 409 and "has changed since you opened" in response.json()["error"]
     assert not read_decisions(drawn_run.review)
 
 
-def test_mask__a_drawn_one_is_kept_pixel_for_pixel(drawn_run, open_app):
+def test_mask__a_drawn_mask_is_saved_pixel_for_pixel(drawn_run, open_app):
     client = open_app(drawn_run)
-    mask, seen = see(client, "cat/a", "round-2")
+    mask, fingerprint = get_mask(client, "cat/a", "round-2")
     drawn = mask.copy()
     drawn[20:, :], drawn[0, 0], drawn[4:6] = 2, 255, 0
-    where = {"name": "cat/a", "stage": "round-2", "seen": seen}
+    where = {"name": "cat/a", "stage": "round-2", "fingerprint": fingerprint}
     assert client.put("/api/mask", params=where, content=drawn.tobytes()).status_code == 200
     assert np.array_equal(read_mask(drawn_run.review / "masks" / "cat/a.png"), drawn)
-    assert np.array_equal(see(open_app(drawn_run), "cat/a", "yours")[0], drawn)
+    assert np.array_equal(get_mask(open_app(drawn_run), "cat/a", "reviewed")[0], drawn)
 
 
 @pytest.mark.parametrize(
-    "content, status, sentence",
+    "content, status, message",
     [
         (bytes(1200 - 1), 409, "40 x 30 pixels"),
         (bytes(1200 + 1), 413, "1200 bytes at most"),
-        (b"\x03" * 1200, 409, "but holds 3"),
+        (b"\x03" * 1200, 409, "but contains 3"),
     ],
 )
-def test_mask__what_is_none_is_refused_in_words(drawn_run, open_app, content, status, sentence):
+def test_mask__an_invalid_drawn_mask_is_rejected(drawn_run, open_app, content, status, message):
     client = open_app(drawn_run)
-    where = {"name": "cat/a", "stage": "round-2", "seen": see(client, "cat/a", "round-2")[1]}
-    answer = client.put("/api/mask", params=where, content=content)
-    assert answer.status_code == status and sentence in answer.json()["error"]
+    where = {"name": "cat/a", "stage": "round-2", "fingerprint": get_mask(client, "cat/a", "round-2")[1]}
+    response = client.put("/api/mask", params=where, content=content)
+    assert response.status_code == status and message in response.json()["error"]
     assert not drawn_run.review.exists()
 
 
 @pytest.mark.parametrize("name", ["../run/photos", "/etc/passwd", "cat/../cat/a", "cat/nothing", ""])
-@pytest.mark.parametrize("route", ["photo", "picture", "thumb", "mask"])
+@pytest.mark.parametrize("route", ["photo", "image", "thumbnail", "mask"])
 def test_photos__are_served_by_their_name_in_the_run_only(drawn_run, open_app, route, name):
-    answer = open_app(drawn_run).get(f"/api/{route}", params={"name": name, "stage": "coarse"})
-    assert answer.status_code == 404 and "has no photo called" in answer.json()["error"]
+    response = open_app(drawn_run).get(f"/api/{route}", params={"name": name, "stage": "coarse"})
+    assert response.status_code == 404 and "has no photo named" in response.json()["error"]
 
 
 @pytest.mark.parametrize("stage", ["round-", "round-x", "../coarse", "corrected", "round-²", "round-9"])
-def test_mask__of_another_stage_is_not_there(drawn_run, open_app, stage):
-    answer = open_app(drawn_run).get("/api/mask", params={"name": "cat/a", "stage": stage})
-    assert answer.status_code == 404 and stage in answer.json()["error"]
+def test_mask__of_an_unknown_stage_is_not_found(drawn_run, open_app, stage):
+    response = open_app(drawn_run).get("/api/mask", params={"name": "cat/a", "stage": stage})
+    assert response.status_code == 404 and stage in response.json()["error"]
 
 
-def test_page__cannot_be_left_by_its_path(drawn_run, open_app):
+def test_page__serves_only_its_own_files(drawn_run, open_app):
     client = open_app(drawn_run)
     assert "coarse2fine" in client.get("/").text
     assert client.get("/page/main.js").headers["content-type"].startswith("text/javascript")
@@ -153,49 +155,53 @@ def test_page__cannot_be_left_by_its_path(drawn_run, open_app):
     assert "script-src 'self'" in client.get("/").headers["content-security-policy"]
 
 
-def test_found__classes_of_a_photo_and_what_is_refused(drawn_run, open_app, add_network, photos_of):
+def test_segment__photos_and_rejected_uploads(drawn_run, open_app, add_network, photos_of):
     add_network(drawn_run)
     with open_app(drawn_run, max_mb=0.5) as client:
-        answer = client.post("/api/found", content=(photos_of / "cat" / "a.png").read_bytes())
-        assert answer.status_code == 200 and answer.headers["x-width"] == "40"
-        assert set(answer.content) == {2} and len(answer.content) == 1200
-        large = client.post("/api/found", content=bytes(600_000))
+        response = client.post("/api/segment", content=(photos_of / "cat" / "a.png").read_bytes())
+        assert response.status_code == 200 and response.headers["x-width"] == "40"
+        assert set(response.content) == {2} and len(response.content) == 1200
+        large = client.post("/api/segment", content=bytes(600_000))
         assert large.status_code == 413 and "at most 0.5 MB; send a smaller one" in large.json()["error"]
-        assert client.post("/api/found", content=b"no photo").status_code == 415
+        assert client.post("/api/segment", content=b"no photo").status_code == 415
 
 
-def test_guard__other_sites_and_names_are_refused(drawn_run, open_app):
+def test_access__other_sites_and_host_names_are_rejected(drawn_run, open_app):
     client = open_app(drawn_run)
     for host in ("evil.example", "127.0.0.1.evil.example:8001", "[::1", ""):
-        answer = client.get("/api/run", headers={"host": host})
-        assert answer.status_code == 403 and "answers on this machine only" in answer.json()["error"]
+        response = client.get("/api/run", headers={"host": host})
+        assert (
+            response.status_code == 403
+            and "accepts requests to 127.0.0.1 or localhost only" in response.json()["error"]
+        )
     for host in ("localhost:8001", "127.0.0.1", "[::1]:8001"):
         assert client.get("/api/run", headers={"host": host}).status_code == 200
-    where, wish = {"name": "cat/a"}, {"decision": "rejected"}
+    where, decision = {"name": "cat/a"}, {"decision": "rejected"}
     for headers in (
         {"origin": "http://evil.example"},
         {"origin": "null"},
         {"sec-fetch-site": "same-site"},
-        {OWN_HEADER: ""},
+        {CSRF_HEADER: ""},
     ):
-        answer = client.post("/api/decision", params=where, json=wish, headers=headers)
-        assert answer.status_code == 403 and "not another site" in answer.json()["error"]
+        response = client.post("/api/decision", params=where, json=decision, headers=headers)
+        assert response.status_code == 403 and "another site" in response.json()["error"]
     assert client.get("/api/run", headers={"sec-fetch-site": "cross-site"}).status_code == 403
     assert not drawn_run.review.exists()
     own = {"origin": "http://127.0.0.1:8001", "sec-fetch-site": "same-origin"}
-    assert client.post("/api/decision", params=where, json=wish, headers=own).status_code == 200
+    assert client.post("/api/decision", params=where, json=decision, headers=own).status_code == 200
 
 
-def test_guard__a_token_is_asked_for(drawn_run, open_app):
+def test_access__the_token_is_required(drawn_run, open_app, monkeypatch):
+    monkeypatch.setattr(routes, "_WRONG_TOKEN_DELAY_S", 0)
     client = open_app(drawn_run, token="correct horse", local=False)
     assert client.get("/", headers={"host": "gpu.example"}).status_code == 200
     assert client.get("/api/run", headers={"host": "gpu.example"}).status_code == 401
     for headers in ({"authorization": "Bearer wrong"}, {"authorization": "Bearer "}, {"cookie": "coarse2fine-8001="}):
         assert client.get("/api/run", headers=headers).status_code == 401
     assert client.get("/api/run", headers={"authorization": "Bearer correct horse"}).status_code == 200
-    assert client.post("/api/enter", json={"token": "wrong"}).status_code == 401
+    assert client.post("/api/login", json={"token": "wrong"}).status_code == 401
     assert client.get("/api/run").status_code == 401
-    entered = client.post("/api/enter", json={"token": "correct horse"})
-    assert entered.status_code == 204 and "HttpOnly" in entered.headers["set-cookie"]
-    assert "correct" not in entered.headers["set-cookie"] and "strict" in entered.headers["set-cookie"].lower()
+    response = client.post("/api/login", json={"token": "correct horse"})
+    assert response.status_code == 204 and "HttpOnly" in response.headers["set-cookie"]
+    assert "correct" not in response.headers["set-cookie"] and "strict" in response.headers["set-cookie"].lower()
     assert client.get("/api/run").status_code == 200

@@ -95,7 +95,7 @@ def test_main__settings_are_flags_with_help(capsys):
         (["export", "PHOTOS", "--format", "torch-export", "--out", "OUT", "--int8"], "8 bits are for --format onnx"),
         (["export", "PHOTOS", "--format", "onnx", "--out", "OUT", "--truth", "PHOTOS"], "belong to --int8"),
         (["serve", "PHOTOS"], "holds no finished network"),
-        (["serve", "PHOTOS", "--host", "no.such.host.invalid"], "must be free to listen on"),
+        (["serve", "PHOTOS", "--host", "no.such.host.invalid"], "is not available"),
         (["serve", "PHOTOS", "--max-mb", "0"], "max_mb"),
         (["coarse", "GONE", "--out", "OUT"], "there is no such file or folder"),
         (["enhance", "PHOTOS", "GONE", "--out", "OUT"], "must hold masks as PNG"),

@@ -1,10 +1,10 @@
-"""A local page: check the masks of a run, doubtful first, and try its network on any photo.
+"""Review page: a local web page to check the masks of a run and to try its network on any photo.
 
-server.py    uvicorn around it; the token
-guard.py     who may ask: hosts, origins, token
-routes.py    what may be asked
-gallery.py   the photos of the run: which, in which order, what is known of one
-masks.py     masks on their way to the page and back
-finding.py   the network, loaded when the first photo is dropped
-page/        what the browser loads: HTML, CSS and JavaScript as they are
+server.py      starts the page of a run
+routes.py      HTTP routes
+access.py      access control: allowed hosts, origin check, authentication token
+photo_list.py  the photos of a run: filter, order, scores, stages, decisions
+images.py      photos and masks for the page, and drawn masks from the page
+network.py     the network of the run, loaded on its first use
+page/          HTML, CSS and JavaScript of the page
 """

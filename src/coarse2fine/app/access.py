@@ -1,4 +1,7 @@
-"""Who may ask: not other sites by way of the user's browser, and nobody without the token where one is set."""
+"""Access control of the review page: allowed hosts, origin check and authentication token.
+
+Without it, any website in the user's browser could send requests to the page, which listens on this machine.
+"""
 
 import hashlib
 import hmac
@@ -9,16 +12,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coarse2fine.serving.error_responses import problem
-from coarse2fine.serving.request_error import RefusalError
+from coarse2fine.serving.errors import RequestError, error_response
 
-OWN_HEADER = "x-coarse2fine"
-"""Every request that changes something has it; a form of another site cannot set it."""
+CSRF_HEADER = "x-coarse2fine"
+"""Header that every request with another method than GET or HEAD must have. A form of another site cannot set it."""
 
-ENTER = "/api/enter"
-"""Where the token is given."""
+LOGIN_PATH = "/api/login"
 
-_HEADERS = {
+_SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -29,94 +30,99 @@ _HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine only."""
+    """Return whether an address to listen on can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 
 
-class Door:
-    """The token, and what a browser keeps of it.
+class TokenAuthentication:
+    """Checks the authentication token of requests.
 
     Args:
-        token: What lets people in; none: everybody.
-        port: Part of the cookie's name, since cookies do not tell ports apart.
+        token: The token; None: no authentication.
+        port: Part of the name of the cookie, because browsers send cookies to all ports of a host.
     """
 
     def __init__(self, token: str | None, port: int) -> None:
         self.token = token
-        self.cookie = f"coarse2fine-{port}"
-        self.pass_text = hashlib.sha256(f"coarse2fine app {token}".encode()).hexdigest()
+        self.cookie_name = f"coarse2fine-{port}"
+        self.cookie_value = hashlib.sha256(f"coarse2fine app {token}".encode()).hexdigest()
 
-    def opens(self, token: str) -> bool:
-        """Whether this is the token; takes the same time whatever is wrong with it."""
+    def is_correct(self, token: str) -> bool:
+        """Compare a token in constant time."""
         return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
 
-    def lets_in(self, request: Request) -> bool:
-        """Whether a request brings the cookie or ``Authorization: Bearer <token>``."""
+    def is_authenticated(self, request: Request) -> bool:
+        """Return whether a request has the cookie of the login or the header ``Authorization: Bearer <token>``."""
         if self.token is None:
             return True
-        kept = request.cookies.get(self.cookie, "").encode()
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        by_header = scheme.lower() == "bearer" and self.opens(given)
-        return hmac.compare_digest(kept, self.pass_text.encode()) or by_header
+        cookie = request.cookies.get(self.cookie_name, "").encode()
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        has_header = scheme.lower() == "bearer" and self.is_correct(token)
+        return hmac.compare_digest(cookie, self.cookie_value.encode()) or has_header
 
 
-class Guard:
-    """Refuses what must not be answered, and tells browsers to keep others out.
+class AccessMiddleware:
+    """Rejects requests that are not allowed, and adds security headers to all responses.
 
     Args:
-        app: What is guarded.
-        door: The token.
-        local: Whether only this machine is listened to: then names of other machines are refused, behind which a
-            strange site may hide (DNS rebinding).
+        app: The application.
+        authentication: Checks the token.
+        local: Whether the page listens on loopback only. Then host names of other machines are rejected, because a
+            website can direct its own host name to 127.0.0.1 (DNS rebinding).
     """
 
-    def __init__(self, app: ASGIApp, door: Door, local: bool) -> None:
-        self.app, self.door, self.local = app, door, local
+    def __init__(self, app: ASGIApp, authentication: TokenAuthentication, local: bool) -> None:
+        self.app, self.authentication, self.local = app, authentication, local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer or refuse."""
+        """Check a request, then pass it to the application."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
+                headers.update(_SECURITY_HEADERS)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         try:
             self._check(Request(scope))
-        except RefusalError as refusal:
-            await problem(refusal.status, refusal.sentence, refusal.headers)(scope, receive, send_guarded)
+        except RequestError as error:
+            await error_response(error.status, error.message, error.headers)(scope, receive, send_with_headers)
             return
-        await self.app(scope, receive, send_guarded)
+        await self.app(scope, receive, send_with_headers)
 
     def _check(self, request: Request) -> None:
         host = request.headers.get("host", "")
-        if self.local and not is_loopback(_hostname(host)):
-            raise RefusalError(403, f"This page answers on this machine only, not to the name '{host}'; use 127.0.0.1.")
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and _is_inner(request):
-            raise RefusalError(403, "Only this page itself may ask for that, not another site.")
+        if self.local and not is_loopback(_host_name(host)):
+            raise RequestError(
+                403, f"The page accepts requests to 127.0.0.1 or localhost only, not to the host name '{host}'."
+            )
+        is_api = request.url.path.startswith("/api/")
+        if is_api and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise RequestError(403, "Requests from another site are not allowed.")
         if request.method not in ("GET", "HEAD"):
-            origin = request.headers.get("origin")
-            if (origin is not None and urlsplit(origin).netloc.lower() != host.lower()) or not request.headers.get(
-                OWN_HEADER
-            ):
-                raise RefusalError(403, "Only this page itself may change something, not another site.")
-        if _is_inner(request) and request.url.path != ENTER and not self.door.lets_in(request):
-            raise RefusalError(401, "This page needs the token that 'coarse2fine app' printed when it started.")
+            _check_origin(request, host)
+        if is_api and request.url.path != LOGIN_PATH and not self.authentication.is_authenticated(request):
+            raise RequestError(401, "Authentication required: enter the token that 'coarse2fine app' printed.")
 
 
-def _is_inner(request: Request) -> bool:
-    return request.url.path.startswith("/api/")
+def _check_origin(request: Request, host: str) -> None:
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        raise RequestError(403, "Changes from another site are not allowed.")
+    if not request.headers.get(CSRF_HEADER):
+        raise RequestError(
+            403, "Changes from another site are not allowed; scripts must send the header 'X-Coarse2fine: 1'."
+        )
 
 
-def _hostname(host: str) -> str:
+def _host_name(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

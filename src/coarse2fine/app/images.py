@@ -1,6 +1,7 @@
-"""Photos and masks on their way to the page, and drawn masks on their way back.
+"""Photos and masks for the page, and drawn masks from the page.
 
-The page works at a photo's size up to `VIEW_PX`; of larger photos only the pixels that a person drew are enlarged.
+The page shows a photo with a longer side of at most `PAGE_SIDE_PX`. In larger photos, only the pixels that a person
+changed are enlarged.
 """
 
 import hashlib
@@ -17,100 +18,110 @@ from coarse2fine.masks.png import read_mask
 from coarse2fine.masks.resize import resize, resize_mask
 from coarse2fine.types import IGNORE, Image, Mask
 
-VIEW_PX = 2048
+PAGE_SIDE_PX = 2048
 """Longer side of a photo on the page, at most."""
 
-THUMB_PX = 256
-ALPHA = 0.45
+THUMBNAIL_SIDE_PX = 256
 
+_OVERLAY_OPACITY = 0.45
 _JPEG_QUALITY = 88
 
 
-def fit_size(size: tuple[int, int], side_px: int) -> tuple[int, int]:
-    """Height and width whose longer side is at most ``side_px``; smaller ones stay."""
-    factor = min(1.0, side_px / max(size))
+def page_size(size: tuple[int, int], max_side_px: int = PAGE_SIDE_PX) -> tuple[int, int]:
+    """Return the height and width of a photo on the page: the longer side is at most ``max_side_px``."""
+    factor = min(1.0, max_side_px / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def draw_picture(photo: Path) -> bytes:
-    """A photo as JPEG, upright, for the page.
+def encode_photo(path: Path) -> bytes:
+    """Encode a photo as JPEG for the page, upright.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The photo cannot be read.
     """
-    return _encode(_read(photo, VIEW_PX))
+    return _encode_jpeg(_read_photo(path, PAGE_SIDE_PX))
 
 
-def draw_thumb(photo: Path, mask: Path | None) -> bytes:
-    """A small photo as JPEG, with its mask laid over it.
+def encode_thumbnail(photo: Path, mask: Path | None) -> bytes:
+    """Encode a small photo as JPEG, with its mask as an overlay.
 
     Raises:
-        DataError: Photo or mask cannot be read.
+        DataError: The photo or the mask cannot be read.
     """
-    image = _read(photo, THUMB_PX)
-    return _encode(image if mask is None else overlay(image, resize_mask(read_mask(mask), *image.shape[:2]), ALPHA))
+    image = _read_photo(photo, THUMBNAIL_SIDE_PX)
+    if mask is not None:
+        image = overlay(image, resize_mask(read_mask(mask), *image.shape[:2]), _OVERLAY_OPACITY)
+    return _encode_jpeg(image)
 
 
-def fingerprint(path: Path) -> str:
-    """Of a file's content.
+def hash_mask(path: Path) -> str:
+    """Return a fingerprint of the content of a mask file.
 
     Raises:
-        DataError: It is not there, perhaps because fit makes it again.
+        DataError: The file does not exist; ``fit`` may be replacing it.
     """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError as error:
-        raise DataError(f"There is no mask {path} at the moment; fit may be making it again.") from error
+        raise DataError(
+            f"The mask {path} does not exist at the moment; fit may be writing it. Try again later."
+        ) from error
 
 
-def check_drawn(content: bytes, size: tuple[int, int], classes: int) -> Mask:
-    """A mask as the page sends it: one byte per pixel, row by row.
+def decode_drawn_mask(content: bytes, size: tuple[int, int], classes: int) -> Mask:
+    """Decode a mask that was drawn on the page.
 
     Args:
-        content: The bytes.
-        size: Height and width that it must have.
-        classes: How many there are, with background.
+        content: One byte per pixel, row by row.
+        size: Expected height and width.
+        classes: Number of classes, including background.
+
+    Returns:
+        Class indices, shape (H, W); `IGNORE` is allowed.
 
     Raises:
-        DataError: It has another size, or a pixel is of no class.
+        DataError: The mask has another size, or a pixel has an unknown class.
     """
     if len(content) != size[0] * size[1]:
         raise DataError(
             f"A drawn mask must have {size[1]} x {size[0]} pixels of one byte, but {len(content)} bytes were sent; "
-            "load the page again."
+            "reload the page."
         )
     mask = np.frombuffer(content, np.uint8).reshape(size)
-    strange = mask[(mask >= classes) & (mask != IGNORE)]
-    if strange.size:
-        raise DataError(f"A drawn mask must hold classes 0 to {classes - 1}, or {IGNORE}, but holds {strange[0]}.")
+    unknown = mask[(mask >= classes) & (mask != IGNORE)]
+    if unknown.size:
+        raise DataError(
+            f"A drawn mask must contain class indices 0 to {classes - 1}, or {IGNORE} (ignored), but contains "
+            f"{unknown[0]}."
+        )
     return mask
 
 
-def lay_drawn(before: Mask, drawn: Mask) -> Mask:
-    """What a person changed in a reduced mask, brought to the mask that was shown; all other pixels stay.
+def apply_drawing(before: Mask, drawn: Mask) -> Mask:
+    """Apply the changes of a drawn mask to the original mask at full size; all other pixels stay the same.
 
     Args:
-        before: The mask that was shown, at its own size.
-        drawn: What the person made of it, at the size of the page.
+        before: The original mask, shape (H, W).
+        drawn: The mask after drawing, at the size of the page, shape (h, w).
 
     Returns:
-        As large as ``before``.
+        Class indices, shape (H, W).
     """
     if before.shape == drawn.shape:
         return drawn
     changed = (drawn != resize_mask(before, *drawn.shape)).astype(np.uint8)
-    large = resize_mask(drawn, *before.shape)
-    laid: Mask = np.where(resize_mask(changed, *before.shape) == 1, large, before)
-    return laid
+    enlarged = resize_mask(drawn, *before.shape)
+    merged: Mask = np.where(resize_mask(changed, *before.shape) == 1, enlarged, before)
+    return merged
 
 
-def _read(photo: Path, side_px: int) -> Image:
-    size = fit_size(read_size(photo), side_px)
-    image: Image = resize(read_image(photo, at_least_px=side_px), *size)
+def _read_photo(path: Path, max_side_px: int) -> Image:
+    size = page_size(read_size(path), max_side_px)
+    image: Image = resize(read_image(path, at_least_px=max_side_px), *size)
     return image
 
 
-def _encode(image: Image) -> bytes:
+def _encode_jpeg(image: Image) -> bytes:
     encoded = io.BytesIO()
     PillowImage.fromarray(image).save(encoded, format="JPEG", quality=_JPEG_QUALITY)
     return encoded.getvalue()

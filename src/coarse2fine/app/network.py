@@ -1,4 +1,4 @@
-"""The network of a run, loaded when the first photo is dropped, and again when fit has made another one."""
+"""The network of a run, loaded on its first use and reloaded after ``fit`` has written a new one."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from coarse2fine.config import ServeConfig
 from coarse2fine.inference.load import load_model
 from coarse2fine.runtime.device import Device
-from coarse2fine.serving.request_error import RefusalError
+from coarse2fine.serving.errors import RequestError
 from coarse2fine.serving.service import Service
 from coarse2fine.store.run import Run
 from coarse2fine.types import Mask
@@ -18,46 +18,46 @@ from coarse2fine.types import Mask
 Result = TypeVar("Result")
 
 
-class Finder:
-    """Finds the classes of photos.
+class RunNetwork:
+    """Segments photos with the newest network of a run.
 
     Args:
-        run: Whose network.
-        config: Limits on the photos.
-        device: Where it is computed.
-        threads: Of the processor.
+        run: The run.
+        config: Limits on photos.
+        device: Device that computes the network.
+        threads: Processor threads.
     """
 
     def __init__(self, run: Run, config: ServeConfig, device: Device, threads: int) -> None:
         self.run, self.config, self.device, self.threads = run, config, device, threads
         self._service: Service | None = None
-        self._stamp = 0
+        self._modified_ns = 0
         self._lock = asyncio.Lock()
 
-    async def find(self, request: Request, write: Callable[[Mask], Result]) -> Result:
-        """What ``write`` makes of the mask of a request's photo.
+    async def segment(self, request: Request, encode: Callable[[Mask], Result]) -> Result:
+        """Compute the mask of the photo in a request; see :meth:`Service.segment`.
 
         Raises:
-            RefusalError: The photo cannot be taken, or the run has no network yet.
+            RequestError: The photo is not accepted, or the run has no network yet.
             DataError: The network is damaged.
         """
         async with self._lock:
             service = await self._load()
-        return await service.find(request, write)
+        return await service.segment(request, encode)
 
     def close(self) -> None:
-        """Finish what is in hand."""
+        """Finish the photos in progress and stop all threads."""
         if self._service:
             self._service.close()
 
     async def _load(self) -> Service:
         path = self.run.model / "model.toml"
         if not path.exists():
-            raise RefusalError(409, "The run has no finished network yet: fit writes it at its end; drop photos then.")
-        stamp = path.stat().st_mtime_ns
-        if self._service is None or stamp != self._stamp:
-            scorer = await run_in_threadpool(load_model, self.run.root, self.device, self.threads)
+            raise RequestError(409, "This run has no network yet. fit writes it at its end; try again after that.")
+        modified_ns = path.stat().st_mtime_ns
+        if self._service is None or modified_ns != self._modified_ns:
+            segmenter = await run_in_threadpool(load_model, self.run.root, self.device, self.threads)
             if self._service:
                 await run_in_threadpool(self._service.close)
-            self._service, self._stamp = Service(scorer, self.config, self.threads), stamp
+            self._service, self._modified_ns = Service(segmenter, self.config, self.threads), modified_ns
         return self._service

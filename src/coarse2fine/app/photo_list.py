@@ -1,14 +1,14 @@
-"""The photos of a run: which of them, in which order, and what is known of one."""
+"""The photos of a run: filter, order, scores, stages and decisions."""
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from coarse2fine.app.images import VIEW_PX, fingerprint, fit_size
+from coarse2fine.app.images import hash_mask, page_size
 from coarse2fine.corrections.review import Review
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
@@ -19,121 +19,125 @@ from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Photo
 
-Order = Literal["doubtful", "good", "name"]
-State = Literal["undecided", "accepted", "fixed", "rejected"]
+SortOrder = Literal["lowest", "highest", "name"]
+ReviewState = Literal["undecided", "accepted", "fixed", "rejected"]
 Content = TypeVar("Content")
 
-OWN = "yours"
-"""The stage of the mask that a person accepted or fixed."""
+REVIEWED = "reviewed"
+"""Stage of the mask that a person accepted or fixed."""
 
-PAGE = 48
-"""Photos on a page."""
+PHOTOS_PER_PAGE = 48
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which photos are looked at.
+class PhotoFilter:
+    """Which photos are listed, and in which order.
 
     Attributes:
-        class_name: Of this class; None: of all.
-        state: Decided so; None: all.
-        order: Lowest score first, highest first, or by name; photos without a score come last.
+        class_name: Only photos of this class; None: all classes.
+        state: Only photos in this state; None: all.
+        order: Lowest score first, highest score first, or by name; photos without a score come last.
     """
 
     class_name: str | None = None
-    state: State | None = None
-    order: Order = "doubtful"
+    state: ReviewState | None = None
+    order: SortOrder = "lowest"
 
 
-class _Fresh(Generic[Content]):
-    """What a file says, read again when the file has changed."""
+class _CachedReader(Generic[Content]):
+    """Reads a file again only if it has changed since the last time."""
 
     def __init__(self, read: Callable[[Path], Content]) -> None:
         self._read = read
-        self._known: tuple[tuple[Path, int, int], Content] | None = None
+        self._cached: tuple[tuple[Path, int, int], Content] | None = None
 
     def __call__(self, path: Path) -> Content:
         status = path.stat()
-        stamp = path, status.st_mtime_ns, status.st_size
-        known = self._known
-        if known is None or known[0] != stamp:
-            known = self._known = stamp, self._read(path)
-        return known[1]
+        version = path, status.st_mtime_ns, status.st_size
+        cached = self._cached
+        if cached is None or cached[0] != version:
+            cached = self._cached = version, self._read(path)
+        return cached[1]
 
 
 @dataclass(frozen=True)
-class _Table:
-    """Probabilities by name of the photo, and photos in the order of each choice."""
+class _ScoredPhotos:
+    """Quality of masks by the name of the photo, and all photos in each order."""
 
     by_name: dict[str, Quality]
-    orders: dict[Order, list[Photo]]
+    orders: dict[SortOrder, list[Photo]]
 
 
-class Gallery:
-    """A run and what people decided about its photos.
+class PhotoList:
+    """The photos of a run and the decisions about them.
+
+    ``fit`` may work on the run at the same time, so changed files are read again, and a file may be missing briefly.
 
     Args:
-        run: Its places.
-        dataset: Its photos.
-        review: The decisions.
+        run: The run folder.
+        dataset: Photos and classes of the run.
+        review: Decisions.
     """
 
     def __init__(self, run: Run, dataset: Dataset, review: Review) -> None:
         self.run, self.dataset, self.review = run, dataset, review
         self._by_name = {photo.name: photo for photo in dataset.photos}
-        self._unscored = self._arrange(None)
-        self._read_table = _Fresh(self._arrange)
-        self._read_reasons = _Fresh(lambda path: dict(read_json(path)))
+        self._without_scores = self._sort_photos({})
+        self._read_scores = _CachedReader(lambda path: self._sort_photos({q.photo: q for q in read_quality(path)}))
+        self._read_reasons = _CachedReader(lambda path: dict(read_json(path)))
 
-    def find(self, name: str) -> Photo:
-        """The photo of a name.
+    def get(self, name: str) -> Photo:
+        """Return the photo of a name.
 
         Raises:
-            KeyError: The run has none.
+            KeyError: The run has no photo of this name.
         """
         return self._by_name[name]
 
-    def choose(self, choice: Choice) -> list[Photo]:
-        """The photos of a choice, in its order."""
-        return [photo for photo in self._table().orders[choice.order] if self._fits(photo, choice)]
+    def list_page(self, selection: PhotoFilter, page: int) -> dict[str, Any]:
+        """Describe one page of the selected photos.
 
-    def list_page(self, choice: Choice, page: int) -> dict[str, Any]:
-        """One page of the photos of a choice, counted from 1; the last one where there are fewer."""
-        photos, table = self.choose(choice), self._table()
-        pages = max(1, -(-len(photos) // PAGE))
+        Args:
+            selection: Filter and order.
+            page: Number of the page, from 1; a higher number than the last page gives the last page.
+        """
+        scored = self._scored_photos()
+        photos = [photo for photo in scored.orders[selection.order] if self._matches(photo, selection)]
+        pages = max(1, -(-len(photos) // PHOTOS_PER_PAGE))
         page = min(page, pages)
+        shown = photos[(page - 1) * PHOTOS_PER_PAGE : page * PHOTOS_PER_PAGE]
         return {
             "total": len(photos),
             "page": page,
             "pages": pages,
-            "photos": [self._describe_briefly(photo, table) for photo in photos[(page - 1) * PAGE : page * PAGE]],
+            "photos": [self._summarize(photo, scored) for photo in shown],
         }
 
-    def describe(self, photo: Photo, choice: Choice) -> dict[str, Any]:
-        """What is known of a photo, and its neighbors among the photos of a choice.
+    def describe(self, photo: Photo, selection: PhotoFilter) -> dict[str, Any]:
+        """Describe a photo, and name the photos before and after it in a selection.
 
         Raises:
             DataError: The photo cannot be read.
         """
-        table = self._table()
-        quality = table.by_name.get(photo.name)
+        scored = self._scored_photos()
+        quality = scored.by_name.get(photo.name)
         decided = self.review.decided.get(photo.name)
-        height, width = fit_size(read_size(photo.path), VIEW_PX)
+        height, width = page_size(read_size(photo.path))
         return {
-            **self._describe_briefly(photo, table),
-            **self._find_neighbors(photo, choice, table),
+            **self._summarize(photo, scored),
+            **self._find_neighbors(photo, selection, scored),
             "label": photo.label,
             "height": height,
             "width": width,
             "stages": self.list_stages(photo),
             "quality": asdict(quality) if quality else None,
             "decided": decided.model_dump() if decided else None,
-            "left_out": self._find_reason(photo),
+            "left_out": self._find_reason_left_out(photo),
         }
 
     def describe_run(self) -> dict[str, Any]:
-        """What is known of the run as a whole."""
-        photos, table = self.dataset.photos, self._table()
+        """Describe the run: classes, number of photos, decisions and rounds."""
+        photos = self.dataset.photos
         counts = Counter(photo.label for photo in photos)
         states = Counter(one.decision for name, one in self.review.decided.items() if name in self._by_name)
         return {
@@ -143,72 +147,84 @@ class Gallery:
             "photos": len(photos),
             "states": {"undecided": len(photos) - states.total(), **states},
             "rounds": len(list_rounds(self.run)),
-            "scored": bool(table.by_name),
+            "scored": bool(self._scored_photos().by_name),
         }
 
     def list_stages(self, photo: Photo) -> list[str]:
-        """Stages that have a mask of the photo, the newest last: ``coarse``, ``enhanced``, ``round-1``, ..., `OWN`."""
-        rounds = takewhile(lambda number: self.run.round(number).exists(), count(1))
-        names = ["coarse", "enhanced", *(f"round-{number}" for number in rounds), OWN]
-        return [name for name in names if self.mask(photo, name).exists()]
+        """List the stages that have a mask of a photo, oldest first.
 
-    def mask(self, photo: Photo, stage: str) -> Path:
-        """Where the mask of a stage lies, one of those that :meth:`list_stages` may name.
+        Returns:
+            Some of ``coarse``, ``enhanced``, ``round-1``, ``round-2``, ..., `REVIEWED`.
+        """
+        rounds = takewhile(lambda number: self.run.round(number).exists(), count(1))
+        stages = ["coarse", "enhanced", *(f"round-{number}" for number in rounds), REVIEWED]
+        return [stage for stage in stages if self.mask_path(photo, stage).exists()]
+
+    def mask_path(self, photo: Photo, stage: str) -> Path:
+        """Return the path of the mask of a photo after a stage; the file may be missing.
 
         Raises:
-            KeyError: There is no such stage.
+            KeyError: There is no stage of this name.
         """
         kind, _, number = stage.partition("-")
-        if stage == OWN:
+        if stage == REVIEWED:
             return self.review.mask(photo.name)
         if stage == "coarse":
             return mask_path(self.run.coarse, photo.name)
-        if stage != "enhanced" and not (kind == "round" and number.isascii() and number.isdigit() and len(number) < 4):
-            raise KeyError(stage)
-        return mask_path(self.run.enhanced(int(number) if number else 0), photo.name)
+        if stage == "enhanced":
+            return mask_path(self.run.enhanced(0), photo.name)
+        if kind == "round" and number.isascii() and number.isdigit() and len(number) < 4:
+            return mask_path(self.run.enhanced(int(number)), photo.name)
+        raise KeyError(stage)
 
-    def seen_mask(self, photo: Photo, stage: str, seen: str) -> Path:
-        """Where the mask lies that a person saw.
+    def unchanged_mask_path(self, photo: Photo, stage: str, fingerprint: str) -> Path:
+        """Return the path of a mask after checking that it is still the mask that the page showed.
 
         Args:
-            photo: Whose.
-            stage: As in :meth:`mask`.
-            seen: Its fingerprint as the person saw it.
+            photo: The photo.
+            stage: As in :meth:`mask_path`.
+            fingerprint: Fingerprint of the mask that the page showed.
 
         Raises:
-            DataError: It has changed since.
-            KeyError: There is no such stage.
+            DataError: The mask has changed.
+            KeyError: There is no stage of this name.
         """
-        path = self.mask(photo, stage)
-        if fingerprint(path) != seen:
-            raise DataError("This mask was made again since you saw it; look at it once more.")
+        path = self.mask_path(photo, stage)
+        if hash_mask(path) != fingerprint:
+            raise DataError("This mask has changed since you opened the photo; reload the page and check it again.")
         return path
 
-    def _table(self) -> _Table:
-        rounds = [self.run.quality(number) for number in reversed(list_rounds(self.run))]
-        judged = [folder / TABLE for folder in rounds if (folder / "done.json").exists()]
-        for path in [*judged, self.run.root / TABLE]:
+    def _scored_photos(self) -> _ScoredPhotos:
+        """Return the scores of the last round that has them."""
+        folders = [self.run.quality(number) for number in reversed(list_rounds(self.run))]
+        finished = [folder / TABLE for folder in folders if (folder / "done.json").exists()]
+        for path in [*finished, self.run.root / TABLE]:
             try:
-                return self._read_table(path)
-            except OSError:  # not there, or gone this moment: fit may be at work
+                return self._read_scores(path)
+            except OSError:  # the file does not exist, or fit is replacing it
                 continue
-        return self._unscored
+        return self._without_scores
 
-    def _arrange(self, path: Path | None) -> _Table:
-        by_name = {one.photo: one for one in read_quality(path)} if path else {}
+    def _sort_photos(self, by_name: dict[str, Quality]) -> _ScoredPhotos:
         scored = [photo for photo in self.dataset.photos if photo.name in by_name]
-        others = [photo for photo in self.dataset.photos if photo.name not in by_name]
-        doubtful = sorted(scored, key=lambda photo: (by_name[photo.name].score, photo.name))
-        good = doubtful[::-1]
-        return _Table(by_name, {"doubtful": doubtful + others, "good": good + others, "name": [*self.dataset.photos]})
+        unscored = [photo for photo in self.dataset.photos if photo.name not in by_name]
+        lowest_first = sorted(scored, key=lambda photo: (by_name[photo.name].score, photo.name))
+        highest_first = lowest_first[::-1]
+        orders: dict[SortOrder, list[Photo]] = {
+            "lowest": lowest_first + unscored,
+            "highest": highest_first + unscored,
+            "name": [*self.dataset.photos],
+        }
+        return _ScoredPhotos(by_name, orders)
 
-    def _fits(self, photo: Photo, choice: Choice) -> bool:
+    def _matches(self, photo: Photo, selection: PhotoFilter) -> bool:
         decided = self.review.decided.get(photo.name)
         state = decided.decision if decided else "undecided"
-        return choice.class_name in (None, self.dataset.classes[photo.label]) and choice.state in (None, state)
+        class_name = self.dataset.classes[photo.label]
+        return selection.class_name in (None, class_name) and selection.state in (None, state)
 
-    def _describe_briefly(self, photo: Photo, table: _Table) -> dict[str, Any]:
-        quality = table.by_name.get(photo.name)
+    def _summarize(self, photo: Photo, scored: _ScoredPhotos) -> dict[str, Any]:
+        quality = scored.by_name.get(photo.name)
         decided = self.review.decided.get(photo.name)
         return {
             "name": photo.name,
@@ -218,29 +234,25 @@ class Gallery:
             "version": decided.time if decided else "",
         }
 
-    def _find_neighbors(self, photo: Photo, choice: Choice, table: _Table) -> dict[str, Any]:
-        """The photos before and after one that need not fit the choice itself (any more)."""
-        order = table.orders[choice.order]
-        own = next(rank for rank, other in enumerate(order) if other is photo)
-        ranks = [rank for rank, other in enumerate(order) if self._fits(other, choice)]
-        before, after = bisect_left(ranks, own), bisect_right(ranks, own)
+    def _find_neighbors(self, photo: Photo, selection: PhotoFilter, scored: _ScoredPhotos) -> dict[str, Any]:
+        """Find the selected photos before and after a photo, even if a decision removed it from the selection."""
+        photos = scored.orders[selection.order]
+        own_rank = next(rank for rank, other in enumerate(photos) if other is photo)
+        ranks = [rank for rank, other in enumerate(photos) if self._matches(other, selection)]
+        before, after = bisect_left(ranks, own_rank), bisect_right(ranks, own_rank)
         return {
-            "previous": order[ranks[before - 1]].name if before else None,
-            "next": order[ranks[after]].name if after < len(ranks) else None,
+            "previous": photos[ranks[before - 1]].name if before else None,
+            "next": photos[ranks[after]].name if after < len(ranks) else None,
             "position": after if after > before else None,
             "total": len(ranks),
         }
 
-    def _find_reason(self, photo: Photo) -> str | None:
+    def _find_reason_left_out(self, photo: Photo) -> str | None:
+        """Return why the last round left a photo out of training; None if it did not."""
         for number in reversed(list_rounds(self.run)):
             try:
                 reason: str | None = self._read_reasons(self.run.round(number) / "kept.json").get(photo.name)
-            except OSError:
+            except OSError:  # the file does not exist, or fit is replacing it
                 continue
             return reason
         return None
-
-
-def describe_palette(colors: Sequence[Sequence[int]]) -> list[str]:
-    """Colors as CSS writes them."""
-    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colors]

@@ -1,4 +1,4 @@
-"""What may be asked: the page, photos and masks of the run, decisions, and the classes of a photo that is sent."""
+"""HTTP routes of the review page: the page, photos and masks of the run, decisions, and the network."""
 
 import asyncio
 import gzip
@@ -15,206 +15,217 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from coarse2fine.app.access import ENTER, Door, Guard
-from coarse2fine.app.images import VIEW_PX, check_drawn, draw_picture, draw_thumb, fingerprint, fit_size, lay_drawn
-from coarse2fine.app.network import Finder
-from coarse2fine.app.photo_list import Choice, Gallery, Order, State, describe_palette
+from coarse2fine.app.access import LOGIN_PATH, AccessMiddleware, TokenAuthentication
+from coarse2fine.app.images import (
+    apply_drawing,
+    decode_drawn_mask,
+    encode_photo,
+    encode_thumbnail,
+    hash_mask,
+    page_size,
+)
+from coarse2fine.app.network import RunNetwork
+from coarse2fine.app.photo_list import PhotoFilter, PhotoList, ReviewState, SortOrder
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import Coarse2FineError
 from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.png import encode_mask, read_mask
 from coarse2fine.masks.resize import resize_mask
-from coarse2fine.serving.error_responses import add_explanations, problem
-from coarse2fine.serving.request_error import RefusalError
+from coarse2fine.serving.errors import RequestError, add_error_handlers, error_response
+from coarse2fine.serving.uploads import CLOSE_CONNECTION, receive_body
 from coarse2fine.types import Mask, Photo
 
-PAGE = Path(__file__).with_name("page")
-_ROUTES = "GET / is the page"
-_WRONG_TOKEN_SECONDS = 0.5
+PAGE_FOLDER = Path(__file__).with_name("page")
+
+_ROUTES = "The page is at GET /."
+_WRONG_TOKEN_DELAY_S = 0.5
 
 
-class Token(BaseModel):
-    """What lets people in."""
+class LoginRequest(BaseModel):
+    """The authentication token that a person entered."""
 
     token: str
 
 
-class Wish(BaseModel):
-    """A decision about a photo, or none to take it back.
+class DecisionRequest(BaseModel):
+    """A decision about a photo.
 
     Attributes:
-        decision: What to do with its mask.
-        stage: Whose mask the person saw.
-        seen: Its fingerprint; needed to accept it.
+        decision: The decision; None: delete the earlier one.
+        stage: Stage of the mask that the page showed.
+        fingerprint: Fingerprint of that mask; required to accept it.
     """
 
     decision: Literal["accepted", "rejected"] | None
     stage: str = ""
-    seen: str = ""
+    fingerprint: str = ""
 
 
-def create_app(gallery: Gallery, finder: Finder, door: Door, local: bool) -> FastAPI:
-    """Make the application.
+def create_app(photo_list: PhotoList, network: RunNetwork, authentication: TokenAuthentication, local: bool) -> FastAPI:
+    """Create the application.
 
     Args:
-        gallery: The run.
-        finder: Its network.
-        door: The token.
-        local: Whether only this machine is listened to.
+        photo_list: Photos of the run.
+        network: Network of the run.
+        authentication: Checks the token.
+        local: Whether the page listens on loopback only.
     """
 
     @asynccontextmanager
-    async def serving(_app: FastAPI) -> AsyncIterator[None]:
+    async def close_network(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        finder.close()
+        network.close()
 
-    app = FastAPI(lifespan=serving, docs_url=None, redoc_url=None, openapi_url=None)
-    _add_door(app, door)
-    _add_run(app, gallery, finder)
-    _add_photos(app, gallery)
-    _add_decisions(app, gallery)
-    _add_page(app)
-    add_explanations(app, _ROUTES)
+    app = FastAPI(lifespan=close_network, docs_url=None, redoc_url=None, openapi_url=None)
+    _add_login_route(app, authentication)
+    _add_run_routes(app, photo_list, network)
+    _add_photo_routes(app, photo_list)
+    _add_decision_routes(app, photo_list)
+    _add_page_route(app)
+    add_error_handlers(app, _ROUTES)
 
     @app.exception_handler(Coarse2FineError)
-    async def explain(_request: Request, error: Coarse2FineError) -> JSONResponse:
-        return problem(409, str(error))
+    async def handle_error(_request: Request, error: Coarse2FineError) -> JSONResponse:
+        return error_response(409, str(error))
 
-    app.add_middleware(Guard, door=door, local=local)
+    app.add_middleware(AccessMiddleware, authentication=authentication, local=local)
     return app
 
 
-def _add_page(app: FastAPI) -> None:
+def _add_page_route(app: FastAPI) -> None:
     @app.get("/")
     def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+        return FileResponse(PAGE_FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
 
-    app.mount("/page", StaticFiles(directory=PAGE))
-
-
-def _add_door(app: FastAPI, door: Door) -> None:
-    @app.post(ENTER)
-    async def enter(given: Token) -> Response:
-        if not door.opens(given.token):
-            await asyncio.sleep(_WRONG_TOKEN_SECONDS)
-            raise RefusalError(401, "That is not the token; 'coarse2fine app' printed it when it started.")
-        answer = Response(status_code=204)
-        answer.set_cookie(door.cookie, door.pass_text, httponly=True, samesite="strict")
-        return answer
+    app.mount("/page", StaticFiles(directory=PAGE_FOLDER))
 
 
-def _add_run(app: FastAPI, gallery: Gallery, finder: Finder) -> None:
+def _add_login_route(app: FastAPI, authentication: TokenAuthentication) -> None:
+    @app.post(LOGIN_PATH)
+    async def login(entered: LoginRequest) -> Response:
+        if not authentication.is_correct(entered.token):
+            await asyncio.sleep(_WRONG_TOKEN_DELAY_S)  # slows down guessing
+            raise RequestError(401, "Wrong token; 'coarse2fine app' printed the token when it started.")
+        response = Response(status_code=204)
+        response.set_cookie(authentication.cookie_name, authentication.cookie_value, httponly=True, samesite="strict")
+        return response
+
+
+def _add_run_routes(app: FastAPI, photo_list: PhotoList, network: RunNetwork) -> None:
     @app.get("/api/run")
     def run() -> dict[str, Any]:
-        colors = describe_palette(color_table().tolist())
-        return {**gallery.describe_run(), "colors": colors, "max_mb": finder.config.max_mb}
+        colors = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in color_table().tolist()]
+        return {**photo_list.describe_run(), "colors": colors, "max_mb": network.config.max_mb}
 
-    @app.post("/api/found")
-    async def found(request: Request) -> Response:
-        return await finder.find(request, lambda mask: _answer_mask(mask, fit_size(mask.shape[:2], VIEW_PX), ""))
+    @app.post("/api/segment")
+    async def segment(request: Request) -> Response:
+        return await network.segment(request, lambda mask: _mask_response(mask, page_size(mask.shape[:2])))
 
 
-def _choose(
+def _parse_filter(
     class_name: Annotated[str | None, Query(alias="class")] = None,
-    state: State | None = None,
-    order: Order = "doubtful",
-) -> Choice:
-    return Choice(class_name, state, order)
+    state: ReviewState | None = None,
+    order: SortOrder = "lowest",
+) -> PhotoFilter:
+    return PhotoFilter(class_name, state, order)
 
 
-def _add_photos(app: FastAPI, gallery: Gallery) -> None:
+def _add_photo_routes(app: FastAPI, photo_list: PhotoList) -> None:
     @app.get("/api/photos")
-    def photos(choice: Annotated[Choice, Depends(_choose)], page: Annotated[int, Query(ge=1)] = 1) -> dict[str, Any]:
-        return gallery.list_page(choice, page)
+    def photos(
+        selection: Annotated[PhotoFilter, Depends(_parse_filter)], page: Annotated[int, Query(ge=1)] = 1
+    ) -> dict[str, Any]:
+        return photo_list.list_page(selection, page)
 
     @app.get("/api/photo")
-    def photo(name: str, choice: Annotated[Choice, Depends(_choose)]) -> dict[str, Any]:
-        return gallery.describe(_find(gallery, name), choice)
+    def photo(name: str, selection: Annotated[PhotoFilter, Depends(_parse_filter)]) -> dict[str, Any]:
+        return photo_list.describe(_get_photo(photo_list, name), selection)
 
-    @app.get("/api/picture")
-    def picture(name: str) -> Response:
-        content = draw_picture(_find(gallery, name).path)
+    @app.get("/api/image")
+    def image(name: str) -> Response:
+        content = encode_photo(_get_photo(photo_list, name).path)
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
-    @app.get("/api/thumb")
-    def thumb(name: str) -> Response:
-        one = _find(gallery, name)
-        stages = gallery.list_stages(one)
-        content = draw_thumb(one.path, gallery.mask(one, stages[-1]) if stages else None)
+    @app.get("/api/thumbnail")
+    def thumbnail(name: str) -> Response:
+        photo = _get_photo(photo_list, name)
+        stages = photo_list.list_stages(photo)
+        content = encode_thumbnail(photo.path, photo_list.mask_path(photo, stages[-1]) if stages else None)
         return Response(content, media_type="image/jpeg")
 
     @app.get("/api/mask")
     def mask(name: str, stage: str) -> Response:
-        one = _find(gallery, name)
-        path = _find_mask(gallery, one, stage)
-        seen = fingerprint(path)
-        return _answer_mask(read_mask(path), fit_size(read_size(one.path), VIEW_PX), seen)
+        photo = _get_photo(photo_list, name)
+        path = _get_mask_path(photo_list, photo, stage)
+        fingerprint = hash_mask(path)  # before the mask is read: if fit replaces it now, it counts as changed
+        return _mask_response(read_mask(path), page_size(read_size(photo.path)), fingerprint)
 
 
-def _add_decisions(app: FastAPI, gallery: Gallery) -> None:
+def _add_decision_routes(app: FastAPI, photo_list: PhotoList) -> None:
     @app.post("/api/decision")
-    def decide(name: str, wish: Wish) -> dict[str, Any]:
-        photo = _find(gallery, name)
-        if wish.decision is None:
-            gallery.review.take_back(name)
+    def decide(name: str, request: DecisionRequest) -> dict[str, Any]:
+        photo = _get_photo(photo_list, name)
+        if request.decision is None:
+            photo_list.review.take_back(name)
             return {"decided": None}
         mask = None
-        if wish.decision == "accepted":
-            _find_mask(gallery, photo, wish.stage)
-            mask = gallery.seen_mask(photo, wish.stage, wish.seen).read_bytes()
-        return {"decided": gallery.review.keep(name, wish.decision, wish.stage, mask).model_dump()}
+        if request.decision == "accepted":
+            _get_mask_path(photo_list, photo, request.stage)
+            mask = photo_list.unchanged_mask_path(photo, request.stage, request.fingerprint).read_bytes()
+        return {"decided": photo_list.review.keep(name, request.decision, request.stage, mask).model_dump()}
 
     @app.put("/api/mask")
-    async def fix(request: Request, name: str, stage: str = "", seen: str = "") -> dict[str, Any]:
-        photo = _find(gallery, name)
-        size = fit_size(read_size(photo.path), VIEW_PX)
-        content = await _receive(request, size[0] * size[1])
-        return await run_in_threadpool(_keep_drawn, gallery, photo, content, stage, seen)
+    async def save_drawn_mask(request: Request, name: str, stage: str = "", fingerprint: str = "") -> dict[str, Any]:
+        photo = _get_photo(photo_list, name)
+        height, width = page_size(read_size(photo.path))
+        limit = height * width
+        too_large = RequestError(
+            413, f"A drawn mask may have {limit} bytes at most; reload the page.", CLOSE_CONNECTION
+        )
+        content = await receive_body(request, limit, too_large)
+        return await run_in_threadpool(_save_drawn_mask, photo_list, photo, content, stage, fingerprint)
 
 
-def _keep_drawn(gallery: Gallery, photo: Photo, content: bytes, stage: str, seen: str) -> dict[str, Any]:
-    full = read_size(photo.path)
-    drawn = check_drawn(content, fit_size(full, VIEW_PX), len(gallery.dataset.classes))
-    before: Mask = np.zeros(full, np.uint8)
+def _save_drawn_mask(
+    photo_list: PhotoList, photo: Photo, content: bytes, stage: str, fingerprint: str
+) -> dict[str, Any]:
+    full_size = read_size(photo.path)
+    drawn = decode_drawn_mask(content, page_size(full_size), len(photo_list.dataset.classes))
+    before: Mask = np.zeros(full_size, np.uint8)
     if stage:
-        _find_mask(gallery, photo, stage)
-        before = resize_mask(read_mask(gallery.seen_mask(photo, stage, seen)), *full)
-    mask = encode_mask(lay_drawn(before, drawn))
-    return {"decided": gallery.review.keep(photo.name, "fixed", stage, mask).model_dump()}
+        _get_mask_path(photo_list, photo, stage)
+        before = resize_mask(read_mask(photo_list.unchanged_mask_path(photo, stage, fingerprint)), *full_size)
+    mask = encode_mask(apply_drawing(before, drawn))
+    return {"decided": photo_list.review.keep(photo.name, "fixed", stage, mask).model_dump()}
 
 
-def _find(gallery: Gallery, name: str) -> Photo:
-    """A photo by its name in the run's list; nothing else of the disk can be asked for."""
+def _get_photo(photo_list: PhotoList, name: str) -> Photo:
+    """Return a photo by its name in the run, never by a path, so that no other file can be read."""
     try:
-        return gallery.find(name)
+        return photo_list.get(name)
     except KeyError as error:
-        raise RefusalError(404, f"The run has no photo called '{name}'.") from error
+        raise RequestError(404, f"The run has no photo named '{name}'.") from error
 
 
-def _find_mask(gallery: Gallery, photo: Photo, stage: str) -> Path:
+def _get_mask_path(photo_list: PhotoList, photo: Photo, stage: str) -> Path:
     try:
-        path = gallery.mask(photo, stage)
+        path = photo_list.mask_path(photo, stage)
     except KeyError as error:
-        raise RefusalError(404, f"There is no stage called '{stage}'.") from error
+        raise RequestError(404, f"There is no stage named '{stage}'.") from error
     if not path.exists():
-        raise RefusalError(404, f"'{photo.name}' has no mask of '{stage}' at the moment; fit may be making it.")
+        raise RequestError(
+            404, f"'{photo.name}' has no mask of stage '{stage}' at the moment; fit may be writing it. Try again later."
+        )
     return path
 
 
-def _answer_mask(mask: Mask, size: tuple[int, int], seen: str) -> Response:
-    """One byte per pixel, row by row, at the size of the page."""
-    raw = gzip.compress(resize_mask(mask, *size).tobytes(), compresslevel=1)
-    headers = {"Content-Encoding": "gzip", "X-Height": str(size[0]), "X-Width": str(size[1]), "X-Seen": seen}
-    return Response(raw, media_type="application/octet-stream", headers=headers)
-
-
-async def _receive(request: Request, limit: int) -> bytes:
-    """The body of a request, counted while it comes."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise RefusalError(
-                413, f"A drawn mask may have {limit} bytes at most; load the page again.", {"Connection": "close"}
-            )
-    return bytes(body)
+def _mask_response(mask: Mask, size: tuple[int, int], fingerprint: str = "") -> Response:
+    """Return a mask at the size of the page: one byte per pixel, row by row, compressed."""
+    content = gzip.compress(resize_mask(mask, *size).tobytes(), compresslevel=1)
+    headers = {
+        "Content-Encoding": "gzip",
+        "X-Height": str(size[0]),
+        "X-Width": str(size[1]),
+        "X-Fingerprint": fingerprint,
+    }
+    return Response(content, media_type="application/octet-stream", headers=headers)

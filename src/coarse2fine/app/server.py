@@ -1,4 +1,4 @@
-"""uvicorn around the page of a run."""
+"""Starts the review page of a run."""
 
 import secrets
 from collections.abc import Iterator
@@ -7,71 +7,76 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from coarse2fine.app.access import Door, is_loopback
-from coarse2fine.app.network import Finder
-from coarse2fine.app.photo_list import Gallery
+from coarse2fine.app.access import TokenAuthentication, is_loopback
+from coarse2fine.app.network import RunNetwork
+from coarse2fine.app.photo_list import PhotoList
 from coarse2fine.app.routes import create_app
 from coarse2fine.config import AppConfig, ServeConfig
 from coarse2fine.corrections.review import Review
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import Device, count_cores
-from coarse2fine.serving.server import check_port, in_url, run_app
+from coarse2fine.serving.server import check_port, format_url, run_server
 from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
 
 _STOP_SECONDS = 5
+_MAX_PHOTOS_IN_PROGRESS = 8  # the page has few users
 
 
-def open_page(run: Path, device: Device, threads: int | None, config: AppConfig, console: Console) -> None:
-    """Serve the page of a run until told to stop.
+def serve_page(folder: Path, device: Device, threads: int | None, config: AppConfig, console: Console) -> None:
+    """Serve the review page of a run until SIGTERM or Ctrl-C.
 
     Args:
-        run: A run folder, finished or not.
-        device: Where the network is computed.
-        threads: Of the processor; none: all cores.
-        config: Address and limits.
-        console: Where the address and the token are told.
+        folder: The run folder; ``fit`` may still be working on it.
+        device: Device that computes the network.
+        threads: Processor threads; None: all cores.
+        config: Address, token and limits.
+        console: Prints the address and the token.
 
     Raises:
-        ConfigError: The port cannot be had.
-        DataError: The run cannot be read, or another page is open on it.
+        ConfigError: The port is not available.
+        DataError: The run cannot be read, or another review page of the run is running.
     """
-    places, local = Run(run), is_loopback(config.host)
-    dataset = read_photos(places)
+    run, local = Run(folder), is_loopback(config.host)
+    dataset = read_photos(run)
     check_port(config.host, config.port)
-    with hold_review(places):
-        gallery = Gallery(places, dataset, Review(places.review))
-        limits = ServeConfig(max_mb=config.max_mb, max_megapixels=config.max_megapixels, queue=8, uploads=8)
-        finder = Finder(places, limits, device, threads or count_cores())
+    with lock_review(run):
+        limits = ServeConfig(
+            max_mb=config.max_mb,
+            max_megapixels=config.max_megapixels,
+            queue=_MAX_PHOTOS_IN_PROGRESS,
+            uploads=_MAX_PHOTOS_IN_PROGRESS,
+        )
+        network = RunNetwork(run, limits, device, threads or count_cores())
         token = config.token or (None if local else secrets.token_urlsafe(16))
-        app = create_app(gallery, finder, Door(token, config.port), local)
-        console.say(f"{len(dataset.photos)} photos: http://{in_url(config.host)}:{config.port}", style="green")
+        authentication = TokenAuthentication(token, config.port)
+        app = create_app(PhotoList(run, dataset, Review(run.review)), network, authentication, local)
+        console.say(f"{format_url(config.host, config.port)}  {len(dataset.photos)} photos", style="green")
         if token and not config.token:
-            console.warn(f"The page asks for this token: {token}")
+            console.warn(f"Authentication token of the page: {token}")
         if not local:
-            console.warn("Without TLS others on the way can read along; a reverse proxy gives it (docs/app.md).")
-        console.say("decisions are kept in the run folder at once, and count when fit is run again; Ctrl-C stops")
-        run_app(app, config.host, config.port, _STOP_SECONDS)
+            console.warn("The connection is not encrypted; use a reverse proxy with TLS (docs/app.md).")
+        console.say("Decisions are saved immediately; the next 'coarse2fine fit' uses them. Stop with Ctrl-C.")
+        run_server(app, config.host, config.port, _STOP_SECONDS)
 
 
 @contextmanager
-def hold_review(run: Run) -> Iterator[None]:
-    """Be the only page of a run for as long as the block lasts; fit may work on it meanwhile.
+def lock_review(run: Run) -> Iterator[None]:
+    """Hold the lock of the decisions of a run; ``fit`` does not need this lock.
 
     Raises:
-        DataError: Another page is open, or the run folder cannot be written.
+        DataError: Another review page holds the lock, or the run folder is not writable.
     """
     lock = FileLock(run.root / ".review.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise DataError(
-            f"Only one page at a time may keep decisions in {run.root}, but another 'coarse2fine app' does; use that "
-            "one, or stop it."
+            f"Another review page of {run.root} is already running. Use it, or stop its 'coarse2fine app' first."
         ) from error
     except OSError as error:
-        raise DataError(f"{run.root} must be writable to keep decisions, but is not ({error.strerror}).") from error
+        raise DataError(f"{run.root} must be writable to save decisions, but is not ({error.strerror}).") from error
     try:
         yield
     finally:

@@ -43,7 +43,7 @@ def app(
     from coarse2fine.runtime.console import Console
 
     try:
-        from coarse2fine.app.server import open_page
+        from coarse2fine.app.server import serve_page
     except ModuleNotFoundError as error:
         raise ConfigError(f"app needs {error.name}, which is not installed: pip install 'coarse2fine[app]'.") from error
-    open_page(run, device, threads, settings, Console(quiet))
+    serve_page(run, device, threads, settings, Console(quiet))

@@ -6,34 +6,37 @@ from pydantic import Field
 
 from coarse2fine.config.base import PositiveFloat, PositiveInt, Settings, Weight
 
-MIN_TOKEN = 12
-"""Shorter tokens can be guessed."""
+MIN_TOKEN_LENGTH = 12
+"""Shorter authentication tokens are easy to guess."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class ServeConfig(Settings):
-    """How a network answers over HTTP, and what it refuses."""
+    """Address, batching and request limits of the HTTP service."""
 
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0: all, for whoever can reach the machine")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port to listen on")
-    workers: PositiveInt = Field(1, description="processes, each with the whole network in its memory")
-    batch: PositiveInt = Field(8, description="photos that the network sees at once, at most; of one working shape")
-    wait_ms: Weight = Field(5.0, description="how long a photo waits for others to share its batch, at most")
-    queue: PositiveInt = Field(64, description="photos that a worker has in hand; further ones are answered 503")
-    uploads: PositiveInt = Field(128, description="photos that a worker is being sent at a time; likewise")
-    max_mb: PositiveFloat = Field(20.0, description="larger photos, in bytes, are refused while they arrive")
-    max_megapixels: PositiveFloat = Field(25.0, description="larger photos are refused before they are decoded")
-    upload_seconds: PositiveFloat = Field(30.0, description="a photo must arrive within this time")
-    stop_seconds: PositiveInt = Field(30, description="told to stop, a worker finishes what it has in hand so long")
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0: all network interfaces")
+    port: Port = Field(8000, description="port to listen on")
+    workers: PositiveInt = Field(1, description="worker processes; each holds a copy of the network")
+    batch: PositiveInt = Field(8, description="photos per batch, at most; a batch has photos of one working size")
+    wait_ms: Weight = Field(5.0, description="time that a photo waits for others to fill its batch, at most")
+    queue: PositiveInt = Field(64, description="received photos per worker, at most; further requests get status 503")
+    uploads: PositiveInt = Field(128, description="simultaneous uploads per worker, at most; further ones get 503")
+    max_mb: PositiveFloat = Field(20.0, description="largest upload, in megabytes; counted while it arrives")
+    max_megapixels: PositiveFloat = Field(25.0, description="largest photo, in megapixels; checked before decoding")
+    upload_seconds: PositiveFloat = Field(30.0, description="timeout of an upload")
+    stop_seconds: PositiveInt = Field(30, description="time to finish open requests after Ctrl-C or SIGTERM")
 
 
 class AppConfig(Settings):
-    """Where the review page listens, and what it refuses."""
+    """Address, authentication token and upload limits of the review page."""
 
-    host: str = Field("127.0.0.1", description="address to listen on; any but this machine's own needs a token")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(8001, description="port to listen on")
-    token: Annotated[str, Field(min_length=MIN_TOKEN)] | None = Field(
+    host: str = Field("127.0.0.1", description="address to listen on; any other than loopback requires a token")
+    port: Port = Field(8001, description="port to listen on")
+    token: Annotated[str, Field(min_length=MIN_TOKEN_LENGTH)] | None = Field(
         None,
-        description=f"what the page asks for, {MIN_TOKEN} characters or more; default: made up where one is needed",
+        description=f"authentication token, at least {MIN_TOKEN_LENGTH} characters; default: none on loopback, "
+        "a random one on any other host",
     )
-    max_mb: PositiveFloat = Field(20.0, description="larger photos, in bytes, are refused while they arrive")
-    max_megapixels: PositiveFloat = Field(25.0, description="larger photos that are sent are refused undecoded")
+    max_mb: PositiveFloat = Field(20.0, description="largest upload, in megabytes; counted while it arrives")
+    max_megapixels: PositiveFloat = Field(25.0, description="largest photo, in megapixels; checked before decoding")

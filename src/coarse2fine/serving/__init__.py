@@ -1,13 +1,12 @@
-"""A network over HTTP: a photo in, its mask out.
+"""HTTP service: a request sends a photo, the response is its mask.
 
-app.py         routes
-service.py     one photo's way: places, decoding, the network, the mask
-batching.py    concurrent photos of one shape share a batch
-reading.py     requests: how much, how long, in which form
-refusal.py     why a request is not served
-explaining.py  what is said then: one sentence, as JSON
-answers.py     masks as PNG or JSON
-metrics.py     what is counted
-patience.py    connections that send no request are closed
-server.py      uvicorn, one process or several
+app.py        routes and their OpenAPI description
+service.py    segmentation of one photo: decoding, network, mask; limits on simultaneous photos
+batching.py   groups simultaneous photos of one working size into batches
+uploads.py    reads the photo from a request, with limits on size and time
+responses.py  masks as PNG or JSON
+errors.py     request errors and their JSON responses
+metrics.py    Prometheus metrics
+timeouts.py   closes connections that send no complete request
+server.py     runs uvicorn with one or several worker processes
 """

@@ -1,15 +1,16 @@
-"""The routes of the service, and what is said when something is wrong."""
+"""The FastAPI application of the service: routes and their OpenAPI description."""
 
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,21 +19,56 @@ from coarse2fine.config import ServeConfig
 from coarse2fine.inference.load import load_model
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.runtime.device import Device
-from coarse2fine.serving.error_responses import add_explanations
-from coarse2fine.serving.request_error import RefusalError
-from coarse2fine.serving.responses import EXAMPLE, Answer, Form, choose_form
+from coarse2fine.serving.errors import ErrorResponse, RequestError, add_error_handlers
+from coarse2fine.serving.responses import (
+    EXAMPLE,
+    MEDIA_TYPES,
+    MaskFormat,
+    MaskResponse,
+    choose_format,
+    encode_response,
+)
 from coarse2fine.serving.service import Service
 
-ORDER = "COARSE2FINE_SERVE"
-"""Environment variable in which workers find what to serve."""
+WORKER_SETTINGS_VARIABLE = "COARSE2FINE_WORKER_SETTINGS"
+"""Environment variable that passes `WorkerSettings` to worker processes, as JSON."""
 
-_MEDIA = {"png": "image/png", "json": "application/json"}
-_COUNTED = ("/segment", "/health", "/metrics", "/docs", "/openapi.json")
-_ROUTES = "POST a photo to /segment; GET /health, /metrics, /docs and /openapi.json"
+_ROUTES = "The routes are POST /segment, GET /health, GET /metrics, GET /docs and GET /openapi.json."
+_COUNTED_PATHS = ("/segment", "/health", "/metrics", "/docs", "/openapi.json")
+
+_FILE_SCHEMA = {"type": "string", "format": "binary"}
+_REQUEST_BODY = {
+    "required": True,
+    "description": "A photo (JPEG, PNG, WebP, BMP, TIFF or GIF), as the body or as the only file of a form.",
+    "content": {
+        "image/*": {"schema": _FILE_SCHEMA},
+        "application/octet-stream": {"schema": _FILE_SCHEMA},
+        "multipart/form-data": {
+            "schema": {"type": "object", "properties": {"photo": _FILE_SCHEMA}, "required": ["photo"]}
+        },
+    },
+}
+_ERRORS = {
+    400: "The request contains no photo, or the photo is truncated or damaged.",
+    406: "The header Accept allows neither PNG nor JSON.",
+    408: "The upload exceeded the timeout.",
+    413: "The photo has too many bytes or pixels.",
+    415: "The file is not a supported image.",
+    422: "A query parameter is invalid.",
+    503: "Too many simultaneous requests; try again after the seconds in the header Retry-After.",
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": MaskResponse,
+        "description": "The mask, at the size of the photo. PNG: a palette image; pixel values are class indices.",
+        "content": {"image/png": {"schema": _FILE_SCHEMA}, "application/json": {"example": EXAMPLE}},
+    },
+    **{status: {"model": ErrorResponse, "description": description} for status, description in _ERRORS.items()},
+}
 
 
-class Order(BaseModel):
-    """What a worker is to serve."""
+class WorkerSettings(BaseModel):
+    """What a worker process needs to create its application."""
 
     model: Path
     device: Device
@@ -40,131 +76,99 @@ class Order(BaseModel):
     config: ServeConfig
 
 
-class Health(BaseModel):
-    """How the service is, and what it finds."""
+class HealthResponse(BaseModel):
+    """State of the service, and properties of its network."""
 
-    status: str
-    version: str
-    classes: list[str]
-    size_px: int
-
-
-class Problem(BaseModel):
-    """What is wrong, in one sentence."""
-
-    error: str
+    status: str = Field(description="ok")
+    version: str = Field(description="version of coarse2fine")
+    classes: list[str] = Field(description="class names by index; the first is background")
+    size_px: int = Field(description="longer side, in pixels, at which the network sees a photo")
 
 
-_PHOTO = {"schema": {"type": "string", "format": "binary"}}
-_REQUEST_BODY = {
-    "required": True,
-    "description": "A photo (JPEG, PNG, WebP, BMP, TIFF or GIF), as the body or as the one file of a form.",
-    "content": {
-        "image/*": _PHOTO,
-        "application/octet-stream": _PHOTO,
-        "multipart/form-data": {
-            "schema": {"type": "object", "properties": {"photo": _PHOTO["schema"]}, "required": ["photo"]}
-        },
-    },
-}
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": Answer,
-        "description": "The mask, as large as the photo. PNG: a palette picture whose pixels are class indices.",
-        "content": {"image/png": _PHOTO, "application/json": {"example": EXAMPLE}},
-    },
-    **{
-        status: {"model": Problem, "description": what}
-        for status, what in {
-            400: "No photo, or a damaged one.",
-            406: "Neither PNG nor JSON is accepted.",
-            408: "The photo came too slowly.",
-            413: "Too many bytes or pixels.",
-            415: "Not a photo.",
-            422: "A bad query.",
-            503: "Too many photos at once; try again after Retry-After seconds.",
-        }.items()
-    },
-}
+def create_app_from_environment() -> FastAPI:
+    """Create the application of a worker process from `WORKER_SETTINGS_VARIABLE`."""
+    settings = WorkerSettings.model_validate_json(os.environ[WORKER_SETTINGS_VARIABLE])
+    segmenter = load_model(settings.model, settings.device, settings.threads)
+    return create_app(segmenter, settings.config, settings.threads)
 
 
-def app_from_environment() -> FastAPI:
-    """The application that a worker serves; `ORDER` says which."""
-    order = Order.model_validate_json(os.environ[ORDER])
-    return create_app(load_model(order.model, order.device, order.threads), order.config, order.threads)
-
-
-def create_app(scorer: Segmenter, config: ServeConfig, threads: int) -> FastAPI:
-    """Make the application.
+def create_app(segmenter: Segmenter, config: ServeConfig, threads: int) -> FastAPI:
+    """Create the application.
 
     Args:
-        scorer: The network.
-        config: Its limits.
-        threads: Photos decoded and masks written at the same time.
+        segmenter: The network.
+        config: Limits on requests.
+        threads: Photos that are decoded, or masks that are encoded, at the same time.
     """
 
     @asynccontextmanager
-    async def serving(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = Service(scorer, config, threads)
+    async def run_service(app: FastAPI) -> AsyncIterator[None]:
+        app.state.service = Service(segmenter, config, threads)
         yield
         app.state.service.close()
 
     app = FastAPI(
         title="coarse2fine",
         version=version("coarse2fine"),
-        description=f"Finds, in any photo: {', '.join(scorer.classes[1:])}.",
-        lifespan=serving,
+        description=f"Segments photos. Classes: {', '.join(segmenter.classes[1:])}.",
+        lifespan=run_service,
         redoc_url=None,
     )
-    _add_routes(app, scorer)
-    add_explanations(app, _ROUTES)
-    app.add_middleware(_CountAnswers)
+    _add_routes(app, segmenter)
+    add_error_handlers(app, _ROUTES)
+    app.add_middleware(_CountResponses)
     return app
 
 
-def _add_routes(app: FastAPI, scorer: Segmenter) -> None:
+def _add_routes(app: FastAPI, segmenter: Segmenter) -> None:
     @app.post(
         "/segment",
         responses=_RESPONSES,
         response_class=Response,
         openapi_extra={"requestBody": _REQUEST_BODY},
-        summary="A photo in, its mask out",
+        summary="Segment a photo",
     )
     async def segment(
         request: Request,
-        form: Annotated[
-            Form | None,
-            Query(alias="format", description="png or json; default: what the header Accept likes best, else png"),
+        query: Annotated[
+            MaskFormat | None,
+            Query(alias="format", description="png or json; default: chosen by the header Accept, otherwise png"),
         ] = None,
     ) -> Response:
-        chosen = choose_form(form, request.headers.get("accept", ""))
+        """Return the mask of a photo as PNG or JSON."""
+        chosen = choose_format(query, request.headers.get("accept", ""))
         service: Service = app.state.service
         with service.metrics.request_seconds.time():
-            content = await service.answer(request, chosen)
-        return Response(content, media_type=_MEDIA[chosen])
+            encode = partial(encode_response, mask_format=chosen, classes=segmenter.classes)
+            content = await service.segment(request, encode)
+        return Response(content, media_type=MEDIA_TYPES[chosen])
 
-    @app.get("/health", responses={503: {"model": Problem}}, summary="Is it well, and what does it find?")
-    async def health() -> Health:
-        if not app.state.service.is_well():
-            raise RefusalError(503, "The thread of the network has ended; start the service again.")
-        return Health(status="ok", version=version("coarse2fine"), classes=list(scorer.classes), size_px=scorer.size_px)
+    @app.get("/health", responses={503: {"model": ErrorResponse}}, summary="Check the health of the service")
+    async def health() -> HealthResponse:
+        """Return the state of the service and the class names; 503 if the network is not running."""
+        if not app.state.service.is_healthy():
+            raise RequestError(503, "The thread of the network has stopped; restart the service.")
+        return HealthResponse(
+            status="ok", version=version("coarse2fine"), classes=list(segmenter.classes), size_px=segmenter.size_px
+        )
 
-    @app.get("/metrics", response_class=Response, summary="Counters, as Prometheus reads them")
+    @app.get("/metrics", response_class=Response, summary="Get metrics")
     def metrics() -> Response:
-        return Response(app.state.service.metrics.show(), media_type=CONTENT_TYPE_LATEST)
+        """Return metrics in the text format of Prometheus."""
+        return Response(app.state.service.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
-class _CountAnswers:
-    """Counts every answer by its route and status."""
+class _CountResponses:
+    """Middleware that counts responses by route and status; unknown paths count as ``other``."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def count(message: Message) -> None:
+        async def count_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = scope["path"] if scope["path"] in _COUNTED else "other"
+                route = scope["path"] if scope["path"] in _COUNTED_PATHS else "other"
                 scope["app"].state.service.metrics.requests.labels(route, str(message["status"])).inc()
             await send(message)
 
-        await self.app(scope, receive, count if scope["type"] == "http" else send)
+        await self.app(scope, receive, count_and_send if scope["type"] == "http" else send)

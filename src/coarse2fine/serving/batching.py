@@ -1,4 +1,4 @@
-"""Photos that arrive at the same time share a batch, if they are of one working shape."""
+"""Groups photos that arrive at the same time and have the same working size into batches."""
 
 import threading
 import time
@@ -11,92 +11,109 @@ from coarse2fine.types import Image, Probabilities
 
 
 @dataclass(frozen=True)
-class _Job:
-    views: Sequence[Image]
+class _QueuedPhoto:
+    """A photo that waits for its batch.
+
+    Attributes:
+        inputs: Inputs of the network, one per scale.
+        shape: Working height and width.
+        future: Receives the class probabilities.
+        queued_at: Time of arrival, by the monotonic clock, in seconds.
+    """
+
+    inputs: Sequence[Image]
     shape: tuple[int, int]
     future: "Future[Probabilities]" = field(default_factory=Future)
-    arrived: float = field(default_factory=time.monotonic)
+    queued_at: float = field(default_factory=time.monotonic)
 
 
 class Batcher:
-    """One thread that has the network score what waits; batches form by themselves while it is busy.
+    """A queue of photos, and a thread that runs the network on one batch after the other.
+
+    Photos that arrive while the network is busy form the next batch.
 
     Args:
-        scorer: The network; only the thread uses it.
-        batch: Photos in a batch, at most.
-        wait_s: How long the photo that waits longest waits for others, at most.
-        watch: Told the photos and the seconds of every batch.
+        segmenter: The network; only the thread uses it.
+        batch: Photos per batch, at most.
+        wait_s: Time in seconds that a photo waits for others, at most.
+        on_batch: Called after each batch with its number of photos and its seconds in the network.
     """
 
     def __init__(
-        self, scorer: Segmenter, batch: int, wait_s: float, watch: Callable[[int, float], None] = lambda _n, _s: None
+        self,
+        segmenter: Segmenter,
+        batch: int,
+        wait_s: float,
+        on_batch: Callable[[int, float], None] = lambda _photos, _seconds: None,
     ) -> None:
-        self._scorer, self._batch, self._wait_s, self._watch = scorer, batch, wait_s, watch
-        self._jobs: list[_Job] = []
-        self._news = threading.Condition()
+        self._segmenter, self._batch, self._wait_s, self._on_batch = segmenter, batch, wait_s, on_batch
+        self._queue: list[_QueuedPhoto] = []
+        self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="network", daemon=True)
         self._thread.start()
 
-    def submit(self, views: Sequence[Image], shape: tuple[int, int]) -> "Future[Probabilities]":
-        """Have a photo scored.
+    def submit(self, inputs: Sequence[Image], shape: tuple[int, int]) -> "Future[Probabilities]":
+        """Add a photo to the queue.
 
         Args:
-            views: Result of :meth:`Segmenter.network_inputs`.
-            shape: Its working shape.
+            inputs: Inputs of the network, one per scale.
+            shape: Working height and width.
 
         Returns:
-            Its class probabilities, shape (C, h, w), some time.
+            A future of the class probabilities, shape (C, h, w). If it is canceled in time, the photo is not computed.
         """
-        job = _Job(views, shape)
-        with self._news:
-            self._jobs.append(job)
-            self._news.notify()
-        return job.future
+        photo = _QueuedPhoto(inputs, shape)
+        with self._changed:
+            self._queue.append(photo)
+            self._changed.notify()
+        return photo.future
 
     def is_alive(self) -> bool:
-        """Whether the thread works."""
+        """Return whether the thread is running."""
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Finish what waits, then end the thread."""
-        with self._news:
+        """Compute all photos in the queue, then stop the thread."""
+        with self._changed:
             self._closing = True
-            self._news.notify()
+            self._changed.notify()
         self._thread.join()
 
     def _work(self) -> None:
-        while jobs := self._take():
-            wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            if wanted:
-                self._score(wanted)
+        while photos := self._take_batch():
+            open_photos = [photo for photo in photos if photo.future.set_running_or_notify_cancel()]
+            if open_photos:
+                self._run_network(open_photos)
 
-    def _take(self) -> list[_Job]:
-        """The next batch: photos like the one that waits longest; none at the end."""
-        with self._news:
-            while not self._jobs and not self._closing:
-                self._news.wait()
-            if not self._jobs:
+    def _take_batch(self) -> list[_QueuedPhoto]:
+        """Wait for a batch: the oldest photo and others of its shape; empty once the batcher is closed."""
+        with self._changed:
+            while not self._queue and not self._closing:
+                self._changed.wait()
+            if not self._queue:
                 return []
-            first = self._jobs[0]
-            while not self._closing and sum(job.shape == first.shape for job in self._jobs) < self._batch:
-                left = first.arrived + self._wait_s - time.monotonic()
-                if left <= 0:
+            oldest = self._queue[0]
+            while not self._closing and sum(photo.shape == oldest.shape for photo in self._queue) < self._batch:
+                remaining_s = oldest.queued_at + self._wait_s - time.monotonic()
+                if remaining_s <= 0:
                     break
-                self._news.wait(left)
-            jobs = [job for job in self._jobs if job.shape == first.shape][: self._batch]
-            taken = {id(job) for job in jobs}
-            self._jobs = [job for job in self._jobs if id(job) not in taken]
-            return jobs
+                self._changed.wait(remaining_s)
+            photos = [photo for photo in self._queue if photo.shape == oldest.shape][: self._batch]
+            taken = {id(photo) for photo in photos}
+            self._queue = [photo for photo in self._queue if id(photo) not in taken]
+            return photos
 
-    def _score(self, jobs: Sequence[_Job]) -> None:
-        began = time.monotonic()
+    def _run_network(self, photos: Sequence[_QueuedPhoto]) -> None:
+        started = time.monotonic()
         try:
-            scores = self._scorer.probabilities_at_working_size([job.views for job in jobs], jobs[0].shape)
-        except Exception as error:  # whatever happens to one batch, the thread lives on for the next
-            for job in jobs:
-                job.future.set_exception(error)
+            probabilities = self._segmenter.probabilities_at_working_size(
+                [photo.inputs for photo in photos], photos[0].shape
+            )
+        except Exception as error:  # an error of one batch must not stop the thread
+            for photo in photos:
+                photo.future.set_exception(error)
             return
-        self._watch(len(jobs), time.monotonic() - began)
-        for job, own in zip(jobs, scores, strict=True):
-            job.future.set_result(own)
+        self._on_batch(len(photos), time.monotonic() - started)
+        for photo, result in zip(photos, probabilities, strict=True):
+            photo.future.set_result(result)

@@ -1,4 +1,4 @@
-"""uvicorn around the application: one process, or several that share a port."""
+"""Runs uvicorn, with one worker process or several that share a port."""
 
 import os
 import socket
@@ -14,50 +14,51 @@ from coarse2fine.errors import ConfigError
 from coarse2fine.inference.load import load_model
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import Device, count_cores
-from coarse2fine.serving.app import ORDER, Order, create_app
-from coarse2fine.serving.metrics import SHARED_FOLDER
-from coarse2fine.serving.timeouts import PatientProtocol
+from coarse2fine.serving.app import WORKER_SETTINGS_VARIABLE, WorkerSettings, create_app
+from coarse2fine.serving.metrics import MULTIPROCESS_FOLDER
+from coarse2fine.serving.timeouts import HeaderTimeoutProtocol
 
 
 def serve(model: Path, device: Device, threads: int | None, config: ServeConfig, console: Console) -> None:
-    """Serve a network until told to stop; what is in hand is finished then.
+    """Serve a network over HTTP until SIGTERM or Ctrl-C; open requests are finished first.
 
     Args:
         model: A run folder, or an exported network.
-        device: Where the network is computed.
-        threads: Of each worker; none: its share of the cores.
-        config: Everything else.
-        console: Where the address is told.
+        device: Device that computes the network.
+        threads: Processor threads of each worker; None: the cores divided by the number of workers.
+        config: Address, workers and limits.
+        console: Prints the address.
 
     Raises:
-        ConfigError: The port cannot be had, or the device is not there.
+        ConfigError: The port is not available, or the device does not exist.
         DataError: The model cannot be read.
     """
     threads = threads or max(1, count_cores() // config.workers)
     check_port(config.host, config.port)
-    scorer = load_model(model, device, threads)
-    console.say(f"http://{in_url(config.host)}:{config.port}  finds {', '.join(scorer.classes[1:])}", style="green")
-    console.say("POST a photo to /segment; /docs explains; Ctrl-C stops")
+    segmenter = load_model(model, device, threads)  # also with several workers: errors appear before they start
+    console.say(f"{format_url(config.host, config.port)}  classes: {', '.join(segmenter.classes[1:])}", style="green")
+    console.say("POST a photo to /segment; API documentation: /docs; stop with Ctrl-C")
     if config.workers == 1:
-        run_app(create_app(scorer, config, threads), config.host, config.port, config.stop_seconds)
+        run_server(create_app(segmenter, config, threads), config.host, config.port, config.stop_seconds)
         return
-    del scorer
+    del segmenter
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[SHARED_FOLDER] = folder
-        os.environ[ORDER] = Order(model=model, device=device, threads=threads, config=config).model_dump_json()
-        factory = "coarse2fine.serving.app:app_from_environment"
-        run_app(factory, config.host, config.port, config.stop_seconds, config.workers)
+        settings = WorkerSettings(model=model, device=device, threads=threads, config=config)
+        os.environ[MULTIPROCESS_FOLDER] = folder
+        os.environ[WORKER_SETTINGS_VARIABLE] = settings.model_dump_json()
+        factory = "coarse2fine.serving.app:create_app_from_environment"
+        run_server(factory, config.host, config.port, config.stop_seconds, config.workers)
 
 
-def run_app(app: FastAPI | str, host: str, port: int, stop_seconds: int, workers: int = 1) -> None:
-    """Run an application until told to stop.
+def run_server(app: FastAPI | str, host: str, port: int, stop_seconds: int, workers: int = 1) -> None:
+    """Run an application with uvicorn until SIGTERM or Ctrl-C.
 
     Args:
-        app: It, or, for several workers, where the function lies that makes it.
+        app: The application; for several workers the import string of a function that creates it.
         host: Address to listen on.
         port: Port to listen on.
-        stop_seconds: How long what is in hand may take when told to stop.
-        workers: Processes.
+        stop_seconds: Time in seconds to finish open requests after the signal.
+        workers: Worker processes.
     """
     uvicorn.run(
         app,
@@ -65,7 +66,7 @@ def run_app(app: FastAPI | str, host: str, port: int, stop_seconds: int, workers
         host=host,
         port=port,
         workers=workers,
-        http=PatientProtocol,
+        http=HeaderTimeoutProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -74,16 +75,16 @@ def run_app(app: FastAPI | str, host: str, port: int, stop_seconds: int, workers
     )
 
 
-def in_url(host: str) -> str:
-    """A host as it stands in an address."""
-    return f"[{host}]" if ":" in host else host
+def format_url(host: str, port: int) -> str:
+    """Return the URL of a host and port; IPv6 addresses are put in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def check_port(host: str, port: int) -> None:
-    """Have the port for a moment, to say in a sentence why not.
+    """Check that a port is available; uvicorn would report only an exit status.
 
     Raises:
-        ConfigError: It cannot be had.
+        ConfigError: The port is not available.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -93,6 +94,5 @@ def check_port(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise ConfigError(
-            f"Port {port} of {host} must be free to listen on, but is not ({error.strerror}); choose another --port or "
-            "--host."
+            f"Port {port} of {host} is not available ({error.strerror}); choose another one with --port or --host."
         ) from error

@@ -1,4 +1,4 @@
-"""One photo's way: a place, its bytes, its pixels, the network, its mask."""
+"""Segmentation of the photos of requests, with limits on how many are received and computed at the same time."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -14,86 +14,83 @@ from coarse2fine.config import ServeConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.inference.segmenter import Segmenter, working_shape
-from coarse2fine.masks.png import encode_mask
 from coarse2fine.serving.batching import Batcher
+from coarse2fine.serving.errors import RequestError
 from coarse2fine.serving.metrics import Metrics
-from coarse2fine.serving.request_error import RefusalError, busy
-from coarse2fine.serving.responses import Form, describe_mask
-from coarse2fine.serving.uploads import read_photo
+from coarse2fine.serving.uploads import receive_photo
 from coarse2fine.types import Image, Mask, Probabilities
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A photo as the network sees it.
+class _DecodedPhoto:
+    """A photo that is ready for the network.
 
     Attributes:
-        content: The file.
-        size: Height and width, upright.
-        shape: Working shape.
-        views: Once per scale.
+        content: Content of the image file.
+        size: Height and width of the upright photo.
+        shape: Working height and width.
+        inputs: Inputs of the network, one per scale.
     """
 
     content: bytes
     size: tuple[int, int]
     shape: tuple[int, int]
-    views: list[Image]
+    inputs: list[Image]
 
 
 class Service:
-    """A network, the threads around it, and the places of those who wait.
+    """A network, a thread pool for decoding and encoding, and the limits on simultaneous photos.
 
     Args:
-        scorer: The network.
+        segmenter: The network.
         config: Limits.
-        threads: Photos decoded and masks written at the same time.
+        threads: Photos that are decoded, or masks that are encoded, at the same time.
     """
 
-    def __init__(self, scorer: Segmenter, config: ServeConfig, threads: int) -> None:
-        self.scorer, self.config, self.metrics = scorer, config, Metrics()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="photos")
-        self._batcher = Batcher(scorer, config.batch, config.wait_ms / 1e3, self.metrics.watch_batch)
-        self._uploads = self._in_hand = 0
+    def __init__(self, segmenter: Segmenter, config: ServeConfig, threads: int) -> None:
+        self.segmenter, self.config, self.metrics = segmenter, config, Metrics()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="photos")
+        self._batcher = Batcher(segmenter, config.batch, config.wait_ms / 1e3, self.metrics.record_batch)
+        self._uploads = self._in_progress = 0
 
-    async def answer(self, request: Request, form: Form) -> bytes:
-        """The mask of a request's photo, in the form asked for.
+    async def segment(self, request: Request, encode: Callable[[Mask], Result]) -> Result:
+        """Compute the mask of the photo in a request.
+
+        Args:
+            request: Its body is a photo, or a form with one file.
+            encode: Called with the mask in a thread of the pool.
+
+        Returns:
+            The result of ``encode``.
 
         Raises:
-            RefusalError: The photo cannot be taken.
+            RequestError: The photo is not accepted.
+            ClientDisconnect: The client closed the connection.
         """
-        return await self.find(request, partial(_encode, form, self.scorer.classes))
+        with self._count_upload():
+            content = await receive_photo(request, self.config)
+        with self._count_photo():
+            photo = await self._run_in_thread(self._decode, content)
+            probabilities = await asyncio.wrap_future(self._batcher.submit(photo.inputs, photo.shape))
+            return await self._run_in_thread(self._finish, photo, probabilities, encode)
 
-    async def find(self, request: Request, write: Callable[[Mask], Result]) -> Result:
-        """What ``write`` makes, in a thread, of the mask of a request's photo.
-
-        Raises:
-            RefusalError: The photo cannot be taken.
-        """
-        with self._place_to_send():
-            content = await read_photo(request, self.config)
-        with self._place_in_hand():
-            prepared = await self._run(self._prepare, content)
-            scores = await asyncio.wrap_future(self._batcher.submit(prepared.views, prepared.shape))
-            return await self._run(self._finish, prepared, scores, write)
-
-    def is_well(self) -> bool:
-        """Whether the network still works."""
+    def is_healthy(self) -> bool:
+        """Return whether the thread of the network is running."""
         return self._batcher.is_alive()
 
     def close(self) -> None:
-        """Finish what is in hand."""
+        """Finish the photos in progress, then stop all threads."""
         self._batcher.close()
-        self._pool.shutdown()
-        self.metrics.leave()
+        self._threads.shutdown()
+        self.metrics.close()
 
     @contextmanager
-    def _place_to_send(self) -> Iterator[None]:
-        if self._in_hand >= self.config.queue:
-            raise busy(f"{self._in_hand} photos are in hand, the most that may be")
+    def _count_upload(self) -> Iterator[None]:
+        self._check_queue()  # before the upload, so that a client does not send a photo in vain
         if self._uploads >= self.config.uploads:
-            raise busy(f"{self._uploads} photos are being sent, the most that may be at a time")
+            raise _overload_error(f"Too many simultaneous uploads ({self._uploads})")
         self._uploads += 1
         try:
             yield
@@ -101,44 +98,48 @@ class Service:
             self._uploads -= 1
 
     @contextmanager
-    def _place_in_hand(self) -> Iterator[None]:
-        if self._in_hand >= self.config.queue:
-            raise busy(f"{self._in_hand} photos are in hand, the most that may be")
-        self._in_hand += 1
-        self.metrics.in_hand.inc()
+    def _count_photo(self) -> Iterator[None]:
+        self._check_queue()
+        self._in_progress += 1
+        self.metrics.photos_in_progress.inc()
         try:
             yield
         finally:
-            self._in_hand -= 1
-            self.metrics.in_hand.dec()
+            self._in_progress -= 1
+            self.metrics.photos_in_progress.dec()
 
-    async def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *arguments))
+    def _check_queue(self) -> None:
+        if self._in_progress >= self.config.queue:
+            raise _overload_error(f"Too many photos in progress ({self._in_progress})")
 
-    def _prepare(self, content: bytes) -> Prepared:
+    async def _run_in_thread(self, work: Callable[..., Result], *arguments: object) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
+
+    def _decode(self, content: bytes) -> _DecodedPhoto:
         try:
             size = read_size(content)
-            self._check_pixels(size)
-            image = read_image(content, at_least_px=self.scorer.max_input_px)
+            self._check_megapixels(size)
+            image = read_image(content, at_least_px=self.segmenter.max_input_px)
         except DataError as error:
             status = 415 if str(error).startswith("not an image") else 400
-            raise RefusalError(status, f"The photo cannot be read: {error}.") from error
-        shape = working_shape(size, self.scorer.size_px)
-        return Prepared(content, size, shape, self.scorer.network_inputs(image, shape))
+            raise RequestError(status, f"The photo cannot be read: {error}.") from error
+        shape = working_shape(size, self.segmenter.size_px)
+        return _DecodedPhoto(content, size, shape, self.segmenter.network_inputs(image, shape))
 
-    def _check_pixels(self, size: tuple[int, int]) -> None:
+    def _check_megapixels(self, size: tuple[int, int]) -> None:
         megapixels = size[0] * size[1] / 1e6
         if megapixels > self.config.max_megapixels:
-            raise RefusalError(
+            raise RequestError(
                 413,
                 f"A photo may have at most {self.config.max_megapixels:g} megapixels, but this one has {size[1]} x "
                 f"{size[0]} pixels ({megapixels:.4g} megapixels); send a smaller one.",
             )
 
-    def _finish(self, prepared: Prepared, scores: Probabilities, write: Callable[[Mask], Result]) -> Result:
-        read = partial(read_image, prepared.content, at_least_px=self.scorer.crf.max_side_px)
-        return write(self.scorer.mask_from_probabilities(scores, prepared.size, read))
+    def _finish(self, photo: _DecodedPhoto, probabilities: Probabilities, encode: Callable[[Mask], Result]) -> Result:
+        read_photo = partial(read_image, photo.content, at_least_px=self.segmenter.crf.max_side_px)
+        return encode(self.segmenter.mask_from_probabilities(probabilities, photo.size, read_photo))
 
 
-def _encode(form: Form, names: tuple[str, ...], mask: Mask) -> bytes:
-    return encode_mask(mask) if form == "png" else describe_mask(mask, names).model_dump_json().encode()
+def _overload_error(reason: str) -> RequestError:
+    """Return the error of a request that exceeds a limit on simultaneous requests (503)."""
+    return RequestError(503, f"{reason}; try again in a second.", {"Retry-After": "1"})

@@ -1,39 +1,42 @@
-"""Connections that do not send a request are closed; uvicorn itself waits for ever."""
+"""Closes connections that do not send a complete request head in time; uvicorn itself has no such timeout."""
 
 import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADER_SECONDS = 10.0
+HEADER_TIMEOUT_S = 10.0
 
 
-class PatientProtocol(H11Protocol):
-    """uvicorn's HTTP, where the headers of every request must be there within `HEADER_SECONDS`."""
+class HeaderTimeoutProtocol(H11Protocol):
+    """uvicorn's HTTP protocol with a timeout: the headers of each request must arrive within `HEADER_TIMEOUT_S`.
 
-    _limit: asyncio.TimerHandle | None = None
+    The timeout starts with the connection, and again with the first byte after a response.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Start the timeout of the first request."""
         super().connection_made(transport)
-        self._wait()
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Stop waiting where a request is there; begin again where another one was begun."""
+        """Stop the timeout if a request is complete; start it if the next request has begun."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_waiting()
-        elif self._limit is None:
-            self._wait()
+            self._stop_timer()
+        elif self._timer is None:
+            self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        self._stop_waiting()
+        """Stop the timeout."""
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._limit = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(HEADER_TIMEOUT_S, self.transport.abort)
 
-    def _stop_waiting(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-            self._limit = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,168 +1,168 @@
-// Draws on a viewer's mask: brush, eraser, polygon; by pointer or by keys; undo.
+// Draws on the mask of a viewer with brush, eraser and polygon, by pointer or by keys; with undo.
 
-const UNDOS = 100;
+const MAX_UNDO_STEPS = 100;
 
 export class Editor {
-  // `changed` is called after each stroke, undo or change of tool.
-  constructor(viewer, changed) {
+  // `onChange` is called after each stroke, undo or change of tool.
+  constructor(viewer, onChange) {
     this.viewer = viewer;
-    this.changed = changed;
-    this.canvas = viewer.parts.draft;
+    this.onChange = onChange;
+    this.canvas = viewer.parts.preview;
     this.tool = null;
     this.label = 1;
     this.size = 12;
     this.reset();
-    this.canvas.onpointerdown = (event) => this.press(event);
-    this.canvas.onpointermove = (event) => this.move(event);
-    this.canvas.onpointerup = () => this.release();
-    this.canvas.onpointercancel = () => this.release();
-    this.canvas.onpointerleave = () => this.last || this.sketch();
+    this.canvas.onpointerdown = (event) => this.handleDown(event);
+    this.canvas.onpointermove = (event) => this.handleMove(event);
+    this.canvas.onpointerup = () => this.handleUp();
+    this.canvas.onpointercancel = () => this.handleUp();
+    this.canvas.onpointerleave = () => this.lastPoint || this.drawPreview();
     this.canvas.ondblclick = () => this.closePolygon();
   }
 
   get isDirty() {
-    return this.undos.length > 0 || this.corners.length > 0;
+    return this.undoSteps.length > 0 || this.corners.length > 0;
   }
 
-  // Begins anew on another mask, or after it was saved.
+  // Forgets all undo steps: another mask is shown, or the mask was saved.
   reset() {
-    this.undos = [];
+    this.undoSteps = [];
     this.corners = [];
     this.before = null;
-    this.last = null;
-    this.touched = null;
+    this.lastPoint = null;
+    this.changedBox = null;
     this.cursor = null;
   }
 
-  choose(tool) {
+  toggleTool(tool) {
     this.tool = this.tool === tool ? null : tool;
     this.corners = [];
     this.viewer.parts.sheet.classList.toggle("drawing", this.tool !== null);
     if (this.tool) this.canvas.focus({ preventScroll: true });
-    this.sketch();
-    this.changed();
+    this.drawPreview();
+    this.onChange();
   }
 
-  resize(size) {
+  setSize(size) {
     this.size = Math.min(120, Math.max(1, size));
-    this.sketch(this.cursor);
-    this.changed();
+    this.drawPreview(this.cursor);
+    this.onChange();
   }
 
   undo() {
     if (this.corners.length) this.corners.pop();
     else {
-      const step = this.undos.pop();
+      const step = this.undoSteps.pop();
       if (!step) return;
       const { data, width } = this.viewer.mask;
       for (let row = 0; row < step.h; row += 1) {
         data.set(step.data.subarray(row * step.w, (row + 1) * step.w), (step.y + row) * width + step.x);
       }
       this.viewer.paint(step.x, step.y, step.w, step.h);
-      this.viewer.drawLegend();
+      this.viewer.updateLegend();
     }
-    this.sketch(this.cursor);
-    this.changed();
+    this.drawPreview(this.cursor);
+    this.onChange();
   }
 
-  press(event) {
+  handleDown(event) {
     if (!this.tool || event.button !== 0) return;
     event.preventDefault();
     this.canvas.focus({ preventScroll: true });
-    this.cursor = this.place(event);
+    this.cursor = this.pixelOf(event);
     if (this.tool === "polygon") {
       if (event.detail < 2) this.addCorner(this.cursor);
       return;
     }
     this.canvas.setPointerCapture(event.pointerId);
-    this.begin();
-    this.last = this.cursor;
-    this.stamp(this.cursor, this.cursor);
+    this.beginStroke();
+    this.lastPoint = this.cursor;
+    this.drawLine(this.cursor, this.cursor);
   }
 
-  move(event) {
+  handleMove(event) {
     if (!this.tool) return;
-    this.cursor = this.place(event);
-    if (this.last) {
-      this.stamp(this.last, this.cursor);
-      this.last = this.cursor;
+    this.cursor = this.pixelOf(event);
+    if (this.lastPoint) {
+      this.drawLine(this.lastPoint, this.cursor);
+      this.lastPoint = this.cursor;
     }
-    this.sketch(this.cursor);
+    this.drawPreview(this.cursor);
   }
 
-  release() {
-    if (!this.last) return;
-    this.last = null;
-    this.end();
+  handleUp() {
+    if (!this.lastPoint) return;
+    this.lastPoint = null;
+    this.endStroke();
   }
 
-  // Arrows, Space and Enter while a tool is chosen and the mask has the focus; false where the key means nothing here.
-  pressKey(event) {
+  // Handles arrows, Space and Enter while a tool is selected and the mask has the focus; returns false for other keys.
+  handleKey(event) {
     if (!this.tool || document.activeElement !== this.canvas) return false;
     const { width, height } = this.viewer.mask;
     const step = event.shiftKey ? 1 : Math.max(2, Math.round(this.tool === "polygon" ? width / 60 : this.size / 2));
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const { x, y } = this.cursor ?? { x: width / 2, y: height / 2 };
     this.cursor = { x, y };
-    if (way) {
-      this.cursor = { x: clamp(x + way[0] * step, width), y: clamp(y + way[1] * step, height) };
+    if (direction) {
+      this.cursor = { x: clamp(x + direction[0] * step, width), y: clamp(y + direction[1] * step, height) };
     } else if (event.key === " " && this.tool === "polygon") this.addCorner(this.cursor);
     else if (event.key === " ") {
-      this.begin();
-      this.stamp(this.cursor, this.cursor);
-      this.end();
+      this.beginStroke();
+      this.drawLine(this.cursor, this.cursor);
+      this.endStroke();
     } else if (event.key === "Enter") this.closePolygon();
     else return false;
-    this.sketch(this.cursor);
+    this.drawPreview(this.cursor);
     return true;
   }
 
-  place(event) {
+  pixelOf(event) {
     const box = this.canvas.getBoundingClientRect();
     const { width, height } = this.viewer.mask;
     return { x: ((event.clientX - box.left) / box.width) * width, y: ((event.clientY - box.top) / box.height) * height };
   }
 
-  begin() {
+  beginStroke() {
     this.before = this.viewer.mask.data.slice();
-    this.touched = null;
+    this.changedBox = null;
   }
 
-  // Keeps what a stroke has changed, so that it can be undone.
-  end() {
-    const { touched, before } = this;
+  // Adds the stroke to the undo steps, unless it changed no pixel.
+  endStroke() {
+    const { changedBox, before } = this;
     const { data, width } = this.viewer.mask;
     this.before = null;
-    if (!touched) return;
-    const [x, y, w, h] = [touched.x0, touched.y0, touched.x1 - touched.x0, touched.y1 - touched.y0];
-    const kept = new Uint8Array(w * h);
+    if (!changedBox) return;
+    const [x, y, w, h] = [changedBox.x0, changedBox.y0, changedBox.x1 - changedBox.x0, changedBox.y1 - changedBox.y0];
+    const oldLabels = new Uint8Array(w * h);
     let differs = false;
     for (let row = 0; row < h; row += 1) {
-      const at = (y + row) * width + x;
-      kept.set(before.subarray(at, at + w), row * w);
-      differs ||= kept.subarray(row * w, (row + 1) * w).some((label, column) => label !== data[at + column]);
+      const start = (y + row) * width + x;
+      oldLabels.set(before.subarray(start, start + w), row * w);
+      differs ||= oldLabels.subarray(row * w, (row + 1) * w).some((label, column) => label !== data[start + column]);
     }
     if (!differs) return;
-    this.undos.push({ x, y, w, h, data: kept });
-    if (this.undos.length > UNDOS) this.undos.shift();
-    this.viewer.drawLegend();
-    this.changed();
+    this.undoSteps.push({ x, y, w, h, data: oldLabels });
+    if (this.undoSteps.length > MAX_UNDO_STEPS) this.undoSteps.shift();
+    this.viewer.updateLegend();
+    this.onChange();
   }
 
-  // A disc along the way from one place to another.
-  stamp(from, to) {
+  // Draws discs along a line.
+  drawLine(from, to) {
     const radius = this.size / 2;
     const steps = Math.max(1, Math.ceil(Math.hypot(to.x - from.x, to.y - from.y) / Math.max(0.5, radius / 2)));
     for (let step = 0; step <= steps; step += 1) {
       const share = step / steps;
-      this.disc(from.x + (to.x - from.x) * share, from.y + (to.y - from.y) * share, radius);
+      this.drawDisc(from.x + (to.x - from.x) * share, from.y + (to.y - from.y) * share, radius);
     }
   }
 
-  disc(x, y, radius) {
+  drawDisc(x, y, radius) {
     const { data, width, height } = this.viewer.mask;
     const label = this.tool === "erase" ? 0 : this.label;
-    const reach = Math.max(radius, 0.71); // the smallest brush still meets the middle of one pixel
+    const reach = Math.max(radius, 0.71); // the smallest brush must contain the center of a pixel
     const [x0, x1] = span(x, reach, width);
     const [y0, y1] = span(y, reach, height);
     for (let row = y0; row < y1; row += 1) {
@@ -170,62 +170,63 @@ export class Editor {
         if ((column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2 <= reach * reach) data[row * width + column] = label;
       }
     }
-    this.touch(x0, y0, x1, y1);
+    this.extendChangedBox(x0, y0, x1, y1);
   }
 
-  touch(x0, y0, x1, y1) {
+  extendChangedBox(x0, y0, x1, y1) {
     if (x1 <= x0 || y1 <= y0) return;
-    const old = this.touched ?? { x0, y0, x1, y1 };
-    this.touched = { x0: Math.min(old.x0, x0), y0: Math.min(old.y0, y0), x1: Math.max(old.x1, x1), y1: Math.max(old.y1, y1) };
+    const old = this.changedBox ?? { x0, y0, x1, y1 };
+    this.changedBox = { x0: Math.min(old.x0, x0), y0: Math.min(old.y0, y0), x1: Math.max(old.x1, x1), y1: Math.max(old.y1, y1) };
     this.viewer.paint(x0, y0, x1 - x0, y1 - y0);
   }
 
-  addCorner(place) {
-    this.corners.push(place);
-    this.sketch(place);
-    this.changed();
+  addCorner(point) {
+    this.corners.push(point);
+    this.drawPreview(point);
+    this.onChange();
   }
 
   closePolygon() {
     if (this.tool !== "polygon" || this.corners.length < 3) return;
     const corners = this.corners;
     this.corners = [];
-    this.begin();
+    this.beginStroke();
     this.fillPolygon(corners);
-    this.end();
-    this.sketch(this.cursor);
-    this.changed();
+    this.endStroke();
+    this.drawPreview(this.cursor);
+    this.onChange();
   }
 
-  // Pixels whose middle lies inside, by the even-odd rule.
+  // Fills the pixels with a center inside the polygon, by the even-odd rule.
   fillPolygon(corners) {
     const { data, width, height } = this.viewer.mask;
     const y0 = Math.max(0, Math.floor(Math.min(...corners.map((corner) => corner.y))));
     const y1 = Math.min(height, Math.ceil(Math.max(...corners.map((corner) => corner.y))));
     for (let row = y0; row < y1; row += 1) {
       const crossings = findCrossings(corners, row + 0.5);
-      for (let at = 0; at + 1 < crossings.length; at += 2) {
-        const x0 = Math.max(0, Math.ceil(crossings[at] - 0.5));
-        const x1 = Math.min(width, Math.ceil(crossings[at + 1] - 0.5));
+      for (let index = 0; index + 1 < crossings.length; index += 2) {
+        const x0 = Math.max(0, Math.ceil(crossings[index] - 0.5));
+        const x1 = Math.min(width, Math.ceil(crossings[index + 1] - 0.5));
         if (x1 > x0) data.fill(this.label, row * width + x0, row * width + x1);
-        this.touch(x0, row, x1, row + 1);
+        this.extendChangedBox(x0, row, x1, row + 1);
       }
     }
   }
 
-  // What is not drawn yet: the brush's outline, or a polygon's corners.
-  sketch(place = null) {
+  // Draws the outline of the brush, or the polygon that is not filled yet.
+  // A dark line under a light one is visible on any photo.
+  drawPreview(point = null) {
     const context = this.canvas.getContext("2d");
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     if (!this.tool) return;
-    const thin = Math.max(1, this.canvas.width / (parseFloat(this.viewer.parts.sheet.style.width) || 1));
+    const lineWidth = Math.max(1, this.canvas.width / (parseFloat(this.viewer.parts.sheet.style.width) || 1));
     const path = new Path2D();
     if (this.tool === "polygon") {
-      const all = place ? [...this.corners, place] : this.corners;
-      all.forEach((corner, index) => (index ? path.lineTo(corner.x, corner.y) : path.moveTo(corner.x, corner.y)));
-      for (const corner of all) path.rect(corner.x - 2 * thin, corner.y - 2 * thin, 4 * thin, 4 * thin);
-    } else if (place) path.arc(place.x, place.y, Math.max(0.71, this.size / 2), 0, 2 * Math.PI);
-    for (const [color, width] of [["#000", 3 * thin], ["#fff", 1.4 * thin]]) {
+      const corners = point ? [...this.corners, point] : this.corners;
+      corners.forEach((corner, index) => (index ? path.lineTo(corner.x, corner.y) : path.moveTo(corner.x, corner.y)));
+      for (const corner of corners) path.rect(corner.x - 2 * lineWidth, corner.y - 2 * lineWidth, 4 * lineWidth, 4 * lineWidth);
+    } else if (point) path.arc(point.x, point.y, Math.max(0.71, this.size / 2), 0, 2 * Math.PI);
+    for (const [color, width] of [["#000", 3 * lineWidth], ["#fff", 1.4 * lineWidth]]) {
       context.strokeStyle = color;
       context.lineWidth = width;
       context.stroke(path);
@@ -234,13 +235,13 @@ export class Editor {
 }
 
 function findCrossings(corners, y) {
-  const found = [];
+  const crossings = [];
   corners.forEach((one, index) => {
     const other = corners[(index + 1) % corners.length];
-    if (one.y <= y !== other.y <= y) found.push(one.x + ((y - one.y) / (other.y - one.y)) * (other.x - one.x));
+    if (one.y <= y !== other.y <= y) crossings.push(one.x + ((y - one.y) / (other.y - one.y)) * (other.x - one.x));
   });
-  return found.sort((a, b) => a - b);
+  return crossings.sort((a, b) => a - b);
 }
 
 const clamp = (value, limit) => Math.min(limit - 0.5, Math.max(0.5, value));
-const span = (middle, reach, limit) => [Math.max(0, Math.floor(middle - reach)), Math.min(limit, Math.ceil(middle + reach))];
+const span = (center, reach, limit) => [Math.max(0, Math.floor(center - reach)), Math.min(limit, Math.ceil(center + reach))];

@@ -1,70 +1,73 @@
-// Which page is shown, keys, and the status line.
+// Opens the view that the URL names, and handles keys.
 
-import { askJson } from "./api.js";
-import { attempt, say } from "./parts.js";
-import { openBrowse } from "./browse.js";
-import { openPhoto } from "./photo.js";
+import { requestJson } from "./api.js";
+import { runTask, showStatus } from "./dom.js";
+import { openList } from "./list.js";
+import { openPhoto, UNSAVED_QUESTION } from "./photo.js";
 import { openTry } from "./try.js";
 
-const PAGES = { "/": openBrowse, "/photo": openPhoto, "/try": openTry };
-const LOSE = "What you drew is not saved yet. Leave it?";
-const view = document.getElementById("view");
+const VIEWS = { "/": openList, "/photo": openPhoto, "/try": openTry };
+const container = document.getElementById("view");
 const help = document.getElementById("help");
-let page = null;
-let shown = null;
-let turn = 0;
+let view = null; // the open view: { keys, list, isDirty(), close() }, each optional
+let shownHash = null;
+let newest = 0; // if the URL changes while a view is loading, only the newest view stays open
 
 async function show() {
-  const wanted = location.hash || "#/";
-  if (wanted === shown) return;
-  if (page?.isDirty?.() && !window.confirm(LOSE)) {
-    history.replaceState(null, "", shown);
+  const hash = location.hash || "#/";
+  if (hash === shownHash) return;
+  if (view?.isDirty?.() && !window.confirm(UNSAVED_QUESTION)) {
+    history.replaceState(null, "", shownHash);
     return;
   }
-  const [path, query] = wanted.slice(1).split(/\?(.*)/s);
-  const open = PAGES[path] ?? openBrowse;
-  const mine = (turn += 1);
-  page?.close?.();
-  page = null;
-  shown = wanted;
-  for (const link of document.querySelectorAll("nav [data-page]")) {
-    if (link.dataset.page === path) link.setAttribute("aria-current", "page");
+  const [path, query] = hash.slice(1).split(/\?(.*)/s);
+  const open = VIEWS[path] ?? openList;
+  const own = (newest += 1);
+  view?.close?.();
+  view = null;
+  shownHash = hash;
+  for (const link of document.querySelectorAll("nav [data-view]")) {
+    if (link.dataset.view === path) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const opened = await attempt(async () => {
-    const run = await askJson("api/run");
+  const opened = await runTask(async () => {
+    const run = await requestJson("api/run");
     document.getElementById("run").textContent = run.name;
     document.title = `${run.name} - coarse2fine`;
-    return mine === turn ? open(view, new URLSearchParams(query ?? ""), run) : null;
+    return own === newest ? open(container, new URLSearchParams(query ?? ""), run) : null;
   });
-  if (mine === turn) page = opened;
+  if (own === newest) view = opened;
   else opened?.close?.();
 }
 
-function isTyping(target) {
+function isTextInput(target) {
   return target instanceof HTMLSelectElement || (target instanceof HTMLInputElement && target.type === "password");
 }
 
-function press(event) {
-  if (document.querySelector("dialog[open]") || isTyping(event.target)) return;
-  const undoes = (event.ctrlKey || event.metaKey) && event.key === "z";
-  if ((event.ctrlKey || event.metaKey || event.altKey) && !undoes) return;
-  const slides = event.target instanceof HTMLInputElement && event.target.type === "range";
-  if (slides && event.key.startsWith("Arrow")) return;
-  const keys = { g: () => (location.hash = page?.list ?? "#/"), d: () => (location.hash = "#/try"), "?": () => help.showModal() };
-  const act = page?.keys?.[event.key] ?? keys[event.key];
-  if (act && act(event) !== false) event.preventDefault();
+function handleKey(event) {
+  if (document.querySelector("dialog[open]") || isTextInput(event.target)) return;
+  const isUndo = (event.ctrlKey || event.metaKey) && event.key === "z";
+  if ((event.ctrlKey || event.metaKey || event.altKey) && !isUndo) return;
+  const isSlider = event.target instanceof HTMLInputElement && event.target.type === "range";
+  if (isSlider && event.key.startsWith("Arrow")) return;
+  const keys = {
+    g: () => (location.hash = view?.list ?? "#/"),
+    d: () => (location.hash = "#/try"),
+    "?": () => help.showModal(),
+  };
+  const action = view?.keys?.[event.key] ?? keys[event.key];
+  if (action && action(event) !== false) event.preventDefault();
 }
 
 addEventListener("hashchange", show);
-addEventListener("keydown", press);
+addEventListener("keydown", handleKey);
 addEventListener("beforeunload", (event) => {
-  if (page?.isDirty?.()) event.preventDefault();
+  if (view?.isDirty?.()) event.preventDefault();
 });
 document.getElementById("help-open").onclick = () => help.showModal();
 document.getElementById("skip").onclick = (event) => {
-  event.preventDefault();
-  view.focus();
+  event.preventDefault(); // the URL after the # names the view
+  container.focus();
 };
-say("");
+showStatus("");
 show();

@@ -1,48 +1,49 @@
-// One photo: its masks through the rounds, what is known of it, and the decision.
+// View: one photo, its masks after each stage, its quality score, and the decision.
 
-import { ask, askJson, post, readMask } from "./api.js";
+import { post, readMask, request, requestJson } from "./api.js";
+import { createElement, fillTemplate, formatPercent, runTask, showStatus, viewUrl } from "./dom.js";
 import { Editor } from "./editor.js";
-import { address, attempt, fill, make, percent, say } from "./parts.js";
 import { IGNORE, Viewer } from "./viewer.js";
 
-const REPLACE = "The mask that you fixed for this photo would be lost. Go on?";
-const LOSE = "What you drew is not saved yet. Leave it?";
+export const UNSAVED_QUESTION = "Your drawing is not saved. Discard it?";
+const REPLACE_QUESTION = "This photo has a mask that you fixed. Delete it?";
+const REVIEWED = "reviewed"; // stage of the mask that was accepted or fixed
 const HINTS = {
-  brush: "Drag to draw. By keys: arrows move, Space draws; Shift moves by one pixel.",
-  erase: "Drag to make background. By keys: arrows move, Space erases.",
-  polygon: "Click corners; double click or Enter closes, z takes one back. By keys: arrows move, Space sets a corner.",
+  brush: "Drag to draw. With keys: arrows move, Space draws; with Shift, arrows move by one pixel.",
+  erase: "Drag to change pixels to background. With keys: arrows move, Space erases.",
+  polygon: "Click to add corners; double-click or Enter fills the polygon, z removes a corner. With keys: arrows move, Space adds a corner.",
 };
 const kept = { opacity: 55, size: 12 }; // from photo to photo
 
-export async function openPhoto(view, params, run) {
-  const page = new PhotoPage(run, params);
-  await page.open(view);
-  return page;
+export async function openPhoto(container, params, run) {
+  const view = new PhotoView(run, params);
+  await view.open(container);
+  return view;
 }
 
-class PhotoPage {
+class PhotoView {
   constructor(run, params) {
     this.run = run;
     this.name = params.get("name") ?? "";
-    this.choice = Object.fromEntries(["class", "state", "order"].map((name) => [name, params.get(name) ?? ""]));
-    this.list = address("/", this.choice);
+    this.filter = Object.fromEntries(["class", "state", "order"].map((name) => [name, params.get(name) ?? ""]));
+    this.list = viewUrl("/", this.filter);
     this.stage = "";
-    this.seen = "";
-    this.busy = false;
+    this.fingerprint = "";
+    this.isBusy = false;
   }
 
-  async open(view) {
-    this.photo = await this.ask();
-    this.parts = fill(view, "photo");
+  async open(container) {
+    this.photo = await this.load();
+    this.parts = fillTemplate(container, "photo");
     this.viewer = new Viewer(this.parts.viewer, this.run);
     this.viewer.parts.opacity.value = kept.opacity;
-    this.viewer.fade();
-    this.editor = new Editor(this.viewer, () => this.refresh());
+    this.viewer.updateOpacity();
+    this.editor = new Editor(this.viewer, () => this.updateTools());
     this.editor.label = this.photo.label;
     this.editor.size = kept.size;
-    this.connect();
-    this.describe();
-    this.viewer.show(await loadPicture(this.name), this.photo.width, this.photo.height);
+    this.addListeners();
+    this.showFacts();
+    this.viewer.setPhoto(await loadImage(this.name), this.photo.width, this.photo.height);
     await this.showStage(this.photo.stages.length - 1);
   }
 
@@ -56,78 +57,80 @@ class PhotoPage {
     return this.editor.isDirty;
   }
 
-  ask() {
-    return askJson("api/photo", { name: this.name, ...this.choice });
+  load() {
+    return requestJson("api/photo", { name: this.name, ...this.filter });
   }
 
-  connect() {
+  addListeners() {
     const { parts, editor } = this;
     parts.accept.onclick = () => this.decide("accepted");
     parts.reject.onclick = () => this.decide("rejected");
-    parts.back.onclick = () => this.takeBack();
+    parts.clear.onclick = () => this.clearDecision();
     parts.save.onclick = () => this.save();
     parts.undo.onclick = () => editor.undo();
-    parts.stage.oninput = () => this.slide(Number(parts.stage.value));
-    parts.size.oninput = () => editor.resize(Number(parts.size.value));
+    parts.stage.oninput = () => this.changeStage(Number(parts.stage.value));
+    parts.size.oninput = () => editor.setSize(Number(parts.size.value));
     parts.label.onchange = () => (editor.label = Number(parts.label.value));
-    this.tools = [...document.querySelectorAll("[data-tool]")];
-    for (const button of this.tools) button.onclick = () => editor.choose(button.dataset.tool);
+    this.toolButtons = [...document.querySelectorAll("[data-tool]")];
+    for (const button of this.toolButtons) button.onclick = () => editor.toggleTool(button.dataset.tool);
     const labels = [...this.run.classes.keys(), IGNORE];
-    parts.label.append(...labels.map((label) => make("option", { value: label }, this.viewer.nameOf(label))));
+    parts.label.append(...labels.map((label) => createElement("option", { value: label }, this.viewer.classNameOf(label))));
     parts.label.value = editor.label;
-    this.keys = { ...this.viewer.keys, ...this.makeKeys() };
+    this.keys = { ...this.viewer.keys, ...this.createKeys() };
   }
 
-  makeKeys() {
+  createKeys() {
     const { parts, editor } = this;
     const follow = (link) => link.href && (location.hash = link.hash);
-    const arrow = (link) => (event) => editor.pressKey(event) || (link && follow(link));
+    const arrow = (link) => (event) => editor.handleKey(event) || (link && follow(link));
     return {
       a: () => this.decide("accepted"),
       r: () => this.decide("rejected"),
-      u: () => this.takeBack(),
+      u: () => this.clearDecision(),
       s: () => this.save(),
       z: () => editor.undo(),
-      b: () => editor.choose("brush"),
-      e: () => editor.choose("erase"),
-      p: () => editor.choose("polygon"),
-      Escape: () => editor.tool && editor.choose(editor.tool),
-      "[": () => editor.resize(editor.size - Math.max(1, Math.round(editor.size / 6))),
-      "]": () => editor.resize(editor.size + Math.max(1, Math.round(editor.size / 6))),
-      ",": () => this.slide(Number(parts.stage.value) - 1),
-      ".": () => this.slide(Number(parts.stage.value) + 1),
+      b: () => editor.toggleTool("brush"),
+      e: () => editor.toggleTool("erase"),
+      p: () => editor.toggleTool("polygon"),
+      Escape: () => editor.tool && editor.toggleTool(editor.tool),
+      "[": () => editor.setSize(editor.size - Math.max(1, Math.round(editor.size / 6))),
+      "]": () => editor.setSize(editor.size + Math.max(1, Math.round(editor.size / 6))),
+      ",": () => this.changeStage(Number(parts.stage.value) - 1),
+      ".": () => this.changeStage(Number(parts.stage.value) + 1),
       j: () => follow(parts.next),
       k: () => follow(parts.previous),
       ArrowRight: arrow(parts.next),
       ArrowLeft: arrow(parts.previous),
-      ArrowUp: (event) => editor.pressKey(event),
-      ArrowDown: (event) => editor.pressKey(event),
-      " ": (event) => editor.pressKey(event),
-      Enter: (event) => editor.pressKey(event),
+      ArrowUp: (event) => editor.handleKey(event),
+      ArrowDown: (event) => editor.handleKey(event),
+      " ": (event) => editor.handleKey(event),
+      Enter: (event) => editor.handleKey(event),
     };
   }
 
-  describe() {
+  showFacts() {
     const { parts, photo } = this;
     parts.name.textContent = photo.name;
     parts.class.textContent = photo.class;
     parts.state.textContent = photo.state;
     parts.state.className = `tag ${photo.state}`;
-    parts.where.textContent = photo.position ? `${photo.position} of ${photo.total}` : `not among the ${photo.total} of this list`;
-    parts.back.disabled = !photo.decided;
+    parts.position.textContent = photo.position ? `${photo.position} of ${photo.total}` : `not in the filtered list of ${photo.total}`;
+    parts.clear.disabled = !photo.decided;
     parts.stage.max = Math.max(0, photo.stages.length - 1);
     parts.stage.disabled = photo.stages.length < 2;
     parts.list.href = this.list;
-    for (const way of ["previous", "next"]) {
-      if (photo[way]) parts[way].href = address("/photo", { name: photo[way], ...this.choice });
-      else parts[way].removeAttribute("href");
+    for (const direction of ["previous", "next"]) {
+      if (photo[direction]) parts[direction].href = viewUrl("/photo", { name: photo[direction], ...this.filter });
+      else parts[direction].removeAttribute("href");
     }
-    parts.facts.replaceChildren(...listFacts(photo).flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
-    this.refresh();
+    parts.facts.replaceChildren(
+      ...listFacts(photo).flatMap(([name, text]) => [createElement("dt", {}, name), createElement("dd", {}, text)]),
+    );
+    this.updateTools();
   }
 
-  // What depends on the tool and on what was drawn.
-  refresh() {
+  // Shows the state of the tool, and enables the buttons that are possible now.
+  updateTools() {
     const { parts, editor } = this;
     parts.undo.disabled = parts.save.disabled = !editor.isDirty;
     parts.accept.disabled = !this.stage || editor.isDirty;
@@ -137,115 +140,124 @@ class PhotoPage {
     parts.label.parentElement.hidden = editor.tool === "erase";
     parts.tools.hidden = !editor.tool;
     parts.hint.textContent = HINTS[editor.tool] ?? "";
-    for (const button of this.tools ?? []) button.setAttribute("aria-pressed", String(button.dataset.tool === editor.tool));
+    for (const button of this.toolButtons ?? []) button.setAttribute("aria-pressed", String(button.dataset.tool === editor.tool));
   }
 
-  async slide(index) {
+  async changeStage(index) {
     if (index < 0 || index >= this.photo.stages.length || this.photo.stages[index] === this.stage) return;
-    if (this.editor.isDirty && !window.confirm(LOSE)) this.parts.stage.value = this.photo.stages.indexOf(this.stage);
-    else await attempt(() => this.showStage(index));
+    if (this.editor.isDirty && !window.confirm(UNSAVED_QUESTION)) this.parts.stage.value = this.photo.stages.indexOf(this.stage);
+    else await runTask(() => this.showStage(index));
   }
 
   async showStage(index) {
     const { parts, photo } = this;
     const stage = photo.stages[index] ?? "";
     parts.stage.value = index;
-    this.wanted = stage;
-    const empty = { width: photo.width, height: photo.height, seen: "", data: new Uint8Array(photo.width * photo.height) };
-    const mask = stage ? await readMask(await ask("api/mask", { name: this.name, stage })) : empty;
-    if (this.wanted !== stage) return; // the slider is somewhere else by now
+    this.requestedStage = stage;
+    const empty = { width: photo.width, height: photo.height, fingerprint: "", data: new Uint8Array(photo.width * photo.height) };
+    const mask = stage ? await readMask(await request("api/mask", { name: this.name, stage })) : empty;
+    if (this.requestedStage !== stage) return; // the slider has moved on
     this.stage = stage;
-    this.seen = mask.seen;
-    parts["stage-name"].textContent = stage ? nameStage(stage) : "no stage yet: draw one";
+    this.fingerprint = mask.fingerprint;
+    parts["stage-name"].textContent = stage ? stageName(stage) : "no mask yet: you can draw one";
     this.editor.reset();
-    this.editor.sketch();
+    this.editor.drawPreview();
     this.viewer.setMask(mask);
-    this.refresh();
+    this.updateTools();
   }
 
   decide(decision) {
+    const isOwnMask = decision === "accepted" && this.stage === REVIEWED;
     if (decision === "accepted" && (!this.stage || this.editor.isDirty)) {
-      say(this.stage ? "You have drawn: save it (s), or undo it (z), then accept." : "There is no mask to accept yet.");
+      showStatus(this.stage ? "Save (s) or undo (z) your drawing before you accept." : "There is no mask to accept yet.");
       return undefined;
     }
-    if (decision === "rejected" && this.editor.isDirty && !window.confirm(LOSE)) return undefined;
-    const replaces = this.photo.state === "fixed" && !(decision === "accepted" && this.stage === "yours");
-    if (replaces && !window.confirm(REPLACE)) return undefined;
-    return this.work(async () => {
-      if (decision === "accepted" && this.stage === "yours" && this.photo.state === "fixed") {
-        say("It is fixed already, and stays so.");
+    if (decision === "rejected" && this.editor.isDirty && !window.confirm(UNSAVED_QUESTION)) return undefined;
+    if (this.photo.state === "fixed" && !isOwnMask && !window.confirm(REPLACE_QUESTION)) return undefined;
+    return this.runExclusively(async () => {
+      if (isOwnMask && this.photo.state === "fixed") {
+        showStatus("You have already fixed this mask; the decision stays 'fixed'.");
         return;
       }
-      await post("api/decision", { name: this.name }, { decision, stage: this.stage, seen: this.seen });
+      await post("api/decision", { name: this.name }, { decision, stage: this.stage, fingerprint: this.fingerprint });
       this.editor.reset();
-      const { name, next } = { name: this.name, next: this.photo.next };
-      const here = address("/photo", { name, ...this.choice });
-      const what = decision === "accepted" ? `accepted (${nameStage(this.stage)})` : "rejected";
-      const act = { name: "Show it again", go: () => (location.hash = here) };
-      if (next) location.hash = address("/photo", { name: next, ...this.choice });
-      else await this.reload();
-      say(`${name}: ${what}.${next ? "" : " That was the last of this list."}`, { act: next ? act : null });
+      await this.showNext(decision === "accepted" ? `accepted (${stageName(this.stage)})` : "rejected");
     });
   }
 
-  takeBack() {
-    if (!this.photo.decided || (this.photo.state === "fixed" && !window.confirm(REPLACE))) return undefined;
-    return this.work(async () => {
+  // Opens the next photo; the status line reports the decision and leads back.
+  async showNext(decision) {
+    const { name, filter } = this;
+    const { next } = this.photo;
+    if (next) location.hash = viewUrl("/photo", { name: next, ...filter });
+    else await this.reload();
+    const button = { text: "Back to this photo", onclick: () => (location.hash = viewUrl("/photo", { name, ...filter })) };
+    showStatus(`${name}: ${decision}.${next ? "" : " This was the last photo of the list."}`, { button: next ? button : null });
+  }
+
+  clearDecision() {
+    if (!this.photo.decided || (this.photo.state === "fixed" && !window.confirm(REPLACE_QUESTION))) return undefined;
+    return this.runExclusively(async () => {
       await post("api/decision", { name: this.name }, { decision: null });
       await this.reload();
-      say(`${this.name}: taken back.`);
+      showStatus(`${this.name}: decision cleared.`);
     });
   }
 
   save() {
-    if (this.editor.corners.length) say("Close the polygon first (Enter), or take its corners back (z).");
+    if (this.editor.corners.length) showStatus("Fill the polygon (Enter), or remove its corners (z), before you save.");
     if (!this.editor.isDirty || this.editor.corners.length) return undefined;
-    return this.work(async () => {
-      const params = { name: this.name, stage: this.stage, seen: this.seen };
+    return this.runExclusively(async () => {
+      const params = { name: this.name, stage: this.stage, fingerprint: this.fingerprint };
       const headers = { "Content-Type": "application/octet-stream" };
-      await ask("api/mask", params, { method: "PUT", headers, body: this.viewer.mask.data });
+      await request("api/mask", params, { method: "PUT", headers, body: this.viewer.mask.data });
       await this.reload();
-      say(`${this.name}: saved. fit leaves this mask as it is.`);
+      showStatus(`${this.name}: saved as fixed. fit will use this mask unchanged.`);
     });
   }
 
   async reload() {
-    this.photo = await this.ask();
+    this.photo = await this.load();
     this.editor.reset();
-    this.describe();
+    this.showFacts();
     await this.showStage(this.photo.stages.length - 1);
   }
 
-  // One thing at a time.
-  async work(task) {
-    if (this.busy) return;
-    this.busy = true;
-    await attempt(task);
-    this.busy = false;
+  // Ignores the task if another one is running, such as after a double click.
+  async runExclusively(task) {
+    if (this.isBusy) return;
+    this.isBusy = true;
+    await runTask(task);
+    this.isBusy = false;
   }
 }
 
-function nameStage(stage) {
-  return { coarse: "coarse", enhanced: "enhanced", yours: "yours" }[stage] ?? stage.replace("round-", "round ");
+function stageName(stage) {
+  return stage === REVIEWED ? "your mask" : stage.replace("round-", "round ");
 }
 
 function listFacts(photo) {
   const facts = [];
   const { quality, decided } = photo;
-  const figure = (value) => (value === null ? "-" : value.toFixed(2));
+  const figure = (value) => (value === null ? "unknown" : value.toFixed(2));
   if (quality) {
     facts.push(["score", figure(quality.score)]);
-    facts.push(["confidence", `${figure(quality.confidence)}, a round before ${figure(quality.previous_confidence)}`]);
-    const enhanced = quality.agreement_enhanced_mask === null ? "not enhanced" : `${figure(quality.agreement_enhanced_mask)} with its enhancement`;
-    facts.push(["agreement", `${figure(quality.agreement_training_mask)} with what it learned from, ${enhanced}`]);
-    facts.push(["mask", `${percent(quality.area_share)} of the photo, pieces: ${quality.pieces}, ${percent(quality.border_share)} of the border`]);
-  } else facts.push(["score", "none yet"]);
-  if (photo.left_out) facts.push(["left out", photo.left_out]);
-  if (decided) facts.push(["decided", `${decided.decision}${decided.stage ? `, from ${nameStage(decided.stage)}` : ""}, ${new Date(decided.time).toLocaleString()}`]);
+    facts.push(["confidence", `${figure(quality.confidence)} (previous round: ${figure(quality.previous_confidence)})`]);
+    const enhanced = quality.agreement_enhanced_mask === null ? "mask was not enhanced" : `${figure(quality.agreement_enhanced_mask)} with the enhanced mask`;
+    facts.push(["agreement", `${figure(quality.agreement_training_mask)} with the training mask, ${enhanced}`]);
+    facts.push(["area", `${formatPercent(quality.area_share)} of the photo`]);
+    facts.push(["pieces", String(quality.pieces)]);
+    facts.push(["border", `mask covers ${formatPercent(quality.border_share)} of the photo's border`]);
+  } else facts.push(["score", "not available yet"]);
+  if (photo.left_out) facts.push(["left out of training", photo.left_out]);
+  if (decided) {
+    const mask = decided.stage ? `, mask: ${stageName(decided.stage)}` : "";
+    facts.push(["decision", `${decided.decision}${mask}, ${new Date(decided.time).toLocaleString()}`]);
+  }
   return facts;
 }
 
-async function loadPicture(name) {
-  const answer = await ask("api/picture", { name });
-  return createImageBitmap(await answer.blob());
+async function loadImage(name) {
+  const response = await request("api/image", { name });
+  return createImageBitmap(await response.blob());
 }

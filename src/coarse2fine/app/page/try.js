@@ -1,65 +1,71 @@
-// A photo that is dropped on the page, and the classes in it.
+// View: segment any photo with the network of the run.
 
-import { ask, readMask } from "./api.js";
-import { fill, say } from "./parts.js";
+import { readMask, request } from "./api.js";
+import { fillTemplate, showStatus } from "./dom.js";
 import { Viewer } from "./viewer.js";
 
-const MEGA = 1e6;
+const BYTES_PER_MB = 1e6;
 
 export function openTry(view, _params, run) {
-  const parts = fill(view, "try");
+  const parts = fillTemplate(view, "try");
   const viewer = new Viewer(parts.viewer, run);
-  let turn = 0;
+  let newest = 0; // the result of an earlier photo is discarded
 
-  async function take(file) {
-    const mine = (turn += 1);
+  async function segment(file) {
+    const own = (newest += 1);
     parts.result.hidden = true;
-    parts.found.className = "";
-    parts.found.textContent = `Looking at ${file.name} ...`;
+    parts.classes.className = "";
+    parts.classes.textContent = `Segmenting ${file.name} ...`;
     try {
-      if (file.size > run.max_mb * MEGA) {
-        const size = (file.size / MEGA).toFixed(1);
-        throw new Error(`A photo may have at most ${run.max_mb} MB, but ${file.name} has ${size} MB; choose a smaller one.`);
-      }
-      const mask = await readMask(await ask("api/found", {}, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file }));
-      const picture = await createImageBitmap(file).catch(() => null);
-      if (mine !== turn) return;
+      checkSize(file, run.max_mb);
+      const headers = { "Content-Type": "application/octet-stream" };
+      const mask = await readMask(await request("api/segment", {}, { method: "POST", headers, body: file }));
+      const image = await createImageBitmap(file).catch(() => null);
+      if (own !== newest) return;
       parts.name.textContent = file.name;
       parts.result.hidden = false;
-      viewer.show(picture, mask.width, mask.height);
+      viewer.setPhoto(image, mask.width, mask.height);
       viewer.setMask(mask);
-      parts.found.textContent = summarize(mask, run) + (picture ? "" : " Your browser cannot show this format; here is its mask.");
-      say("");
+      const hint = image ? "" : " Your browser cannot display this image format, so only the mask is shown.";
+      parts.classes.textContent = listClasses(mask, run) + hint;
+      showStatus("");
     } catch (error) {
-      if (mine !== turn) return;
-      parts.found.className = "wrong";
-      parts.found.textContent = error.message;
+      if (own !== newest) return;
+      parts.classes.className = "error";
+      parts.classes.textContent = error.message;
     }
   }
 
-  parts.file.onchange = () => parts.file.files.length && take(parts.file.files[0]);
-  const over = (event) => {
+  parts.file.onchange = () => parts.file.files.length && segment(parts.file.files[0]);
+  const highlight = (event) => {
     event.preventDefault();
     parts.drop.classList.toggle("over", event.type === "dragover");
   };
   const drop = (event) => {
-    over(event);
+    highlight(event);
     const [file] = event.dataTransfer.files;
-    if (file) take(file);
+    if (file) segment(file);
   };
-  const listeners = { dragover: over, dragleave: over, drop };
-  for (const [name, act] of Object.entries(listeners)) document.addEventListener(name, act);
+  const listeners = { dragover: highlight, dragleave: highlight, drop };
+  for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
   return {
     keys: viewer.keys,
     close() {
       viewer.close();
-      for (const [name, act] of Object.entries(listeners)) document.removeEventListener(name, act);
+      for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener);
     },
   };
 }
 
-function summarize(mask, run) {
-  const found = [...new Set(mask.data)].filter((label) => label).sort((a, b) => a - b);
-  const names = found.map((label) => run.classes[label] ?? String(label));
-  return names.length ? `Found: ${names.join(", ")}.` : "None of the classes was found.";
+// The server checks the size, too; this check avoids the upload.
+function checkSize(file, maxMb) {
+  if (file.size <= maxMb * BYTES_PER_MB) return;
+  const size = (file.size / BYTES_PER_MB).toFixed(1);
+  throw new Error(`A photo may have at most ${maxMb} MB, but ${file.name} has ${size} MB; choose a smaller one.`);
+}
+
+function listClasses(mask, run) {
+  const labels = [...new Set(mask.data)].filter((label) => label).sort((a, b) => a - b);
+  const names = labels.map((label) => run.classes[label] ?? String(label));
+  return names.length ? `Classes in this photo: ${names.join(", ")}.` : "The network found no class in this photo.";
 }

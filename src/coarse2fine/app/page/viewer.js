@@ -1,128 +1,128 @@
-// A photo with its mask laid over it: opacity, a switch per class, zoom.
+// Shows a photo with its mask as an overlay: opacity, one checkbox per class, zoom.
 
-import { fill, make, percent } from "./parts.js";
+import { createElement, fillTemplate, formatPercent } from "./dom.js";
 
 export const IGNORE = 255;
-const ZOOMS = [1, 1.5, 2, 3, 4, 6, 8];
+const ZOOM_FACTORS = [1, 1.5, 2, 3, 4, 6, 8];
 
 export class Viewer {
-  constructor(place, run) {
+  constructor(container, run) {
     this.run = run;
-    this.parts = fill(place, "viewer");
-    this.hidden = new Set();
-    this.zoom = 0;
+    this.parts = fillTemplate(container, "viewer");
+    this.hiddenLabels = new Set();
+    this.zoomIndex = 0;
     this.mask = null;
-    this.colors = run.colors.map((text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
-    this.parts.opacity.oninput = () => this.fade();
-    this.parts.on.onchange = () => this.fade();
-    this.parts.in.onclick = () => this.zoomBy(1);
-    this.parts.out.onclick = () => this.zoomBy(-1);
-    this.parts.fit.onclick = () => this.zoomBy(-ZOOMS.length);
-    this.watcher = new ResizeObserver(() => this.layOut());
-    this.watcher.observe(this.parts.scroll);
+    this.colors = run.colors.map((color) => [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16)));
+    this.parts.opacity.oninput = () => this.updateOpacity();
+    this.parts.show.onchange = () => this.updateOpacity();
+    this.parts.larger.onclick = () => this.zoomBy(1);
+    this.parts.smaller.onclick = () => this.zoomBy(-1);
+    this.parts.fit.onclick = () => this.zoomBy(-ZOOM_FACTORS.length);
+    this.resizeObserver = new ResizeObserver(() => this.updateSize());
+    this.resizeObserver.observe(this.parts.scroll);
     this.keys = {
       o: () => this.changeOpacity(-10),
       O: () => this.changeOpacity(10),
-      m: () => this.parts.on.click(),
+      m: () => this.parts.show.click(),
       "+": () => this.zoomBy(1),
       "=": () => this.zoomBy(1),
       "-": () => this.zoomBy(-1),
-      0: () => this.zoomBy(-ZOOMS.length),
+      0: () => this.zoomBy(-ZOOM_FACTORS.length),
     };
-    for (let digit = 1; digit <= 9; digit += 1) this.keys[digit] = () => this.switches()[digit - 1]?.click();
-    this.fade();
+    for (let digit = 1; digit <= 9; digit += 1) this.keys[digit] = () => this.checkboxes()[digit - 1]?.click();
+    this.updateOpacity();
   }
 
   close() {
-    this.watcher.disconnect();
+    this.resizeObserver.disconnect();
   }
 
-  // The picture may be null where a browser cannot show its format.
-  show(picture, width, height) {
-    for (const name of ["photo", "overlay", "draft"]) Object.assign(this.parts[name], { width, height });
+  // `image` is null if the browser cannot display its format.
+  setPhoto(image, width, height) {
+    for (const name of ["photo", "overlay", "preview"]) Object.assign(this.parts[name], { width, height });
     const context = this.parts.photo.getContext("2d");
-    if (picture) context.drawImage(picture, 0, 0, width, height);
+    if (image) context.drawImage(image, 0, 0, width, height);
     else {
       context.fillStyle = "#777";
       context.fillRect(0, 0, width, height);
     }
-    this.layOut();
+    this.updateSize();
   }
 
   setMask(mask) {
     this.mask = mask;
     this.paint();
-    this.drawLegend();
+    this.updateLegend();
   }
 
-  // Colors of the part of the mask from (x, y), `w` wide and `h` high; a pixel beside another class is white.
+  // Draws the overlay in the rectangle at (x, y) of width `w` and height `h`; edges between classes are white.
   paint(x = 0, y = 0, w = this.mask.width, h = this.mask.height) {
     const { width, height, data } = this.mask;
-    const left = Math.max(0, x - 1);
+    const left = Math.max(0, x - 1); // neighbors of changed pixels may become or stop being edges
     const top = Math.max(0, y - 1);
     const right = Math.min(width, x + w + 1);
     const bottom = Math.min(height, y + h + 1);
     if (right <= left || bottom <= top) return;
-    const image = new ImageData(right - left, bottom - top);
-    let at = 0;
+    const pixels = new ImageData(right - left, bottom - top);
+    let offset = 0;
     for (let row = top; row < bottom; row += 1) {
-      for (let column = left; column < right; column += 1, at += 4) {
-        const own = row * width + column;
-        const label = data[own];
-        if (label === 0 || this.hidden.has(label)) continue;
+      for (let column = left; column < right; column += 1, offset += 4) {
+        const index = row * width + column;
+        const label = data[index];
+        if (label === 0 || this.hiddenLabels.has(label)) continue;
         const edge =
-          (column > 0 && data[own - 1] !== label) ||
-          (row > 0 && data[own - width] !== label) ||
-          (column + 1 < width && data[own + 1] !== label) ||
-          (row + 1 < height && data[own + width] !== label);
+          (column > 0 && data[index - 1] !== label) ||
+          (row > 0 && data[index - width] !== label) ||
+          (column + 1 < width && data[index + 1] !== label) ||
+          (row + 1 < height && data[index + width] !== label);
         const color = edge ? [255, 255, 255] : this.colors[label];
-        image.data[at] = color[0];
-        image.data[at + 1] = color[1];
-        image.data[at + 2] = color[2];
-        image.data[at + 3] = 255;
+        pixels.data[offset] = color[0];
+        pixels.data[offset + 1] = color[1];
+        pixels.data[offset + 2] = color[2];
+        pixels.data[offset + 3] = 255;
       }
     }
-    this.parts.overlay.getContext("2d").putImageData(image, left, top);
+    this.parts.overlay.getContext("2d").putImageData(pixels, left, top);
   }
 
-  drawLegend() {
+  updateLegend() {
     const counts = new Array(256).fill(0);
     for (const label of this.mask.data) counts[label] += 1;
-    const found = counts.map((count, label) => [label, count]).filter(([label, count]) => label && count);
-    const items = found.map(([label, count], index) => this.drawSwitch(label, count / this.mask.data.length, index));
-    this.parts.legend.replaceChildren(...(items.length ? items : [make("li", {}, "none: all is background")]));
+    const present = counts.map((count, label) => [label, count]).filter(([label, count]) => label && count);
+    const items = present.map(([label, count], index) => this.createLegendEntry(label, count / this.mask.data.length, index));
+    this.parts.legend.replaceChildren(...(items.length ? items : [createElement("li", {}, "none: the mask is all background")]));
   }
 
-  drawSwitch(label, share, index) {
-    const swatch = make("canvas", { class: "swatch", width: 16, height: 16, "aria-hidden": "true" });
+  createLegendEntry(label, share, index) {
+    const swatch = createElement("canvas", { class: "swatch", width: 16, height: 16, "aria-hidden": "true" });
     const context = swatch.getContext("2d");
     context.fillStyle = this.run.colors[label];
     context.fillRect(0, 0, 16, 16);
-    const box = make("input", { type: "checkbox", checked: !this.hidden.has(label) });
-    box.onchange = () => {
-      if (box.checked) this.hidden.delete(label);
-      else this.hidden.add(label);
+    const checkbox = createElement("input", { type: "checkbox", checked: !this.hiddenLabels.has(label) });
+    checkbox.onchange = () => {
+      if (checkbox.checked) this.hiddenLabels.delete(label);
+      else this.hiddenLabels.add(label);
       this.paint();
     };
-    const key = index < 9 ? make("kbd", {}, String(index + 1)) : "";
-    return make("li", {}, make("label", {}, box, swatch, `${this.nameOf(label)} ${percent(share)}`, key));
+    const key = index < 9 ? createElement("kbd", {}, String(index + 1)) : "";
+    return createElement("li", {}, createElement("label", {}, checkbox, swatch, `${this.classNameOf(label)} ${formatPercent(share)}`, key));
   }
 
-  nameOf(label) {
+  classNameOf(label) {
     return label === IGNORE ? "ignored" : (this.run.classes[label] ?? String(label));
   }
 
-  switches() {
+  checkboxes() {
     return [...this.parts.legend.querySelectorAll("input")];
   }
 
-  fade() {
-    this.parts.overlay.style.opacity = this.parts.on.checked ? Number(this.parts.opacity.value) / 100 : 0;
+  updateOpacity() {
+    this.parts.overlay.style.opacity = this.parts.show.checked ? Number(this.parts.opacity.value) / 100 : 0;
   }
 
   changeOpacity(step) {
     this.parts.opacity.value = Number(this.parts.opacity.value) + step;
-    this.fade();
+    this.updateOpacity();
   }
 
   zoomBy(steps) {
@@ -131,18 +131,18 @@ export class Viewer {
       (scroll.scrollLeft + scroll.clientWidth / 2) / scroll.scrollWidth,
       (scroll.scrollTop + scroll.clientHeight / 2) / scroll.scrollHeight,
     ];
-    this.zoom = Math.min(ZOOMS.length - 1, Math.max(0, this.zoom + steps));
-    this.layOut();
+    this.zoomIndex = Math.min(ZOOM_FACTORS.length - 1, Math.max(0, this.zoomIndex + steps));
+    this.updateSize();
     scroll.scrollLeft = center[0] * scroll.scrollWidth - scroll.clientWidth / 2;
     scroll.scrollTop = center[1] * scroll.scrollHeight - scroll.clientHeight / 2;
   }
 
-  layOut() {
+  updateSize() {
     const { scroll, sheet, photo } = this.parts;
     const style = getComputedStyle(scroll);
-    const room = [parseFloat(style.width) - 2, parseFloat(style.height) - 2];
-    const factor = Math.min(room[0] / photo.width, room[1] / photo.height) * ZOOMS[this.zoom];
-    sheet.style.width = `${Math.floor(photo.width * factor)}px`;
-    sheet.style.height = `${Math.floor(photo.height * factor)}px`;
+    const available = [parseFloat(style.width) - 2, parseFloat(style.height) - 2];
+    const scale = Math.min(available[0] / photo.width, available[1] / photo.height) * ZOOM_FACTORS[this.zoomIndex];
+    sheet.style.width = `${Math.floor(photo.width * scale)}px`;
+    sheet.style.height = `${Math.floor(photo.height * scale)}px`;
   }
 }
