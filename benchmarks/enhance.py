@@ -30,7 +30,7 @@ from coarse2fine.config import EnhanceConfig
 from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.enhance.graph_cut import pyramid
-from coarse2fine.enhance.graph_cut.pyramid import UNDECIDED_PIXELS
+from coarse2fine.enhance.graph_cut.pyramid import MAX_UNKNOWN_PIXELS
 from coarse2fine.evaluation.metrics import binary_iou
 from coarse2fine.masks.png import read_mask
 from coarse2fine.masks.regions import bounding_box
@@ -70,7 +70,7 @@ def main() -> None:
         rows[str(side_px or "as they are")] = row = measure(options, side_px)
         print(f"{side_px or 'as they are'}:", *(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
     result = {"data": options.photos.parent.name, "box_grown": GROWN, "undecided": options.undecided, "sizes": rows}
-    keep("enhance" if options.undecided == UNDECIDED_PIXELS else f"enhance-{options.undecided}", result)
+    keep("enhance" if options.undecided == MAX_UNKNOWN_PIXELS else f"enhance-{options.undecided}", result)
 
 
 def read_options() -> argparse.Namespace:
@@ -81,7 +81,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="+", default=[0, 128, 256, 512, 1024, 2000], help="0: as they are")
     parser.add_argument("--repeats", type=int, default=3, help="passes of each engine at the size the photos have")
     parser.add_argument("--sample", type=int, default=10_000, help="evenly spaced photos that are used, at most")
-    parser.add_argument("--undecided", type=int, default=UNDECIDED_PIXELS, help="of fast, on its smallest copy")
+    parser.add_argument("--undecided", type=int, default=MAX_UNKNOWN_PIXELS, help="of fast, on its smallest copy")
     return parser.parse_args()
 
 
@@ -155,7 +155,7 @@ def ask(engine: Engine, options: argparse.Namespace, side_px: int) -> Answer:
 def answer_all(engine: Engine, options: argparse.Namespace, side_px: int) -> Answer:
     """Cut all photos on all cores."""
     cv2.setNumThreads(1)
-    pyramid.UNDECIDED_PIXELS = options.undecided
+    pyramid.MAX_UNKNOWN_PIXELS = options.undecided
     cases = load_cases(options, side_px)
     enhance = enhancer_from(EnhanceConfig(engine=engine, max_side_px=100_000), "box", seed=0)
     enhance(*shrink(cases[0], 100))

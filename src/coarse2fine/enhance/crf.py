@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from coarse2fine.config import CrfConfig, EnhanceConfig, Start
-from coarse2fine.enhance.dense_crf.mean_field import Problem, infer
-from coarse2fine.enhance.dense_crf.pixel_rows import group_photos
+from coarse2fine.enhance.dense_crf.batching import group_photos
+from coarse2fine.enhance.dense_crf.mean_field import CrfInput, infer_marginals
 from coarse2fine.enhance.grabcut import check_input, judge
-from coarse2fine.enhance.graph_cut.trimap import LEAST_ODDS
+from coarse2fine.enhance.graph_cut.trimap import PROBABILITY_MARGIN
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_soft, shrink
@@ -90,22 +90,22 @@ def dense_crf_many(
     """
     device = device or torch.device("cpu")
 
-    def size(photo: tuple[Probabilities, Image]) -> Problem:
+    def size(photo: tuple[Probabilities, Image]) -> CrfInput:
         _check(*photo)
         image = shrink(photo[1], config.max_side_px)
         channels = [resize_soft(channel, *image.shape[:2]) for channel in np.asarray(photo[0], np.float32)]
-        return Problem(np.stack(channels), image)
+        return CrfInput(np.stack(channels), image)
 
     sized = list(map_threads(size, photos, count_cores()))
-    chosen = [_choose_classes(problem.scores) for problem in sized]
+    chosen = [_choose_classes(problem.probabilities) for problem in sized]
     asked = [number for number, classes in enumerate(chosen) if classes.sum() > 1]
-    problems = [Problem(sized[number].scores[chosen[number]], sized[number].image) for number in asked]
+    problems = [CrfInput(sized[number].probabilities[chosen[number]], sized[number].image) for number in asked]
     marginals: dict[int, Probabilities] = {}
-    for group in _group([problem.scores.shape for problem in problems], max_megapixels):
+    for group in _group([problem.probabilities.shape for problem in problems], max_megapixels):
         marginals |= zip(group, _infer_or_tell([problems[one] for one in group], config, device), strict=True)
     for one, number in enumerate(asked):
-        sized[number].scores[chosen[number]] = marginals[one] * problems[one].scores.sum(axis=0)
-    return [problem.scores for problem in sized]
+        sized[number].probabilities[chosen[number]] = marginals[one] * problems[one].probabilities.sum(axis=0)
+    return [problem.probabilities for problem in sized]
 
 
 def _choose_classes(scores: Probabilities) -> NDArray[np.bool_]:
@@ -123,11 +123,11 @@ def _group(shapes: Sequence[tuple[int, ...]], max_megapixels: float) -> Iterator
     return group_photos(alike, count_pixels, 1e6 * max_megapixels)
 
 
-def _infer_or_tell(problems: Sequence[Problem], config: CrfConfig, device: torch.device) -> list[Probabilities]:
+def _infer_or_tell(problems: Sequence[CrfInput], config: CrfConfig, device: torch.device) -> list[Probabilities]:
     try:
-        return infer(problems, config, device)
+        return infer_marginals(problems, config, device)
     except torch.OutOfMemoryError as error:
-        classes, height, width = (max(one.scores.shape[axis] for one in problems) for axis in range(3))
+        classes, height, width = (max(one.probabilities.shape[axis] for one in problems) for axis in range(3))
         alone = len(problems) == 1
         photos = "a photo of" if alone else f"{len(problems)} photos at the same time of up to"
         lower = "crf.max_side_px" if alone else "the batch or crf.max_side_px"
@@ -146,8 +146,8 @@ def crf_with_note(
 ) -> Enhanced:
     """Draw a rough mask to the edges of its image, and say so where that was not possible.
 
-    ``start="scores"``: ``soft`` says how likely each pixel is foreground, but is never surer than `LEAST_ODDS`. Any
-    other start: the mask does, as sure as ``config.mask_certainty`` everywhere.
+    ``start="scores"``: ``soft`` says how likely each pixel is foreground, but is never surer than `PROBABILITY_MARGIN`.
+    Any other start: the mask does, as sure as ``config.mask_certainty`` everywhere.
 
     Args:
         image: Shape (H, W, 3).
@@ -168,7 +168,7 @@ def crf_with_note(
     if not rough.any():
         return Enhanced(rough, "empty")
     if start == "scores" and soft is not None:
-        likely = soft.clip(LEAST_ODDS, 1 - LEAST_ODDS)
+        likely = soft.clip(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
     else:
         likely = np.where(rough, config.mask_certainty, 1 - config.mask_certainty).astype(np.float32)
     image = shrink(image, config.crf.max_side_px)

@@ -5,9 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.config import EnhanceConfig, Start
-from coarse2fine.enhance.graph_cut.color_models import GAUSSIANS
-from coarse2fine.enhance.graph_cut.pyramid import Question, cut_pyramid
-from coarse2fine.enhance.graph_cut.trimap import log_odds, undecided_band, undecided_box, undecided_scores
+from coarse2fine.enhance.graph_cut.color_models import COMPONENTS
+from coarse2fine.enhance.graph_cut.pyramid import GrabCutInput, cut_coarse_to_fine
+from coarse2fine.enhance.graph_cut.trimap import log_odds, trimap_from_band, trimap_from_box, trimap_from_probabilities
 from coarse2fine.errors import DataError
 from coarse2fine.masks.regions import fill_box, foreground_mask
 from coarse2fine.masks.resize import resize_soft
@@ -72,12 +72,12 @@ def grabcut_with_note(
     if not rough.any():
         return Enhanced(rough, "empty")
     small_image, trimap = _prepare(image, rough, config, start, soft)
-    if min(_count_samples(trimap)) < GAUSSIANS:
+    if min(_count_samples(trimap)) < COMPONENTS:
         return Enhanced(rough, "kept: too few pixels for GrabCut")
     prior: NDArray[np.float32] | None = None
     if start == "scores" and soft is not None and config.score_weight > 0:
         prior = np.float32(config.score_weight) * log_odds(soft)
-    question = Question(small_image, trimap, prior, max(trimap.shape) / max(rough.shape))
+    question = GrabCutInput(small_image, trimap, prior, max(trimap.shape) / max(rough.shape))
     try:
         cut = _cut(question, config, seed)
     except cv2.error as error:  # such as too little memory for the graph of a huge photo
@@ -123,10 +123,10 @@ def _prepare(
     small_image = image if scale == 1 else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     small_region = _resize_binary(region, height, width)
     if start == "box":
-        return small_image, undecided_box(small_region)
+        return small_image, trimap_from_box(small_region)
     if start == "mask" or soft is None:
-        return small_image, undecided_band(small_region, config.band_share)
-    return small_image, undecided_scores(small_region, soft, config.certain_share)
+        return small_image, trimap_from_band(small_region, config.band_share)
+    return small_image, trimap_from_probabilities(small_region, soft, config.certain_share)
 
 
 def _resize_binary(mask: Mask, height: int, width: int) -> Mask:
@@ -143,10 +143,10 @@ def _count_samples(trimap: Mask) -> tuple[int, int]:
     return trimap.size - foreground, foreground
 
 
-def _cut(question: Question, config: EnhanceConfig, seed: int) -> Mask:
+def _cut(question: GrabCutInput, config: EnhanceConfig, seed: int) -> Mask:
     if config.engine == "opencv":
         return _cut_opencv(question.image, question.trimap, config.iterations, seed)
-    return cut_pyramid(question, config.iterations)
+    return cut_coarse_to_fine(question, config.iterations)
 
 
 def _cut_opencv(image: Image, trimap: Mask, iterations: int, seed: int) -> Mask:
