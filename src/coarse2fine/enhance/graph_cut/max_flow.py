@@ -29,7 +29,7 @@ class Graph(NamedTuple):
     Nodes are numbered in raster order. Node N is a placeholder for missing neighbors; no edge connects to it.
 
     Attributes:
-        neighbor: Neighbor of each node in each direction, shape (N + 1, 8); directions ``d`` and ``7 - d`` are opposite.
+        neighbor: Neighbor of each node in each direction, shape (N + 1, 8); ``d`` and ``7 - d`` are opposite.
         capacity: Residual capacity of the edge in each direction, at least 0, shape (N + 1, 8).
         terminal_capacity: Residual capacity of the edge from the source (positive) or to the sink (negative), shape
             (N + 1,).
