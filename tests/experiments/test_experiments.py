@@ -17,6 +17,7 @@ from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
 
+EXPERIMENTS = str(Path(__file__).parents[2] / "experiments")
 TINY = """
 rounds = 2
 [coarse]
@@ -45,9 +46,25 @@ precision = "fp32"
 """
 
 
+RUNS: dict[str, Run] = {}
+"""Finished runs by their folder and settings."""
+
+
 @pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "experiments"))
+def experiments(monkeypatch):
+    """Make the experiments importable; a run that an earlier test finished is not resumed, which takes seconds."""
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    common = importlib.import_module("common")
+    monkeypatch.setattr(importlib.import_module("bound"), "RESAMPLES", 100)
+    fit = common.Experiment.fit
+
+    def fit_once(self, *arguments):
+        key = repr((self.runs, self.base, arguments))
+        if key not in RUNS:
+            RUNS[key] = fit(self, *arguments)
+        return RUNS[key]
+
+    monkeypatch.setattr(common.Experiment, "fit", fit_once)
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +83,14 @@ def call(name: str, folder: Path, *arguments: str, data: str = "data") -> Path:
     return folder / "out"
 
 
+@pytest.fixture(scope="session")
+def table1(folder) -> Path:
+    """The folder of results after table1.py has run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXPERIMENTS)
+        return call("table1", folder, "--small")
+
+
 def test_open_experiment__small_versions_change_the_recipe_and_the_config_file_changes_both(folder):
     common = importlib.import_module("common")
     arguments = ["--data", str(folder / "data"), "--small"]
@@ -76,8 +101,8 @@ def test_open_experiment__small_versions_change_the_recipe_and_the_config_file_c
     assert base.coarse.method == "box" and base.train.epochs == (1,) and base.refine.scales == (1.0,)
 
 
-def test_table1__compares_kinds_of_masks(folder):
-    found = read_json(call("table1", folder, "--small") / "table1-small.json")
+def test_table1__compares_kinds_of_masks(folder, table1):
+    found = read_json(table1 / "table1-small.json")
     runs = folder / "runs"
     kinds = {
         "coarse": ("table1-coarse", 1),
@@ -99,23 +124,24 @@ def test_table1__compares_kinds_of_masks(folder):
     assert "`python experiments/table1.py --small --data data --config tiny.toml`" in text
 
 
-def test_fig6__continues_the_runs_of_table1(folder):
-    call("table1", folder, "--small")
+def test_fig6__continues_the_runs_of_table1(folder, table1, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("fig6"), "REFINEMENTS", 2)
     first = (folder / "runs/recursion/round-1/weights.safetensors").stat().st_mtime_ns
     out = call("fig6", folder, "--small")
     assert (folder / "runs/recursion/round-1/weights.safetensors").stat().st_mtime_ns == first
     found = read_json(out / "fig6-small.json")["by_round"]
     for name, run_folder in (("with GrabCut", "recursion"), ("without", "recursion-without-grabcut")):
         run = Run(folder / "runs" / run_folder)
-        figures = [read_json(run.metrics(number)) for number in range(1, 7)]
+        figures = [read_json(run.metrics(number)) for number in range(1, 4)]
         assert found[name]["mean_iou"] == [figure["photos"]["mean_iou"] for figure in figures]
         assert found[name]["masks"] == [figure["training_masks_iou"]["enhanced"] for figure in figures]
     assert found["with GrabCut"]["mean_iou"][0] == found["without"]["mean_iou"][0]
     assert np.asarray(Image.open(out / "fig6-small.png").convert("L")).std() > 10
-    call("table1", folder, "--small")
-    assert (folder / "runs/recursion/round-6").is_dir() and "rounds = 6" in Run(
-        folder / "runs/recursion"
-    ).config.read_text()
+    common = importlib.import_module("common")
+    options = ["--data", folder / "data", "--config", folder / "tiny.toml", "--runs", folder / "runs"]
+    experiment = common.open_experiment("table1", "", ["--small", *map(str, options)], small=common.EQUAL_ROUNDS)
+    run = experiment.recursion(2)
+    assert experiment.rounds_of(run) == 3 and (run.root / "round-3").is_dir(), "rounds of fig6 are kept"
 
 
 def test_tables_2_and_3_and_figure_7__of_one_run(folder):
@@ -167,8 +193,9 @@ def test_bound__fails_before_training_if_there_is_no_ground_truth(folder, tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
-def test_bound__standard_error_agrees_with_that_of_resampled_photos():
+def test_bound__standard_error_agrees_with_that_of_resampled_photos(monkeypatch):
     bound = importlib.import_module("bound")
+    monkeypatch.setattr(bound, "RESAMPLES", 2000)
     generator = np.random.default_rng(1)
     correct = generator.integers(200, 400, (3, 64))  # correct pixels among the 400 of each class
     before, after, other = (np.stack([np.array([[n, 400 - n], [400 - n, n]]) for n in row]) for row in correct)
@@ -191,21 +218,25 @@ def test_bound__stops_at_a_gain_below_the_threshold_or_its_standard_error(gain, 
     assert importlib.import_module("bound").TrainingResult(0.8, gain, error).still_improves == improves
 
 
-def test_table4__three_seeds_of_two_networks(folder):
+def test_table4__several_seeds_of_two_networks(folder, monkeypatch):
+    table4 = importlib.import_module("table4")
+    assert table4.SEEDS == (0, 1, 2)
+    monkeypatch.setattr(table4, "SEEDS", (0, 1))
+    monkeypatch.setattr(table4, "GROUND_TRUTH_EPOCHS", 1)
     whole = read_json(call("table4", folder, "--small") / "table4-small.json")
     found = whole["iou"]
     assert set(whole["iou_on_true_masks"]) == {"fpn", "dfpn"}
     true = {value for path in (folder / "runs/table4-true-masks").rglob("*.png") for value in read_mask(path).flat}
     assert true <= {0, 1, 255} and 1 in true
     for name in ("fpn", "dfpn"):
-        runs = [Run(folder / "runs" / f"table4-{name}-{seed}") for seed in range(3)]
+        runs = [Run(folder / "runs" / f"table4-{name}-{seed}") for seed in (0, 1)]
         assert found[name] == [read_json(run.metrics(1))["photos"]["iou"]["foreground"] for run in runs]
         assert all(f'name = "{name}"' in run.config.read_text() for run in runs)
 
 
 @pytest.fixture
 def real(folder, voc_tree) -> Path:
-    """Tiny data in the layout of the paper's data: ``VOCdevkit``, class folders of VOC's classes, ``ObjectDiscovery-data``."""
+    """Tiny data in the layout of the paper's: ``VOCdevkit``, class folders of VOC classes, ``ObjectDiscovery-data``."""
     data = voc_tree.parents[1]
     for name, drawn in zip(("cat", "dog"), sorted((folder / "data/train").iterdir()), strict=False):
         shutil.copytree(drawn, data / "train" / name)
@@ -217,13 +248,13 @@ def real(folder, voc_tree) -> Path:
     return data
 
 
-def test_experiments__on_the_data_of_the_paper(folder, real, tmp_path):
+def test_experiments__on_the_data_of_the_paper(real, tmp_path):
     here = tmp_path / "here"
     here.mkdir()
-    shutil.copy(folder / "tiny.toml", here)
+    (here / "tiny.toml").write_text(TINY.replace("rounds = 2", "rounds = 1"), encoding="utf-8")
     out = call("table2", here, data=str(real))
     run = Run(here / "runs/main")
-    figures = read_json(run.metrics(2))["photos"]
+    figures = read_json(run.metrics(1))["photos"]
     assert read_json(out / "table2.json")["mean_iou_by_round"][-1] == figures["mean_iou"]
     assert list(figures["iou"]) == ["background", "cat", "dog"] and figures["photos"] == 1
     assert 'name = "deeplabv2"' in run.config.read_text(encoding="utf-8")
@@ -267,7 +298,7 @@ def test_voc_animals__builds_the_benchmark(voc_tree, tmp_path):
     with pytest.raises(DataError, match="must be a new or empty folder"):
         animals.main(["--voc", str(voc_tree), "--out", str(tmp_path / "out"), "--list", str(chosen)])
     chosen.write_text("split,class,id\nval,,2007_000001\n", encoding="utf-8")
-    with pytest.raises(DataError, match="2007_000001 must be in the list val"):
+    with pytest.raises(DataError, match=r"2007_000001 of .*list.csv must be in the list val"):
         animals.main(["--voc", str(voc_tree), "--out", str(tmp_path / "new"), "--list", str(chosen)])
 
 
