@@ -5,7 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from coarse2fine.data.synthetic import CLASSES, _place_train, draw_dataset, draw_photo
+from coarse2fine.data.synthetic import CLASSES, _place_train_objects, draw_dataset, draw_photo
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.palette import color_table
 
@@ -105,7 +105,7 @@ def test_draw_photo__later_place_lies_on_top_and_border_cuts():
 
 
 def test_place_train__label_is_central_and_a_quarter_have_a_smaller_second():
-    drawn = [_place_train(np.random.default_rng(seed), 2) for seed in range(600)]
+    drawn = [_place_train_objects(np.random.default_rng(seed), 2) for seed in range(600)]
     assert np.mean([len(places) == 2 for places in drawn]) == pytest.approx(0.25, abs=0.06)
     for *others, (label, size, x, y) in drawn:
         assert label == 2

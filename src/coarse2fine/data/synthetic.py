@@ -1,9 +1,9 @@
-"""The drawn data set of ``coarse2fine demo``: six kinds of small things on cluttered ground, with exact masks.
+"""The synthetic data set of ``coarse2fine demo``: six classes of small objects on cluttered ground, with exact masks.
 
 Layout under ``out``::
 
     train/<class>/0000.jpg        one label each; about a quarter also show a second, unlabeled object
-    train_masks/<class>/0000.png  exact masks, for measuring only
+    train_masks/<class>/0000.png  ground truth, only for evaluation
     val/images/0000.jpg           several classes per photo
     val/masks/0000.png
     classes.txt                   background and the class names, by index; written last
@@ -32,7 +32,7 @@ TWO_GROUNDS_SHARE = 0.6
 MAX_CANVAS_SHARE = 0.95
 
 _OVERSAMPLING = 3
-"""Photos are drawn this many times larger and averaged down, which smooths the edges."""
+"""Photos are drawn this many times larger and then reduced, which smooths the edges."""
 
 _GROUNDS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "grass": ((38, 58, 22), (70, 98, 36), (112, 132, 58), (150, 150, 84)),
@@ -43,80 +43,80 @@ _GROUNDS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "wood": ((84, 52, 30), (128, 84, 50), (162, 116, 74), (190, 148, 104)),
 }
 
-Place = tuple[int, float, float, float]
-"""Class index, root of the object's area as a share of the photo's side, and its center x, y from 0 to 1."""
+Placement = tuple[int, float, float, float]
+"""Class index; square root of the object's area as a share of the photo's side; center x and y, 0 to 1."""
 
 
 def draw_dataset(out: Path, seed: int = 0, train_per_class: int = 60, val_photos: int = 60, size_px: int = 128) -> None:
-    """Draw the demo data set under ``out``; the same arguments give the same bytes.
+    """Draw the demo data set in the folder ``out``; the same arguments give the same bytes.
 
-    Photos of the same name are overwritten, so that a broken off drawing can be repeated.
+    Existing photos with the same names are overwritten, so an interrupted call can be repeated.
 
     Args:
-        out: Folder for the data set, made where missing.
-        seed: Decides every photo, at least 0.
-        train_per_class: Training photos of each class, at least 1.
-        val_photos: Photos with several classes each, at least 1.
+        out: Folder for the data set, created if missing.
+        seed: Seed of the random photos, at least 0.
+        train_per_class: Number of training photos per class, at least 1.
+        val_photos: Number of validation photos, which show several classes each, at least 1.
         size_px: Side of the square photos, at least 32.
 
     Raises:
         ConfigError: A count, the size or the seed is too small.
-        DataError: ``out`` already holds photos that are no part of this data set.
+        DataError: ``out`` already contains photos that are not part of this data set.
     """
     if min(train_per_class, val_photos) < 1 or size_px < MIN_SIZE_PX or seed < 0:
         raise ConfigError(
-            f"The drawn data set needs one train and one val photo, {MIN_SIZE_PX} px per side and a seed from 0; found "
-            f"train_per_class = {train_per_class}, val_photos = {val_photos}, size_px = {size_px}, seed = {seed}; "
+            f"train_per_class and val_photos must be at least 1, size_px at least {MIN_SIZE_PX}, seed at least 0; "
+            f"found train_per_class {train_per_class}, val_photos {val_photos}, size_px {size_px}, seed {seed}; "
             "choose larger numbers."
         )
     train = {f"train/{CLASSES[k]}/{i:04d}": (k, i) for k in range(1, len(CLASSES)) for i in range(train_per_class)}
     val = {f"val/images/{i:04d}": (0, i) for i in range(val_photos)}
-    _refuse_strangers(out, {out / f"{name}.jpg" for name in (*train, *val)})
+    _refuse_other_files(out, {out / f"{name}.jpg" for name in (*train, *val)})
     for name, (label, index) in (train | val).items():
         rng = np.random.default_rng((seed, label, index))
-        places = _place_train(rng, label) if label else _place_val(rng)
-        image, mask = draw_photo(rng, places, size_px)
+        placements = _place_train_objects(rng, label) if label else _place_val_objects(rng)
+        image, mask = draw_photo(rng, placements, size_px)
         mask_name = name.replace("train/", "train_masks/").replace("val/images/", "val/masks/")
         _write(out, name, mask_name, image, mask)
     (out / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
 
 
-def draw_photo(rng: np.random.Generator, places: Sequence[Place], size_px: int) -> tuple[Image, Mask]:
+def draw_photo(rng: np.random.Generator, placements: Sequence[Placement], size_px: int) -> tuple[Image, Mask]:
     """Draw one photo.
 
     Args:
-        rng: Decides everything but the places.
-        places: What stands where, later ones over earlier ones, each class at most once.
-        size_px: Side S.
+        rng: Random generator for everything except the placements.
+        placements: Class, size and position of each object; later ones cover earlier ones, each class at most once.
+        size_px: Side S of the photo.
 
     Returns:
-        The photo, shape (S, S, 3), and its class indices, shape (S, S): the class that covers most of each pixel.
+        The photo, shape (S, S, 3), and its mask, shape (S, S): the class that covers the largest share of each pixel.
     """
     side_px = size_px * _OVERSAMPLING
-    sprites = [_draw_sprite(rng, label, size, side_px) for label, size, _, _ in places]
+    sprites = [_draw_sprite(rng, label, size, side_px) for label, size, _, _ in placements]
     canvas = _draw_backdrop(rng, side_px, np.concatenate([sprite.color[sprite.alpha > 0] for sprite in sprites]))
     labels = np.zeros((side_px, side_px), np.uint8)
     light = rng.uniform(0, 2 * np.pi)
-    for sprite, (label, _, x, y) in zip(sprites, places, strict=True):
+    for sprite, (label, _, x, y) in zip(sprites, placements, strict=True):
         _paste(canvas, labels, _shade(sprite, light), label=label, x_px=round(x * side_px), y_px=round(y * side_px))
-    present = np.array([BACKGROUND, *(label for label, *_ in places)], np.uint8)
+    present = np.array([BACKGROUND, *(label for label, *_ in placements)], np.uint8)
     shares = [_downsample((labels == label).astype(np.float32), size_px) for label in present]
     return _expose(rng, canvas, light, size_px), present[np.argmax(shares, axis=0)]
 
 
-def _place_train(rng: np.random.Generator, label: int) -> list[Place]:
-    """The labeled object in the middle 60 %, sometimes a smaller one of another class near a corner."""
+def _place_train_objects(rng: np.random.Generator, label: int) -> list[Placement]:
+    """Place the labeled object near the center, sometimes with a smaller one of another class near a corner."""
     x, y = rng.uniform(0.36, 0.64, 2)
-    places = [(label, rng.uniform(0.34, 0.56), x, y)]
+    placements = [(label, rng.uniform(0.34, 0.56), x, y)]
     if rng.random() < SECOND_OBJECT_SHARE:
         other = int(rng.choice([k for k in range(1, len(CLASSES)) if k != label]))
         corner_x, corner_y = np.where(np.array([x, y]) < 0.5, 0.88, 0.12) + rng.uniform(-0.1, 0.1, 2)
-        places.insert(0, (other, rng.uniform(0.16, 0.24), corner_x, corner_y))
-    return places
+        placements.insert(0, (other, rng.uniform(0.16, 0.24), corner_x, corner_y))
+    return placements
 
 
-def _place_val(rng: np.random.Generator) -> list[Place]:
-    """Two or three objects of different classes, side by side."""
+def _place_val_objects(rng: np.random.Generator) -> list[Placement]:
+    """Place two or three objects of different classes side by side."""
     count = int(rng.integers(2, 4))
     angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * (np.arange(count) + rng.uniform(-0.1, 0.1, count)) / count
     labels = rng.choice(np.arange(1, len(CLASSES)), count, replace=False)
@@ -133,15 +133,15 @@ def _draw_sprite(rng: np.random.Generator, label: int, size: float, side_px: int
 
 
 def _draw_backdrop(rng: np.random.Generator, side_px: int, colors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One or two kinds of ground that meet along a ragged line, and litter that shares some of ``colors``."""
+    """Draw one or two kinds of ground with an irregular border, and clutter that shares some of ``colors``."""
     first, second = rng.choice(sorted(_GROUNDS), 2, replace=False)
     backdrop = _draw_ground(rng, side_px, first)
     if rng.random() < TWO_GROUNDS_SHARE:
-        there = draw_noise(rng, side_px, 2) > rng.uniform(0.4, 0.6)
-        np.copyto(backdrop, _draw_ground(rng, side_px, second), where=there[..., None])
-    litter = np.stack([*rng.choice(colors, 3), *(pick_color(rng, (0, 1), (0.2, 0.8), (0.1, 0.95)) for _ in range(3))])
-    _scatter_strokes(backdrop, rng, litter, count=int(rng.integers(3, 10)), length=0.4, width=0.02)
-    _scatter_blobs(backdrop, rng, litter, count=int(rng.integers(4, 14)), radius=(0.012, 0.07))
+        second_area = draw_noise(rng, side_px, 2) > rng.uniform(0.4, 0.6)
+        np.copyto(backdrop, _draw_ground(rng, side_px, second), where=second_area[..., None])
+    clutter = np.stack([*rng.choice(colors, 3), *(pick_color(rng, (0, 1), (0.2, 0.8), (0.1, 0.95)) for _ in range(3))])
+    _scatter_strokes(backdrop, rng, clutter, count=int(rng.integers(3, 10)), length=0.4, width=0.02)
+    _scatter_blobs(backdrop, rng, clutter, count=int(rng.integers(4, 14)), radius=(0.012, 0.07))
     return backdrop
 
 
@@ -173,7 +173,7 @@ def _scatter_strokes(
     length: float,
     width: float,
 ) -> None:
-    """Bent strokes such as blades and twigs; lengths and widths are shares of the side."""
+    """Draw bent strokes such as blades of grass and twigs; length and width are shares of the side."""
     side_px = len(ground)
     for _ in range(count):
         angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6)
@@ -192,7 +192,7 @@ def _scatter_blobs(
     count: int,
     radius: tuple[float, float],
 ) -> None:
-    """Stones and crumbs with a dark rim and a lit side; radii are shares of the side."""
+    """Draw stones and crumbs with a dark rim and a lit side; radii are shares of the side."""
     centers = rng.uniform(0, 1, (count, 2)) * len(ground)
     axes = (rng.uniform(*radius, count) * len(ground))[:, None] * rng.uniform(0.6, 1, (count, 2))
     tints = colors[rng.integers(len(colors), size=count)] * rng.uniform(0.75, 1.25, (count, 1))
@@ -203,7 +203,7 @@ def _scatter_blobs(
 
 
 def _shade(sprite: Sprite, light: float) -> Sprite:
-    """Light the object as if it were domed: brighter where its surface leans toward ``light`` (radians)."""
+    """Shade an object like a dome that is lit from the direction ``light`` (radians)."""
     depth = cv2.distanceTransform(sprite.alpha, cv2.DIST_L2, 3)
     rise = np.clip(depth / (0.6 * depth.max()), 0, 1)
     height = cv2.blur(np.sqrt(1 - (1 - rise) ** 2), (len(depth) // 20 * 2 + 1,) * 2)
@@ -218,22 +218,22 @@ def _shade(sprite: Sprite, light: float) -> Sprite:
 def _paste(
     canvas: NDArray[np.float32], labels: NDArray[np.uint8], sprite: Sprite, *, label: int, x_px: int, y_px: int
 ) -> None:
-    """Put an object, centered at x, y, and its soft shadow on the canvas; what lies outside is cut off."""
+    """Paste an object and its soft shadow, centered at x, y, on the canvas; parts outside are cropped."""
     side_px, half_px = len(sprite.alpha), len(sprite.alpha) // 2
     size_px = len(canvas)
     top, left = max(y_px - half_px, 0), max(x_px - half_px, 0)
     bottom, right = min(y_px - half_px + side_px, size_px), min(x_px - half_px + side_px, size_px)
-    here = np.s_[top:bottom, left:right]
-    there = np.s_[top - y_px + half_px : bottom - y_px + half_px, left - x_px + half_px : right - x_px + half_px]
+    on_canvas = np.s_[top:bottom, left:right]
+    in_sprite = np.s_[top - y_px + half_px : bottom - y_px + half_px, left - x_px + half_px : right - x_px + half_px]
     shadow = cv2.blur(np.roll(sprite.alpha, side_px // 24, axis=(0, 1)), (side_px // 16 * 2 + 1,) * 2) / np.float32(255)
-    canvas[here] *= (1 - 0.45 * shadow[there])[..., None]
-    opaque = sprite.alpha[there] > 0
-    np.copyto(canvas[here], sprite.color[there], where=opaque[..., None])
-    labels[here][opaque] = label
+    canvas[on_canvas] *= (1 - 0.45 * shadow[in_sprite])[..., None]
+    opaque = sprite.alpha[in_sprite] > 0
+    np.copyto(canvas[on_canvas], sprite.color[in_sprite], where=opaque[..., None])
+    labels[on_canvas][opaque] = label
 
 
 def _expose(rng: np.random.Generator, canvas: NDArray[np.float32], light: float, size_px: int) -> Image:
-    """Average down, then a lighting gradient, a slight tint, blur and sensor noise."""
+    """Reduce the canvas; add a lighting gradient, a slight tint, blur and sensor noise."""
     photo = _downsample(canvas, size_px)
     y, x = np.mgrid[0:size_px, 0:size_px] / size_px - 0.5
     photo *= (rng.uniform(0.85, 1.1) - rng.uniform(0, 0.5) * (x * np.cos(light) + y * np.sin(light)))[..., None]
@@ -247,12 +247,12 @@ def _downsample(field: NDArray[np.float32], size_px: int) -> NDArray[np.float32]
     return np.asarray(cv2.resize(field, (size_px, size_px), interpolation=cv2.INTER_AREA))
 
 
-def _refuse_strangers(out: Path, expected: set[Path]) -> None:
-    strangers = sorted({*out.glob("train/*/*"), *out.glob("val/images/*")} - expected)
-    if strangers:
+def _refuse_other_files(out: Path, expected: set[Path]) -> None:
+    others = sorted({*out.glob("train/*/*"), *out.glob("val/images/*")} - expected)
+    if others:
         raise DataError(
-            f"{out} must be empty or hold this data set alone, found {len(strangers)} other files such as "
-            f"{strangers[0]}; choose another folder."
+            f"{out} must be empty or contain only this data set, but contains {len(others)} other files such as "
+            f"{others[0]}; choose another folder."
         )
 
 

@@ -1,7 +1,7 @@
-"""The six objects of the drawn data set, each upright on a square canvas, with its own shape, texture and colors.
+"""Drawing of the six object classes of the synthetic data set, upright on a square canvas.
 
-Points are in canvas units: the canvas spans -1 to 1 in x (right) and y (down), and objects stay inside the unit circle,
-so that they can be turned freely.
+Points are in canvas units: the canvas spans -1 to 1 in x (right) and y (down). Objects stay inside the unit circle, so
+that they can be rotated by any angle.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ _CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 41)), np.sin(np.linspace(0,
 
 @dataclass(frozen=True)
 class Sprite:
-    """An object while it is drawn.
+    """Color and alpha channel of an object.
 
     Attributes:
         color: RGB, shape (S, S, 3), 0 to 255.
-        alpha: 255 where the object is, else 0, shape (S, S).
+        alpha: 255 inside the object, else 0, shape (S, S).
     """
 
     color: Field
@@ -34,7 +34,7 @@ class Sprite:
 
 
 def draw_object(name: str, rng: np.random.Generator, side_px: int) -> Sprite:
-    """Draw one object of class ``name``, turned and mirrored at random, on a canvas of ``side_px`` x ``side_px``."""
+    """Draw an object of class ``name``, randomly rotated and mirrored, on a square canvas."""
     draw, tilt_max_deg, _ = OBJECTS[name]
     sprite = Sprite(np.zeros((side_px, side_px, 3), np.float32), np.zeros((side_px, side_px), np.uint8))
     draw(sprite, rng)
@@ -49,14 +49,17 @@ def draw_object(name: str, rng: np.random.Generator, side_px: int) -> Sprite:
 
 
 def draw_noise(rng: np.random.Generator, side_px: int, cells: int, octaves: int = 4, stretch: int = 1) -> Field:
-    """Value noise, shape (S, S), 0 to 1: grids of random numbers, each twice as fine and half as strong as the last.
+    """Draw value noise: a sum of random grids, each twice as fine and half as strong as the one before.
 
     Args:
-        rng: Where the numbers come from.
-        side_px: Side S.
+        rng: Random generator.
+        side_px: Side S of the result.
         cells: Grid cells along x in the coarsest octave.
-        octaves: How many grids are summed.
-        stretch: How many times longer the features are along y.
+        octaves: Number of grids.
+        stretch: Factor by which features are longer along y.
+
+    Returns:
+        Noise, shape (S, S), 0 to 1.
     """
     total = np.zeros((side_px, side_px), np.float32)
     for octave in range(octaves):
@@ -68,14 +71,14 @@ def draw_noise(rng: np.random.Generator, side_px: int, cells: int, octaves: int 
 
 
 def pick_color(rng: np.random.Generator, hue: ArrayLike, saturation: ArrayLike, value: ArrayLike) -> Color:
-    """RGB color, shape (3,), 0 to 255, drawn evenly from HSV ranges; hue in turns, may pass 1."""
+    """Draw an RGB color, shape (3,), 0 to 255, uniformly from HSV ranges, 0 to 1; the hue may exceed 1."""
     h, s, v = (rng.uniform(*np.asarray(limits)) for limits in (hue, saturation, value))
     k = (np.array([5, 3, 1]) + h * 6) % 6
     return np.asarray(255 * v * (1 - s * np.clip(np.minimum(k, 4 - k), 0, 1)))
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float) -> Points:
-    """Outline of an ellipse with its axes along x and y, shape (41, 2), closed."""
+    """Return the closed outline of an ellipse with axes along x and y, shape (41, 2)."""
     return np.asarray((x, y) + _CIRCLE * (radius_x, radius_y))
 
 
@@ -84,7 +87,7 @@ def _to_px(sprite: Sprite, points: ArrayLike) -> NDArray[np.int32]:
 
 
 def _fill(sprite: Sprite, points: ArrayLike, color: Color, within: NDArray[np.bool_] | None = None) -> None:
-    """Fill a polygon; ``within`` keeps it inside a region, else the object grows by it."""
+    """Fill a polygon: only inside the region ``within``, or, without it, as a new part of the object."""
     if within is None:
         cv2.fillPoly(sprite.color, [_to_px(sprite, points)], color.tolist())
         cv2.fillPoly(sprite.alpha, [_to_px(sprite, points)], 255)
@@ -96,7 +99,7 @@ def _fill(sprite: Sprite, points: ArrayLike, color: Color, within: NDArray[np.bo
 def _stroke(
     sprite: Sprite, points: ArrayLike, width: float, color: Color, within: NDArray[np.bool_] | None = None
 ) -> None:
-    """Draw an open line of the given width, as :func:`_fill` does."""
+    """Draw an open line of the given width; ``within`` as for :func:`_fill`."""
     line, width_px = [_to_px(sprite, points)], max(round(width * len(sprite.alpha) / 2), 1)
     if within is None:
         cv2.polylines(sprite.color, line, False, color.tolist(), width_px)
@@ -107,7 +110,7 @@ def _stroke(
 
 
 def _mottle(sprite: Sprite, rng: np.random.Generator, cells: int, strength: float, stretch: int = 1) -> None:
-    """Vary the brightness by value noise, by up to ``strength`` either way."""
+    """Multiply the brightness by value noise between 1 - ``strength`` and 1 + ``strength``."""
     noise = draw_noise(rng, len(sprite.alpha), cells, octaves=3, stretch=stretch)
     sprite.color[:] *= (1 + strength * (2 * noise - 1))[..., None]
 
@@ -266,13 +269,13 @@ def _draw_starfish(sprite: Sprite, rng: np.random.Generator) -> None:
         _fill(sprite, ellipse(x, y, 0.025, 0.025), pale, inside)
 
 
-class Kind(NamedTuple):
-    """How a class is drawn.
+class ObjectClass(NamedTuple):
+    """Properties of an object class.
 
     Attributes:
-        draw: Paints the object, upright, on an empty canvas.
-        tilt_max_deg: How far it may lean either way.
-        cover: Share of its canvas that it covers on average.
+        draw: Function that draws the upright object on an empty canvas.
+        tilt_max_deg: Maximum rotation in either direction.
+        cover: Mean share of the canvas that the object covers.
     """
 
     draw: Callable[[Sprite, np.random.Generator], None]
@@ -280,12 +283,12 @@ class Kind(NamedTuple):
     cover: float
 
 
-OBJECTS: dict[str, Kind] = {
-    "button": Kind(_draw_button, 180, 0.67),
-    "fish": Kind(_draw_fish, 40, 0.34),
-    "ladybird": Kind(_draw_ladybird, 180, 0.45),
-    "leaf": Kind(_draw_leaf, 180, 0.27),
-    "mushroom": Kind(_draw_mushroom, 35, 0.30),
-    "starfish": Kind(_draw_starfish, 180, 0.31),
+OBJECTS: dict[str, ObjectClass] = {
+    "button": ObjectClass(_draw_button, 180, 0.67),
+    "fish": ObjectClass(_draw_fish, 40, 0.34),
+    "ladybird": ObjectClass(_draw_ladybird, 180, 0.45),
+    "leaf": ObjectClass(_draw_leaf, 180, 0.27),
+    "mushroom": ObjectClass(_draw_mushroom, 35, 0.30),
+    "starfish": ObjectClass(_draw_starfish, 180, 0.31),
 }
-"""The classes by name."""
+"""Object classes by name."""
