@@ -57,17 +57,19 @@ class _PaddedGrid(NamedTuple):
     """Conversion between concatenated pixels and grids of equal size, one per photo, with 0 outside the photo."""
 
     shape: tuple[int, int, int]  # photos, height, width
-    index: Tensor | None  # (N,): index of each pixel in the flat grid; None if all photos have the size of the grid
+    pixel_index: (
+        Tensor | None
+    )  # (N,): index of each pixel in the flat grid; None if all photos have the size of the grid
 
     def pad(self, values: Tensor) -> Tensor:
-        if self.index is None:
+        if self.pixel_index is None:
             return values.reshape(*self.shape, -1)
         empty = values.new_zeros(math.prod(self.shape), values.shape[1])
-        return empty.index_copy_(0, self.index, values).reshape(*self.shape, -1)
+        return empty.index_copy_(0, self.pixel_index, values).reshape(*self.shape, -1)
 
     def unpad(self, grid: Tensor) -> Tensor:
         values = grid.reshape(-1, grid.shape[-1])
-        return values if self.index is None else values.index_select(0, self.index)
+        return values if self.pixel_index is None else values.index_select(0, self.pixel_index)
 
 
 def infer_marginals(inputs: Sequence[CrfInput], config: CrfConfig, device: torch.device) -> list[Probabilities]:
@@ -128,7 +130,7 @@ def _make_kernels(images: Sequence[Image], config: CrfConfig, device: torch.devi
         pixels = np.concatenate([image.reshape(-1, 3) for image in images])
         colors = torch.from_numpy(pixels).to(device).float() / config.color_sigma
         features = torch.cat([locations[1:].T / config.bilateral_sigma_px, colors], 1)
-        lattice = build_lattice(features, groups=locations[0])
+        lattice = build_lattice(features, locations[0])
         blurs.append((config.bilateral_weight, partial(blur_points, lattice)))
     ones = torch.ones(locations.shape[1], 1, device=device)
     return [_Kernel(blur, blur(ones).rsqrt_(), weight) for weight, blur in blurs]
