@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py --photos 500 5000
 
-Draws that many photos, runs ``fit`` (one round, one epoch, few steps' worth of network) and ``predict`` on each set in
-a process of its own, and prints the peak resident memory of each, its loader processes not counted.
+Draws data sets of these sizes, runs ``fit`` (one round, one epoch, a small network) and ``predict`` on each in a
+separate process, and prints the peak resident memory of each process, without its data loader processes.
 """
 
 import argparse
@@ -37,9 +37,9 @@ resize_px = 64
 
 
 def main() -> None:
-    """Measure each number of photos."""
+    """Measure every number of photos; print one line each, then one line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--photos", type=int, nargs="+", default=[500, 5000])
+    parser.add_argument("--photos", type=int, nargs="+", default=[500, 5000], help="sizes of the data sets")
     options = parser.parse_args()
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def peak_mb(*arguments: object) -> float:
-    """Peak resident memory of one command, in MB."""
+    """Run one command and return its peak resident memory in MB."""
     command = [sys.executable, "-c", RUN, *map(str, arguments), "--quiet"]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return round(int(shown.split()[-1]) / 1024, 1)

@@ -1,11 +1,12 @@
-"""From where should GrabCut start between rounds, and does it matter which engine cuts?
+"""What should GrabCut start from between rounds: box, mask or probabilities? Does the engine matter?
 
     python benchmarks/starts.py --run RUN --round 1 --photos DIR --masks DIR
 
-RUN is a run of ``coarse2fine fit DIR`` that kept the probabilities of its rounds (``--enhance.start probabilities``).
-Masks are the true ones of its training photos (PNG, 0 background, 255 ignored), named like the photos; photos without
-one do not count. Every contestant starts from the same probabilities or the mask they make. IoU is the mean over
-photos, its gain that over the network's own mask, with the standard error; ``ms`` is processor time per photo.
+RUN is a run of ``coarse2fine fit DIR`` that kept the class probabilities of its rounds (``--enhance.start
+probabilities``). The masks are the ground truth of its training photos (PNG, 0 background, 255 ignored), named like the
+photos; photos without a mask are not used. Every variant starts from the same probabilities or from the mask at
+threshold 0.5. ``iou`` is the mean over photos, ``gain`` its difference to the mask before GrabCut, with the standard error. ``ms`` is
+the mean processor time per photo after a warm-up, ``ms_quartiles`` are its quartiles (25 %, median, 75 %).
 """
 
 import argparse
@@ -19,7 +20,7 @@ from unittest.mock import patch
 
 import cv2
 import numpy as np
-from common import keep
+from common import find_masks, keep, take_evenly
 
 from coarse2fine.config import EnhanceConfig, GrabCutConfig, Start
 from coarse2fine.data import read_image
@@ -30,9 +31,9 @@ from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
-from coarse2fine.types import Image, Mask, SoftMask
+from coarse2fine.types import Enhanced, Image, Mask, SoftMask
 
-CONTESTANTS: dict[str, tuple[Start, dict[str, Any], dict[str, float]]] = {
+VARIANTS: dict[str, tuple[Start, dict[str, Any], dict[str, float]]] = {
     "opencv box": ("box", {"engine": "opencv"}, {}),
     "opencv band .10": ("mask", {"engine": "opencv"}, {"BAND_SHARE": 0.1}),
     "fast box": ("box", {}, {}),
@@ -51,23 +52,23 @@ CONTESTANTS: dict[str, tuple[Start, dict[str, Any], dict[str, float]]] = {
 
 
 class Case(NamedTuple):
-    """One photo, its truth, its scores and the mask they make."""
+    """One photo with its ground truth, its foreground probability and the mask at threshold 0.5."""
 
     image: Image
-    truth: Mask
+    ground_truth: Mask
     soft: SoftMask
     rough: Mask
 
 
 def main() -> None:
-    """Measure every contestant on the same photos; print a line for each, then one line of JSON."""
+    """Measure every variant on the same photos; print one line per variant, then one line of JSON."""
     cv2.setNumThreads(1)
     options = read_options()
     cases = load_cases(options)
-    network = [binary_iou(case.rough, case.truth) for case in cases]
-    print(f"network's own masks: IoU {statistics.fmean(network):.4f}, {len(cases)} photos")
+    network = [binary_iou(case.rough, case.ground_truth) for case in cases]
+    print(f"masks of the network: IoU {statistics.fmean(network):.4f}, {len(cases)} photos")
     results: dict[str, Any] = {"network": {"iou": round(statistics.fmean(network), 4)}}
-    for name, (start, changes, constants) in CONTESTANTS.items():
+    for name, (start, changes, constants) in VARIANTS.items():
         with patch.multiple(grabcut, **constants) if constants else nullcontext():
             results[name] = measure(cases, network, start, EnhanceConfig(grabcut=GrabCutConfig(**changes)))
         print(f"{name:40}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
@@ -75,46 +76,49 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="run folder of fit")
-    parser.add_argument("--round", type=int, default=1, help="whose scores to start from")
-    parser.add_argument("--photos", type=Path, required=True, help="the run's photos, class folders of .jpg")
-    parser.add_argument("--masks", type=Path, required=True, help="true masks, .png")
-    parser.add_argument("--sample", type=int, default=200, help="evenly spaced photos that are used")
+    parser.add_argument("--round", type=int, default=1, help="round that provides the probabilities")
+    parser.add_argument("--photos", type=Path, required=True, help="photos of the run: class folders of .jpg files")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of ground-truth masks (.png)")
+    parser.add_argument("--sample", type=int, default=200, help="number of photos, evenly spaced")
     return parser.parse_args()
 
 
 def load_cases(options: argparse.Namespace) -> list[Case]:
-    """Read evenly spaced photos that have a true mask."""
-    found = sorted(options.masks.rglob("*.png"))
-    sample = min(options.sample, len(found))
-    names = [found[index * len(found) // sample].relative_to(options.masks) for index in range(sample)]
-    return [load_case(options, name) for name in names]
+    """Read evenly spaced photos that have ground truth."""
+    chosen = take_evenly(find_masks(options.masks), options.sample)
+    return [load_case(options, mask.relative_to(options.masks)) for mask in chosen]
 
 
 def load_case(options: argparse.Namespace, name: Path) -> Case:
-    """Read one photo, its truth and its scores."""
-    truth = read_mask(options.masks / name)
+    """Read one photo, its ground truth and its foreground probability."""
+    ground_truth = read_mask(options.masks / name)
     soft = read_soft(Run(options.run).scores(options.round) / name)
-    rough = (resize_soft(soft, *truth.shape) > 0.5).astype(np.uint8)
-    return Case(read_image((options.photos / name).with_suffix(".jpg")), truth, soft, rough)
+    rough = (resize_soft(soft, *ground_truth.shape) > 0.5).astype(np.uint8)
+    return Case(read_image((options.photos / name).with_suffix(".jpg")), ground_truth, soft, rough)
 
 
 def measure(cases: Sequence[Case], network: Sequence[float], start: Start, config: EnhanceConfig) -> dict[str, Any]:
-    """Quality and cost of one contestant."""
+    """Measure the IoU and the time of one variant."""
     enhance = enhancer_from(config, start, seed=0)
     enhance(cases[0].image, cases[0].rough, cases[0].soft)
-    began = time.process_time()
-    made = list(map_threads(lambda case: enhance(case.image, case.rough, case.soft), cases, count_cores()))
-    spent = time.process_time() - began
-    ious = [binary_iou(one.mask, case.truth) for one, case in zip(made, cases, strict=True)]
+
+    def enhance_case(case: Case) -> tuple[Enhanced, float]:
+        began = time.thread_time()
+        enhanced = enhance(case.image, case.rough, case.soft)
+        return enhanced, 1e3 * (time.thread_time() - began)
+
+    made, spent_ms = zip(*map_threads(enhance_case, cases, count_cores()), strict=True)
+    ious = [binary_iou(one.mask, case.ground_truth) for one, case in zip(made, cases, strict=True)]
     gains = [after - before for after, before in zip(ious, network, strict=True)]
     return {
         "iou": round(statistics.fmean(ious), 4),
         "gain": round(statistics.fmean(gains), 4),
         "gain_standard_error": round(statistics.stdev(gains) / len(gains) ** 0.5, 4),
-        "ms": round(spent / len(cases) * 1e3, 1),
+        "ms": round(statistics.fmean(spent_ms), 1),
+        "ms_quartiles": [round(value, 1) for value in statistics.quantiles(spent_ms, n=4)],
         "kept_input": sum(one.note is not None for one in made),
     }
 

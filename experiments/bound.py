@@ -1,16 +1,17 @@
-"""The bound: how good is the same network when it trains on true masks, and what share of that do labels alone reach?
+"""The upper bound: how good is the same network if it trains on ground truth, and what share do labels alone reach?
 
-Weakly supervised networks are judged by the ratio weak / full: the paper's is 61.9 / 77.7 = 0.797 on VOC val.
+Weakly supervised networks are compared by the ratio weak / full: the paper's is 61.9 / 77.7 = 0.797 on VOC val.
 
-The same network trains once, from the encoder's weights, on true masks with all classes in them: in the small version
-those of voc-animals/train_masks (1,305 of the 1,855 photos have one), else the list trainaug of VOC, or train where
-there is no such list. It sees about as many photos (FIRST_SHARE) as the weak run saw in all its rounds, then twice as
-many, and so on, until doubling brings less than STILL_RISING, or less than its own standard error: a gain that other
-photos might turn into a loss is none. The error is that of a bootstrap over the photos that measure, each resample the
-same for both trainings; it knows nothing of other seeds. Each length is a training of its own, since the learning rate
-falls to zero at its end. The weak run is that of table2.py.
+The same network trains, starting from the encoder's weights, on ground truth with all classes: in the small version
+voc-animals/train_masks (1,305 of the 1,855 photos have a mask), else the list trainaug of VOC, or train if there is no
+such list. It trains on about as many photos (`FIRST_SHARE`), repetitions counted, as the weak run in all its rounds,
+then on twice as many, and so on. It stops when doubling raises the mIoU by less than `MIN_GAIN` or by less than the
+standard error of this gain, since such a gain might be a loss on other photos. The standard error comes from a
+bootstrap over the validation photos, with the same resamples for both trainings; it does not include the variation
+between seeds. Each number of epochs is a separate training, because the learning rate falls to zero at the end. The
+weak run is that of table2.py.
 
-True masks train here and nowhere else; the weak run never sees them.
+Only this experiment and table4.py train on ground truth; the weak run never uses it.
 """
 
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import Experiment, figures_of, open_experiment
+from common import Experiment, open_experiment, read_network_metrics
 from numpy.typing import NDArray
 
 from coarse2fine import Run
@@ -32,7 +33,6 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import compute_confusion_matrices
 from coarse2fine.evaluation.ground_truth import open_ground_truth
 from coarse2fine.evaluation.metrics import mean_iou
-from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.weights import load_weights, save_weights
@@ -46,22 +46,22 @@ from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.training.segmentation import SegmentationJob, train_segmentation
 from coarse2fine.types import Dataset, Photo
 
-STILL_RISING = 0.005
+MIN_GAIN = 0.005
 FIRST_SHARE = 0.95
 RESAMPLES = 2000
-PAPER = 0.797
+PAPER_RATIO = 0.797
 
 Matrices = NDArray[np.int64]
-"""Confusion matrix of every photo, shape (N, C, C)."""
+"""Confusion matrix of each photo, shape (N, C, C)."""
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Photos with true masks.
+class GroundTruthSet:
+    """Training photos with ground truth.
 
     Attributes:
-        classes: Names by index.
-        photos: Each with a mask; their labels are not used.
+        classes: Class names by index.
+        photos: Photos that have a mask; their labels are not used.
         masks: Folder of the masks.
     """
 
@@ -71,13 +71,13 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Length:
-    """What one training on true masks gave.
+class TrainingResult:
+    """Result of one training on ground truth.
 
     Attributes:
-        mean_iou: On the photos that measure, 0 to 1.
-        gain: Over the training of half the length; none for the first.
-        error: Standard error of the gain.
+        mean_iou: On the validation photos, 0 to 1.
+        gain: Difference to the training with half as many epochs; None for the first training.
+        error: Standard error of the gain; None for the first training.
     """
 
     mean_iou: float
@@ -85,105 +85,113 @@ class Length:
     error: float | None = None
 
     @property
-    def rises(self) -> bool:
-        """Whether twice the length is worth a try."""
-        return self.gain is None or self.error is None or self.gain >= max(STILL_RISING, self.error)
+    def still_improves(self) -> bool:
+        """Whether a training with twice as many epochs should follow."""
+        return self.gain is None or self.error is None or self.gain >= max(MIN_GAIN, self.error)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train on true masks, longer and longer; compare."""
+    """Train on ground truth with more and more epochs and compare with the weak run."""
     experiment = open_experiment("bound", __doc__, arguments)
-    lesson = find_lesson(experiment)  # before hours of training, should there be none
+    training_set = find_ground_truth(experiment)  # fails before hours of training if there is no ground truth
     weak = experiment.fit("main", {})
     rounds = experiment.rounds_of(weak)
     seen = photos_seen(weak, rounds)
-    weak_miou = figures_of(weak, rounds)["mean_iou"]
-    for full in train_longer_and_longer(experiment, lesson, seen):
-        report(experiment, seen, weak_miou, len(lesson.photos), full)
+    weak_miou = read_network_metrics(weak, rounds)["mean_iou"]
+    for full in train_doubling_epochs(experiment, training_set, seen):
+        report(experiment, seen, weak_miou, len(training_set.photos), full)
 
 
-def report(experiment: Experiment, seen: int, weak_miou: float, photos: int, full: dict[int, Length]) -> None:
-    """Keep what is known so far, so that a training of days is not lost on the next."""
+def report(experiment: Experiment, seen: int, weak_miou: float, photos: int, full: dict[int, TrainingResult]) -> None:
+    """Write the results so far after every training, because the next training may take days."""
     ratios = {epochs: weak_miou / one.mean_iou if one.mean_iou else None for epochs, one in full.items()}
     ratio = ratios[max(full, key=lambda epochs: full[epochs].mean_iou)]
-    rising = full[max(full)].rises
+    improves = full[max(full)].still_improves
     remarks = [
-        f"Ratio weak / full: {'none' if ratio is None else f'{ratio:.3f}'} (paper: {PAPER}); "
-        f"{photos} photos have true masks. Gains are over half as many epochs, their standard errors those of a "
-        f"bootstrap over the photos that measure. The end is where a gain is below {STILL_RISING} or its error."
+        f"Ratio weak / full: {'none' if ratio is None else f'{ratio:.3f}'} (paper: {PAPER_RATIO}); "
+        f"{photos} photos have ground truth. Each gain is the difference to half as many epochs, its standard error "
+        f"that of a bootstrap over the validation photos. The experiment stops when a gain is below {MIN_GAIN} or "
+        "below its standard error."
     ]
-    if rising:
-        remarks.append("Not at its end: twice as many epochs come next.")
-    experiment.keep(
-        "Bound: labels alone against true masks",
-        ["training", "photos seen", "mIoU", "gain", "standard error", "labels alone / this"],
+    if improves:
+        remarks.append("Not finished: a training with twice as many epochs follows.")
+    experiment.write_results(
+        "Upper bound: labels alone against ground truth",
+        ["training masks", "photos trained on", "mIoU", "gain", "standard error", "labels alone / this"],
         [
             ["labels alone, all rounds", seen, weak_miou, None, None, None],
             *(
-                [f"true masks, {n} epochs", n * photos, one.mean_iou, one.gain, one.error, ratios[n]]
+                [f"ground truth, {n} epochs", n * photos, one.mean_iou, one.gain, one.error, ratios[n]]
                 for n, one in full.items()
             ),
         ],
         remarks,
-        {"weak": weak_miou, "full": {str(n): asdict(one) for n, one in full.items()}, "ratio": ratio, "rising": rising},
+        {
+            "weak": weak_miou,
+            "full": {str(n): asdict(one) for n, one in full.items()},
+            "ratio": ratio,
+            "rising": improves,
+        },
     )
 
 
 def photos_seen(run: Run, rounds: int) -> int:
-    """Photos that the weak run trained on, every time counted."""
+    """Count the photos that the weak run trained on, repetitions included."""
     done = [read_json(run.training(number) / "done.json") for number in range(1, rounds + 1)]
     return sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
 
 
-def find_lesson(experiment: Experiment) -> Lesson:
-    """The photos that have true masks.
+def find_ground_truth(experiment: Experiment) -> GroundTruthSet:
+    """Find the training photos that have ground truth.
 
     Raises:
-        DataError: None has one.
+        DataError: No photo has a mask.
     """
     if experiment.small:
         dataset, masks = open_dataset(experiment.photos), experiment.data / "train_masks"
         photos = [photo for photo in dataset.photos if mask_path(masks, photo.name).exists()]
         if not photos:
             raise DataError(
-                f"True masks to train on must lie in {masks}, named like the photos of {experiment.photos}, but none "
-                "of these has one there; see docs/experiments.md on what --data holds."
+                f"Ground truth to train on must be in {masks}, with the names of the photos in {experiment.photos}, "
+                "but no photo has a mask there; see docs/experiments.md for the layout of --data."
             )
-        return Lesson(dataset.classes, tuple(photos), masks)
+        return GroundTruthSet(dataset.classes, tuple(photos), masks)
     longest = experiment.val / "ImageSets/Segmentation/trainaug.txt"
     pairs = read_voc_pairs(experiment.val, "trainaug" if longest.exists() else "train")
     photos = [Photo(path, name, 1) for path, name in zip(pairs.photos, pairs.names, strict=True)]
-    masks = experiment.runs / "bound-masks"  # of VOC and of SBD, which lie in two folders
+    masks = experiment.runs / "bound-masks"  # links to the masks of VOC and of SBD, which are in two folders
     masks.mkdir(parents=True, exist_ok=True)
     for name, mask in zip(pairs.names, pairs.masks, strict=True):
         link = mask_path(masks, name)
         if not link.exists():
             link.symlink_to(mask.absolute())
-    return Lesson(VOC_CLASSES, tuple(photos), masks)
+    return GroundTruthSet(VOC_CLASSES, tuple(photos), masks)
 
 
-def train_longer_and_longer(experiment: Experiment, lesson: Lesson, seen: int) -> Iterator[dict[int, Length]]:
-    """What is known by number of epochs, after each training."""
-    dataset = Dataset(lesson.classes, lesson.photos, ())
+def train_doubling_epochs(
+    experiment: Experiment, training_set: GroundTruthSet, seen: int
+) -> Iterator[dict[int, TrainingResult]]:
+    """Train with 1, 2, 4, ... times the epochs; yield all results by number of epochs after each training."""
+    dataset = Dataset(training_set.classes, training_set.photos, ())
     val = open_ground_truth([experiment.val], dataset).pairs
     assert val is not None
-    found: dict[int, Length] = {}
-    epochs, before = max(1, round(FIRST_SHARE * seen / len(lesson.photos))), None
-    while not found or found[max(found)].rises:
-        matrices = train(experiment, f"bound-{epochs}-epochs", lesson, epochs, val)
+    found: dict[int, TrainingResult] = {}
+    epochs, before = max(1, round(FIRST_SHARE * seen / len(training_set.photos))), None
+    while not found or found[max(found)].still_improves:
+        matrices = train(experiment, f"bound-{epochs}-epochs", training_set, epochs, val)
         gain = () if before is None else (gain_of(before, matrices), standard_error(before, matrices))
-        found[epochs] = Length(mean_iou(matrices.sum(axis=0)), *gain)
+        found[epochs] = TrainingResult(mean_iou(matrices.sum(axis=0)), *gain)
         yield dict(found)
         epochs, before = 2 * epochs, matrices
 
 
 def gain_of(before: Matrices, after: Matrices) -> float:
-    """How much the mIoU rises."""
+    """Compute the difference of the mIoU."""
     return mean_iou(after.sum(axis=0)) - mean_iou(before.sum(axis=0))
 
 
 def standard_error(before: Matrices, after: Matrices) -> float:
-    """How far :func:`gain_of` would scatter with other photos: a bootstrap, the same photos for both.
+    """Estimate the standard error of :func:`gain_of` by a bootstrap over the photos, the same resamples for both.
 
     Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 1979.
     """
@@ -192,17 +200,28 @@ def standard_error(before: Matrices, after: Matrices) -> float:
     return float(np.std([gain_of(before[draw], after[draw]) for draw in draws]))
 
 
-def train(experiment: Experiment, name: str, lesson: Lesson, epochs: int, val: Pairs) -> Matrices:
-    """What one training finds in the photos of val; it is kept in the folder ``name`` of ``runs`` and not repeated."""
+def train(experiment: Experiment, name: str, training_set: GroundTruthSet, epochs: int, val: Pairs) -> Matrices:
+    """Train on ground truth, or load the weights of an earlier call; evaluate on val.
+
+    Args:
+        experiment: Its settings are used.
+        name: Folder in ``runs`` for the training and its weights.
+        training_set: Photos and masks to train on.
+        epochs: Number of epochs.
+        val: Photos and masks to evaluate on.
+
+    Returns:
+        Confusion matrix of each photo of ``val``.
+    """
     config, folder, context = experiment.base, experiment.runs / name, Context(console=Console())
-    settings = training_settings(config, 1) | {"train.epochs": epochs, "photos": describe_photos(lesson.photos)}
-    stage = Stage(folder / "training", f"true masks, {epochs} epochs", settings)
+    settings = training_settings(config, 1) | {"train.epochs": epochs, "photos": describe_photos(training_set.photos)}
+    stage = Stage(folder / "training", f"ground truth, {epochs} epochs", settings)
     torch.manual_seed(seed_of(config.seed, 1, 0))
-    network = build_network(config.network, len(lesson.classes))
+    network = build_network(config.network, len(training_set.classes))
     job = SegmentationJob(
         config.network.encoder,
-        lesson.photos,
-        lesson.masks,
+        training_set.photos,
+        training_set.masks,
         config.train,
         epochs,
         seed_of(config.seed, 1),
@@ -210,15 +229,15 @@ def train(experiment: Experiment, name: str, lesson: Lesson, epochs: int, val: P
         stage.title,
     )
 
-    def learn() -> dict[str, object]:
+    def run_training() -> dict[str, object]:
         loss = train_segmentation(network, job, context)
         save_weights(network, folder / "weights.safetensors")
         return {"loss": loss}
 
-    run_stage(stage, context, learn)
+    run_stage(stage, context, run_training)
     load_weights(network, folder / "weights.safetensors")
     view = (config.predict.flip, config.predict.scales, config.train.precision)
-    segmenter = TorchSegmenter(network, lesson.classes, config.network, config.view_px, *view).to()
+    segmenter = TorchSegmenter(network, training_set.classes, config.network, config.view_px, *view).to()
     return np.stack(list(compute_confusion_matrices(segmenter, val, count_cores())))
 
 

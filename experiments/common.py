@@ -1,4 +1,4 @@
-"""What every experiment shares: arguments, run folders that others reuse, results beside the paper's figures."""
+"""Shared parts of the experiments: command-line arguments, reusable run folders, and result files."""
 
 import argparse
 import shlex
@@ -16,7 +16,7 @@ from coarse2fine.runtime.device import describe_machine
 from coarse2fine.runtime.files import read_json, write_json, write_text
 
 Changes: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Settings by stage: ``{"train": {"epochs": [3]}}``."""
+"""Settings by section: ``{"train": {"epochs": [3]}}``."""
 
 EQUAL_ROUNDS: Changes = {
     "coarse": {"method": "student"},
@@ -24,23 +24,24 @@ EQUAL_ROUNDS: Changes = {
     "refine": {"scales": [1.0]},
     "predict": {"scales": [1.0]},
 }
-"""What small versions that compare rounds, masks or networks change of the recipe small: rounds are equally long, and
-photos are seen at 256 px and one scale, which takes a third of the time."""
+"""Changes to the recipe ``small`` in the small versions of the experiments that compare rounds, masks or networks: all
+rounds have the same number of epochs, and photos are processed at 256 px and one scale, which takes a third of the
+time."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment: its data, settings and places.
+    """One experiment: its data, settings and output folders.
 
     Attributes:
-        name: Of the result's files.
-        data: Holds ``train`` with class folders, and ``VOCdevkit/VOC2012``; if small, ``val`` with images and masks,
-            and perhaps ``train_masks``.
-        small: Whether the data are those of the small version, rather than the paper's.
-        runs: Run folders, shared by all experiments, so that none is made twice.
-        results: Where figures and tables go.
+        name: Name of the result files, without ending.
+        data: Folder with ``train`` (class folders) and ``VOCdevkit/VOC2012``; for the small version with ``train``,
+            ``val`` (images and masks) and optionally ``train_masks``.
+        small: True for the small version, False for the paper's data.
+        runs: Folder of the run folders; all experiments share it, so that no run is computed twice.
+        results: Folder for figures and tables.
         base: Settings that the experiment starts from.
-        command: As it was called.
+        command: The command that started the experiment, without machine-specific paths.
     """
 
     name: str
@@ -58,50 +59,54 @@ class Experiment:
 
     @property
     def val(self) -> Path:
-        """Other photos with true masks."""
+        """Validation photos with ground truth."""
         return self.data / ("val" if self.small else "VOCdevkit/VOC2012")
 
     @property
     def train_masks(self) -> Path | None:
-        """True masks of training photos, to measure with, where there are some."""
+        """Ground truth of training photos, used only to measure; None if there is no such folder."""
         folder = self.data / "train_masks"
         return folder if self.small and folder.is_dir() else None
 
     def fit(self, name: str, changes: Changes, rounds: int | None = None, truth: Sequence[Path] | None = None) -> Run:
-        """A run, made or gone on with, measured after every round.
+        """Start or resume a run and evaluate it after every round.
 
         Args:
-            name: Of its folder in ``runs``; experiments that name the same folder share the run.
-            changes: Laid over the experiment's settings.
-            rounds: At least so many, for another experiment may have asked for more; none: as the settings say.
-            truth: To measure with; default: ``val`` and ``train_masks``.
+            name: Name of its folder in ``runs``; experiments that use the same name share the run.
+            changes: Settings that replace those of the experiment.
+            rounds: Minimum number of rounds: a run that another experiment has already continued further keeps its
+                rounds. Default: the number in the settings.
+            truth: Ground truth to evaluate with; default: ``val`` and ``train_masks``.
+
+        Returns:
+            The finished run.
         """
         settings = parse_config(tomli_w.dumps(changes), f"{self.name}.py", self.base)
         run = Run(self.runs / name)
-        before = self.rounds_of(run) if run.config.exists() else 0
-        settings = settings.model_copy(update={"rounds": max(rounds or settings.rounds, before)})
-        given = [self.val, *([self.train_masks] if self.train_masks else [])] if truth is None else truth
-        return fit(self.photos, run.root, settings, given, quiet=False)
+        existing_rounds = self.rounds_of(run) if run.config.exists() else 0
+        settings = settings.model_copy(update={"rounds": max(rounds or settings.rounds, existing_rounds)})
+        ground_truth = [self.val, *([self.train_masks] if self.train_masks else [])] if truth is None else truth
+        return fit(self.photos, run.root, settings, ground_truth, quiet=False)
 
     def rounds_of(self, run: Run) -> int:
-        """Rounds of a run, which may be more than were asked for."""
+        """Read the number of rounds of a run; another experiment may have continued it further."""
         return load_config(run.config).rounds
 
     def seeded(self, seed: int) -> "Experiment":
-        """The same experiment with another seed."""
+        """Return the same experiment with another seed."""
         return replace(self, base=self.base.model_copy(update={"seed": seed}))
 
     def describe_weights(self) -> str:
-        """What the encoder starts from, for people."""
-        given = self.base.network.encoder_weights
-        return {"imagenet": "ImageNet, from the hub", "none": "random"}.get(given, Path(given).name)
+        """Describe the initial weights of the encoder in words."""
+        weights = self.base.network.encoder_weights
+        return {"imagenet": "ImageNet, from the hub", "none": "random"}.get(weights, Path(weights).name)
 
     def recursion(self, rounds: int, grabcut: bool = True) -> Run:
-        """The run of rounds of equal length, with GrabCut between them or without."""
+        """Start or resume the recursion with rounds of equal length, with or without GrabCut between the rounds."""
         name = "recursion" if grabcut else "recursion-without-grabcut"
         return self.fit(name, {} if grabcut else {"enhance": {"between_rounds": False}}, rounds)
 
-    def keep(
+    def write_results(
         self,
         title: str,
         headers: Sequence[str],
@@ -109,14 +114,14 @@ class Experiment:
         remarks: Sequence[str],
         figures: dict[str, Any],
     ) -> None:
-        """Write ``<name>.json`` and ``<name>.md``, with ``-small`` in their names for the small version, and print it.
+        """Write ``<name>.json`` and ``<name>.md`` (``<name>-small`` for the small version) and print the table.
 
         Args:
-            title: What the table shows.
-            headers: Of its columns.
-            rows: Its cells; numbers are shown with three digits.
-            remarks: Sentences below the table.
-            figures: All that was measured, for programs.
+            title: Title of the table.
+            headers: Column headers.
+            rows: Cells of the table; floats are printed with three decimals, None as an empty cell.
+            remarks: Sentences printed below the table.
+            figures: All measured values, for the JSON file.
         """
         machine = describe_machine()
         lines = [f"# {title}", "", *_table(headers, rows), "", *(f"{remark}\n" for remark in remarks)]
@@ -128,34 +133,43 @@ class Experiment:
         print(text)
 
     def path(self, ending: str) -> Path:
-        """The result's file of a kind."""
+        """Return the path of the result file with an ending such as ``png``."""
         return self.results / f"{self.name}{'-small' if self.small else ''}.{ending}"
 
 
 def open_experiment(
     name: str, doc: str | None, arguments: Sequence[str] | None, task: Task = "classes", small: Changes | None = None
 ) -> Experiment:
-    """Read the arguments that all experiments have, and check that the data are there.
+    """Parse the command line of an experiment and check that its data exist.
 
     Args:
-        name: Of the experiment's file.
-        doc: Its docstring.
-        arguments: Of the command line.
-        task: What the network learns.
-        small: What the small version changes of the recipe; ``--config`` lies over it.
+        name: Name of the experiment's file, without ending.
+        doc: Docstring of the experiment's module, used as its help text.
+        arguments: Command-line arguments; default: those of the process.
+        task: Task of the network.
+        small: Settings of the small version that replace those of the recipe; ``--config`` replaces both.
+
+    Returns:
+        The experiment.
 
     Raises:
-        ConfigError: The settings cannot work.
-        DataError: The folder lacks a part.
+        ConfigError: A setting is invalid.
+        DataError: The data folder lacks a required folder.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data (docs/experiments.md)")
-    parser.add_argument("--small", action="store_true", help="the data are voc-animals, or shaped like it")
-    parser.add_argument("--recipe", help="default: small if small, else paper")
-    parser.add_argument("--config", type=Path, help="TOML, laid over the recipe")
-    parser.add_argument("--weights", help="network.encoder_weights: a file, or none; default: the recipe's")
-    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="where run folders lie")
-    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
+    parser.add_argument(
+        "--data", type=Path, required=True, help="data folder; its layout is described in docs/experiments.md"
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="run the small version, on voc-animals or data with the same layout"
+    )
+    parser.add_argument("--recipe", help="recipe to start from; default: small with --small, else paper")
+    parser.add_argument("--config", type=Path, help="TOML file with settings that replace those of the recipe")
+    parser.add_argument(
+        "--weights", help="value of network.encoder_weights: a file, or none; default: that of the recipe"
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="folder of the run folders")
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"), help="folder for results")
     options = parser.parse_args(arguments)
     base = load_recipe(options.recipe or ("small" if options.small else "paper"), task)
     if small and options.small:
@@ -164,30 +178,33 @@ def open_experiment(
         base = load_config(options.config, base)
     if options.weights:
         base = base.model_copy(update={"network": base.network.model_copy(update={"encoder_weights": options.weights})})
-    command = " ".join(["python", f"experiments/{name}.py", *_shown(options)])
+    command = " ".join(["python", f"experiments/{name}.py", *_shared_arguments(options)])
     opened = Experiment(name, options.data, options.small, options.runs, options.results, base, command)
     for part in (opened.photos, opened.val):
         if not part.is_dir():
-            raise DataError(f"{options.data} must hold the folder {part.relative_to(options.data)}, but it is missing.")
+            raise DataError(
+                f"{options.data} must hold the folder {part.relative_to(options.data)}, but it is missing; "
+                "see docs/experiments.md for the layout of --data."
+            )
     return opened
 
 
-def figures_of(run: Run, number: int) -> dict[str, Any]:
-    """Figures of a network on photos that it has not seen: mean_iou, iou, confusion_matrix, photos."""
+def read_network_metrics(run: Run, number: int) -> dict[str, Any]:
+    """Read the metrics of a round's network on the validation photos: mean_iou, iou, confusion_matrix, photos."""
     return dict(read_json(run.metrics(number))["evaluation"])
 
 
 def mask_iou(run: Run, number: int, stage: str) -> float | None:
-    """Mean IoU of the training masks of a stage; none where there is no truth."""
+    """Read the mean IoU of the training masks of a stage; None without ground truth."""
     found = read_json(run.metrics(number)).get("training_masks_iou", {})
     return None if found.get(stage) is None else float(found[stage])
 
 
 def load_pyplot() -> Any:
-    """Matplotlib without a window.
+    """Import ``matplotlib.pyplot`` with a backend that opens no window.
 
     Raises:
-        ConfigError: It is not installed.
+        ConfigError: Matplotlib is not installed.
     """
     try:
         import matplotlib
@@ -199,13 +216,13 @@ def load_pyplot() -> Any:
     return pyplot
 
 
-def _shown(options: argparse.Namespace) -> list[str]:
-    """The arguments that decide figures; paths by their last part, which is all that others can share."""
-    shown = ["--small"] * options.small + ["--data", options.data.name]
-    shown += ["--recipe", options.recipe] if options.recipe else []
-    shown += ["--config", options.config.name] if options.config else []
-    shown += ["--weights", Path(options.weights).name] if options.weights else []
-    return [shlex.quote(word) for word in shown]
+def _shared_arguments(options: argparse.Namespace) -> list[str]:
+    """List the arguments that influence the results; of paths only the last part, equal on all machines."""
+    shared = ["--small"] * options.small + ["--data", options.data.name]
+    shared += ["--recipe", options.recipe] if options.recipe else []
+    shared += ["--config", options.config.name] if options.config else []
+    shared += ["--weights", Path(options.weights).name] if options.weights else []
+    return [shlex.quote(word) for word in shared]
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Figure 5 (and 1): photos with their coarse and enhanced masks and those of every round.
+"""Figure 5 (and 1): photos with their coarse masks, enhanced masks, and the masks of every round.
 
-The paper shows one or two photos per class. Here they are the first photos of each class in turn, so nobody chose them.
-The run is that of fig6.py with GrabCut, as far as it has come.
+The paper shows one or two photos per class. Here the first photos of each class are shown, so that nobody selects them.
+The run is that of fig6.py with GrabCut, with all rounds it has so far.
 """
 
 import sys
@@ -18,13 +18,16 @@ ROUNDS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """One picture."""
+    """Draw the contact sheet."""
     experiment = open_experiment("fig5", __doc__, arguments, small=EQUAL_ROUNDS)
     run = experiment.recursion(ROUNDS)
     rows = pick_rows(open_dataset(experiment.photos).photos, ROWS)
     picture = experiment.path("png")
     draw_rounds(run, rows, experiment.rounds_of(run), picture, experiment.train_masks)
-    print(f"{picture}: photos, coarse and enhanced masks, every round. Mind the terms of the photos before sharing it.")
+    print(
+        f"{picture}: photos, coarse masks, enhanced masks, every round. "
+        "Check the license of the photos before you share it."
+    )
 
 
 if __name__ == "__main__":

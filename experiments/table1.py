@@ -1,17 +1,17 @@
-"""Table I: how good is a network by the kind of masks that it was trained on?
+"""Table I: how does the quality of a network depend on the kind of masks that it was trained on?
 
-The paper trains DeepLab v2 once on each kind and measures on VOC val: coarse masks, the boxes of the enhanced masks,
+The paper trains DeepLab v2 once on each kind and evaluates on VOC val: coarse masks, the boxes of the enhanced masks,
 enhanced masks, refined masks.
 
-Silent in the paper, and chosen here: refined masks are those that the network trained on enhanced masks gives its own
-training photos, constrained to their labels and filtered, without GrabCut after it; the row below has it. All networks
-train equally long, each from the encoder's weights.
+The paper does not say, and we chose: refined masks are the predictions of the network trained on enhanced masks for its
+own training photos, constrained to their labels and filtered, without GrabCut; the last row adds GrabCut. All networks
+train for the same number of epochs, each starting from the encoder's weights.
 """
 
 import sys
 from collections.abc import Sequence
 
-from common import EQUAL_ROUNDS, Experiment, figures_of, mask_iou, open_experiment
+from common import EQUAL_ROUNDS, Experiment, mask_iou, open_experiment, read_network_metrics
 
 from coarse2fine import Run
 from coarse2fine.cli.exit_status import run_safely
@@ -20,16 +20,16 @@ PAPER = {"coarse": 32.5, "boxes": 35.2, "enhanced": 47.7, "refined": 50.4}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train on each kind, compare."""
+    """Train on each kind of mask and compare the networks."""
     experiment = open_experiment("table1", __doc__, arguments, small=EQUAL_ROUNDS)
-    found = {kind: (miou, own) for kind, miou, own in make_runs(experiment)}
+    found = {kind: (miou, training_masks_iou) for kind, miou, training_masks_iou in train_networks(experiment)}
     rows = [[kind, _share(PAPER.get(kind)), *measured] for kind, measured in found.items()]
     ours = [found[kind][0] for kind in PAPER]
     holds = ours == sorted(ours)
     verdict = "holds" if holds else "does not hold"
     remarks = [f"The order of the paper, coarse < boxes < enhanced < refined, {verdict} here."]
-    experiment.keep(
-        "Table I: networks by the masks that they were trained on",
+    experiment.write_results(
+        "Table I: networks by the kind of their training masks",
         ["trained on", "paper: mIoU on VOC val", "here: mIoU", "IoU of the masks themselves"],
         rows,
         remarks,
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
 
-def make_runs(experiment: Experiment) -> list[tuple[str, float, float | None]]:
-    """Kind of mask, mIoU of the network trained on it, IoU of the masks."""
+def train_networks(experiment: Experiment) -> list[tuple[str, float, float | None]]:
+    """Train on each kind of mask; return the kind, the mIoU of the network and the IoU of the masks."""
     with_grabcut = experiment.recursion(2)
     without = experiment.recursion(2, grabcut=False)
     enhanced = {"method": "folder", "folder": with_grabcut.enhanced(0).absolute().as_posix()}
@@ -54,7 +54,7 @@ def make_runs(experiment: Experiment) -> list[tuple[str, float, float | None]]:
 
 
 def _miou(run: Run, number: int) -> float:
-    return float(figures_of(run, number)["mean_iou"])
+    return float(read_network_metrics(run, number)["mean_iou"])
 
 
 def _share(percent: float | None) -> float | None:

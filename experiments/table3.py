@@ -1,12 +1,12 @@
-"""Table III: IoU of every class, after all rounds.
+"""Table III: IoU of every class after all rounds.
 
-The paper gives VOC val. The run is that of table2.py: whichever of the two comes first makes it.
+The paper reports VOC val. The run is that of table2.py; it is computed by the experiment that is started first.
 """
 
 import sys
 from collections.abc import Sequence
 
-from common import figures_of, open_experiment
+from common import open_experiment, read_network_metrics
 
 from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data.voc import normalize_class_name
@@ -19,13 +19,13 @@ PAPER = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The run of table2.py, class by class."""
+    """Write the IoU of every class of the run of table2.py."""
     experiment = open_experiment("table3", __doc__, arguments)
     run = experiment.fit("main", {})
-    figures = figures_of(run, experiment.rounds_of(run))
+    figures = read_network_metrics(run, experiment.rounds_of(run))
     published = {name: iou / 100 for name, iou in PAPER.items()}
     rows = [[name, published.get(normalize_class_name(name)), iou] for name, iou in figures["iou"].items()]
-    experiment.keep(
+    experiment.write_results(
         "Table III: IoU by class",
         ["class", "paper", "here"],
         [*rows, ["mean", 0.619, figures["mean_iou"]]],

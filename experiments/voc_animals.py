@@ -1,16 +1,17 @@
-"""Builds voc-animals, the data of the small versions, from a VOCdevkit tree, so that others can rerun our figures.
+"""Build voc-animals, the data of the small versions, from a VOCdevkit tree, so that others can reproduce our results.
 
     python experiments/voc_animals.py --voc VOCdevkit/VOC2012 --out voc-animals
 
 The list voc_animals.csv names 1,305 photos of trainaug with the class of their largest animal (cat, cow, dog, horse,
-sheep) and 235 of val. Photos are reduced by Lanczos to a longer side of at most 320 and saved as JPEG (quality 86, val
-88), masks by nearest neighbor; in the masks, other classes of VOC become 255, which does not count. On the 56 val
-photos of which we also hold larger copies, this gives our own files again, pixel for pixel.
+sheep) and 235 of val. Photos are reduced with a Lanczos filter to a longer side of at most 320 px and saved as JPEG
+(quality 86, val 88), masks are reduced by nearest neighbor; in the masks, other classes of VOC become 255 (ignored).
+For the 56 val photos of which we also have larger copies, this reproduces our files pixel for pixel.
 
-Needs the VOC 2012 trainval archive and, for photos that only SBD has masks of, SegmentationClassAug (docs/datasets.md).
+It needs the VOC 2012 trainval archive and SegmentationClassAug, for photos whose masks are only in SBD
+(docs/datasets.md).
 
-Cannot be given: 550 further training photos (web_*, of the Animal Pose data set), which have a label and no mask. Our
-figures with all 1,855 photos are therefore a little higher than what these 1,305 give.
+Not included: 550 further training photos (web_*, from the Animal Pose data set), which have a label but no mask. Our
+results with all 1,855 photos are therefore a little higher than those with these 1,305.
 """
 
 import argparse
@@ -42,7 +43,7 @@ LISTS = {"train": "trainaug", "val": "val"}
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the list, and the files of VOC that it means."""
+    """A line of the list with its files in VOC."""
 
     split: str
     label: str
@@ -52,27 +53,27 @@ class Entry:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the folders train, train_masks and val."""
+    """Write the folders ``train``, ``train_masks`` and ``val``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--voc", type=Path, required=True, help="the folder VOC2012")
-    parser.add_argument("--out", type=Path, required=True, help="a new folder")
-    parser.add_argument("--list", type=Path, default=LIST, help="columns split, class, id")
+    parser.add_argument("--voc", type=Path, required=True, help="folder VOC2012 of VOCdevkit")
+    parser.add_argument("--out", type=Path, required=True, help="new or empty output folder")
+    parser.add_argument("--list", type=Path, default=LIST, help="CSV file with the columns split, class, id")
     options = parser.parse_args(arguments)
     if options.out.exists() and any(options.out.iterdir()):
-        raise DataError(f"{options.out} must be a new or empty folder, but there is something; choose another --out.")
+        raise DataError(f"{options.out} must be a new or empty folder, but it contains files; choose another --out.")
     entries = list(find_entries(options.voc, options.list))
     done = map_threads(lambda entry: write(entry, options.out), entries, count_cores())
     for _ in Console().track(done, len(entries), "writing photos and masks"):
         pass
     write_text(options.out / "classes.txt", "\n".join(CLASSES) + "\n")
-    print(f"{options.out}: {len(entries)} photos. The 550 photos web_* of our own figures are not among them.")
+    print(f"{options.out}: {len(entries)} photos written. The 550 photos web_* of our own results are not included.")
 
 
 def find_entries(voc: Path, listed: Path) -> Iterator[Entry]:
-    """The photos of the list, in its order.
+    """Find the files of the photos of the list, in its order.
 
     Raises:
-        DataError: One is not in VOC's own list.
+        DataError: A photo is not in the corresponding list of VOC.
     """
     pairs = {split: read_voc_pairs(voc, name) for split, name in LISTS.items()}
     files = {
@@ -83,12 +84,12 @@ def find_entries(voc: Path, listed: Path) -> Iterator[Entry]:
         for row in csv.DictReader(lines):
             split, one = row["split"], row["id"]
             if one not in files[split]:
-                raise DataError(f"{one} must be in the list {LISTS[split]} of {voc}, but is not.")
+                raise DataError(f"{one} of {listed} must be in the list {LISTS[split]} of {voc}, but is not.")
             yield Entry(split, row["class"], one, *files[split][one])
 
 
 def write(entry: Entry, out: Path) -> None:
-    """Photo and mask, reduced."""
+    """Write the reduced photo and mask of an entry."""
     photos, masks = (out / "train", out / "train_masks")
     if entry.split == "val":
         photos, masks = (out / "val/images", out / "val/masks")
@@ -103,7 +104,7 @@ def write(entry: Entry, out: Path) -> None:
 
 
 def convert(mask: Mask) -> Mask:
-    """From VOC's class indices to those of `CLASSES`; other classes do not count."""
+    """Convert the class indices of VOC to those of `CLASSES`; other classes become 255 (ignored)."""
     table = np.full(256, IGNORE, np.uint8)
     for index, name in enumerate(CLASSES):
         table[VOC_CLASSES.index(name)] = index

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from coarse2fine.config import CrfConfig, CrfEnhanceConfig, EnhanceConfig
 from coarse2fine.enhance import enhancer_from
 from coarse2fine.enhance.crf import dense_crf, dense_crf_many, enhance_with_crf
-from coarse2fine.enhance.dense_crf.mean_field import LEAST_PROBABILITY, infer
+from coarse2fine.enhance.dense_crf.mean_field import MIN_PROBABILITY, infer_marginals
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.types import Image, Probabilities
 
@@ -35,7 +35,7 @@ def exact_crf(scores: Probabilities, image: Image, config: CrfConfig, normalize=
     color = image.reshape(-1, 3) / config.color_sigma
     alike = gaussian(np.hstack([place / config.bilateral_sigma_px, color]))
     kernel = config.position_weight * normalize(near) + config.bilateral_weight * normalize(alike)
-    unary = np.log(np.maximum(scores, LEAST_PROBABILITY)).reshape(len(scores), -1).T
+    unary = np.log(np.maximum(scores, MIN_PROBABILITY)).reshape(len(scores), -1).T
     marginals = softmax(unary)
     for _ in range(config.steps):
         marginals = softmax(unary + kernel @ marginals)
@@ -239,9 +239,9 @@ def test_dense_crf_many__each_photo_gets_what_it_gets_alone(max_megapixels, monk
 
     def watch(problems, *arguments):
         sizes.append(len(problems))
-        return infer(problems, *arguments)
+        return infer_marginals(problems, *arguments)
 
-    monkeypatch.setattr("coarse2fine.enhance.crf.infer", watch)
+    monkeypatch.setattr("coarse2fine.enhance.crf.infer_marginals", watch)
     config = TRIAL.model_copy(update={"max_side_px": 40})
     together = dense_crf_many(photos, config, max_megapixels=max_megapixels)
     assert sum(sizes) == len(photos) - 1  # where one class alone has a chance there is nothing to infer

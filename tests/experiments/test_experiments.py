@@ -1,4 +1,4 @@
-"""The experiments on drawn photos: what they write must be what their runs measured."""
+"""The experiments on synthetic photos: their result files must agree with the metrics of their runs."""
 
 import importlib
 import shutil
@@ -17,23 +17,30 @@ from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
 
+EXPERIMENTS = str(Path(__file__).parents[2] / "experiments")
 TINY = """
 rounds = 2
+[coarse]
+method = "box"
 [enhance.grabcut]
 iterations = 1
 [refine]
 constrain = "foreground"
-[filter]
+flip = false
+scales = [1.0]
 min_share = 0.0
 max_share = 1.0
+[predict]
+flip = false
+scales = [1.0]
 [network]
-encoder = "mobilenetv2_050"
+encoder = "test_resnet"
 encoder_weights = "none"
 decoder_channels = 16
 freeze_batch_norm = false
 frozen_stages = 0
 [train]
-epochs = [2]
+epochs = [1]
 batch = 6
 resize_px = 48
 crop_px = 32
@@ -44,38 +51,64 @@ precision = "fp32"
 """
 
 
+RUNS: dict[str, Run] = {}
+"""Finished runs by their folder and settings."""
+
+
 @pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "experiments"))
+def experiments(monkeypatch):
+    """Make the experiments importable; a run that an earlier test finished is not resumed, which takes seconds."""
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    common = importlib.import_module("common")
+    monkeypatch.setattr(importlib.import_module("bound"), "RESAMPLES", 100)
+    fit = common.Experiment.fit
+
+    def fit_once(self, *arguments):
+        key = repr((self.runs, self.base, arguments))
+        if key not in RUNS:
+            RUNS[key] = fit(self, *arguments)
+        return RUNS[key]
+
+    monkeypatch.setattr(common.Experiment, "fit", fit_once)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """``data``, ``tiny.toml``, and room for runs and results."""
-    folder = tmp_path_factory.mktemp("experiments")
-    draw_dataset(folder / "data", train_per_class=2, val_photos=3, size_px=48)
-    (folder / "tiny.toml").write_text(TINY, encoding="utf-8")
-    return folder
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """``data`` and ``tiny.toml``; the runs and results in it are shared by all tests of a session."""
+    root = tmp_path_factory.mktemp("experiments")
+    draw_dataset(root / "data", train_per_class=2, val_photos=3, size_px=48)
+    (root / "tiny.toml").write_text(TINY, encoding="utf-8")
+    return root
 
 
-def call(name: str, place: Path, *arguments: str, data: str = "data") -> Path:
-    given = [
-        "--data",
-        place / data,
-        "--config",
-        place / "tiny.toml",
-        "--runs",
-        place / "runs",
-        "--results",
-        place / "out",
-    ]
-    importlib.import_module(name).main([*map(str, given), *arguments])
-    return place / "out"
+def call(name: str, folder: Path, *arguments: str, data: str = "data") -> Path:
+    paths = {"--data": data, "--config": "tiny.toml", "--runs": "runs", "--results": "out"}
+    given = [word for option, path in paths.items() for word in (option, str(folder / path))]
+    importlib.import_module(name).main([*given, *arguments])
+    return folder / "out"
 
 
-def test_table1__compares_kinds_of_masks(place):
-    found = read_json(call("table1", place, "--small") / "table1-small.json")
-    runs = place / "runs"
+@pytest.fixture(scope="session")
+def table1(folder) -> Path:
+    """The folder of results after table1.py has run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXPERIMENTS)
+        return call("table1", folder, "--small")
+
+
+def test_open_experiment__small_versions_change_the_recipe_and_the_config_file_changes_both(folder):
+    common = importlib.import_module("common")
+    arguments = ["--data", str(folder / "data"), "--small"]
+    base = common.open_experiment("fig6", "", arguments, small=common.EQUAL_ROUNDS).base
+    assert base.coarse.method == "student" and base.train.epochs == (3,) and base.refine.scales == (1.0,)
+    arguments += ["--config", str(folder / "tiny.toml")]
+    base = common.open_experiment("fig6", "", arguments, small=common.EQUAL_ROUNDS).base
+    assert base.coarse.method == "box" and base.train.epochs == (1,) and base.rounds == 2
+
+
+def test_table1__compares_kinds_of_masks(folder, table1):
+    found = read_json(table1 / "table1-small.json")
+    runs = folder / "runs"
     kinds = {
         "coarse": ("table1-coarse", 1),
         "boxes": ("table1-boxes", 1),
@@ -91,35 +124,36 @@ def test_table1__compares_kinds_of_masks(place):
     mask = read_mask(first) > 0
     rows, columns = mask.any(axis=1), mask.any(axis=0)
     assert mask.sum() == rows.sum() * columns.sum() > 0, "a filled box"
-    text = (place / "out" / "table1-small.md").read_text(encoding="utf-8")
-    assert "| boxes | 0.352 |" in text and str(place) not in text
+    text = (folder / "out" / "table1-small.md").read_text(encoding="utf-8")
+    assert "| boxes | 0.352 |" in text and str(folder) not in text
     assert "`python experiments/table1.py --small --data data --config tiny.toml`" in text
 
 
-def test_fig6__goes_on_with_the_runs_of_table1(place):
-    call("table1", place, "--small")
-    first = (place / "runs/recursion/round-1/weights.safetensors").stat().st_mtime_ns
-    out = call("fig6", place, "--small")
-    assert (place / "runs/recursion/round-1/weights.safetensors").stat().st_mtime_ns == first
+def test_fig6__continues_the_runs_of_table1(folder, table1, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("fig6"), "REFINEMENTS", 2)
+    first = (folder / "runs/recursion/round-1/weights.safetensors").stat().st_mtime_ns
+    out = call("fig6", folder, "--small")
+    assert (folder / "runs/recursion/round-1/weights.safetensors").stat().st_mtime_ns == first
     found = read_json(out / "fig6-small.json")["by_round"]
-    for name, folder in (("with GrabCut", "recursion"), ("without", "recursion-without-grabcut")):
-        run = Run(place / "runs" / folder)
-        figures = [read_json(run.metrics(number)) for number in range(1, 7)]
+    for name, run_folder in (("with GrabCut", "recursion"), ("without", "recursion-without-grabcut")):
+        run = Run(folder / "runs" / run_folder)
+        figures = [read_json(run.metrics(number)) for number in range(1, 4)]
         assert found[name]["mean_iou"] == [figure["evaluation"]["mean_iou"] for figure in figures]
         assert found[name]["masks"] == [figure["training_masks_iou"]["enhanced"] for figure in figures]
     assert found["with GrabCut"]["mean_iou"][0] == found["without"]["mean_iou"][0]
     assert np.asarray(Image.open(out / "fig6-small.png").convert("L")).std() > 10
-    call("table1", place, "--small")
-    assert (place / "runs/recursion/round-6").is_dir() and "rounds = 6" in Run(
-        place / "runs/recursion"
-    ).config.read_text()
+    common = importlib.import_module("common")
+    options = ["--data", folder / "data", "--config", folder / "tiny.toml", "--runs", folder / "runs"]
+    experiment = common.open_experiment("table1", "", ["--small", *map(str, options)], small=common.EQUAL_ROUNDS)
+    run = experiment.recursion(2)
+    assert experiment.rounds_of(run) == 3 and (run.root / "round-3").is_dir(), "rounds of fig6 are kept"
 
 
-def test_tables_2_and_3_and_figure_7__of_one_run(place):
-    out = call("table2", place, "--small")
-    call("table3", place, "--small")
-    call("fig7", place, "--small")
-    figures = read_json(Run(place / "runs/main").metrics(2))["evaluation"]
+def test_tables_2_and_3_and_figure_7__of_one_run(folder):
+    out = call("table2", folder, "--small")
+    call("table3", folder, "--small")
+    call("fig7", folder, "--small")
+    figures = read_json(Run(folder / "runs/main").metrics(2))["evaluation"]
     table2, table3 = read_json(out / "table2-small.json"), read_json(out / "table3-small.json")
     assert table2["mean_iou_by_round"][-1] == table3["mean_iou"] == figures["mean_iou"]
     assert table2["training_photos_per_s"] > 0
@@ -131,16 +165,16 @@ def test_tables_2_and_3_and_figure_7__of_one_run(place):
     assert fig7["wrong_with_background"] == pytest.approx(between)
 
 
-def test_fig5__is_a_picture(place):
-    out = call("fig5", place, "--small")
+def test_fig5__is_a_picture(folder):
+    out = call("fig5", folder, "--small")
     assert Image.open(out / "fig5-small.png").size[1] > 160 * 10
 
 
-def test_bound__goes_on_until_it_rises_no_more(place):
-    found = read_json(call("bound", place, "--small") / "bound-small.json")
+def test_bound__doubles_the_epochs_until_the_gain_is_too_small(folder):
+    found = read_json(call("bound", folder, "--small") / "bound-small.json")
     epochs = [int(number) for number in found["full"]]
     assert epochs == [epochs[0] * 2**power for power in range(len(epochs))]
-    assert epochs[0] == 4, "as many photos as two rounds of two epochs"
+    assert epochs[0] == 2, "as many photos as two rounds of one epoch"
     lengths = [found["full"][str(number)] for number in epochs]
     values = [length["mean_iou"] for length in lengths]
     assert not found["rising"] and lengths[0]["gain"] is None
@@ -148,63 +182,68 @@ def test_bound__goes_on_until_it_rises_no_more(place):
         assert after["gain"] == pytest.approx(after["mean_iou"] - before["mean_iou"])
         assert (after["gain"] < max(0.005, after["error"])) == (after is lengths[-1])
     assert found["ratio"] == pytest.approx(found["weak"] / max(values)) if max(values) else found["ratio"] is None
-    weights = sorted((place / "runs").glob("bound-*/weights.safetensors"))
+    weights = sorted((folder / "runs").glob("bound-*/weights.safetensors"))
     before = [path.stat().st_mtime_ns for path in weights]
-    call("bound", place, "--small")
+    call("bound", folder, "--small")
     assert [path.stat().st_mtime_ns for path in weights] == before
 
 
-def test_bound__says_before_training_that_there_are_no_true_masks(place, tmp_path):
+def test_bound__fails_before_training_if_there_is_no_ground_truth(folder, tmp_path):
     data = tmp_path / "data"
-    shutil.copytree(place / "data", data, ignore=shutil.ignore_patterns("train_masks"))
-    with pytest.raises(DataError, match="none of these has one there"):
+    shutil.copytree(folder / "data", data, ignore=shutil.ignore_patterns("train_masks"))
+    with pytest.raises(DataError, match="no photo has a mask there"):
         importlib.import_module("bound").main(
             ["--small", "--data", str(data), "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
         )
     assert not (tmp_path / "runs").exists()
 
 
-def test_bound__standard_error_is_that_of_photos_taken_anew():
+def test_bound__standard_error_agrees_with_that_of_resampled_photos(monkeypatch):
     bound = importlib.import_module("bound")
+    monkeypatch.setattr(bound, "RESAMPLES", 2000)
     generator = np.random.default_rng(1)
-    right = generator.integers(200, 400, (3, 64))  # right pixels among the 400 of each class
-    before, after, other = (np.stack([np.array([[n, 400 - n], [400 - n, n]]) for n in row]) for row in right)
+    correct = generator.integers(200, 400, (3, 64))  # correct pixels among the 400 of each class
+    before, after, other = (np.stack([np.array([[n, 400 - n], [400 - n, n]]) for n in row]) for row in correct)
     assert bound.standard_error(before, before) == 0
-    # IoU = n / (800 - n) for both classes; its slope at the mean turns the scatter of n into that of the gain.
-    slope = 800 / (800 - right.mean()) ** 2
-    expected = slope * np.std(right[1] - right[0]) / 64**0.5
+    # IoU = n / (800 - n) for both classes; its slope at the mean converts the deviation of n to that of the gain.
+    slope = 800 / (800 - correct.mean()) ** 2
+    expected = slope * np.std(correct[1] - correct[0]) / 64**0.5
     assert bound.standard_error(before, after) == pytest.approx(expected, rel=0.1)
     assert bound.standard_error(np.tile(before, (4, 1, 1)), np.tile(after, (4, 1, 1))) == pytest.approx(
         expected / 2, rel=0.1
     )
-    kin = after + (other - after) // 10  # a training that is wrong on the same photos as another
-    assert bound.standard_error(after, kin) < bound.standard_error(after, other) / 2
+    similar = after + (other - after) // 10  # a training with errors on the same photos as another
+    assert bound.standard_error(after, similar) < bound.standard_error(after, other) / 2
 
 
 @pytest.mark.parametrize(
-    ("gain", "error", "rises"), [(None, None, True), (0.02, 0.01, True), (0.02, 0.03, False), (0.004, 0.001, False)]
+    ("gain", "error", "improves"), [(None, None, True), (0.02, 0.01, True), (0.02, 0.03, False), (0.004, 0.001, False)]
 )
-def test_bound__a_gain_below_its_error_is_none(gain, error, rises):
-    assert importlib.import_module("bound").Length(0.8, gain, error).rises == rises
+def test_bound__stops_at_a_gain_below_the_threshold_or_its_standard_error(gain, error, improves):
+    assert importlib.import_module("bound").TrainingResult(0.8, gain, error).still_improves == improves
 
 
-def test_table4__three_seeds_of_two_networks(place):
-    whole = read_json(call("table4", place, "--small") / "table4-small.json")
+def test_table4__several_seeds_of_two_networks(folder, monkeypatch):
+    table4 = importlib.import_module("table4")
+    assert table4.SEEDS == (0, 1, 2)
+    monkeypatch.setattr(table4, "SEEDS", (0, 1))
+    monkeypatch.setattr(table4, "GROUND_TRUTH_EPOCHS", 1)
+    whole = read_json(call("table4", folder, "--small") / "table4-small.json")
     found = whole["iou"]
     assert set(whole["iou_on_true_masks"]) == {"fpn", "dfpn"}
-    true = {value for path in (place / "runs/table4-true-masks").rglob("*.png") for value in read_mask(path).flat}
+    true = {value for path in (folder / "runs/table4-true-masks").rglob("*.png") for value in read_mask(path).flat}
     assert true <= {0, 1, 255} and 1 in true
     for name in ("fpn", "dfpn"):
-        runs = [Run(place / "runs" / f"table4-{name}-{seed}") for seed in range(3)]
+        runs = [Run(folder / "runs" / f"table4-{name}-{seed}") for seed in (0, 1)]
         assert found[name] == [read_json(run.metrics(1))["evaluation"]["iou"]["foreground"] for run in runs]
         assert all(f'name = "{name}"' in run.config.read_text() for run in runs)
 
 
 @pytest.fixture
-def real(place, voc_tree) -> Path:
-    """The data of the paper, tiny: ``VOCdevkit``, class folders of VOC's classes, ``ObjectDiscovery-data``."""
+def real(folder, voc_tree) -> Path:
+    """Tiny data in the layout of the paper's: ``VOCdevkit``, class folders of VOC classes, ``ObjectDiscovery-data``."""
     data = voc_tree.parents[1]
-    for name, drawn in zip(("cat", "dog"), sorted((place / "data/train").iterdir()), strict=False):
+    for name, drawn in zip(("cat", "dog"), sorted((folder / "data/train").iterdir()), strict=False):
         shutil.copytree(drawn, data / "train" / name)
     for name, (photo, *_) in zip(OBJECT_DISCOVERY_PHOTOS, repeat(sorted((data / "train").rglob("*.jpg")))):
         folder = data / "ObjectDiscovery-data/Data" / name
@@ -214,13 +253,13 @@ def real(place, voc_tree) -> Path:
     return data
 
 
-def test_experiments__on_the_data_of_the_paper(place, real, tmp_path):
+def test_experiments__on_the_data_of_the_paper(real, tmp_path):
     here = tmp_path / "here"
     here.mkdir()
-    shutil.copy(place / "tiny.toml", here)
+    (here / "tiny.toml").write_text(TINY.replace("rounds = 2", "rounds = 1"), encoding="utf-8")
     out = call("table2", here, data=str(real))
     run = Run(here / "runs/main")
-    figures = read_json(run.metrics(2))["evaluation"]
+    figures = read_json(run.metrics(1))["evaluation"]
     assert read_json(out / "table2.json")["mean_iou_by_round"][-1] == figures["mean_iou"]
     assert list(figures["iou"]) == ["background", "cat", "dog"] and figures["photos"] == 1
     assert 'name = "deeplabv2"' in run.config.read_text(encoding="utf-8")
@@ -236,9 +275,9 @@ def test_experiments__on_the_data_of_the_paper(place, real, tmp_path):
     assert all(0 <= found["fpn"]["Car"][key] <= 1 for key in ("mean_iou", "foreground_iou_mean_over_photos"))
 
 
-def test_open_experiment__says_what_is_missing(place, tmp_path):
+def test_open_experiment__names_the_missing_folder(folder, tmp_path):
     with pytest.raises(DataError, match="must hold the folder train, but it is missing"):
-        call("table1", place, "--small", data=str(tmp_path))
+        call("table1", folder, "--small", data=str(tmp_path))
 
 
 def test_voc_animals__builds_the_benchmark(voc_tree, tmp_path):
@@ -260,15 +299,15 @@ def test_voc_animals__builds_the_benchmark(voc_tree, tmp_path):
     assert small[50:150, 100:200].tolist() == np.full((100, 100), 2).tolist() and set(small[150:].flat) == {255}
     assert Image.open(tmp_path / "out/train/cow/2007_000001.jpg").size == (320, 200)
     assert Image.open(tmp_path / "out/val/images/2007_000003.jpg").size == (40, 30), "never enlarged"
-    assert set(read_mask(tmp_path / "out/val/masks/2007_000003.png").flat) == {0, 255}, "a television does not count"
+    assert set(read_mask(tmp_path / "out/val/masks/2007_000003.png").flat) == {0, 255}, "a television is ignored"
     with pytest.raises(DataError, match="must be a new or empty folder"):
         animals.main(["--voc", str(voc_tree), "--out", str(tmp_path / "out"), "--list", str(chosen)])
     chosen.write_text("split,class,id\nval,,2007_000001\n", encoding="utf-8")
-    with pytest.raises(DataError, match="2007_000001 must be in the list val"):
+    with pytest.raises(DataError, match=r"2007_000001 of .*list.csv must be in the list val"):
         animals.main(["--voc", str(voc_tree), "--out", str(tmp_path / "new"), "--list", str(chosen)])
 
 
-def test_voc_animals__its_list_is_whole():
+def test_voc_animals__its_list_is_complete():
     lines = importlib.import_module("voc_animals").LIST.read_text(encoding="utf-8").split()
     splits = [line.split(",")[0] for line in lines[1:]]
     assert (splits.count("train"), splits.count("val")) == (1305, 235) and len(set(lines)) == len(lines)

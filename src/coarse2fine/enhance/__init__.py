@@ -8,8 +8,8 @@ import numpy as np
 
 from coarse2fine.config import CrfEnhanceConfig, EnhanceConfig, GrabCutConfig, Settings, Start
 from coarse2fine.enhance.grabcut import enhance_with_grabcut
-from coarse2fine.enhance.graph_cut.pyramid import Question, cut_pyramid
-from coarse2fine.enhance.graph_cut.trimap import MAYBE_FOREGROUND
+from coarse2fine.enhance.graph_cut.pyramid import GrabCutInput, cut_coarse_to_fine
+from coarse2fine.enhance.graph_cut.trimap import PROBABLE_FOREGROUND
 from coarse2fine.masks.regions import fill_box, foreground_mask
 from coarse2fine.types import Enhanced, Enhancer, Image, Mask, SoftMask
 
@@ -35,8 +35,8 @@ def prepare(config: EnhanceConfig) -> None:
     if config.method == "grabcut" and config.grabcut.engine == "fast":
         image = np.zeros((8, 8, 3), np.uint8)
         image[2:6, 2:6] = 255
-        trimap = np.pad(np.full((6, 6), MAYBE_FOREGROUND, np.uint8), 1)
-        cut_pyramid(Question(image, trimap), iterations=1)
+        trimap = np.pad(np.full((6, 6), PROBABLE_FOREGROUND, np.uint8), 1)
+        cut_coarse_to_fine(GrabCutInput(image, trimap), iterations=1)
 
 
 def _grabcut_from(config: GrabCutConfig, start: Start, seed: int) -> Enhancer:

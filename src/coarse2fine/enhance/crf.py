@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from coarse2fine.config import CrfConfig, Start
-from coarse2fine.enhance.dense_crf.mean_field import Problem, infer
-from coarse2fine.enhance.dense_crf.pixel_rows import group_photos
+from coarse2fine.enhance.dense_crf.batching import group_photos
+from coarse2fine.enhance.dense_crf.mean_field import CrfInput, infer_marginals
 from coarse2fine.enhance.grabcut import accept_or_keep, check_input
-from coarse2fine.enhance.graph_cut.trimap import LEAST_ODDS
+from coarse2fine.enhance.graph_cut.trimap import PROBABILITY_MARGIN
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_soft, shrink
@@ -92,22 +92,22 @@ def dense_crf_many(
     """
     device = device or torch.device("cpu")
 
-    def size(photo: tuple[Probabilities, Image]) -> Problem:
+    def size(photo: tuple[Probabilities, Image]) -> CrfInput:
         _check(*photo)
         image = shrink(photo[1], config.max_side_px)
         channels = [resize_soft(channel, *image.shape[:2]) for channel in np.asarray(photo[0], np.float32)]
-        return Problem(np.stack(channels), image)
+        return CrfInput(np.stack(channels), image)
 
     sized = list(map_threads(size, photos, count_cores()))
-    chosen = [_choose_classes(problem.scores) for problem in sized]
+    chosen = [_choose_classes(problem.probabilities) for problem in sized]
     open_numbers = [number for number, classes in enumerate(chosen) if classes.sum() > 1]
-    problems = [Problem(sized[number].scores[chosen[number]], sized[number].image) for number in open_numbers]
+    problems = [CrfInput(sized[number].probabilities[chosen[number]], sized[number].image) for number in open_numbers]
     marginals: dict[int, Probabilities] = {}
-    for group in _group([problem.scores.shape for problem in problems], max_megapixels):
+    for group in _group([problem.probabilities.shape for problem in problems], max_megapixels):
         marginals |= zip(group, _infer([problems[one] for one in group], config, device), strict=True)
     for one, number in enumerate(open_numbers):
-        sized[number].scores[chosen[number]] = marginals[one] * problems[one].scores.sum(axis=0)
-    return [problem.scores for problem in sized]
+        sized[number].probabilities[chosen[number]] = marginals[one] * problems[one].probabilities.sum(axis=0)
+    return [problem.probabilities for problem in sized]
 
 
 def _choose_classes(probabilities: Probabilities) -> NDArray[np.bool_]:
@@ -125,11 +125,11 @@ def _group(shapes: Sequence[tuple[int, ...]], max_megapixels: float) -> Iterator
     return group_photos(alike, count_pixels, 1e6 * max_megapixels)
 
 
-def _infer(problems: Sequence[Problem], config: CrfConfig, device: torch.device) -> list[Probabilities]:
+def _infer(problems: Sequence[CrfInput], config: CrfConfig, device: torch.device) -> list[Probabilities]:
     try:
-        return infer(problems, config, device)
+        return infer_marginals(problems, config, device)
     except torch.OutOfMemoryError as error:
-        classes, height, width = (max(one.scores.shape[axis] for one in problems) for axis in range(3))
+        classes, height, width = (max(one.probabilities.shape[axis] for one in problems) for axis in range(3))
         alone = len(problems) == 1
         photos = "a photo of" if alone else f"a batch of {len(problems)} photos of up to"
         remedy = "compute on the CPU (--device cpu)" if alone else "use smaller batches (--batch)"
@@ -152,8 +152,8 @@ def enhance_with_crf(
     Args:
         image: RGB, shape (H, W, 3).
         mask: Shape (H, W); ignored pixels count as background.
-        start: ``probabilities``: the CRF starts from ``soft``, limited to `LEAST_ODDS` and ``1 - LEAST_ODDS``. Any
-            other start: from the mask.
+        start: ``probabilities``: the CRF starts from ``soft``, limited to `PROBABILITY_MARGIN` and
+            ``1 - PROBABILITY_MARGIN``. Any other start: from the mask.
         soft: Foreground probabilities, 0 to 1, of any height and width; needed for ``start="probabilities"``.
         config: Parameters of the CRF.
         mask_probability: Probability that a pixel of the mask is right, for a start from the mask.
@@ -170,7 +170,7 @@ def enhance_with_crf(
     if not rough.any():
         return Enhanced(rough, "empty")
     if start == "probabilities" and soft is not None:
-        likely = soft.clip(LEAST_ODDS, 1 - LEAST_ODDS)
+        likely = soft.clip(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
     else:
         likely = np.where(rough, mask_probability, 1 - mask_probability).astype(np.float32)
     image = shrink(image, config.max_side_px)  # the photo may be huge: build the two classes at the small size

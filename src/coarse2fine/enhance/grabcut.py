@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.config import GrabCutConfig, Start
-from coarse2fine.enhance.graph_cut.color_models import GAUSSIANS
-from coarse2fine.enhance.graph_cut.pyramid import Question, cut_pyramid
-from coarse2fine.enhance.graph_cut.trimap import log_odds, undecided_band, undecided_box, undecided_scores
+from coarse2fine.enhance.graph_cut.color_models import COMPONENTS
+from coarse2fine.enhance.graph_cut.pyramid import GrabCutInput, cut_coarse_to_fine
+from coarse2fine.enhance.graph_cut.trimap import log_odds, trimap_from_band, trimap_from_box, trimap_from_probabilities
 from coarse2fine.errors import DataError
 from coarse2fine.masks.regions import fill_box, foreground_mask
 from coarse2fine.masks.resize import resize, resize_soft
@@ -101,14 +101,14 @@ def enhance_with_grabcut(
     if not rough.any():
         return Enhanced(rough, "empty")
     small_image, trimap = _prepare(image, rough, config, start, soft)
-    if min(_count_samples(trimap)) < GAUSSIANS:
+    if min(_count_samples(trimap)) < COMPONENTS:
         return Enhanced(rough, "kept: too few pixels for GrabCut")
     prior: NDArray[np.float32] | None = None
     if start == "probabilities" and soft is not None and config.probability_weight > 0:
         prior = np.float32(config.probability_weight) * log_odds(soft)
-    question = Question(small_image, trimap, prior, max(trimap.shape) / max(rough.shape))
+    cut_input = GrabCutInput(small_image, trimap, prior, max(trimap.shape) / max(rough.shape))
     try:
-        cut = _cut(question, config, seed)
+        cut = _cut(cut_input, config, seed)
     except cv2.error as error:  # such as too little memory for the graph of a huge photo
         return Enhanced(rough, f"kept: OpenCV failed ({' '.join(str(error).split())})")
     return accept_or_keep(cut, rough)
@@ -162,10 +162,10 @@ def _prepare(
     small_image = resize(image, height, width)
     small_region = _resize_binary(region, height, width)
     if start == "box":
-        return small_image, undecided_box(small_region)
+        return small_image, trimap_from_box(small_region)
     if start == "mask" or soft is None:
-        return small_image, undecided_band(small_region, BAND_SHARE)
-    return small_image, undecided_scores(small_region, soft, CERTAIN_PROBABILITY)
+        return small_image, trimap_from_band(small_region, BAND_SHARE)
+    return small_image, trimap_from_probabilities(small_region, soft, CERTAIN_PROBABILITY)
 
 
 def _resize_binary(mask: Mask, height: int, width: int) -> Mask:
@@ -182,10 +182,10 @@ def _count_samples(trimap: Mask) -> tuple[int, int]:
     return trimap.size - foreground, foreground
 
 
-def _cut(question: Question, config: GrabCutConfig, seed: int) -> Mask:
+def _cut(cut_input: GrabCutInput, config: GrabCutConfig, seed: int) -> Mask:
     if config.engine == "opencv":
-        return _cut_opencv(question.image, question.trimap, config.iterations, seed)
-    return cut_pyramid(question, config.iterations)
+        return _cut_opencv(cut_input.image, cut_input.trimap, config.iterations, seed)
+    return cut_coarse_to_fine(cut_input, config.iterations)
 
 
 def _cut_opencv(image: Image, trimap: Mask, iterations: int, seed: int) -> Mask:

@@ -1,4 +1,4 @@
-"""What a person sees: progress with rate and time left, warnings, summaries; plain lines when no terminal listens."""
+"""Output on the terminal: progress, warnings, tables; plain lines if standard output is not a terminal."""
 
 import threading
 import time
@@ -19,11 +19,11 @@ PLAIN_LINE_EVERY_S = 10.0
 
 
 class Console:
-    """Prints for one process; ``quiet`` leaves only warnings and errors.
+    """Output of one process.
 
     Args:
-        quiet: Print nothing but warnings and errors.
-        silent: Print nothing at all: for the processes beside the first.
+        quiet: Print only warnings and errors.
+        silent: Print nothing; for all processes of a distributed run except the main process.
     """
 
     def __init__(self, quiet: bool = False, silent: bool = False) -> None:
@@ -38,7 +38,7 @@ class Console:
             self._out.print(escape(text), style=style or None)
 
     def warn(self, text: str) -> None:
-        """Print one line that matters even with ``quiet``."""
+        """Print one line to standard error, also with ``quiet``."""
         if not self.silent:
             self._err.print(escape(text), style="yellow")
 
@@ -49,7 +49,7 @@ class Console:
 
     @contextmanager
     def explaining(self, text: str, after_s: float = 2.0) -> Iterator[None]:
-        """Print one line, should the block last longer than ``after_s`` seconds: nobody should wonder what goes on."""
+        """Print one line if the block takes longer than ``after_s`` seconds, to explain the delay."""
         timer = threading.Timer(after_s, self.say, (text,))
         timer.daemon = True
         timer.start()
@@ -60,16 +60,16 @@ class Console:
 
     @contextmanager
     def progress(self, total: int, title: str, done: int = 0, unit: str = "photos") -> Iterator[Advance]:
-        """Show how many of ``total`` are done, the rate and the time left.
+        """Show progress: finished units, rate and remaining time.
 
         Args:
-            total: How many there are in all.
-            title: What is being done.
-            done: How many were done before, by a run that was stopped.
-            unit: What is counted.
+            total: Total number of units.
+            title: Name of the work, shown before the numbers.
+            done: Units that an earlier, interrupted run has already finished.
+            unit: Name of the units.
 
         Yields:
-            A function to call with the number of units that were just finished.
+            A function that must be called with the number of newly finished units.
         """
         if self.quiet:
             yield lambda _count: None
@@ -86,7 +86,7 @@ class Console:
     def track(
         self, items: Iterable[Item], total: int, title: str, done: int = 0, unit: str = "photos"
     ) -> Iterator[Item]:
-        """Yield ``items`` under :meth:`progress`."""
+        """Yield ``items`` and show their progress; arguments as for :meth:`progress`."""
         with self.progress(total, title, done, unit) as advance:
             for item in items:
                 yield item
@@ -94,27 +94,27 @@ class Console:
 
 
 class _PlainProgress:
-    """Progress as plain lines, one every ten seconds."""
+    """Progress as plain lines, one every `PLAIN_LINE_EVERY_S` seconds."""
 
     def __init__(self, console: Console, total: int, title: str, done: int, unit: str) -> None:
         self.console, self.total, self.title, self.unit = console, total, title, unit
-        self.before = self.count = done
-        self.began = self.said = time.monotonic()
+        self.initial_count = self.count = done
+        self.started_s = self.printed_s = time.monotonic()
 
     def advance(self, count: int) -> None:
         self.count += count
-        if time.monotonic() - self.said >= PLAIN_LINE_EVERY_S:
-            self.said = time.monotonic()
+        if time.monotonic() - self.printed_s >= PLAIN_LINE_EVERY_S:
+            self.printed_s = time.monotonic()
             rate = self._rate()
-            left = format_seconds((self.total - self.count) / rate)
-            self.console.say(f"{self.title}: {self.count}/{self.total} {self.unit}, {rate:.1f}/s, {left} left")
+            remaining = format_seconds((self.total - self.count) / rate)
+            self.console.say(f"{self.title}: {self.count}/{self.total} {self.unit}, {rate:.1f}/s, {remaining} left")
 
     def end(self) -> None:
-        took = format_seconds(time.monotonic() - self.began)
-        self.console.say(f"{self.title}: {self.count}/{self.total} {self.unit} in {took}, {self._rate():.1f}/s")
+        elapsed = format_seconds(time.monotonic() - self.started_s)
+        self.console.say(f"{self.title}: {self.count}/{self.total} {self.unit} in {elapsed}, {self._rate():.1f}/s")
 
     def _rate(self) -> float:
-        return max(self.count - self.before, 1e-9) / max(time.monotonic() - self.began, 1e-9)
+        return max(self.count - self.initial_count, 1e-9) / max(time.monotonic() - self.started_s, 1e-9)
 
 
 class _Rate(ProgressColumn):
@@ -128,7 +128,7 @@ class _Rate(ProgressColumn):
 
 
 def format_seconds(seconds: float) -> str:
-    """Write a duration as people say it: ``4 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """Format a duration: ``4 s``, ``3 min 20 s``, ``2 h 05 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"

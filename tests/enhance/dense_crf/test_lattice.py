@@ -23,18 +23,18 @@ def gaussian(points: Tensor) -> Tensor:
 def test_build_lattice__each_point_lies_between_its_corners():
     points = scattered(300)
     built = build_lattice(points)
-    assert built.corners.shape == built.shares.shape == (300, 6)
-    assert built.shares.min() >= -1e-5 and torch.allclose(built.shares.sum(1), torch.ones(300), atol=1e-5)
-    number = len(built.starts) - 1
-    assert built.corners.unique().tolist() == list(range(number))
+    assert built.vertices.shape == built.weights.shape == (300, 6)
+    assert built.weights.min() >= -1e-5 and torch.allclose(built.weights.sum(1), torch.ones(300), atol=1e-5)
+    number = len(built.offsets) - 1
+    assert built.vertices.unique().tolist() == list(range(number))
     for lattice_point in (0, number // 2, number - 1):
-        inside = built.points[built.starts[lattice_point] : built.starts[lattice_point + 1]].tolist()
-        assert inside == (built.corners == lattice_point).any(1).nonzero().flatten().tolist()
+        inside = built.points[built.offsets[lattice_point] : built.offsets[lattice_point + 1]].tolist()
+        assert inside == (built.vertices == lattice_point).any(1).nonzero().flatten().tolist()
 
 
 def test_build_lattice__neighbors_are_mutual():
     built = build_lattice(scattered(300))
-    number = len(built.starts) - 1
+    number = len(built.offsets) - 1
     after, before = built.neighbors[:, 0].long(), built.neighbors[:, 1].long()
     found = 0
     for axis in range(6):
@@ -81,11 +81,11 @@ def test_build_lattice__groups_share_no_point_and_are_no_neighbors():
     groups = torch.arange(2, dtype=torch.int32).repeat_interleave(200)
     twice = torch.cat([points, points])
     apart, alone = build_lattice(twice, groups), build_lattice(points)
-    assert len(apart.starts) - 1 == 2 * (len(alone.starts) - 1)
-    number = len(apart.starts) - 1
+    assert len(apart.offsets) - 1 == 2 * (len(alone.offsets) - 1)
+    number = len(apart.offsets) - 1
     group_of = torch.full((number + 1,), -1)
     for group in range(2):
-        group_of[apart.corners[groups == group].long().flatten()] = group
+        group_of[apart.vertices[groups == group].long().flatten()] = group
     for after, before in apart.neighbors.long():
         for neighbor in (after, before):
             assert ((group_of[neighbor] == group_of) | (neighbor == number))[:number].all()
@@ -99,6 +99,6 @@ def test_blur_points__many_channels_like_one_by_one(monkeypatch):
     points, values = scattered(100), torch.rand(100, 7, generator=torch.Generator().manual_seed(0))
     built = build_lattice(points)
     whole = blur_points(built, values)
-    monkeypatch.setattr(lattice, "CHANNELS_AT_ONCE", 3)
+    monkeypatch.setattr(lattice, "MAX_CHANNELS", 3)
     assert torch.allclose(blur_points(built, values), whole, rtol=1e-5)
     assert (whole[:, 0] != whole[:, 1]).any()

@@ -5,7 +5,7 @@ import numba
 import numpy as np
 import pytest
 
-from coarse2fine.enhance.graph_cut import compilation as room
+from coarse2fine.enhance.graph_cut import compilation
 
 
 def add_up(numbers):
@@ -15,7 +15,7 @@ def add_up(numbers):
     return total
 
 
-@pytest.mark.parametrize("compile_it", [room.compiled, room.compiled_lean])
+@pytest.mark.parametrize("compile_it", [compilation.compiled, compilation.compiled_no_refcount])
 def test_compiled__without_a_folder_to_keep_it_in(monkeypatch, compile_it):
     whole = numba.njit
 
@@ -30,18 +30,19 @@ def test_compiled__without_a_folder_to_keep_it_in(monkeypatch, compile_it):
     assert fast is not add_up and fast(np.arange(5)) == 10
 
 
-def test_compiled_lean__does_without_the_private_option(monkeypatch):
-    monkeypatch.setattr(room, "DefaultOptions", object)
-    assert room.compiled_lean(add_up)(np.arange(5)) == 10
+def test_compiled_no_refcount__does_without_the_private_option(monkeypatch):
+    monkeypatch.setattr(compilation, "DefaultOptions", object)
+    assert compilation.compiled_no_refcount(add_up)(np.arange(5)) == 10
 
 
 def test_prepare__leaves_nothing_to_compile():
     code = """
 import numpy as np
 from coarse2fine.config import EnhanceConfig
-from coarse2fine.enhance import color_models, max_flow, enhancer_from, prepare
-rooms = [vars(room).values() for room in (color_models, max_flow)]
-functions = [item for room in rooms for item in room if hasattr(item, "signatures")]
+from coarse2fine.enhance import enhancer_from, prepare
+from coarse2fine.enhance.graph_cut import color_models, max_flow
+modules = [vars(module).values() for module in (color_models, max_flow)]
+functions = [item for module in modules for item in module if hasattr(item, "signatures")]
 count = lambda: sum(len(function.signatures) for function in functions)
 prepare(EnhanceConfig())
 prepared = count()

@@ -9,14 +9,14 @@ from coarse2fine.enhance.graph_cut.max_flow import DIRECTIONS, Graph, minimum_cu
 STEPS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 
 
-def make_graph(excess: NDArray[np.integer], weigh) -> Graph:
+def make_graph(terminal_capacity: NDArray[np.integer], weigh) -> Graph:
     """A grid in which every pixel is a node; ``weigh()`` gives the capacity of each pair of neighbors."""
-    height, width = excess.shape
-    count = excess.size
+    height, width = terminal_capacity.shape
+    count = terminal_capacity.size
     graph = Graph(
         np.full((count + 1, DIRECTIONS), count, np.uint32),
         np.zeros((count + 1, DIRECTIONS), np.int32),
-        np.append(excess.ravel(), 0).astype(np.int32),
+        np.append(terminal_capacity.ravel(), 0).astype(np.int32),
     )
     for node in range(count):
         for direction in range(4, DIRECTIONS):
@@ -35,19 +35,24 @@ def copy(graph: Graph) -> Graph:
 def cost(graph: Graph, side: NDArray[np.uint8]) -> int:
     """Capacity of the edges that lead from the source's side to the sink's."""
     padded = np.append(side, 0)
-    excess = graph.excess[:-1].astype(np.int64)
-    terminals = excess[(excess > 0) & (side == 0)].sum() - excess[(excess < 0) & (side == 1)].sum()
+    terminal_capacity = graph.terminal_capacity[:-1].astype(np.int64)
+    terminals = (
+        terminal_capacity[(terminal_capacity > 0) & (side == 0)].sum()
+        - terminal_capacity[(terminal_capacity < 0) & (side == 1)].sum()
+    )
     across = (padded[:, None] == 1) & (padded[graph.neighbor] == 0)
     return int(terminals + graph.capacity[across].sum())
 
 
 def exact_flow(graph: Graph) -> int:
-    count = graph.excess.size - 1
+    count = graph.terminal_capacity.size - 1
     node, direction = np.nonzero(graph.capacity[:count])
-    to_node, to_sink = np.flatnonzero(graph.excess > 0), np.flatnonzero(graph.excess < 0)
+    to_node, to_sink = np.flatnonzero(graph.terminal_capacity > 0), np.flatnonzero(graph.terminal_capacity < 0)
     rows = np.concatenate([node, np.full(len(to_node), count), to_sink])
     columns = np.concatenate([graph.neighbor[node, direction], to_node, np.full(len(to_sink), count + 1)])
-    values = np.concatenate([graph.capacity[node, direction], graph.excess[to_node], -graph.excess[to_sink]])
+    values = np.concatenate(
+        [graph.capacity[node, direction], graph.terminal_capacity[to_node], -graph.terminal_capacity[to_sink]]
+    )
     matrix = csr_array((values.astype(np.int32), (rows, columns)), shape=(count + 2, count + 2))
     return int(maximum_flow(matrix, count, count + 1).flow_value)
 
@@ -56,7 +61,7 @@ def test_minimum_cut__a_chain_breaks_at_its_weakest_edge():
     weights = iter([5, 2, 7])
     graph = make_graph(np.array([[9, 0, 0, -9]]), lambda: next(weights))
     assert minimum_cut(graph).tolist() == [1, 1, 0, 0]
-    assert graph.excess.tolist() == [7, 0, 0, -7, 0]
+    assert graph.terminal_capacity.tolist() == [7, 0, 0, -7, 0]
 
 
 def test_minimum_cut__of_equally_cheap_cuts_the_source_s_side_is_smallest():
@@ -77,7 +82,11 @@ def test_minimum_cut__costs_what_the_maximum_flow_carries(seed):
     graph = make_graph(random.integers(-500, 500, (height, width)), lambda: random.integers(0, strongest + 1))
     before = copy(graph)
     side = minimum_cut(graph)
-    assert cost(before, side) == exact_flow(before) == before.excess.clip(0).sum() - graph.excess.clip(0).sum()
+    assert (
+        cost(before, side)
+        == exact_flow(before)
+        == before.terminal_capacity.clip(0).sum() - graph.terminal_capacity.clip(0).sum()
+    )
     assert 0 < side.sum() < side.size or height * width < 4 or strongest == 900
 
 
@@ -86,9 +95,9 @@ def test_minimum_cut__goes_on_from_a_flow(seed):
     random = np.random.default_rng(seed)
     graph = make_graph(random.integers(-300, 300, (9, 11)), lambda: random.integers(0, 200))
     change = np.append(random.integers(-200, 200, 99), 0).astype(np.int32)
-    changed = copy(graph)._replace(excess=graph.excess + change)
+    changed = copy(graph)._replace(terminal_capacity=graph.terminal_capacity + change)
     minimum_cut(graph)
-    graph.excess[:] += change
+    graph.terminal_capacity[:] += change
     again, fresh = minimum_cut(graph), minimum_cut(copy(changed))
     assert cost(changed, again) == cost(changed, fresh) == exact_flow(changed)
     assert (again == fresh).all()

@@ -4,8 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from coarse2fine.enhance.graph_cut.pyramid import UNDECIDED_PIXELS, Question, cut_pyramid, plan_scales, shrink_trimap
-from coarse2fine.enhance.graph_cut.trimap import MAYBE_FOREGROUND
+from coarse2fine.enhance.graph_cut.pyramid import (
+    MAX_UNKNOWN_PIXELS,
+    GrabCutInput,
+    cut_coarse_to_fine,
+    plan_scales,
+    shrink_trimap,
+)
+from coarse2fine.enhance.graph_cut.trimap import PROBABLE_FOREGROUND
 from coarse2fine.evaluation.metrics import binary_iou
 
 
@@ -22,23 +28,23 @@ def draw_star(side_px: int) -> tuple[np.ndarray, np.ndarray]:
 
 def frame(shape: tuple[int, int], margin_px: int) -> np.ndarray:
     trimap = np.zeros(shape, np.uint8)
-    trimap[margin_px:-margin_px, margin_px:-margin_px] = MAYBE_FOREGROUND
+    trimap[margin_px:-margin_px, margin_px:-margin_px] = PROBABLE_FOREGROUND
     return trimap
 
 
-@pytest.mark.parametrize(("undecided", "copies"), [(0, 1), (UNDECIDED_PIXELS, 1), (2 * UNDECIDED_PIXELS, 2)])
-def test_plan_scales__few_undecided_pixels_need_no_copies(undecided, copies):
-    assert len(plan_scales(undecided, (400, 400))) == copies
+@pytest.mark.parametrize(("unknown", "copies"), [(0, 1), (MAX_UNKNOWN_PIXELS, 1), (2 * MAX_UNKNOWN_PIXELS, 2)])
+def test_plan_scales__few_undecided_pixels_need_no_copies(unknown, copies):
+    assert len(plan_scales(unknown, (400, 400))) == copies
 
 
 def test_plan_scales__each_copy_is_at_most_twice_the_one_before():
-    scales = plan_scales(6 * UNDECIDED_PIXELS, (2000, 2000))
+    scales = plan_scales(6 * MAX_UNKNOWN_PIXELS, (2000, 2000))
     assert scales[0] == pytest.approx(6**-0.5) and scales[-1] == 1 and len(scales) == 3
     assert all(1 < larger / smaller <= 2.001 for smaller, larger in pairwise(scales))
 
 
 def test_plan_scales__the_smallest_copy_has_an_eighth_of_the_area():
-    assert plan_scales(100 * UNDECIDED_PIXELS, (2000, 2000))[0] ** 2 == pytest.approx(1 / 8)
+    assert plan_scales(100 * MAX_UNKNOWN_PIXELS, (2000, 2000))[0] ** 2 == pytest.approx(1 / 8)
 
 
 def test_plan_scales__a_strip_keeps_its_width():
@@ -53,7 +59,7 @@ def test_shrink_trimap__certain_is_what_is_certain_everywhere():
 def test_shrink_trimap__a_thin_frame_stays():
     trimap = frame((300, 300), 1)
     shrunk = shrink_trimap(trimap, 50, 50)
-    assert (shrunk[0] == 0).all() and (shrunk[:, -1] == 0).all() and (shrunk[1:-1, 1:-1] == MAYBE_FOREGROUND).all()
+    assert (shrunk[0] == 0).all() and (shrunk[:, -1] == 0).all() and (shrunk[1:-1, 1:-1] == PROBABLE_FOREGROUND).all()
     trimap = np.zeros((300, 300), np.uint8)
     trimap[150, 40:260] = 1
     trimap[100:140] = 2
@@ -61,56 +67,56 @@ def test_shrink_trimap__a_thin_frame_stays():
 
 
 @pytest.mark.parametrize("side_px", [60, 300, 900])
-def test_cut_pyramid__finds_a_star_with_its_points(side_px):
+def test_cut_coarse_to_fine__finds_a_star_with_its_points(side_px):
     image, truth = draw_star(side_px)
     trimap = frame(truth.shape, side_px // 12)
     assert binary_iou(trimap & 1, truth) < 0.4
-    assert binary_iou(cut_pyramid(Question(image, trimap), 5), truth) > 0.97
+    assert binary_iou(cut_coarse_to_fine(GrabCutInput(image, trimap), 5), truth) > 0.97
 
 
-def test_cut_pyramid__keeps_what_is_certain():
+def test_cut_coarse_to_fine__keeps_what_is_certain():
     image, truth = draw_star(300)
     trimap = frame(truth.shape, 20)
     trimap[140:160, 140:160] = 0
     trimap[30:60, 30:60] = 1
-    mask = cut_pyramid(Question(image, trimap), 5)
+    mask = cut_coarse_to_fine(GrabCutInput(image, trimap), 5)
     assert not mask[140:160, 140:160].any() and mask[30:60, 30:60].all()
     assert mask[100:130, 150].all()
 
 
-def test_cut_pyramid__a_prior_decides_where_colors_cannot():
+def test_cut_coarse_to_fine__a_prior_decides_where_colors_cannot():
     image = np.random.default_rng(0).integers(100, 104, (300, 300, 3), np.uint8)
     prior = np.full((30, 30), -3, np.float32)
     prior[10:20, 10:20] = 3
-    mask = cut_pyramid(Question(image, frame((300, 300), 10), prior), 5)
+    mask = cut_coarse_to_fine(GrabCutInput(image, frame((300, 300), 10), prior), 5)
     expected = np.zeros((300, 300), np.uint8)
     expected[100:200, 100:200] = 1
     assert binary_iou(mask, expected) > 0.8  # a flat photo rounds the corners
-    assert binary_iou(cut_pyramid(Question(image, frame((300, 300), 10)), 5), expected) < 0.5
+    assert binary_iou(cut_coarse_to_fine(GrabCutInput(image, frame((300, 300), 10)), 5), expected) < 0.5
 
 
-def test_cut_pyramid__the_copy_of_a_photo_is_cut_by_the_photo_s_energy():
+def test_cut_coarse_to_fine__the_copy_of_a_photo_is_cut_by_the_photo_s_energy():
     image, truth = draw_star(300)
     small = cv2.resize(image, (100, 100), interpolation=cv2.INTER_AREA)
     small_truth = cv2.resize(truth * 255, (100, 100), interpolation=cv2.INTER_AREA) >= 128
     trimap = frame((100, 100), 6)
-    assert binary_iou(cut_pyramid(Question(small, trimap, scale=1 / 3), 5), small_truth) > 0.95
+    assert binary_iou(cut_coarse_to_fine(GrabCutInput(small, trimap, scale=1 / 3), 5), small_truth) > 0.95
     blurred = cv2.GaussianBlur(small, (0, 0), 4)
-    masks = [cut_pyramid(Question(blurred, trimap, scale=scale), 5) for scale in (1, 1 / 3)]
+    masks = [cut_coarse_to_fine(GrabCutInput(blurred, trimap, scale=scale), 5) for scale in (1, 1 / 3)]
     assert (masks[0] != masks[1]).any()
 
 
-def test_cut_pyramid__leaves_its_arguments_alone_and_repeats_itself():
+def test_cut_coarse_to_fine__leaves_its_arguments_alone_and_repeats_itself():
     image, truth = draw_star(300)
     trimap = frame(truth.shape, 20)
     kept = image.copy(), trimap.copy()
     image.setflags(write=False)
     trimap.setflags(write=False)
-    first, second = (cut_pyramid(Question(image, trimap), 5) for _ in range(2))
+    first, second = (cut_coarse_to_fine(GrabCutInput(image, trimap), 5) for _ in range(2))
     assert (first == second).all() and first.any()
     assert (image == kept[0]).all() and (trimap == kept[1]).all()
 
 
-def test_cut_pyramid__nothing_undecided_is_nothing_to_do():
+def test_cut_coarse_to_fine__nothing_undecided_is_nothing_to_do():
     image, truth = draw_star(60)
-    assert (cut_pyramid(Question(image, truth), 5) == truth).all()
+    assert (cut_coarse_to_fine(GrabCutInput(image, truth), 5) == truth).all()

@@ -1,11 +1,14 @@
-"""A Gaussian blur among points of many dimensions, such as pixels by place and color, in time linear in their number.
+"""Gaussian filtering of points in many dimensions, in time linear in their number, with the permutohedral lattice.
 
-Every point is spread over the corners of the simplex it lies in, of the permutohedral lattice; the lattice is blurred
-along its axes; every point reads its corners. Corners are numbered by sorting, so there is no table to fill one by one:
-the same tensor operations run on any device, and add in the same order every time.
+The points are, for example, pixels described by position and color. Filtering has three steps. Splat: the value of
+every point is distributed to the vertices of its enclosing simplex. Blur: the lattice is filtered along each of its
+axes. Slice: every point reads the values of its vertices. Vertices are numbered by sorting their hashes, not with a
+hash table filled one by one: so the same tensor operations run on any device, and they add in the same order every
+time.
 
 Source: Adams, Baek, Davis, "Fast high-dimensional filtering using the permutohedral lattice" (Eurographics 2010), as in
-the code of Krähenbühl, Koltun (NIPS 2011): only corners of points take part, and each axis is blurred by [1/2, 1, 1/2].
+the code of Krähenbühl, Koltun (NIPS 2011): only the vertices of points are stored, and each axis is blurred by
+[1/2, 1, 1/2].
 """
 
 import math
@@ -15,81 +18,87 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
-CHANNELS_AT_ONCE = 16
-"""More are blurred in turns: the memory of the lattice does not grow with the number of classes."""
+MAX_CHANNELS = 16
+"""Channels filtered at the same time; more are filtered one group after another, so that the memory of the lattice does
+not grow with the number of classes."""
 
-_SPREAD = 0x9E3779B97F4A7C15  # odd; its powers spread whole coordinates over 64 bits
+_HASH_BASE = 0x9E3779B97F4A7C15  # odd; its powers distribute integer coordinates over 64 bits
 
 
 class Lattice(NamedTuple):
-    """N points of D dimensions between the corners of their simplices, M lattice points in all.
+    """N points of D dimensions in the permutohedral lattice, with the M lattice vertices of their simplices.
 
-    The last lattice point, number M, is none: it stands for every neighbor that is missing, and its value is 0.
+    Vertex M is a placeholder for missing neighbors; its value is always 0.
 
     Attributes:
-        corners: Lattice points around each point, shape (N, D + 1), int32.
-        shares: How much of the point each of them takes, 0 to 1, shape (N, D + 1).
-        points: Points around each lattice point, one lattice point after another, shape (N * (D + 1),), int32.
-        point_shares: How much of the point it takes, of the same shape.
-        starts: Where each lattice point's part begins in ``points``, shape (M + 1,), int32.
-        neighbors: Next and previous lattice point on each axis, shape (D + 1, 2, M + 1), int32.
+        vertices: Vertices of the simplex of each point, shape (N, D + 1), int32.
+        weights: Barycentric weight of each of these vertices, 0 to 1, shape (N, D + 1).
+        points: The points of each vertex, one vertex after another, shape (N * (D + 1),), int32.
+        point_weights: Barycentric weight of each entry of ``points``, same shape.
+        offsets: Index in ``points`` at which the points of each vertex start, shape (M + 1,), int32.
+        neighbors: Next and previous vertex along each axis, shape (D + 1, 2, M + 1), int32.
     """
 
-    corners: Tensor
-    shares: Tensor
+    vertices: Tensor
+    weights: Tensor
     points: Tensor
-    point_shares: Tensor
-    starts: Tensor
+    point_weights: Tensor
+    offsets: Tensor
     neighbors: Tensor
 
 
 def build_lattice(features: Tensor, groups: Tensor | None = None) -> Lattice:
-    """Lay points into the lattice.
+    """Build the lattice of a set of points.
 
     Args:
-        features: Coordinates in units of the Gaussian's sigma, shape (N, D), float32.
-        groups: Number of each point's group, such as its photo, shape (N,), integer: groups share no lattice point, and
-            are no neighbors of each other, wherever they lie. None: all are of one.
+        features: Coordinates divided by the sigma of the Gaussian, shape (N, D), float32.
+        groups: Index of the group of each point, such as its photo, shape (N,), integer. Groups share no vertex and are
+            never neighbors, wherever their points are. None: all points are in one group.
 
     Returns:
-        The lattice. In five dimensions it takes 96 bytes per point and 52 per lattice point, and several times as much
-        while it is built.
+        The lattice. In five dimensions it takes 96 bytes per point and 52 per vertex, and several times as much while
+        it is built.
     """
     elevated = _elevate(features)
     origin, rank = _find_simplex(elevated)
-    shares = _weigh_corners(elevated, origin, rank)
-    names = _name_corners(origin, rank, groups)
-    keys, numbers, counts = torch.unique(names, return_inverse=True, return_counts=True)
+    weights = _compute_barycentric_weights(elevated, origin, rank)
+    hashes = _hash_vertices(origin, rank, groups)
+    keys, numbers, counts = torch.unique(hashes, return_inverse=True, return_counts=True)
     order = numbers.reshape(-1).argsort(stable=True)
-    starts = pad(counts.cumsum(0), (1, 0))
+    offsets = pad(counts.cumsum(0), (1, 0))
     sides = features.shape[1] + 1
     return Lattice(
-        numbers.int(), shares, (order // sides).int(), shares.reshape(-1)[order], starts.int(), _link(keys, sides)
+        vertices=numbers.int(),
+        weights=weights,
+        points=(order // sides).int(),
+        point_weights=weights.reshape(-1)[order],
+        offsets=offsets.int(),
+        neighbors=_find_neighbors(keys, sides),
     )
 
 
 def blur_points(lattice: Lattice, values: Tensor) -> Tensor:
-    """Sum the values around every point, weighted by a Gaussian of their distance, up to a factor common to all.
+    """Sum the values around every point, weighted by a Gaussian of their distance, up to a constant factor.
 
     Args:
         lattice: From :func:`build_lattice`.
         values: Shape (N, C), float32.
 
     Returns:
-        Shape (N, C). Neither the lattice's factor nor that of a density is taken out: divide by the blur of ones.
+        Shape (N, C), not normalized: divide by the result for ones to get a weighted mean.
     """
-    return torch.cat([_blur(lattice, part.contiguous()) for part in torch.split(values, CHANNELS_AT_ONCE, 1)], 1)
+    return torch.cat([_blur(lattice, part.contiguous()) for part in torch.split(values, MAX_CHANNELS, 1)], 1)
 
 
 def _blur(lattice: Lattice, values: Tensor) -> Tensor:
-    laid = embedding_bag(lattice.points, values, lattice.starts, mode="sum", per_sample_weights=lattice.point_shares)
+    splat = embedding_bag(lattice.points, values, lattice.offsets, mode="sum", per_sample_weights=lattice.point_weights)
     for after, before in lattice.neighbors:
-        laid = laid.index_select(0, after).add_(laid.index_select(0, before)).mul_(0.5).add_(laid)
-    return embedding_bag(lattice.corners, laid, mode="sum", per_sample_weights=lattice.shares)
+        splat = splat.index_select(0, after).add_(splat.index_select(0, before)).mul_(0.5).add_(splat)
+    return embedding_bag(lattice.vertices, splat, mode="sum", per_sample_weights=lattice.weights)
 
 
 def _elevate(features: Tensor) -> Tensor:
-    """Place points on the plane of D + 1 coordinates with sum 0, so that the blur has a sigma of 1; (N, D + 1)."""
+    """Map points to the hyperplane of D + 1 coordinates with sum 0, scaled for a blur of sigma 1; shape (N, D + 1)."""
     dimensions = features.shape[1]
     axes = torch.arange(dimensions + 1, device=features.device, dtype=features.dtype)
     stretch = (dimensions + 1) * math.sqrt(2 / 3) / ((axes[:-1] + 1) * (axes[:-1] + 2)).sqrt()
@@ -98,59 +107,60 @@ def _elevate(features: Tensor) -> Tensor:
 
 
 def _find_simplex(elevated: Tensor) -> tuple[Tensor, Tensor]:
-    """The corner of each point's simplex with all coordinates multiples of D + 1, in such units, and the simplex.
+    """Find the enclosing simplex of each point.
 
     Returns:
-        Corners, shape (N, D + 1), int64, and the rank of each coordinate's distance from it, the largest first, which
-        tells the simplices around a corner apart.
+        The remainder-0 vertex of the simplex, whose coordinates are all multiples of D + 1, divided by D + 1, shape
+        (N, D + 1), int64; and the rank of each coordinate of the point's offset from it, the largest first, which
+        identifies the simplex among those around that vertex, shape (N, D + 1).
     """
     sides = elevated.shape[1]
     origin = (elevated / sides).round()
     rank = (elevated - origin * sides).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     origin = origin.long()
     rank += origin.sum(1, keepdim=True)
-    turns = (rank < 0).long() - (rank >= sides).long()
-    return origin + turns, rank + turns * sides
+    correction = (rank < 0).long() - (rank >= sides).long()
+    return origin + correction, rank + correction * sides
 
 
-def _weigh_corners(elevated: Tensor, origin: Tensor, rank: Tensor) -> Tensor:
-    """Barycentric coordinates of each point in its simplex, shape (N, D + 1), 0 to 1, of sum 1."""
+def _compute_barycentric_weights(elevated: Tensor, origin: Tensor, rank: Tensor) -> Tensor:
+    """Compute the barycentric coordinates of each point in its simplex, shape (N, D + 1), 0 to 1, with sum 1."""
     sides = elevated.shape[1]
     ascending = torch.empty_like(elevated).scatter_(1, rank, elevated / sides - origin).flip(1)
-    shares = ascending - ascending.roll(1, 1)
-    shares[:, 0] += 1
-    return shares
+    weights = ascending - ascending.roll(1, 1)
+    weights[:, 0] += 1
+    return weights
 
 
-def _multipliers(count: int, device: torch.device) -> Tensor:
-    powers = [pow(_SPREAD, exponent, 2**64) for exponent in range(1, count + 1)]
+def _hash_multipliers(count: int, device: torch.device) -> Tensor:
+    powers = [pow(_HASH_BASE, exponent, 2**64) for exponent in range(1, count + 1)]
     return torch.tensor([power - 2**64 * (power >= 2**63) for power in powers], dtype=torch.int64, device=device)
 
 
-def _name_corners(origin: Tensor, rank: Tensor, groups: Tensor | None) -> Tensor:
-    """A number for each corner, shape (N, D + 1): linear in its coordinates and group, with 64 bits that overflow.
+def _hash_vertices(origin: Tensor, rank: Tensor, groups: Tensor | None) -> Tensor:
+    """Hash each vertex, shape (N, D + 1): a linear function of its coordinates and group, modulo 2**64.
 
-    Two corners of a photo share one, or take each other for neighbors, with a chance below one in a million, and would
-    then be blurred together; in a batch of twenty photos of 500 px, with a chance below one in a thousand.
+    If two vertices have the same hash, or the hash of a neighbor, they are blurred together. The probability is below
+    one in a million for a photo, and below one in a thousand for a batch of twenty photos of 500 px.
     """
     sides = origin.shape[1]
-    multipliers = _multipliers(sides + 1, origin.device)
-    names = []
+    multipliers = _hash_multipliers(sides + 1, origin.device)
+    hashes = []
     for remainder in range(sides):
-        corner = sides * (origin - (rank >= sides - remainder).long()) + remainder
-        names.append((corner * multipliers[:-1]).sum(1))
-    named = torch.stack(names, 1)
-    return named if groups is None else named.add_((groups.long() * multipliers[-1])[:, None])
+        vertex = sides * (origin - (rank >= sides - remainder).long()) + remainder
+        hashes.append((vertex * multipliers[:-1]).sum(1))
+    hashed = torch.stack(hashes, 1)
+    return hashed if groups is None else hashed.add_((groups.long() * multipliers[-1])[:, None])
 
 
-def _link(keys: Tensor, sides: int) -> Tensor:
-    """Numbers of the next and the previous lattice point along each axis, `Lattice.neighbors`, from sorted names."""
-    multipliers = _multipliers(sides, keys.device)
+def _find_neighbors(keys: Tensor, sides: int) -> Tensor:
+    """Find the next and the previous vertex along each axis (`Lattice.neighbors`) from the sorted hashes."""
+    multipliers = _hash_multipliers(sides, keys.device)
     steps = sides * multipliers - multipliers.sum()
     return torch.stack([torch.stack([_look_up(keys, keys + step), _look_up(keys, keys - step)]) for step in steps])
 
 
 def _look_up(keys: Tensor, wanted: Tensor) -> Tensor:
-    """Where names stand in a sorted list, one past its end where they do not; that place itself comes last."""
-    place = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
-    return pad(torch.where(keys[place] == wanted, place, len(keys)), (0, 1), value=len(keys)).int()
+    """Find the index of each wanted hash in sorted keys, ``len(keys)`` if it is missing; ``len(keys)`` is appended."""
+    index = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
+    return pad(torch.where(keys[index] == wanted, index, len(keys)), (0, 1), value=len(keys)).int()

@@ -1,1 +1,1 @@
-"""The algorithms of GrabCut: color models, pixel graph, minimum cut, coarse-to-fine pyramid."""
+"""The algorithms of GrabCut: color mixtures, pixel graph, max-flow/min-cut, and the coarse-to-fine image pyramid."""

@@ -1,86 +1,112 @@
-"""Colors of background and foreground, each a mixture of five Gaussians.
+"""Color models of background and foreground: one Gaussian mixture model (GMM) of five components each.
 
-Source: Rother, Kolmogorov, Blake, "GrabCut" (SIGGRAPH 2004), section 3.2. The mixtures begin by splitting clusters
-along their principal axis (Orchard, Bouman, "Color quantization of images", 1991), so nothing about them is random.
+The mixtures are initialized by splitting clusters along their principal axis (Orchard, Bouman, "Color quantization of
+images", 1991), so nothing about them is random.
+
+Source: Rother, Kolmogorov, Blake, "GrabCut" (SIGGRAPH 2004), section 3.2.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.enhance.graph_cut.compilation import compiled, compiled_lean
+from coarse2fine.enhance.graph_cut.compilation import compiled, compiled_no_refcount
 
-GAUSSIANS = 5
-SIDES = 2  # background, foreground
+COMPONENTS = 5
+"""Gaussian components of each mixture."""
 
-SAMPLES = 4000
-"""Pixels of a side that its model is learned from, evenly spaced in raster order; fewer where there are no more."""
+MIXTURES = 2  # background, foreground
+
+MAX_SAMPLES = 4000
+"""Pixels that a mixture is fitted to, at most: evenly spaced in raster order."""
 
 Colors = NDArray[np.uint8]
 """RGB of pixels, shape (N, 3), 0 to 255."""
 
-Models = NDArray[np.float64]
-"""Shape (`SIDES`, `GAUSSIANS`, 10): of each Gaussian the logarithm of its weight over the root of its determinant, its
-mean (3), and the inverse of its covariance (xx, xy, xz, yy, yz, zz)."""
+ColorModels = NDArray[np.float64]
+"""Parameters of both mixtures, shape (`MIXTURES`, `COMPONENTS`, 10). Of each component: the logarithm of its weight
+divided by the square root of the determinant of its covariance, its mean (3), and the inverse of its covariance (xx,
+xy, xz, yy, yz, zz)."""
 
-ROUNDING_VARIANCE = 1 / 12  # of colors in whole numbers: no Gaussian is narrower
-_NEGLIGIBLE = 7.0  # a component this much less likely than the likeliest adds less than a thousandth
-FARTHEST = 1000.0  # log odds are cut off here
-LLOYD_STEPS = 5
-POWER_STEPS = 30
+ROUNDING_VARIANCE = 1 / 12  # of colors rounded to integers, added to every variance: no component is narrower
+_NEGLIGIBLE_LOG_RATIO = 7.0  # a component this far below the largest one adds less than a thousandth
+MAX_LOG_RATIO = 1000.0  # log-likelihood ratios are clipped to plus or minus this
+K_MEANS_STEPS = 5
+POWER_ITERATIONS = 30
 
 
 @compiled
-def start_models(colors: Colors, side: NDArray[np.uint8]) -> Models:
-    """Learn models from nothing.
+def initialize_models(colors: Colors, labels: NDArray[np.uint8]) -> ColorModels:
+    """Fit both mixtures to labeled pixels: split into clusters, run k-means, then fit one Gaussian per cluster.
 
     Args:
-        colors: Pixels.
-        side: 0 where a pixel is background, 1 where it is foreground, shape (N,); both must occur.
+        colors: Colors of the pixels, shape (N, 3).
+        labels: 0 for background, 1 for foreground, shape (N,); both must occur.
+
+    Returns:
+        The mixtures of background and foreground.
     """
-    models = np.empty((SIDES, GAUSSIANS, 10))
-    for which in range(SIDES):
-        sample = _sample(colors, side, which)
-        member = _split(sample)
-        _lloyd(sample, member)
-        models[which] = _fit(_sum_up(sample, member), len(sample))
+    models = np.empty((MIXTURES, COMPONENTS, 10))
+    for label in range(MIXTURES):
+        sample = _sample_colors(colors, labels, label)
+        assignment = _split_clusters(sample)
+        _run_k_means(sample, assignment)
+        models[label] = _fit_components(_sum_moments(sample, assignment), len(sample))
     return models
 
 
 @compiled
-def learn_models(colors: Colors, side: NDArray[np.uint8], models: Models) -> Models:
-    """Learn models anew from the pixels that each Gaussian of the old ones explains best.
+def update_models(colors: Colors, labels: NDArray[np.uint8], models: ColorModels) -> ColorModels:
+    """Assign every pixel to its most likely component and fit the components again.
 
-    A side that has fewer pixels than Gaussians keeps its old model.
+    A mixture with fewer pixels than components stays as it is.
+
+    Args:
+        colors: Colors of the pixels, shape (N, 3).
+        labels: 0 for background, 1 for foreground, shape (N,).
+        models: The mixtures to update; left unchanged.
+
+    Returns:
+        The updated mixtures.
     """
-    learned = models.copy()
-    for which in range(SIDES):
-        sample = _sample(colors, side, which)
-        if len(sample) >= GAUSSIANS:
-            learned[which] = _fit(_sum_up(sample, _assign(sample, models[which])), len(sample))
-    return learned
+    updated = models.copy()
+    for label in range(MIXTURES):
+        sample = _sample_colors(colors, labels, label)
+        if len(sample) >= COMPONENTS:
+            assignment = _assign_components(sample, models[label])
+            updated[label] = _fit_components(_sum_moments(sample, assignment), len(sample))
+    return updated
 
 
 @compiled
-def compare(colors: Colors, models: Models) -> NDArray[np.float32]:
-    """How much likelier a color is as foreground than as background: natural logarithm, at most 1000 either way."""
-    odds = np.empty(len(colors), np.float32)
-    terms = np.empty(GAUSSIANS)
+def log_likelihood_ratio(colors: Colors, models: ColorModels) -> NDArray[np.float32]:
+    """Compute the log-likelihood ratio of foreground to background of each color: the unary term of GrabCut.
+
+    Args:
+        colors: Colors of the pixels, shape (N, 3).
+        models: The mixtures of background and foreground.
+
+    Returns:
+        Natural logarithm of the ratio, shape (N,), clipped to -1000 to 1000.
+    """
+    ratios = np.empty(len(colors), np.float32)
+    log_densities = np.empty(COMPONENTS)
     for pixel in range(len(colors)):
-        ratio = _mixture(colors[pixel], models[1], terms) - _mixture(colors[pixel], models[0], terms)
-        odds[pixel] = min(max(ratio, -FARTHEST), FARTHEST)
-    return odds
+        foreground = _mixture_log_density(colors[pixel], models[1], log_densities)
+        ratio = foreground - _mixture_log_density(colors[pixel], models[0], log_densities)
+        ratios[pixel] = min(max(ratio, -MAX_LOG_RATIO), MAX_LOG_RATIO)
+    return ratios
 
 
 @compiled
-def _sample(colors: Colors, side: NDArray[np.uint8], which: int) -> Colors:
+def _sample_colors(colors: Colors, labels: NDArray[np.uint8], label: int) -> Colors:
     count = 0
-    for pixel in range(len(side)):
-        count += side[pixel] == which
-    step = max(1, -(-count // SAMPLES))
+    for pixel in range(len(labels)):
+        count += labels[pixel] == label
+    step = max(1, -(-count // MAX_SAMPLES))
     sample = np.empty((-(-count // step), 3), np.uint8)
     seen = 0
-    for pixel in range(len(side)):
-        if side[pixel] == which:
+    for pixel in range(len(labels)):
+        if labels[pixel] == label:
             if seen % step == 0:
                 for channel in range(3):
                     sample[seen // step, channel] = colors[pixel, channel]
@@ -88,46 +114,48 @@ def _sample(colors: Colors, side: NDArray[np.uint8], which: int) -> Colors:
     return sample
 
 
-@compiled_lean
-def _exponent(color: NDArray[np.uint8], gaussian: NDArray[np.float64]) -> float:
+@compiled_no_refcount
+def _component_log_density(color: NDArray[np.uint8], gaussian: NDArray[np.float64]) -> float:
     x, y, z = color[0] - gaussian[1], color[1] - gaussian[2], color[2] - gaussian[3]
     square = gaussian[4] * x * x + gaussian[7] * y * y + gaussian[9] * z * z
     return gaussian[0] - 0.5 * square - (gaussian[5] * x * y + gaussian[6] * x * z + gaussian[8] * y * z)
 
 
-@compiled_lean
-def _mixture(color: NDArray[np.uint8], model: NDArray[np.float64], terms: NDArray[np.float64]) -> float:
-    """Logarithm of a mixture's density, up to a constant; ``terms`` is room to work in."""
-    top = -np.inf
-    for number in range(GAUSSIANS):
-        terms[number] = _exponent(color, model[number])
-        top = max(top, terms[number])
+@compiled_no_refcount
+def _mixture_log_density(
+    color: NDArray[np.uint8], model: NDArray[np.float64], log_densities: NDArray[np.float64]
+) -> float:
+    """Compute the logarithm of a mixture's density up to a constant; ``log_densities`` is a work buffer."""
+    largest = -np.inf
+    for component in range(COMPONENTS):
+        log_densities[component] = _component_log_density(color, model[component])
+        largest = max(largest, log_densities[component])
     total = 0.0
-    for number in range(GAUSSIANS):
-        if terms[number] > top - _NEGLIGIBLE:
-            total += np.exp(terms[number] - top)
-    return top + np.log(total)
+    for component in range(COMPONENTS):
+        if log_densities[component] > largest - _NEGLIGIBLE_LOG_RATIO:
+            total += np.exp(log_densities[component] - largest)
+    return largest + np.log(total)
 
 
 @compiled
-def _assign(colors: Colors, model: NDArray[np.float64]) -> NDArray[np.uint8]:
-    member = np.zeros(len(colors), np.uint8)
+def _assign_components(colors: Colors, model: NDArray[np.float64]) -> NDArray[np.uint8]:
+    assignment = np.zeros(len(colors), np.uint8)
     for pixel in range(len(colors)):
         best = -np.inf
-        for number in range(GAUSSIANS):
-            exponent = _exponent(colors[pixel], model[number])
-            if exponent > best:
-                best = exponent
-                member[pixel] = number
-    return member
+        for component in range(COMPONENTS):
+            log_density = _component_log_density(colors[pixel], model[component])
+            if log_density > best:
+                best = log_density
+                assignment[pixel] = component
+    return assignment
 
 
 @compiled
-def _sum_up(colors: Colors, member: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Of each cluster the number of pixels, the sum of their colors, and of the products xx, xy, xz, yy, yz, zz."""
-    sums = np.zeros((GAUSSIANS, 10))
+def _sum_moments(colors: Colors, assignment: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Sum over each component: pixel count, colors (3), and the products xx, xy, xz, yy, yz, zz; shape (K, 10)."""
+    sums = np.zeros((COMPONENTS, 10))
     for pixel in range(len(colors)):
-        row = sums[member[pixel]]
+        row = sums[assignment[pixel]]
         r, g, b = float(colors[pixel, 0]), float(colors[pixel, 1]), float(colors[pixel, 2])
         row[0] += 1
         row[1] += r
@@ -151,57 +179,57 @@ def _covariance(sums: NDArray[np.float64]) -> tuple[float, float, float, float, 
 
 
 @compiled
-def _fit(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Gaussians from sums over ``count`` pixels; one without pixels has no weight."""
-    model = np.zeros((GAUSSIANS, 10))
+def _fit_components(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Fit a Gaussian to each component from its sums; ``count`` is the pixel count of the mixture."""
+    model = np.zeros((COMPONENTS, 10))
     model[:, 0] = -np.inf
-    for number in range(GAUSSIANS):
-        if sums[number, 0] == 0:
+    for component in range(COMPONENTS):
+        if sums[component, 0] == 0:
             continue
-        xx, xy, xz, yy, yz, zz = _covariance(sums[number])
+        xx, xy, xz, yy, yz, zz = _covariance(sums[component])
         xx, yy, zz = xx + ROUNDING_VARIANCE, yy + ROUNDING_VARIANCE, zz + ROUNDING_VARIANCE
         determinant = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
         determinant = max(determinant, ROUNDING_VARIANCE**3)
-        model[number, 0] = np.log(sums[number, 0] / count) - 0.5 * np.log(determinant)
-        model[number, 1:4] = sums[number, 1:4] / sums[number, 0]
-        model[number, 4] = (yy * zz - yz * yz) / determinant
-        model[number, 5] = (xz * yz - xy * zz) / determinant
-        model[number, 6] = (xy * yz - xz * yy) / determinant
-        model[number, 7] = (xx * zz - xz * xz) / determinant
-        model[number, 8] = (xy * xz - xx * yz) / determinant
-        model[number, 9] = (xx * yy - xy * xy) / determinant
+        model[component, 0] = np.log(sums[component, 0] / count) - 0.5 * np.log(determinant)
+        model[component, 1:4] = sums[component, 1:4] / sums[component, 0]
+        model[component, 4] = (yy * zz - yz * yz) / determinant
+        model[component, 5] = (xz * yz - xy * zz) / determinant
+        model[component, 6] = (xy * yz - xz * yy) / determinant
+        model[component, 7] = (xx * zz - xz * xz) / determinant
+        model[component, 8] = (xy * xz - xx * yz) / determinant
+        model[component, 9] = (xx * yy - xy * xy) / determinant
     return model
 
 
 @compiled
-def _split(colors: Colors) -> NDArray[np.uint8]:
-    """Split the cluster of the greatest scatter along its principal axis until there are `GAUSSIANS`."""
-    member = np.zeros(len(colors), np.uint8)
-    for new in range(1, GAUSSIANS):
-        sums = _sum_up(colors, member)
+def _split_clusters(colors: Colors) -> NDArray[np.uint8]:
+    """Split the cluster with the largest scatter along its principal axis until there are `COMPONENTS` clusters."""
+    assignment = np.zeros(len(colors), np.uint8)
+    for new in range(1, COMPONENTS):
+        sums = _sum_moments(colors, assignment)
         widest, widest_scatter = 0, 0.0
         axis = np.zeros(3)
-        for number in range(new):
-            if sums[number, 0] > 1:
-                variance, direction = _principal_axis(sums[number])
-                if variance * sums[number, 0] > widest_scatter:
-                    widest, widest_scatter, axis = number, variance * sums[number, 0], direction
+        for component in range(new):
+            if sums[component, 0] > 1:
+                variance, direction = _principal_axis(sums[component])
+                if variance * sums[component, 0] > widest_scatter:
+                    widest, widest_scatter, axis = component, variance * sums[component, 0], direction
         if widest_scatter == 0:
             break
-        middle = (axis * sums[widest, 1:4]).sum() / sums[widest, 0]
+        mean_along_axis = (axis * sums[widest, 1:4]).sum() / sums[widest, 0]
         for pixel in range(len(colors)):
-            along = axis[0] * colors[pixel, 0] + axis[1] * colors[pixel, 1] + axis[2] * colors[pixel, 2]
-            if member[pixel] == widest and along > middle:
-                member[pixel] = new
-    return member
+            projection = axis[0] * colors[pixel, 0] + axis[1] * colors[pixel, 1] + axis[2] * colors[pixel, 2]
+            if assignment[pixel] == widest and projection > mean_along_axis:
+                assignment[pixel] = new
+    return assignment
 
 
 @compiled
 def _principal_axis(sums: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Greatest variance of a cluster and its direction, by power iteration."""
+    """Compute the largest variance of a cluster and its direction by power iteration."""
     xx, xy, xz, yy, yz, zz = _covariance(sums)
     x, y, z, variance = 0.577, 0.578, 0.576, 0.0
-    for _ in range(POWER_STEPS):
+    for _ in range(POWER_ITERATIONS):
         u, v, w = xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z
         variance = np.sqrt(u * u + v * v + w * w)
         if variance < 1e-9:
@@ -211,19 +239,19 @@ def _principal_axis(sums: NDArray[np.float64]) -> tuple[float, NDArray[np.float6
 
 
 @compiled
-def _lloyd(colors: Colors, member: NDArray[np.uint8]) -> None:
-    """Move every pixel to the nearest mean, a few times over."""
-    for _ in range(LLOYD_STEPS):
-        sums = _sum_up(colors, member)
+def _run_k_means(colors: Colors, assignment: NDArray[np.uint8]) -> None:
+    """Assign every pixel to the nearest cluster mean, `K_MEANS_STEPS` times; changes ``assignment`` in place."""
+    for _ in range(K_MEANS_STEPS):
+        sums = _sum_moments(colors, assignment)
         means = sums[:, 1:4] / np.maximum(sums[:, :1], 1)
         for pixel in range(len(colors)):
             nearest = np.inf
-            for number in range(GAUSSIANS):
-                if sums[number, 0] == 0:
+            for component in range(COMPONENTS):
+                if sums[component, 0] == 0:
                     continue
                 distance = 0.0
                 for channel in range(3):
-                    distance += (colors[pixel, channel] - means[number, channel]) ** 2
+                    distance += (colors[pixel, channel] - means[component, channel]) ** 2
                 if distance < nearest:
                     nearest = distance
-                    member[pixel] = number
+                    assignment[pixel] = component

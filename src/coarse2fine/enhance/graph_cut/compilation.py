@@ -1,4 +1,4 @@
-"""How loops over pixels are compiled: without the interpreter lock, and kept on disk after the first time."""
+"""Compilation of loops over pixels with numba: without the GIL, and cached on disk after the first compilation."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,15 +10,28 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function of arrays and numbers at its first call."""
+    """Compile a function of arrays and numbers at its first call.
+
+    Args:
+        function: The function to compile with ``numba.njit``.
+
+    Returns:
+        The compiled function.
+    """
     return _compile(function, {})
 
 
-def compiled_lean(function: Function) -> Function:
-    """Compile a function that makes no arrays, so that calls of it count no references to the arrays they hand on.
+def compiled_no_refcount(function: Function) -> Function:
+    """Compile a function that allocates no arrays, without reference counting of its array arguments.
 
-    A maximum flow takes 0.6 of the time so. numba has no public name for the option; where it knows none, the same
-    code runs slower.
+    A maximum flow takes 0.6 of the time with this option. The numba option has no public name; if the installed numba
+    does not know it, the same code is compiled without it and runs slower.
+
+    Args:
+        function: The function to compile. It must not create arrays.
+
+    Returns:
+        The compiled function.
     """
     return _compile(function, {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {})
 
@@ -26,5 +39,5 @@ def compiled_lean(function: Function) -> Function:
 def _compile(function: Function, options: dict[str, bool]) -> Function:
     try:
         return numba.njit(cache=True, nogil=True, **options)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder can be written: each process compiles for itself
+    except RuntimeError:  # no cache folder is writable: each process compiles for itself
         return numba.njit(nogil=True, **options)(function)  # type: ignore[no-any-return]

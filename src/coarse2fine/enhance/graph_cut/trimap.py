@@ -1,4 +1,4 @@
-"""Where a cut may decide, and where it is decided before."""
+"""Trimaps: which pixels are fixed as background or foreground, and which the minimum cut decides."""
 
 import cv2
 import numpy as np
@@ -7,67 +7,87 @@ from numpy.typing import NDArray
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.types import Mask, SoftMask
 
-CERTAIN_BACKGROUND, CERTAIN_FOREGROUND, MAYBE_BACKGROUND, MAYBE_FOREGROUND = 0, 1, 2, 3
-"""Labels of a trimap, those of OpenCV; odd ones are foreground."""
+SURE_BACKGROUND, SURE_FOREGROUND, PROBABLE_BACKGROUND, PROBABLE_FOREGROUND = 0, 1, 2, 3
+"""Values of a trimap, as in OpenCV (``cv2.GC_BGD`` and so on). Odd values are foreground; values from 2 are unknown."""
 
-LEAST_ODDS = 0.02
-"""Probabilities are taken to lie at least this far from 0 and from 1: no network is surer than that."""
-
-
-def undecided_box(region: Mask) -> Mask:
-    """Call everything outside a region certain background, and nothing inside it certain; shape (H, W)."""
-    return np.where(_leave_frame(region), MAYBE_FOREGROUND, CERTAIN_BACKGROUND).astype(np.uint8)
+PROBABILITY_MARGIN = 0.02
+"""Foreground probabilities are clipped to at least this distance from 0 and from 1, so that their log odds are finite
+and no prediction alone decides a pixel."""
 
 
-def undecided_band(region: Mask, band_share: float) -> Mask:
-    """Call certain what lies deeper than a band along a region's contour, inside or outside.
+def trimap_from_box(region: Mask) -> Mask:
+    """Fix all pixels outside a region as background and mark the inside as unknown.
 
-    The photo's edge is no contour.
+    A region that covers the whole image leaves the outermost pixels to the background, which needs some colors.
 
     Args:
-        region: Binary, shape (H, W).
-        band_share: Half width of the band, as a share of the root of the region's area; at least 1 px.
+        region: Binary mask, shape (H, W), normally a filled box.
 
     Returns:
         Trimap, shape (H, W).
     """
-    region = _leave_frame(region)
+    return np.where(_exclude_image_border(region), PROBABLE_FOREGROUND, SURE_BACKGROUND).astype(np.uint8)
+
+
+def trimap_from_band(region: Mask, band_share: float) -> Mask:
+    """Mark a band along the contour of a region as unknown and fix all other pixels.
+
+    The border of the image is not part of the contour. A region that covers the whole image leaves the outermost pixels
+    to the background, which needs some colors.
+
+    Args:
+        region: Binary mask, shape (H, W).
+        band_share: Half width of the band as a share of the square root of the region's area; the half width is at
+            least 1 px.
+
+    Returns:
+        Trimap, shape (H, W).
+    """
+    region = _exclude_image_border(region)
     radius_px = max(1.0, band_share * float(region.sum()) ** 0.5)
     depth_px = cv2.distanceTransform(region, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     distance_px = cv2.distanceTransform(1 - region, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    trimap = np.where(region, MAYBE_FOREGROUND, MAYBE_BACKGROUND).astype(np.uint8)
-    trimap[depth_px > radius_px] = CERTAIN_FOREGROUND
-    trimap[distance_px > radius_px] = CERTAIN_BACKGROUND
+    trimap = np.where(region, PROBABLE_FOREGROUND, PROBABLE_BACKGROUND).astype(np.uint8)
+    trimap[depth_px > radius_px] = SURE_FOREGROUND
+    trimap[distance_px > radius_px] = SURE_BACKGROUND
     return trimap
 
 
-def undecided_scores(region: Mask, soft: SoftMask, certain_share: float) -> Mask:
-    """Call certain what a network is sure of.
+def trimap_from_probabilities(region: Mask, soft: SoftMask, fixed_below: float) -> Mask:
+    """Fix the pixels whose foreground probability is close to 0 or 1 and mark all others as unknown.
 
     Args:
-        region: Binary, shape (H, W): where the cut begins.
-        soft: How likely foreground is, 0 to 1, of any height and width.
-        certain_share: Below it background is certain, above its complement foreground, 0 to 0.5.
+        region: Binary mask, shape (H, W): the labels from which GrabCut starts.
+        soft: Foreground probability, 0 to 1, of any height and width; resized to (H, W).
+        fixed_below: Background pixels with a foreground probability below this value are fixed as background,
+            foreground pixels with a probability above 1 - this value as foreground; 0 to 0.5.
 
     Returns:
         Trimap, shape (H, W).
     """
-    likely = resize_soft(soft, *region.shape)
-    trimap = np.where(region, MAYBE_FOREGROUND, MAYBE_BACKGROUND).astype(np.uint8)
-    trimap[(likely < certain_share) & (region == 0)] = CERTAIN_BACKGROUND
-    trimap[(likely > 1 - certain_share) & (region == 1)] = CERTAIN_FOREGROUND
+    foreground_probability = resize_soft(soft, *region.shape)
+    trimap = np.where(region, PROBABLE_FOREGROUND, PROBABLE_BACKGROUND).astype(np.uint8)
+    trimap[(foreground_probability < fixed_below) & (region == 0)] = SURE_BACKGROUND
+    trimap[(foreground_probability > 1 - fixed_below) & (region == 1)] = SURE_FOREGROUND
     return trimap
 
 
 def log_odds(soft: SoftMask) -> NDArray[np.float32]:
-    """Natural logarithm of the odds of foreground, within those of `LEAST_ODDS`; as high and wide as ``soft``."""
-    likely = np.clip(soft, LEAST_ODDS, 1 - LEAST_ODDS)
-    odds: NDArray[np.float32] = np.log(likely / (1 - likely)).astype(np.float32)
+    """Compute the natural log odds of the foreground from probabilities clipped by `PROBABILITY_MARGIN`.
+
+    Args:
+        soft: Foreground probability, 0 to 1, shape (H, W).
+
+    Returns:
+        Log odds, shape (H, W), -ln 49 to ln 49.
+    """
+    clipped = np.clip(soft, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+    odds: NDArray[np.float32] = np.log(clipped / (1 - clipped)).astype(np.float32)
     return odds
 
 
-def _leave_frame(region: Mask) -> Mask:
-    """Take the outermost pixels out of a region that covers everything: the background needs some colors."""
+def _exclude_image_border(region: Mask) -> Mask:
+    """Remove the outermost pixels from a region that covers the whole image: the background needs some colors."""
     if not region.all():
         return region
     framed = np.zeros_like(region)
