@@ -33,6 +33,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import compute_confusion_matrices
 from coarse2fine.evaluation.ground_truth import open_ground_truth
 from coarse2fine.evaluation.metrics import mean_iou
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.weights import load_weights, save_weights

@@ -28,7 +28,6 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_network_pairs
 from coarse2fine.evaluation.ground_truth import open_ground_truth
 from coarse2fine.evaluation.metrics import iou_per_class
-from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.runtime.device import count_cores
@@ -125,7 +124,7 @@ def train_on_ground_truth(experiment: Experiment, name: str) -> float:
     return float(iou_per_class(matrices.sum(axis=0))[FOREGROUND_CLASSES.index("foreground")])
 
 
-def _evaluate_subsets(segmenter: TorchSegmenter, root: Path) -> Mapping[str, Any]:
+def _evaluate_subsets(segmenter: Segmenter, root: Path) -> Mapping[str, Any]:
     metrics = {}
     for subset in PAPER:
         pairs = open_public_dataset(root / subset)
