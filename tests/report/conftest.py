@@ -1,6 +1,8 @@
-"""A run folder drawn without any computation."""
+"""Draw a run folder without any computation."""
 
+import io
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image
 
 from coarse2fine.evaluation.mask_quality import Quality
 from coarse2fine.evaluation.quality_table import write_quality
-from coarse2fine.masks.png import mask_path, write_mask
+from coarse2fine.masks.png import encode_mask, mask_path
 from coarse2fine.runtime.files import write_json, write_text
 from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Photo, Skipped
@@ -45,7 +47,7 @@ def draw_run(tmp_path) -> DrawRun:
         )
         for photo in photos:
             photo.path.parent.mkdir(exist_ok=True)
-            Image.new("RGB", (24, 16), (200, 180, 40)).save(photo.path)
+            photo.path.write_bytes(PHOTO)
         write_text(run.config, SETTINGS.format(rounds=rounds))
         write_json(run.classes, list(classes))
         draw_stage(run.coarse, photos, 1.0)
@@ -59,11 +61,27 @@ def draw_run(tmp_path) -> DrawRun:
     return draw
 
 
-def draw_stage(folder: Path, drawn: tuple[Photo, ...], seconds: float, **counts: object) -> None:
+@cache
+def draw_mask(label: int) -> bytes:
     mask = np.zeros((16, 24), np.uint8)
-    mask[4:12, 6:18] = 1
+    mask[4:12, 6:18] = label
+    return encode_mask(mask)
+
+
+def draw_photo() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (24, 16), (200, 180, 40)).save(file, format="PNG")
+    return file.getvalue()
+
+
+PHOTO = draw_photo()
+
+
+def draw_stage(folder: Path, drawn: tuple[Photo, ...], seconds: float, **counts: object) -> None:
     for photo in drawn:
-        write_mask(mask_path(folder, photo.name), mask * np.uint8(photo.label))
+        path = mask_path(folder, photo.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw_mask(photo.label))
     write_json(folder / "done.json", {"key": "k", "settings": {}, "seconds": seconds, "versions": {}} | counts)
 
 

@@ -49,6 +49,12 @@ def page_of(run, dataset) -> Page:
     return Page(run.report.read_text(encoding="utf-8"))
 
 
+@pytest.fixture
+def tiny_pictures(monkeypatch) -> None:
+    """Make the pictures small, so that a page with hundreds of them is quick."""
+    monkeypatch.setattr("coarse2fine.report.thumbnails.SIDE_PX", 16)
+
+
 def flat(text: str) -> str:
     return " ".join(text.split())
 
@@ -137,18 +143,20 @@ def test_write_report__a_missing_photo_is_reported_in_its_place(draw_run):
     assert page.text.count("no such file") == 5 and "cat/1" in page.text
 
 
+@pytest.mark.usefixtures("tiny_pictures")
 def test_write_report__many_photos_are_sampled(draw_run):
-    names = {f"class {label:02}": [f"{label}/{index:03}" for index in range(40)] for label in range(5)}
+    names = {f"class {label:02}": [f"{label}/{index:03}" for index in range(20)] for label in range(5)}
     run, dataset = draw_run(names)
     page = page_of(run, dataset)
     shown = page.count("article") - 1
     assert shown * 5 <= MAX_PICTURES and page.count("img") == 5 * shown + 1
-    assert f"{shown} of 200 photos, selected from each class" in flat(page.text)
+    assert f"{shown} of 100 photos, selected from each class" in flat(page.text)
     first = run.report.read_bytes()
     write_report(run, dataset, run.report, threads=2)
     assert run.report.read_bytes() == first
 
 
+@pytest.mark.usefixtures("tiny_pictures")
 def test_write_report__of_254_classes_stays_small(draw_run):
     names = {f"class {label}": [f"{label}/0", f"{label}/1"] for label in range(254)}
     page = page_of(*draw_run(names, rounds=1))
