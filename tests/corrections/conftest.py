@@ -1,4 +1,4 @@
-"""A recursion of seconds on twelve drawn photos, whose masks are then corrected or reviewed."""
+"""A short run on twelve drawn photos, for tests that correct or review its masks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ iterations = 1
 min_share = 0
 max_share = 1
 [network]
-encoder = "mobilenetv2_050"
+encoder = "test_efficientnet"
 encoder_weights = "none"
 decoder_channels = 16
 [train]
@@ -35,7 +35,7 @@ precision = "fp32"
 
 @pytest.fixture(scope="session")
 def settings() -> Callable[..., FitConfig]:
-    """Settings of the recursion, over which a test may lay its own, as TOML."""
+    """Return a function that merges the settings of a test, as TOML, into those of the short run."""
     return lambda text="": parse_config(text, "test", parse_config(TINY, "test"))
 
 
