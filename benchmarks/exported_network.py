@@ -68,7 +68,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--masks", type=Path, required=True, help="folder of their ground truth masks")
     parser.add_argument("--sample", type=int, default=50, help="number of photos to use, evenly spaced")
     parser.add_argument("--passes", type=int, default=9, help="number of timed passes")
-    parser.add_argument("--calibrate", nargs="+", help="photos to compute the scales of 8 bits from; default: training photos of the run")
+    parser.add_argument("--calibrate", nargs="+", help="photos for the scales of 8 bits; default: the training photos")
     parser.add_argument("--name", default="exported_network", help="name of the result")
     return parser.parse_args()
 

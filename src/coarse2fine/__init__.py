@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
     from coarse2fine.evaluation.evaluate import evaluate_masks, evaluate_network
     from coarse2fine.export import export_masks
+    from coarse2fine.export.network_export import export_int8_network, export_network
     from coarse2fine.inference.predict import predict_photos
     from coarse2fine.inference.torch_segmenter import TorchSegmenter
     from coarse2fine.masks.constraint import constrain
@@ -49,7 +50,9 @@ _HOMES = {
     "dense_crf_many": "enhance.crf",
     "evaluate_masks": "evaluation.evaluate",
     "evaluate_network": "evaluation.evaluate",
+    "export_int8_network": "export.network_export",
     "export_masks": "export",
+    "export_network": "export.network_export",
     "fit": "pipeline.fit",
     "grabcut": "enhance.grabcut",
     "load_config": "config",
@@ -82,7 +85,9 @@ __all__ = [
     "dense_crf_many",
     "evaluate_masks",
     "evaluate_network",
+    "export_int8_network",
     "export_masks",
+    "export_network",
     "fit",
     "grabcut",
     "load_config",

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from coarse2fine.corrections.review import list_rejected, read_decisions, apply_review_decisions
+from coarse2fine.corrections.review import apply_review_decisions, list_rejected, read_decisions
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.photos import read_photos
@@ -106,7 +106,7 @@ def test_browser__decisions_survive_a_restart_and_fit_takes_them(drawn_run, wind
         window.wait_for_selector(".grid a.accepted")
         assert "1 accepted, 0 fixed, 1 rejected" in window.locator("[data-part=summary]").inner_text()
         photos = read_photos(drawn_run).photos
-        apply_review_decisions(drawn_run.review, photos, drawn_run.corrected, Console(quiet=True))  # as fit does at its start
+        apply_review_decisions(drawn_run.review, photos, drawn_run.corrected, Console(quiet=True))  # as fit does
         taken = mask_path(drawn_run.corrected, HTML).read_bytes()
         assert taken == mask_path(drawn_run.enhanced(1), HTML).read_bytes()
         assert list_rejected(photos, drawn_run.corrected) == ["cat/c"]

@@ -27,9 +27,7 @@ def test_export__onnx(small_run, clouds, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("converted_before")
-def test_export__int8_measures_its_loss_on_the_runs_own_photos(
-    small_run, cloud_folder, ground_truth, tmp_path, capsys
-):
+def test_export__int8_measures_its_loss_on_the_runs_own_photos(small_run, cloud_folder, ground_truth, tmp_path, capsys):
     shutil.copytree(small_run, tmp_path / "run")
     usable = {str(path): "" for path in [*cloud_folder.iterdir(), tmp_path / "gone.png"]}
     write_json(tmp_path / "run" / "photos.json", {"usable": usable})

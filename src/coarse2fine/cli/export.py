@@ -9,11 +9,10 @@ import tyro
 from coarse2fine.cli.fit import take_option
 from coarse2fine.cli.parser import parse_settings
 from coarse2fine.config import MaskExportConfig
+from coarse2fine.export import MASK_FORMATS
 
 NETWORK_FORMATS = ("onnx", "torch-export")
-MaskFormat = Literal[
-    "voc", "coco", "coco-panoptic", "yolo", "labelstudio", "cvat", "huggingface", "onnx", "torch-export"
-]
+FORMATS = "{" + ",".join((*MASK_FORMATS, *NETWORK_FORMATS)) + "}"
 """All formats, so that the help of one kind names those of the other."""
 
 
@@ -25,7 +24,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def export_masks(
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
-    format: MaskFormat,
+    format: Annotated[str, tyro.conf.arg(metavar=FORMATS)],
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     photos: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTOS...")] = (),
     settings: Annotated[MaskExportConfig, tyro.conf.arg(name="")] = MaskExportConfig(),  # noqa: B008 - frozen
