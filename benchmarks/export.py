@@ -1,9 +1,9 @@
-"""How many photos a second goes each mask format, and does its memory grow with the number of photos?
+"""How many photos per second does each mask format export, and does its memory grow with the number of photos?
 
     python benchmarks/export.py --photos 1000 10000
 
-Draws photos with masks (holes, several parts, two classes), lays them out as ``predict`` does, so many times as asked
-(links to the same few files), and exports them to every format, each in a process of its own.
+Draws a few photos with masks (holes, several parts, two classes), makes a folder of the given number of photos as
+``predict`` does (hard links to these files), and exports it to every format, each in a process of its own.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def draw(folder: Path, count: int, width: int) -> Path:
-    """A folder as ``predict`` writes it."""
+    """Make a folder as ``predict`` writes it, and return it."""
     rng, height, photos = np.random.default_rng(0), width * 3 // 4, {}
     for index in range(DRAWN):
         noise = rng.integers(0, 256, (height // 10, width // 10, 3), np.uint8)
@@ -74,7 +74,7 @@ def draw(folder: Path, count: int, width: int) -> Path:
 
 
 def export(found: Path, out: Path, kind: str, count: int) -> dict[str, float]:
-    """Rate and peak resident memory of one export."""
+    """Measure the photos per second and the peak resident memory of one export."""
     images = "copy" if kind == "huggingface" else "link"
     arguments = ["export", str(found), "--format", kind, "--out", str(out), "--images", images, "--quiet"]
     began = time.monotonic()

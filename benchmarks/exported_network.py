@@ -1,13 +1,12 @@
-"""Does the exported network give torch's scores, how fast is it, and what do 8 bits cost?
+"""Does the exported network compute the probabilities of torch, how fast is it, and what do 8 bits cost?
 
     python benchmarks/exported_network.py --run RUN --photos val/images --masks val/masks
 
-RUN is a finished run of ``coarse2fine fit``; masks are true ones in its class indices, named like the photos. Torch
-computes in float32, as the exported network does, and in bfloat16, as a run does where the processor can. Probabilities
-are compared as ``predict`` makes them, with the run's scales and flip, at the network's size;
-masks at the photos' size.
-Photos a second count the network alone, one scale and no flip, on photos of one working shape in memory: median and
-quartiles of several passes, the contestants in turn.
+RUN is a finished run of ``coarse2fine fit``. The masks are ground truth in its class indices, named like the photos.
+Torch computes in float32, as the exported network does, and in bfloat16, as a run does if the processor supports it.
+Probabilities are compared as ``predict`` computes them, with the run's scales and flip, at the working size; masks are
+compared at the size of the photos. Photos per second are those of the network alone, with one scale and no flip, on
+images of one working size in memory: median and quartiles of several passes, in which the networks take turns.
 """
 
 import argparse
@@ -45,17 +44,17 @@ BATCHES = (1, 8)
 
 
 def main() -> None:
-    """Compare scores and masks, then time; print a line for each, then one line of JSON."""
+    """Compare probabilities and masks, then measure the speed; print one line per network, then one line of JSON."""
     options = read_options()
     threads = count_cores()
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        contestants = make_contestants(options, Path(folder), threads)
+        networks = load_networks(options, Path(folder), threads)
         sizes = {name: (Path(folder) / f"{name}.onnx") for name in ("onnx", "int8")}
         megabytes = {name: round(path.stat().st_size / 1e6, 2) for name, path in sizes.items()}
     pairs = choose_pairs(options)
-    results = compare(contestants, pairs)
-    for name, figures in time_all(contestants, [photo for photo, _ in pairs], options.passes).items():
+    results = compare(networks, pairs)
+    for name, figures in time_all(networks, [photo for photo, _ in pairs], options.passes).items():
         results[name] |= figures
         print(f"{name:14}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
     facts = {"photos": len(pairs), "threads": threads, "onnxruntime": version("onnxruntime"), "megabytes": megabytes}
@@ -66,17 +65,17 @@ def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="run folder of fit")
-    parser.add_argument("--photos", type=Path, required=True, help="photos with true masks")
-    parser.add_argument("--masks", type=Path, required=True, help="their true masks")
-    parser.add_argument("--sample", type=int, default=50, help="evenly spaced photos that are used")
-    parser.add_argument("--passes", type=int, default=9, help="of the timing")
-    parser.add_argument("--calibrate", nargs="+", help="photos to choose the scales of 8 bits by; default: the run's")
-    parser.add_argument("--name", default="exported_network", help="of the result")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of their ground truth masks")
+    parser.add_argument("--sample", type=int, default=50, help="number of photos to use, evenly spaced")
+    parser.add_argument("--passes", type=int, default=9, help="number of timed passes")
+    parser.add_argument("--calibrate", nargs="+", help="photos for the scales of 8 bits; default: the training photos")
+    parser.add_argument("--name", default="exported_network", help="name of the result")
     return parser.parse_args()
 
 
-def make_contestants(options: argparse.Namespace, folder: Path, threads: int) -> dict[str, Segmenter]:
-    """The network by torch in two precisions, exported, and exported with 8 bits; all on the CPU."""
+def load_networks(options: argparse.Namespace, folder: Path, threads: int) -> dict[str, Segmenter]:
+    """Return the network of torch in two precisions, exported, and exported with 8 bits; all on the CPU."""
     ours = replace(TorchSegmenter.load(options.run), precision="fp32").to("cpu")
     export_onnx(ours, folder / "onnx.onnx")
     own = [Path(path) for path in read_json(Run(options.run).photos)["usable"]]
@@ -86,19 +85,19 @@ def make_contestants(options: argparse.Namespace, folder: Path, threads: int) ->
 
 
 def choose_pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
-    """Evenly spaced photos and their masks."""
+    """Return evenly spaced photos and their masks."""
     pairs = pair_by_name(list_photos([options.photos]), options.photos, options.masks)
     sample = min(options.sample, len(pairs))
     return [pairs[index * len(pairs) // sample] for index in range(sample)]
 
 
-def compare(contestants: dict[str, Segmenter], pairs: Sequence[tuple[Path, Path]]) -> dict[str, dict[str, Any]]:
-    """Probabilities and masks beside torch's; mIoU of each."""
+def compare(networks: dict[str, Segmenter], pairs: Sequence[tuple[Path, Path]]) -> dict[str, dict[str, Any]]:
+    """Compare probabilities and masks with those of torch, and compute the mIoU of each network."""
     results: dict[str, dict[str, Any]] = {}
     photos = [photo for photo, _ in pairs]
     reading = ReadOptions(batch_size=1, threads=1)
-    wanted_scores = {one.index: one.probabilities for one in predict_files(contestants["torch"], photos, reading)}
-    for name, scorer in contestants.items():
+    wanted_scores = {one.index: one.probabilities for one in predict_files(networks["torch"], photos, reading)}
+    for name, scorer in networks.items():
         largest, differing, pixels = 0.0, 0, 0
         total = np.zeros((len(scorer.classes), len(scorer.classes)), np.int64)
         for found in predict_files(scorer, photos, reading):
@@ -115,15 +114,15 @@ def compare(contestants: dict[str, Segmenter], pairs: Sequence[tuple[Path, Path]
     return results
 
 
-def time_all(contestants: dict[str, Segmenter], photos: Sequence[Path], passes: int) -> dict[str, dict[str, Any]]:
-    """Photos a second of every contestant, in batches of each size."""
-    shape = (256, contestants["torch"].size_px)
+def time_all(networks: dict[str, Segmenter], photos: Sequence[Path], passes: int) -> dict[str, dict[str, Any]]:
+    """Measure the photos per second of every network, in batches of each size."""
+    shape = (256, networks["torch"].size_px)
     images = [read_image(photo) for photo in photos]
     fitting = [image for image in images if working_shape(image.shape, shape[1]) == shape] or images
     stack = np.stack([resize(image, *shape) for image in fitting])
     stack = np.concatenate([stack] * -(-max(BATCHES) // len(stack)))
-    plain = {name: scorer.with_settings(PredictConfig(flip=False)) for name, scorer in contestants.items()}
-    rates: dict[str, dict[int, list[float]]] = {name: {batch: [] for batch in BATCHES} for name in contestants}
+    plain = {name: scorer.with_settings(PredictConfig(flip=False)) for name, scorer in networks.items()}
+    rates: dict[str, dict[int, list[float]]] = {name: {batch: [] for batch in BATCHES} for name in networks}
     for number in range(passes + 1):
         for batch in BATCHES:
             for name, scorer in plain.items():
@@ -140,7 +139,7 @@ def time_all(contestants: dict[str, Segmenter], photos: Sequence[Path], passes: 
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles."""
+    """Return median and quartiles."""
     low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
     return {"median": round(middle, 1), "low": round(low, 1), "high": round(high, 1)}
 

@@ -6,7 +6,7 @@ RUN is a run of ``coarse2fine fit DIR`` that kept the class probabilities of its
 probabilities``). The masks are the ground truth of its training photos (PNG, 0 background, 255 ignored), named like the
 photos; photos without a mask are not used. Every variant starts from the same probabilities or from the mask at
 threshold 0.5. ``iou`` is the mean over photos, ``gain`` its difference to the mask before GrabCut, with the standard
-error. ``ms`` is the mean processor time per photo after a warm-up, ``ms_quartiles`` are its quartiles (25 %, median, 75 %).
+error. ``ms`` is the mean processor time per photo after a warm-up, ``ms_quartiles`` are its quartiles.
 """
 
 import argparse

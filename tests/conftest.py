@@ -1,5 +1,6 @@
 """Fixtures that several test folders share: drawn photos, a small VOC tree, a tiny network and its exported files."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -128,8 +129,10 @@ def exported_networks(small_segmenter, shared_folder) -> Path:
             # Importing onnx takes a second, and most tests do not need it.
             from coarse2fine.export import network_graph, onnx_export, torch_export
 
-            program = network_graph.trace_network(network_graph.copy_to_cpu(small_segmenter))
             with pytest.MonkeyPatch.context() as patch:
+                # pytest attaches a handler to this logger, for which torch would then format every step of the export.
+                patch.setattr(logging.getLogger("torch.__trace"), "handlers", [])
+                program = network_graph.trace_network(network_graph.copy_to_cpu(small_segmenter))
                 for module in (torch_export, onnx_export):
                     patch.setattr(module, "trace_network", lambda _segmenter: program)
                 assert torch_export.export_torch(small_segmenter, folder / "network.pt2") < 1e-4

@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # the same names as in _PUBLIC, for type checkers; a test com
     from coarse2fine.evaluation.evaluate import evaluate_masks as evaluate_masks
     from coarse2fine.evaluation.evaluate import evaluate_network as evaluate_network
     from coarse2fine.export import export_masks as export_masks
+    from coarse2fine.export.network_export import export_int8_network as export_int8_network
+    from coarse2fine.export.network_export import export_network as export_network
     from coarse2fine.inference.predict import PredictOptions as PredictOptions
     from coarse2fine.inference.predict import predict_photos as predict_photos
     from coarse2fine.inference.segmenter import Segmenter as Segmenter
@@ -63,6 +65,7 @@ _PUBLIC = {
     "errors": ("Coarse2FineError", "ConfigError", "DataError"),
     "evaluation.evaluate": ("evaluate_masks", "evaluate_network"),
     "export": ("export_masks",),
+    "export.network_export": ("export_int8_network", "export_network"),
     "inference.predict": ("PredictOptions", "predict_photos"),
     "inference.segmenter": ("Segmenter",),
     "masks.constraint": ("constrain",),

@@ -106,9 +106,7 @@ def test_browser__decisions_survive_a_restart_and_fit_uses_them(drawn_run, windo
         window.wait_for_selector(".grid a.accepted")
         assert "1 accepted, 0 fixed, 1 rejected" in window.locator("[data-part=summary]").inner_text()
         photos = read_photos(drawn_run).photos
-        apply_review_decisions(
-            drawn_run.review, photos, drawn_run.corrected, Console(quiet=True)
-        )  # as fit does at its start
+        apply_review_decisions(drawn_run.review, photos, drawn_run.corrected, Console(quiet=True))  # as fit does
         taken = mask_path(drawn_run.corrected, HTML).read_bytes()
         assert taken == mask_path(drawn_run.enhanced(1), HTML).read_bytes()
         assert list_rejected(photos, drawn_run.corrected) == ["cat/c"]

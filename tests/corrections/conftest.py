@@ -1,4 +1,4 @@
-"""A recursion of seconds on twelve drawn photos, whose masks are then corrected or reviewed."""
+"""A short run on twelve drawn photos, for tests that correct or review its masks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ scales = [1.0]
 min_share = 0
 max_share = 1
 [network]
-encoder = "mobilenetv2_050"
+encoder = "test_efficientnet"
 encoder_weights = "none"
 decoder_channels = 16
 freeze_batch_norm = false
@@ -51,7 +51,7 @@ scales = [1.0]
 
 @pytest.fixture(scope="session")
 def settings() -> Callable[..., FitConfig]:
-    """Settings of the recursion, over which a test may lay its own, as TOML."""
+    """Return a function that merges the settings of a test, as TOML, into those of the short run."""
     return lambda text="": parse_config(text, "test", parse_config(TINY, "test"))
 
 

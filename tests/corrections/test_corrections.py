@@ -52,18 +52,18 @@ def export(dataset: Dataset, masks: dict[str, np.ndarray], tmp_path, kind: str, 
 
 
 def submit(out):
-    """What Label Studio exports once somebody has submitted every task as it was."""
+    """Return the file that Label Studio exports after a person has submitted every task unchanged."""
     tasks = json.loads((out / "tasks-1.json").read_text())
     for number, task in enumerate(tasks):
         task |= {"id": number, "annotations": [{"result": task.pop("predictions")[0]["result"]}], "predictions": []}
-    write_json(out / "home.json", tasks)
-    return out / "home.json"
+    write_json(out / "export.json", tasks)
+    return out / "export.json"
 
 
 def annotate(tmp_path, photo: str, *annotations: dict, image: str | None = None):
     data = {"image": image} if image else {"photo": photo, "image": "x"}
-    write_json(tmp_path / "home.json", [{"data": data, "annotations": list(annotations)}])
-    return tmp_path / "home.json"
+    write_json(tmp_path / "export.json", [{"data": data, "annotations": list(annotations)}])
+    return tmp_path / "export.json"
 
 
 def brush(mask: np.ndarray, label: str) -> dict:
@@ -73,12 +73,12 @@ def brush(mask: np.ndarray, label: str) -> dict:
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["labelstudio", "cvat"]), st.sampled_from(["class", "part"]))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_import_corrections__what_went_out_pixel_for_pixel(dataset, tmp_path_factory, seed, kind, instances):
-    tmp_path = tmp_path_factory.mktemp("home")
+def test_import_corrections__exported_masks_pixel_for_pixel(dataset, tmp_path_factory, seed, kind, instances):
+    tmp_path = tmp_path_factory.mktemp("given")
     masks = random_masks(seed)
     out = export(dataset, masks, tmp_path, kind, instances)
-    home = submit(out) if kind == "labelstudio" else out / "annotations.xml"
-    import_corrections(home, dataset, tmp_path / "corrected", Console(quiet=True))
+    file = submit(out) if kind == "labelstudio" else out / "annotations.xml"
+    import_corrections(file, dataset, tmp_path / "corrected", Console(quiet=True))
     for name, mask in masks.items():
         if kind == "labelstudio" or mask.any():
             assert np.array_equal(read_mask(mask_path(tmp_path / "corrected", name)), mask)
@@ -95,13 +95,13 @@ def test_import_corrections__voc_folder_with_other_indices(dataset, tmp_path):
         assert np.array_equal(read_mask(mask_path(tmp_path / "corrected", name)), moved)
 
 
-def test_import_corrections__a_folder_painted_white(dataset, tmp_path):
+def test_import_corrections__a_folder_of_white_masks(dataset, tmp_path):
     mask = np.zeros((12, 17), np.uint8)
     mask[3:5] = 255
     Image.fromarray(mask).save(tmp_path / "white.png")
-    (tmp_path / "home" / "ünder").mkdir(parents=True)
-    (tmp_path / "white.png").rename(tmp_path / "home" / "ünder" / "c.png")
-    import_corrections(tmp_path / "home", dataset, tmp_path / "corrected", Console(quiet=True))
+    (tmp_path / "given" / "ünder").mkdir(parents=True)
+    (tmp_path / "white.png").rename(tmp_path / "given" / "ünder" / "c.png")
+    import_corrections(tmp_path / "given", dataset, tmp_path / "corrected", Console(quiet=True))
     assert np.array_equal(read_mask(tmp_path / "corrected" / "ünder" / "c.png"), mask // 255 * 2)
     assert [photo.name for photo in list_corrected(dataset.photos, tmp_path / "corrected")] == ["ünder/c"]
 
@@ -118,21 +118,21 @@ def test_import_corrections__only_what_a_person_submitted_and_changed_last(datas
         {"data": {"photo": sanitize_path(NAMES[1])}, "annotations": [{"result": []}]},
         {"data": {"photo": "elsewhere/z"}, "annotations": [late]},
     ]
-    (tmp_path / "home.json").write_text(json.dumps(tasks, indent=3))
-    import_corrections(tmp_path / "home.json", dataset, tmp_path / "corrected", Console(quiet=True))
+    (tmp_path / "export.json").write_text(json.dumps(tasks, indent=3))
+    import_corrections(tmp_path / "export.json", dataset, tmp_path / "corrected", Console(quiet=True))
     assert np.array_equal(read_mask(mask_path(tmp_path / "corrected", "ünder/c")), second * 2)
     assert not read_mask(mask_path(tmp_path / "corrected", NAMES[1])).any()
     assert len(list_corrected(dataset.photos, tmp_path / "corrected")) == 2
 
 
-def test_import_corrections__says_what_it_kept_and_what_was_of_others(dataset, tmp_path, capsys):
+def test_import_corrections__prints_what_it_imported_and_what_is_unknown(dataset, tmp_path, capsys):
     mask = np.eye(12, 17, dtype=np.uint8)
     tasks = [
         {"data": {"photo": name}, "annotations": [{"result": [brush(mask, "ünder")]}]}
         for name in ("ünder/c", *(f"z/{number}" for number in range(7)))
     ]
-    write_json(tmp_path / "home.json", tasks)
-    import_corrections(tmp_path / "home.json", dataset, tmp_path / "corrected", Console())
+    write_json(tmp_path / "export.json", tasks)
+    import_corrections(tmp_path / "export.json", dataset, tmp_path / "corrected", Console())
     shown = capsys.readouterr()
     assert "1 corrected masks of" in shown.out
     assert "7 corrected masks belong to no photo of the run: z/0, z/1, z/2, z/3, z/4, ..." in shown.err
@@ -159,9 +159,9 @@ def test_import_corrections__polygons(dataset, tmp_path):
     assert np.array_equal(read_mask(tmp_path / "a" / "ünder" / "a 1.png"), expected)
     text = '<annotations><image id="0" name="ünder/a 1.png" width="17" height="12">'
     text += '<tag label="seen"/><polygon label="ünder" points="2,3;9,3;9,8;2,8" z_order="0"/></image></annotations>'
-    with zipfile.ZipFile(tmp_path / "home.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
         archive.writestr("annotations.xml", text)
-    import_corrections(tmp_path / "home.zip", dataset, tmp_path / "b", Console(quiet=True))
+    import_corrections(tmp_path / "export.zip", dataset, tmp_path / "b", Console(quiet=True))
     assert np.array_equal(read_mask(tmp_path / "b" / "ünder" / "a 1.png"), expected)
 
 
@@ -171,8 +171,8 @@ def test_import_corrections__cvat_topmost_wins(dataset, tmp_path):
         for label, order in (("ünder", 1), ("ignore", 0))
     )
     text = f'<annotations><image id="0" name="c.png" width="17" height="12">{masks}</image></annotations>'
-    write_text(tmp_path / "home.xml", text)
-    import_corrections(tmp_path / "home.xml", dataset, tmp_path / "corrected", Console(quiet=True))
+    write_text(tmp_path / "export.xml", text)
+    import_corrections(tmp_path / "export.xml", dataset, tmp_path / "corrected", Console(quiet=True))
     mask = read_mask(tmp_path / "corrected" / "ünder" / "c.png")
     assert (mask[2:4, 1:3] == 2).all() and mask.sum() == 8
 
@@ -236,9 +236,9 @@ def test_import_corrections__refuses_a_region_that_is_not_a_mask_of_the_photo(da
     ],
 )
 def test_import_corrections__refuses_a_mask_of_a_folder(dataset, tmp_path, mask, message):
-    write_mask(tmp_path / "home" / "ünder" / "c.png", mask)
+    write_mask(tmp_path / "given" / "ünder" / "c.png", mask)
     with pytest.raises(DataError, match=message):
-        import_corrections(tmp_path / "home", dataset, tmp_path / "c", Console(quiet=True))
+        import_corrections(tmp_path / "given", dataset, tmp_path / "c", Console(quiet=True))
 
 
 def test_check_corrections_path__kinds(tmp_path):
@@ -262,7 +262,7 @@ def test_photo_finder__names_paths_and_addresses(dataset):
     assert finder.find(sanitize_path(NAMES[1])) is by_name[NAMES[1]]
 
 
-def test_sanitize_name__as_it_is_or_told_apart():
+def test_sanitize_name__unchanged_or_distinct():
     assert sanitize_name("žaba & <b>\"'") == "žaba & <b>\"'"
     assert sanitize_name("a\nb").startswith("a_b-") and sanitize_name("a\nb") != sanitize_name("a\tb")
     assert sanitize_path("a\n/b") == f"{sanitize_name(chr(97) + chr(10))}/b"
@@ -279,9 +279,9 @@ def test_rasterize_polygon__pixels_whose_center_is_inside():
     assert not rasterize_polygon([(0.6, 0), (1.4, 0), (1.4, 3), (0.6, 3)], 3, 1).any()
 
 
-def test_import_corrections__tasks_longer_than_what_is_read_at_once(dataset, tmp_path, monkeypatch):
+def test_import_corrections__tasks_longer_than_a_chunk(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("coarse2fine.corrections.label_studio._CHUNK_CHARACTERS", 7)
     out = export(dataset, random_masks(1), tmp_path, "labelstudio")
     import_corrections(submit(out), dataset, tmp_path / "corrected", Console(quiet=True))
     assert len(list_corrected(dataset.photos, tmp_path / "corrected")) == 4
-    assert read_json(out / "home.json")[0]["data"]["photo"]
+    assert read_json(out / "export.json")[0]["data"]["photo"]

@@ -1,4 +1,4 @@
-"""Decisions made on the page in a whole run: what fit takes over, what it does again, and what it leaves."""
+"""Decisions of the review app in a whole run: what fit applies, repeats, and leaves unchanged."""
 
 import shutil
 import threading
@@ -84,12 +84,12 @@ def test_fit__a_fixed_mask_stays_until_it_is_taken_back(settings, run, data):
 def test_apply_review_decisions__only_what_came_from_review_leaves(run):
     photos, quiet = read_photos(run).photos, Console(quiet=True)
     review, mask = Review(run.review), np.ones((48, 48), np.uint8)
-    write_mask(mask_path(run.corrected, photos[5].name), mask)  # brought home by --start-from
+    write_mask(mask_path(run.corrected, photos[5].name), mask)  # imported by --start-from
     for photo in photos[:2]:
         review.keep(photo.name, "accepted", "coarse", encode_mask(mask))
     apply_review_decisions(run.review, photos, run.corrected, quiet)
     newer = mask * 2
-    write_mask(mask_path(run.corrected, photos[0].name), newer)  # brought home later
+    write_mask(mask_path(run.corrected, photos[0].name), newer)  # imported later
     apply_review_decisions(run.review, photos, run.corrected, quiet)
     assert np.array_equal(read_mask(mask_path(run.corrected, photos[0].name)), newer)
     for photo in photos[:2]:
@@ -132,7 +132,7 @@ def test_keep__where_nothing_can_be_written_the_earlier_decision_holds(tmp_path,
 
 
 def test_fit__does_not_mind_decisions_made_while_it_works(settings, run, data, monkeypatch):
-    """Every decision changes while the second round is trained; this fit ends as it began, the next one takes them."""
+    """All decisions change while a round is trained. This fit does not see the change; the next one applies it."""
     photos, review = read_photos(run).photos, Review(run.review)
     mask = encode_mask(np.ones((48, 48), np.uint8))
     review.keep(photos[0].name, "fixed", "", mask)

@@ -1,5 +1,6 @@
 """Sources of exports, with unusual masks and names: a folder as predict writes it, and a finished run."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,11 +86,16 @@ def finished(tmp_path) -> Run:
     return run
 
 
-def write_scores(folder: Path, scores: dict[str, float]) -> None:
-    """Write ``quality.csv`` as fit does; all values but the names and scores are placeholders."""
-    rows = [["photo", "class", "score", *COLUMNS[3:]]]
-    rows += [[name, "", str(score), "", "", "1", "", "0", "1", "0"] for name, score in scores.items()]
-    write_text(folder / "quality.csv", "".join(",".join(row) + "\n" for row in rows))
+@pytest.fixture
+def write_scores() -> Callable[[Path, list[tuple[str, float]]], None]:
+    """Return a function that writes ``quality.csv`` as fit does; all values but names and scores are placeholders."""
+
+    def write(folder: Path, scores: list[tuple[str, float]]) -> None:
+        rows = [["photo", "class", "score", *COLUMNS[3:]]]
+        rows += [[name, "", str(score), "", "", "1", "", "0", "1", "0"] for name, score in scores]
+        write_text(folder / "quality.csv", "".join(",".join(row) + "\n" for row in rows))
+
+    return write
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Each format read back by its own ecosystem's reader: the mask that went in, pixel for pixel."""
+"""Each format is read back by a reader of its own ecosystem, which must return the same mask pixel for pixel."""
 
 import json
 from pathlib import Path
@@ -205,8 +205,8 @@ def test_hugging_face__read_by_datasets(predicted, masks, tmp_path, monkeypatch)
         assert len(row["classes"]) == len(set(np.unique(mask)) - {0, 255})
 
 
-def test_hugging_face__scores_and_no_photos(predicted, tmp_path):
-    (predicted / "quality.csv").write_text("photo,class,score\nx/row,,0.25\n", encoding="utf-8")
+def test_hugging_face__scores_and_no_photos(predicted, tmp_path, write_scores):
+    write_scores(predicted, [("x/row", 0.25)])
     export_masks(predicted, tmp_path / "out", "huggingface", MaskExportConfig(images="none"))
     read = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert "image" not in read.column_names

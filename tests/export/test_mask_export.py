@@ -82,10 +82,8 @@ def test_export_masks__control_characters_in_names(predicted, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["yolo", "coco"])
-def test_export_masks__tells_that_ignored_pixels_are_lost(predicted, tmp_path, kind, capsys):
-    from coarse2fine.runtime.console import Console
-
-    export_masks(predicted, tmp_path / "out", kind, console=Console(quiet=True))
+def test_export_masks__warns_that_ignored_pixels_are_lost(predicted, tmp_path, kind, capsys):
+    export_masks(predicted, tmp_path / "out", kind)
     assert "ignored pixels became background in 3 photos" in capsys.readouterr().err
 
 
@@ -101,7 +99,7 @@ def test_export_masks__an_empty_folder_is_taken_and_a_full_one_refused(predicted
 
 
 def test_export_masks__names_the_extra_that_is_missing(predicted, tmp_path, monkeypatch):
-    monkeypatch.setattr("coarse2fine.export.find_spec", lambda _name: None)
+    monkeypatch.setattr("coarse2fine.export.mask_export.find_spec", lambda _name: None)
     with pytest.raises(ConfigError, match=r"coco needs pycocotools: pip install 'coarse2fine\[export\]'"):
         export_masks(predicted, tmp_path / "out", "coco")
     assert export_masks(predicted, tmp_path / "out", "labelstudio") > 0
@@ -127,7 +125,7 @@ def test_export_masks__a_kill_leaves_no_folder_and_the_run_as_it_was(predicted, 
     write_json(predicted / "photos.json", listed)
     command = [sys.executable, "-m", "coarse2fine", "export", str(predicted), "--format", "yolo", "--out"]
     process = subprocess.Popen([*command, str(tmp_path / "out")])
-    while not list(tmp_path.glob(".out.*/labels/train/many/1.txt")):
+    while not list(tmp_path.glob(".*.tmp/labels/train/many/1.txt")):
         time.sleep(0.02)
         assert process.poll() is None
     process.kill()

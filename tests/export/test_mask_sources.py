@@ -17,7 +17,7 @@ from coarse2fine.inference.predict import PredictOptions, predict_photos
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, write_mask
 
-QUALITY = "photo,class,score,area\ncat/a,cat,0.9,1\ncat/b,cat,0.25,1\ndog/a,dog,0.5,1\ndog/c,dog,1.0,1\n"
+SCORES = [("cat/a", 0.9), ("cat/b", 0.25), ("dog/a", 0.5), ("dog/c", 1.0)]
 
 
 class RedIsOne(nn.Module):
@@ -42,9 +42,7 @@ def rows_of(out: Path) -> dict[str, int]:
 
 
 def test_export_masks__last_round_without_what_the_filter_left_out(finished, tmp_path, capsys):
-    from coarse2fine.runtime.console import Console
-
-    assert export_masks(finished.root, tmp_path / "out", "voc", console=Console()) == 3
+    assert export_masks(finished.root, tmp_path / "out", "voc", quiet=False) == 3
     assert rows_of(tmp_path / "out") == {"cat/a": 4, "cat/b": 5, "dog/a": 6}
     assert "1 of 4 photos are not exported, because the filter left them out" in capsys.readouterr().err
 
@@ -69,8 +67,8 @@ def test_export_masks__people_mend_what_was_left_out(finished, tmp_path, kind):
     assert export_masks(finished.root, tmp_path / "kept", kind, MaskExportConfig(left_out=False)) == 3
 
 
-def test_export_masks__scores_where_a_format_has_a_place(finished, tmp_path):
-    (finished.root / "quality.csv").write_text(QUALITY, encoding="utf-8")
+def test_export_masks__scores_in_every_format(finished, tmp_path, write_scores):
+    write_scores(finished.root, SCORES)
     for kind in ("coco", "coco-panoptic", "labelstudio", "cvat", "voc", "yolo"):
         assert export_masks(finished.root, tmp_path / kind, kind, MaskExportConfig(min_quality=0.5)) in (2, 3)
     coco = json.loads((tmp_path / "coco" / "annotations" / "instances_train.json").read_text())
@@ -93,15 +91,37 @@ def test_export_masks__scores_where_a_format_has_a_place(finished, tmp_path):
         assert (tmp_path / kind / "quality.csv").read_text() == "photo,class,score\ncat/a,cat,0.9\ndog/a,dog,0.5\n"
 
 
-def test_export_masks__without_scores_no_table_and_no_choice(finished, tmp_path):
+def test_export_masks__without_scores_no_table_and_no_choice(finished, tmp_path, write_scores):
     export_masks(finished.root, tmp_path / "out", "voc")
     assert not (tmp_path / "out" / "quality.csv").exists()
-    with pytest.raises(ConfigError, match=r"--min-quality needs scores, but .*quality\.csv .* is missing"):
+    with pytest.raises(ConfigError, match=r"--min-quality needs quality scores, but .*quality\.csv is missing"):
         export_masks(finished.root, tmp_path / "other", "voc", MaskExportConfig(min_quality=0.1))
-    (finished.root / "quality.csv").write_text(QUALITY, encoding="utf-8")
-    with pytest.raises(DataError, match="3 of 3 photos score below 0.95"):
+    write_scores(finished.root, SCORES)
+    with pytest.raises(DataError, match=r"3 of 3 photos have no quality score of at least 0\.95"):
         export_masks(finished.root, tmp_path / "other", "voc", MaskExportConfig(min_quality=0.95))
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["photo,class\na,b\n", "photo,score\na,much\n", "photo,score\na,1.5\n", "photo,score\na\n"]
+)
+def test_export_masks__a_damaged_table_of_scores(finished, tmp_path, text):
+    (finished.root / "quality.csv").write_text(text)
+    with pytest.raises(DataError, match=r"quality\.csv"):
+        export_masks(finished.root, tmp_path / "out", "voc")
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_masks__a_score_above_1(finished, tmp_path, write_scores):
+    write_scores(finished.root, [("cat/a", 1.5)])
+    with pytest.raises(DataError, match=r"the columns photo and score, from 0 to 1, but is not \(found 1\.5\)"):
+        export_masks(finished.root, tmp_path / "out", "voc")
+
+
+def test_export_masks__the_lowest_of_several_scores(finished, tmp_path, write_scores):
+    write_scores(finished.root, [("cat/a", 0.5), ("cat/a", 0.25), ("cat/a", 1)])
+    export_masks(finished.root, tmp_path / "out", "voc")
+    assert (tmp_path / "out" / "quality.csv").read_text() == "photo,class,score\ncat/a,cat,0.25\n"
 
 
 def test_export_masks__what_cannot_be(finished, tmp_path):
@@ -110,22 +130,22 @@ def test_export_masks__what_cannot_be(finished, tmp_path):
         export_masks(tmp_path / "data", out, "voc")
     with pytest.raises(ConfigError, match="has 1 rounds, so --round must be at most 1, found 2"):
         export_masks(finished.root, out, "voc", MaskExportConfig(round=2))
-    with pytest.raises(ConfigError, match="no masks are refined"):
+    with pytest.raises(ConfigError, match="Round 0 has no refined masks"):
         export_masks(finished.root, out, "voc", MaskExportConfig(round=0, masks="refined"))
-    with pytest.raises(ConfigError, match="must lie outside the photos"):
+    with pytest.raises(ConfigError, match="must lie outside the folder of the photos"):
         export_masks(finished.root, tmp_path / "data" / "out", "voc")
     with pytest.raises(ConfigError, match="choose --images copy or none"):
         export_masks(finished.root, out, "huggingface", MaskExportConfig(images="link"))
-    with pytest.raises(ConfigError, match="Only --format coco has a choice of polygons, found voc"):
+    with pytest.raises(ConfigError, match="voc has no choice between polygons and run lengths"):
         export_masks(finished.root, out, "voc", MaskExportConfig(polygons=True))
-    with pytest.raises(ConfigError, match="holds classes and no instances"):
+    with pytest.raises(ConfigError, match="stores classes, not instances"):
         export_masks(finished.root, out, "voc", MaskExportConfig(instances="part"))
-    with pytest.raises(ConfigError, match="Only --format labelstudio has addresses of photos, found cvat"):
+    with pytest.raises(ConfigError, match="cvat stores no addresses of photos"):
         export_masks(finished.root, out, "cvat", MaskExportConfig(image_prefix="x"))
     with pytest.raises(ConfigError, match="must be one of voc, coco, .* found 'pascal'"):
         export_masks(finished.root, out, "pascal")
     (finished.enhanced(1) / "done.json").unlink()
-    with pytest.raises(DataError, match=r"round-1/enhanced is not finished; let fit end first"):
+    with pytest.raises(DataError, match=r"round-1/enhanced is not finished. Run fit until it ends"):
         export_masks(finished.root, out, "voc")
     (tmp_path / "data" / "cat" / "a.png").unlink()
     with pytest.raises(DataError, match="were changed since: 3 of 4 are left"):
@@ -155,7 +175,7 @@ def test_export_masks__what_predict_wrote_and_predictions_alike(tmp_path):
     with pytest.raises(ConfigError, match="no rounds and no filter"):
         export_masks(tmp_path / "found", tmp_path / "other", "coco", MaskExportConfig(round=1))
     (tmp_path / "found" / "photos.json").unlink()
-    with pytest.raises(DataError, match="run predict again"):
+    with pytest.raises(DataError, match="Run predict again"):
         export_masks(tmp_path / "found", tmp_path / "other", "coco")
 
 
@@ -176,7 +196,7 @@ def test_export_masks__predictions_of_a_network(tmp_path, monkeypatch):
     assert export_masks(tmp_path / "run", tmp_path / "drawn", "voc", photos=[tmp_path / "in"]) == 1
     drawn = read_mask(tmp_path / "drawn" / "SegmentationClass" / "a.png")
     assert (drawn[:, :64] == 1).all() and (drawn[:, 64:] == 0).all()
-    with pytest.raises(ConfigError, match="no score yet"):
+    with pytest.raises(ConfigError, match="New predictions have no quality scores"):
         export_masks(tmp_path, tmp_path / "o", "voc", MaskExportConfig(min_quality=0.5), photos=[tmp_path / "in"])
     with pytest.raises(DataError, match="None of the 1 photos can be read"):
         export_masks(tmp_path, tmp_path / "o", "voc", photos=[tmp_path / "in" / "bad.jpg"])
@@ -185,7 +205,7 @@ def test_export_masks__predictions_of_a_network(tmp_path, monkeypatch):
 def test_export_masks__a_mask_that_does_not_fit(finished, tmp_path):
     for mask, message in (
         (np.ones((10, 11), np.uint8), "size of its photo, 12 x 10 pixels, but has 11 x 10"),
-        (np.full((10, 12), 3, np.uint8), "must hold classes 0 to 2, but holds 3"),
+        (np.full((10, 12), 3, np.uint8), "must hold class indices from 0 to 2, but holds 3"),
     ):
         write_mask(finished.enhanced(1) / "cat" / "b.png", mask)
         with pytest.raises(DataError, match=message):
@@ -205,7 +225,7 @@ def test_command__exports_and_says_what_is_wrong(finished, tmp_path, capsys):
     assert call(finished.root, "--format", "coco", "--out", tmp_path / "out") == 2
     assert "must be a new or empty folder" in capsys.readouterr().err
     assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "0.5") == 2
-    assert "--min-quality needs scores, but" in capsys.readouterr().err
+    assert "--min-quality needs quality scores, but" in capsys.readouterr().err
     assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "2") == 2
     assert "min_quality: Input should be less than or equal to 1" in capsys.readouterr().err
     assert call(finished.root, "--format", "pascal", "--out", tmp_path / "o") == 2
@@ -213,10 +233,14 @@ def test_command__exports_and_says_what_is_wrong(finished, tmp_path, capsys):
 
 def test_command__masks_that_are_there_need_no_torch(finished, tmp_path):
     code = (
-        "import sys\nfrom coarse2fine.cli import main; main(sys.argv[1:])\n"
-        "print(sorted({'torch', 'lightning', 'timm'} & set(sys.modules)))"
+        "import sys\nfrom coarse2fine.cli import main\nrun, out, *kinds = sys.argv[1:]\nfor kind in kinds:\n"
+        "    main(['export', run, '--format', kind, '--out', f'{out}/{kind}', '--quiet'])\n"
+        "    print(kind, sorted({'torch', 'lightning', 'timm'} & set(sys.modules)))"
     )
-    for kind in MASK_FORMATS:
-        arguments = ["export", str(finished.root), "--format", kind, "--out", str(tmp_path / kind), "--quiet"]
-        shown = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-        assert shown.stdout.strip() == "[]", kind
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(finished.root), str(tmp_path), *MASK_FORMATS],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout.splitlines() == [f"{kind} []" for kind in MASK_FORMATS]

@@ -16,28 +16,33 @@ from coarse2fine.inference.torch_segmenter import TorchSegmenter
 
 
 @pytest.mark.parametrize("view", [PredictConfig(), PredictConfig(flip=False, scales=(0.5, 1.0, 1.25), size_px=96)])
-def test_export_onnx__gives_the_scores_and_masks_of_torch(small_segmenter, small_onnx, clouds, view):
-    ours, theirs = small_segmenter.with_settings(view), OnnxSegmenter.load(small_onnx, "cpu", 1).with_settings(view)
+def test_export_onnx__computes_the_probabilities_and_masks_of_torch(small_segmenter, small_onnx, clouds, view):
+    network, exported = (
+        small_segmenter.with_settings(view),
+        OnnxSegmenter.load(small_onnx, "cpu", 1).with_settings(view),
+    )
     for image in clouds:
-        wanted = ours.predict_probabilities(image)
-        assert wanted.std() > 0.1
-        assert np.abs(theirs.predict_probabilities(image) - wanted).max() < 1e-4
-        assert (theirs.predict(image) == ours.predict(image)).all()
+        expected = network.predict_probabilities(image)
+        assert expected.std() > 0.1
+        assert np.abs(exported.predict_probabilities(image) - expected).max() < 1e-4
+        assert (exported.predict(image) == network.predict(image)).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64), (5, 32, 96), (2, 67, 45)])
 def test_export_onnx__any_number_and_size(small_segmenter, small_onnx, shape):
     batch = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     session = OnnxSegmenter.load(small_onnx, "cpu", 1).session
-    compare_with_network(
-        copy_to_cpu(small_segmenter), lambda batch: session.run(["scores"], {"photos": batch})[0], [shape]
-    )
-    scores = session.run(["scores"], {"photos": batch})[0]
-    assert scores.shape == (shape[0], 3, *shape[1:]) and scores.dtype == np.float32
-    assert np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+    def compute(images: np.ndarray) -> np.ndarray:
+        return session.run(["scores"], {"photos": images})[0]
+
+    compare_with_network(copy_to_cpu(small_segmenter), compute, [shape])
+    probabilities = compute(batch)
+    assert probabilities.shape == (shape[0], 3, *shape[1:]) and probabilities.dtype == np.float32
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_export_onnx__file_is_valid_and_says_what_it_is(small_onnx):
+def test_export_onnx__file_is_valid_and_has_metadata(small_onnx):
     model = onnx.load(small_onnx)
     onnx.checker.check_model(model, full_check=True)
     notes = {prop.key: prop.value for prop in model.metadata_props}

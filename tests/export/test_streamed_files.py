@@ -1,4 +1,4 @@
-"""Files of many parts: nothing is lost where one ends and the next begins."""
+"""Files that are written item by item, and exports of several files."""
 
 import json
 
@@ -6,15 +6,15 @@ import datasets
 import pytest
 
 from coarse2fine.export import export_masks, hugging_face, label_studio
-from coarse2fine.export.streamed_files import JsonFiles, JsonLists
+from coarse2fine.export.streamed_files import open_json_lists, write_json_files
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_json_lists__whole_json_however_many_items(tmp_path, count):
-    with JsonLists(tmp_path / "a.json", {"info": {"x": "ü"}}, ("first", "second", "third")) as lists:
+def test_open_json_lists__valid_json_for_any_number_of_items(tmp_path, count):
+    with open_json_lists(tmp_path / "a.json", {"info": {"x": "ü"}}, ("first", "second", "third")) as append:
         for number in range(count):
-            lists.add("first", {"id": number})
-            lists.add("second", [number, "\n"])
+            append("first", {"id": number})
+            append("second", [number, "\n"])
     read = json.loads((tmp_path / "a.json").read_text())
     assert read["info"] == {"x": "ü"} and read["third"] == []
     assert read["first"] == [{"id": number} for number in range(count)]
@@ -23,16 +23,14 @@ def test_json_lists__whole_json_however_many_items(tmp_path, count):
 
 
 @pytest.mark.parametrize("count, files", [(0, []), (2, ["t-1.json"]), (5, ["t-1.json", "t-2.json", "t-3.json"])])
-def test_json_files__so_many_items_each(tmp_path, count, files):
-    with JsonFiles(tmp_path, "t", 2) as lists:
-        for number in range(count):
-            lists.add(number)
+def test_write_json_files__items_per_file(tmp_path, count, files):
+    write_json_files(tmp_path, "t", range(count), 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == files
     assert [one for name in files for one in json.loads((tmp_path / name).read_text())] == list(range(count))
 
 
 def test_label_studio__several_files(predicted, masks, tmp_path, monkeypatch):
-    monkeypatch.setattr(label_studio, "TASKS_IN_A_FILE", 3)
+    monkeypatch.setattr(label_studio, "TASKS_PER_FILE", 3)
     export_masks(predicted, tmp_path / "out", "labelstudio")
     files = sorted((tmp_path / "out").glob("tasks-*.json"))
     names = [task["data"]["photo"] for file in files for task in json.loads(file.read_text())]

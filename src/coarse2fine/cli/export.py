@@ -8,12 +8,11 @@ import tyro
 
 from coarse2fine.cli.parser import Quiet, parse_ahead, parse_and_call
 from coarse2fine.config import MaskExportConfig
+from coarse2fine.export import MASK_FORMATS
 
 NETWORK_FORMATS = ("onnx", "torch-export")
-MaskFormat = Literal[
-    "voc", "coco", "coco-panoptic", "yolo", "labelstudio", "cvat", "huggingface", "onnx", "torch-export"
-]
-"""All formats, so that the help for masks also names the formats of networks."""
+FORMATS = "{" + ",".join((*MASK_FORMATS, *NETWORK_FORMATS)) + "}"
+"""All formats, so that the help of one kind names those of the other."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -29,7 +28,7 @@ def read_format(format: str = "") -> str:
 
 def export_masks(
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
-    format: MaskFormat,
+    format: Annotated[str, tyro.conf.arg(metavar=FORMATS)],
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     photos: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTOS...")] = (),
     settings: Annotated[MaskExportConfig, tyro.conf.arg(name="")] = MaskExportConfig(),  # noqa: B008 - frozen
