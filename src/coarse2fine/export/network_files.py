@@ -68,7 +68,7 @@ def deliver_int8(run: Path, out: Path, calibrate: Sequence[str], truth: Path | N
                 )
                 console.say(f"{name}: mIoU {result.mean_iou:.4f} on {result.photos} photos")
         else:
-            console.say("what 8 bits cost was not measured: give --truth, or use coarse2fine evaluate")
+            console.say("what 8 bits cost was not measured: give --ground-truth, or use coarse2fine evaluate")
 
 
 def _find_own_photos(run: Path) -> list[Path]:

@@ -65,7 +65,7 @@ def _say_left_out(last: Round, story: Story) -> str | None:
         return None
     return (
         f"{gone} of {photos} photos were left out after {last.title}: see below whether their masks are as bad as the "
-        "limits --refine.min-share and --refine.max-share say."
+        "limits --filter.min-share and --filter.max-share say."
     )
 
 
@@ -78,7 +78,7 @@ def _say_good_ones_left_out(last: Round) -> str | None:
         return None
     return (
         f"{len(good)} of the {len(scores)} photos left out after {last.title} have masks that score above the mean: if "
-        "they look right below, the limits --refine.min-share and --refine.max-share are too narrow."
+        "they look right below, the limits --filter.min-share and --filter.max-share are too narrow."
     )
 
 
