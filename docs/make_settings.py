@@ -1,8 +1,6 @@
-"""Writes docs/settings.md from the settings classes: python docs/make_settings.py."""
+"""Write docs/settings.md from the settings classes: python docs/make_settings.py."""
 
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from coarse2fine.config import (
     RECIPES,
@@ -10,6 +8,7 @@ from coarse2fine.config import (
     FitConfig,
     MaskExportConfig,
     ServeConfig,
+    Settings,
     StudentConfig,
     TeacherConfig,
     load_recipe,
@@ -17,109 +16,88 @@ from coarse2fine.config import (
 
 HEAD = """# Settings
 
-Every setting is a flag of `coarse2fine fit` (`--train.batch 8`) and a key in TOML (`--config my.toml`). A recipe sets
-what differs from the defaults; `config.toml` in the run folder holds what a run used. This page is made by
-`python docs/make_settings.py`.
+Every setting of a run is a flag of `coarse2fine fit` (`--train.batch 8`) and a key of a TOML file (`--config my.toml`):
 
-| setting | what it is | default | recipes |
+```toml
+rounds = 4
+
+[enhance.grabcut]
+engine = "opencv"
+```
+
+The defaults are those of the recipe `small`. The last column shows what the recipes `paper` and `demo` change. A method
+has its own section, which is used only if the method is chosen: `[enhance.grabcut]` for `enhance.method = "grabcut"`.
+`config.toml` in the run folder holds all settings of the run. This page is written by `python docs/make_settings.py`.
+
+| setting | meaning | default | recipes |
 |---|---|---|---|
 """
 
 FOREGROUND = """
 ## --task foreground
 
-What the recipes set beside, where photos have no label (`coarse2fine fit photos --task foreground`):
+The recipes also change these settings for photos without labels (`coarse2fine fit photos --task foreground`):
 
 | setting | recipes |
 |---|---|
 """
 
-TEACHER = """
-## coarse2fine teacher
-
-These are flags of `coarse2fine teacher` (`--keep-share 0.2`); see [teacher.md](teacher.md).
-
-| setting | what it is | default |
-|---|---|---|
-"""
-
-STUDENT = """
-## coarse2fine student train
-
-These are flags of `coarse2fine student train` (`--train.epochs 100 30`); see [student.md](student.md).
-
-| setting | what it is | default |
-|---|---|---|
-"""
-
-EXPORT = """
-## coarse2fine export
-
-These are flags of `coarse2fine export` for masks (`--images link`); see [export.md](export.md).
-
-| setting | what it is | default |
-|---|---|---|
-"""
-
-SERVE = """
-## coarse2fine serve
-
-These are flags of `coarse2fine serve` (`--max-mb 50`); see [serve.md](serve.md).
-
-| setting | what it is | default |
-|---|---|---|
-"""
-
-APP = """
-## coarse2fine app
-
-These are flags of `coarse2fine app` (`--port 9000`); see [app.md](app.md).
-
-| setting | what it is | default |
-|---|---|---|
-"""
+COMMANDS: tuple[tuple[str, str, type[Settings]], ...] = (
+    ("teacher", "`--keep-share 0.2`); see [teacher.md](teacher.md)", TeacherConfig),
+    ("student train", "`--train.epochs 100 30`); see [student.md](student.md)", StudentConfig),
+    ("export", "`--images link`), for masks; see [export.md](export.md)", MaskExportConfig),
+    ("serve", "`--max-mb 50`); see [serve.md](serve.md)", ServeConfig),
+    ("app", "`--port 9000`); see [app.md](app.md)", AppConfig),
+)
 
 
-def rows(settings: type[BaseModel], path: tuple[str, ...] = ()) -> list[str]:
-    """One row for every setting, in the order of the classes."""
+def list_leaves(kind: type[Settings], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return the paths of all settings and sections, in the order of the classes."""
+    found: list[tuple[str, ...]] = []
+    for name, field in kind.model_fields.items():
+        section = field.annotation
+        found.append((*path, name))
+        if isinstance(section, type) and issubclass(section, Settings):
+            found += list_leaves(section, (*path, name))
+    return found
+
+
+def make_rows(settings: Settings, with_recipes: bool) -> list[str]:
+    """Return one row for each setting and section."""
     lines = []
-    for name, field in settings.model_fields.items():
-        here = (*path, name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            lines.append(f"| **{'.'.join(here)}** | {(field.annotation.__doc__ or '').strip()} | | |")
-            lines += rows(field.annotation, here)
-            continue
-        described = (field.description or "").replace("|", "\\|")
-        lines.append(f"| `{'.'.join(here)}` | {described} | {show(field.default)} | {differing(here, field.default)} |")
-    return lines
-
-
-def plain_rows(settings: type[BaseModel], path: tuple[str, ...] = ()) -> list[str]:
-    """One row for every setting of a verb that has no recipes."""
-    lines = []
-    for name, field in settings.model_fields.items():
-        here = ".".join((*path, name))
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            lines.append(f"| **{here}** | {(field.annotation.__doc__ or '').strip()} | |")
-            lines += plain_rows(field.annotation, (*path, name))
+    for path in list_leaves(type(settings)):
+        name, value = ".".join(path), find(settings, path)
+        if isinstance(value, Settings):
+            meaning = (type(value).__doc__ or "").strip().splitlines()[0]
+            cells = [f"**{name}**", meaning, ""]
         else:
-            described = (field.description or "").replace("|", "\\|")
-            lines.append(f"| `{here}` | {described} | {show(field.default)} |")
+            cells = [f"`{name}`", describe(settings, path), show(value)]
+        if with_recipes:
+            cells.append("" if isinstance(value, Settings) else find_changes(path, value))
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def differing(path: tuple[str, ...], default: object) -> str:
-    """Recipes that set another value, and which."""
+def describe(settings: Settings, path: tuple[str, ...]) -> str:
+    """Return the description of the setting at a path."""
+    section = find(settings, path[:-1])
+    assert isinstance(section, Settings)
+    return (type(section).model_fields[path[-1]].description or "").replace("|", "\\|")
+
+
+def find_changes(path: tuple[str, ...], default: object) -> str:
+    """Return the recipes that set another value than the default, and the value."""
     values = {recipe: find(load_recipe(recipe), path) for recipe in RECIPES}
     return ", ".join(f"{recipe} {show(value)}" for recipe, value in values.items() if value != default)
 
 
-def foreground_rows() -> list[str]:
-    """One row for every setting that a recipe changes for the foreground task."""
-    paths = [path for path in leaves(FitConfig) if path != ("task",)]
+def make_foreground_rows() -> list[str]:
+    """Return one row for each setting that a recipe changes for the foreground task."""
     pairs = {recipe: (load_recipe(recipe), load_recipe(recipe, "foreground")) for recipe in RECIPES}
     lines = []
-    for path in paths:
+    for path in list_leaves(FitConfig):
+        if path == ("task",) or isinstance(find(FitConfig(), path), Settings):
+            continue
         changed = {name: find(new, path) for name, (old, new) in pairs.items() if find(old, path) != find(new, path)}
         if changed:
             shown = ", ".join(f"{recipe} {show(value)}" for recipe, value in changed.items())
@@ -127,25 +105,15 @@ def foreground_rows() -> list[str]:
     return lines
 
 
-def leaves(settings: type[BaseModel], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Paths of all settings, in the order of the classes."""
-    found: list[tuple[str, ...]] = []
-    for name, field in settings.model_fields.items():
-        kind = field.annotation
-        nested = isinstance(kind, type) and issubclass(kind, BaseModel)
-        found += leaves(kind, (*path, name)) if nested else [(*path, name)]
-    return found
-
-
 def find(settings: object, path: tuple[str, ...]) -> object:
-    """The value at a path."""
+    """Return the value at a path."""
     for name in path:
         settings = getattr(settings, name)
     return settings
 
 
 def show(value: object) -> str:
-    """A value as a person would type it."""
+    """Return a value as it is typed on the command line."""
     if value is None:
         return "none"
     if isinstance(value, tuple):
@@ -154,12 +122,11 @@ def show(value: object) -> str:
 
 
 def page() -> str:
-    """The whole page."""
-    parts = [HEAD, *rows(FitConfig), FOREGROUND, *foreground_rows()]
-    parts += [TEACHER, *plain_rows(TeacherConfig), STUDENT, *plain_rows(StudentConfig)]
-    parts += [EXPORT, *plain_rows(MaskExportConfig)]
-    parts += [SERVE, *plain_rows(ServeConfig)]
-    parts += [APP, *plain_rows(AppConfig)]
+    """Return the whole page."""
+    parts = [HEAD, *make_rows(FitConfig(), with_recipes=True), FOREGROUND, *make_foreground_rows()]
+    for command, rest, kind in COMMANDS:
+        head = f"\n## coarse2fine {command}\n\nThese are flags of `coarse2fine {command}` ({rest}.\n\n"
+        parts += [f"{head}| setting | meaning | default |\n|---|---|---|\n", *make_rows(kind(), with_recipes=False)]
     return "".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
 
 

@@ -19,15 +19,22 @@ SETTINGS = parse_config(
     [coarse]
     method = "box"
     [enhance]
+    start = "box"
+    [enhance.grabcut]
     iterations = 1
     max_side_px = 64
     [refine]
+    flip = false
+    scales = [1.0]
+    [filter]
     min_share = 0.0
     max_share = 1.0
     [network]
     encoder = "mobilenetv2_050"
     encoder_weights = "none"
     decoder_channels = 16
+    freeze_batch_norm = false
+    frozen_stages = 0
     [train]
     epochs = [1]
     resize_px = 48
@@ -35,6 +42,8 @@ SETTINGS = parse_config(
     batch = 4
     loader_workers = 0
     precision = "fp32"
+    [predict]
+    scales = [1.0]
     """,
     "test",
 )

@@ -1,7 +1,9 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarse2fine.cli import VERBS, main
-from coarse2fine.cli.fit import take_option
+from coarse2fine.cli import COMMANDS, main
+from coarse2fine.cli.fit import SHORT_HELP, choose_defaults
+from coarse2fine.cli.parser import parse_ahead
+from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.masks.png import read_mask, write_mask, write_soft
 from coarse2fine.runtime.files import read_json
@@ -33,47 +37,84 @@ def photos(tmp_path) -> Path:
     return tmp_path / "photos"
 
 
-def test_main__tells_its_verbs(capsys):
+def test_main__lists_its_commands(capsys):
     assert call("--help") == 0
     shown = capsys.readouterr().out
-    assert all(verb in shown for verb in VERBS)
+    assert all(command in shown for command in COMMANDS)
     assert call() == 2
     assert call("--version") == 0
 
 
-def test_main__unknown_verb_names_the_nearest(capsys):
+def test_main__unknown_command_names_the_nearest(capsys):
     assert call("evalute") == 2
     assert "Did you mean 'evaluate'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_main__help_of_every_verb(verb, capsys):
-    assert call(verb, "--help") == 0
-    assert "--quiet" in capsys.readouterr().out
+def test_main__an_option_with_a_typing_error_names_the_nearest(photos, tmp_path, capsys):
+    assert call("fit", photos, "--out", tmp_path / "out", "--coarse.metod", "box") == 2
+    assert "--coarse.method" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["--help", "fit --help", "predict --help", "export --help", "serve --help"])
-def test_main__help_loads_no_heavy_library(verb):
-    code = (
-        f"import sys\ntry:\n    from coarse2fine.cli import main; main({verb.split()!r})\nexcept SystemExit: pass\n"
-        "print(sorted({'torch', 'lightning', 'cv2', 'scipy', 'skimage'} & set(sys.modules)))"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.strip().endswith("[]")
-
-
-def test_main__settings_are_flags_with_help(capsys):
-    assert call("fit", "--help") == 0
+@pytest.mark.parametrize("command", COMMANDS)
+def test_main__help_of_every_command(command, capsys):
+    assert call(command, "--help") == 0
     shown = capsys.readouterr().out
-    for flag in (
-        "--rounds",
-        "--enhance.iterations",
-        "--network.encoder-weights",
-        "--refine.constrain",
-        "--train.epochs",
-    ):
-        assert flag in shown
-    assert "deeplabv2" not in shown.split("--network.name")[0]
+    assert "--quiet" in shown and "For example:" in shown
+    for riddle in ("{None}", "no-on", "True|False", "verb"):
+        assert riddle not in shown
+
+
+def test_main__help_loads_no_heavy_library():
+    code = """
+import sys
+from coarse2fine.cli import main
+for words in ("--help", "fit --help", "predict --help", "export --help", "serve --help"):
+    try:
+        main(words.split())
+    except SystemExit:
+        print(sorted({"torch", "lightning", "cv2", "scipy", "skimage"} & set(sys.modules)))
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert [line for line in shown.splitlines() if line.startswith("[")] == ["[]"] * 5
+
+
+def test_main__usage_loads_no_option_parser():
+    code = "import sys\nfrom coarse2fine.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+    code += "print({'tyro', 'pydantic', 'rich'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.endswith("set()\n")
+
+
+def test_fit__help_fits_on_two_screens_and_help_all_shows_everything(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call("fit", "--help") == 0
+    short = capsys.readouterr().out
+    assert sum(max(1, -(-len(line) // 80)) for line in short.splitlines()) <= 100
+    assert call("fit", "--help-all") == 0
+    everything = capsys.readouterr().out
+    for name in SHORT_HELP:
+        flag = f"--{name.replace('_', '-')}"
+        assert flag in short and flag in everything
+    for flag in ("--enhance.grabcut.iterations", "--refine.constrain", "--filter.min-share", "--coarse.folder.path"):
+        assert flag in everything and flag not in short
+
+
+def test_fit__help_shows_the_defaults_of_the_recipe(capsys):
+    assert call("fit", "--recipe", "paper", "--help") == 0
+    assert "resnet101)" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_main__leaves_the_handler_of_sigterm_as_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    assert call("report", "no-such-run") == 2
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_main__runs_outside_the_main_thread(capsys):
+    thread = threading.Thread(target=lambda: call("report", "no-such-run"))
+    thread.start()
+    thread.join()
+    assert "no-such-run must be a run folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -82,18 +123,18 @@ def test_main__settings_are_flags_with_help(capsys):
         (["fit", "GONE", "--out", "OUT"], "GONE"),
         (["fit", "PHOTOS", "--out", "OUT", "--recipe", "big"], "There is no recipe 'big'"),
         (["fit", "PHOTOS", "--out", "OUT", "--config", "gone.toml"], "gone.toml cannot be read"),
-        (["fit", "PHOTOS", "--out", "OUT", "--refine.min-share", "0.9"], "coarse2fine: refine.min_share must be below"),
+        (["fit", "PHOTOS", "--out", "OUT", "--filter.min-share", "0.9"], "coarse2fine: filter.min_share must be below"),
         (["fit", "PHOTOS", "--out", "OUT", "--coarse.method", "folder"], "coarse2fine: coarse.method = folder needs"),
         (["fit", "PHOTOS", "--out", "OUT", "--network.encoder", "resnet1018"], "resnet101"),
-        (["fit", "PHOTOS", "--out", "OUT", "--truth", "GONE"], "must hold 'images' and 'masks'"),
-        (["fit", "PHOTOS", "--out", "OUT", "--truth", "PHOTOS"], "one class index per pixel"),
+        (["fit", "PHOTOS", "--out", "OUT", "--ground-truth", "GONE"], "must hold 'images' and 'masks'"),
+        (["fit", "PHOTOS", "--out", "OUT", "--ground-truth", "PHOTOS"], "one class index per pixel"),
         (["predict", "PHOTOS", "PHOTOS", "--out", "OUT"], "holds no finished network"),
         (["evaluate", "PHOTOS", "PHOTOS"], "photos"),
-        (["evaluate", "PHOTOS", "PHOTOS", "--crf", "True"], "A CRF needs a network's scores"),
+        (["evaluate", "PHOTOS", "PHOTOS", "--crf"], "--crf needs a network"),
         (["predict", "GONE.onnx", "PHOTOS", "--out", "OUT"], "There is no network GONE.onnx"),
         (["export", "PHOTOS", "--format", "onnx", "--out", "OUT"], "holds no finished network"),
-        (["export", "PHOTOS", "--format", "torch-export", "--out", "OUT", "--int8"], "8 bits are for --format onnx"),
-        (["export", "PHOTOS", "--format", "onnx", "--out", "OUT", "--truth", "PHOTOS"], "belong to --int8"),
+        (["export", "PHOTOS", "--format", "torch-export", "--out", "OUT", "--int8"], "--int8 needs --format onnx"),
+        (["export", "PHOTOS", "--format", "onnx", "--out", "OUT", "--ground-truth", "PHOTOS"], "need --int8; add it"),
         (["serve", "PHOTOS"], "holds no finished network"),
         (["serve", "PHOTOS", "--host", "no.such.host.invalid"], "is not available"),
         (["serve", "PHOTOS", "--max-mb", "0"], "max_mb"),
@@ -110,7 +151,7 @@ def test_main__bad_input_is_one_sentence_and_status_2(arguments, message, photos
     assert not (tmp_path / "out" / "coarse").exists()
 
 
-@pytest.mark.parametrize("flag", ["--rounds=0", "--no-such-flag", "--enhance.method=magic"])
+@pytest.mark.parametrize("flag", ["--rounds=0", "--no-such-flag", "--enhance.method=magic", "--network.name=magic"])
 def test_main__a_bad_flag_is_status_2(flag, photos, tmp_path, capsys):
     assert call("fit", photos, "--out", tmp_path / "out", flag) == 2
     assert flag.split("=")[0].strip("-").split(".")[-1].replace("-", "_") in capsys.readouterr().err.replace("-", "_")
@@ -137,59 +178,76 @@ def test_enhance__every_class_on_its_own(photos, tmp_path):
     assert read_json(tmp_path / "e" / "notes.json")["b c"] == "empty"
 
 
-@pytest.mark.parametrize("start", ["scores", "mask"])
+@pytest.mark.parametrize("start", ["probabilities", "mask"])
 def test_enhance__by_a_crf(start, photos, tmp_path):
     for name in ("a", "b c"):
         soft = np.full((40, 60), 0.2, np.float32)
         soft[8:28, 17:47] = 0.8
         path = tmp_path / "rough" / f"{name}.png"
-        if start == "scores":
+        if start == "probabilities":
             write_soft(path, soft)
         else:
             write_mask(path, (soft > 0.5).astype(np.uint8))
     arguments = ["enhance", photos / "class ü", tmp_path / "rough", "--out", tmp_path / "e", "--method", "crf"]
-    main([*map(str, arguments), "--start", start, "--crf.steps", "5", "--quiet"])
+    main([*map(str, arguments), "--start", start, "--crf.color-sigma", "3", "--quiet"])
     mask = read_mask(tmp_path / "e" / "a.png")
     assert (mask[10:30, 15:45] == 1).all() and int(mask.sum()) == 600
-    assert call(*arguments, "--start", start, "--crf.steps", "6") == 2
+    assert call(*arguments, "--start", start, "--crf.color-sigma", "6") == 2
 
 
 def test_evaluate__masks_against_masks(tmp_path, capsys):
-    for folder in ("out", "truth"):
+    for folder in ("out", "val"):
         write_mask(tmp_path / folder / "a.png", np.array([[0, 1]], np.uint8))
-    main(["evaluate", str(tmp_path / "out"), str(tmp_path / "truth")])
+    main(["evaluate", str(tmp_path / "out"), str(tmp_path / "val")])
     assert "1.000" in capsys.readouterr().out
     assert read_json(tmp_path / "out" / "metrics.json")["mean_iou"] == 1.0
 
 
 @pytest.mark.parametrize(
-    "arguments, value, rest",
+    "arguments, config",
     [
-        (["a", "--recipe", "demo", "b"], "demo", ["a", "b"]),
-        (["--recipe=paper"], "paper", []),
-        (["a", "--rounds", "3"], None, ["a", "--rounds", "3"]),
+        (["a", "--recipe", "demo", "b", "--train.epochs", "3", "4"], load_recipe("demo")),
+        (["--recipe=paper", "--rounds", "3"], load_recipe("paper")),
+        (["a", "--rounds", "3"], FitConfig()),
+        (["a", "--task", "foreground", "--help"], load_recipe("small", "foreground")),
     ],
 )
-def test_take_option__takes_it_out(arguments, value, rest):
-    assert take_option(arguments, "--recipe") == (value, rest)
+def test_choose_defaults__recipe_and_task(arguments, config):
+    assert parse_ahead(choose_defaults, arguments, "fit")[1] == config
 
 
-@pytest.mark.parametrize(
-    "number, status, how", [(signal.SIGTERM, 143, "stopped by a signal"), (signal.SIGINT, 130, "stopped by you")]
-)
-def test_fit__stopped_in_training_says_how_to_go_on(number, status, how, tmp_path):
-    draw_dataset(tmp_path / "data", train_per_class=1, val_photos=1, size_px=48)
-    command = [sys.executable, "-m", "coarse2fine", "fit", tmp_path / "data" / "train", "--out", tmp_path / "run"]
-    command += ["--recipe", "demo", "--train.epochs", "4000", "--train.loader-workers", "1", "--train.crop-px", "32"]
+def test_choose_defaults__a_file_is_laid_over_the_recipe_of_its_task(tmp_path):
+    (tmp_path / "my.toml").write_text('task = "foreground"\nrounds = 9')
+    _, config = parse_ahead(choose_defaults, ["--config", str(tmp_path / "my.toml")], "fit")
+    assert config == load_recipe("small", "foreground").model_copy(update={"rounds": 9})
+
+
+def stop_in_training(command: list[str], training: Path, number: int) -> tuple[int, str]:
+    """Start fit, send a signal to all of its processes while it trains; returns its status and what it printed."""
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background shell ignores it
-    process = subprocess.Popen([str(part) for part in command], env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "run").glob("round-1/training/csv/*")):
+    while not {path for path in training.rglob("*") if path.is_file()} - {training / "stage.json"}:
         assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(1)
+        time.sleep(0.05)
     os.killpg(process.pid, number)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == status, told
-    assert f"{how}" in told and "the same command goes on from here" in told
+    _, printed = process.communicate(timeout=60)
+    return process.returncode, printed
+
+
+def test_fit__stopped_in_training_says_how_to_go_on(tmp_path):
+    draw_dataset(tmp_path / "data", train_per_class=1, val_photos=1, size_px=48)
+    command = [sys.executable, "-m", "coarse2fine", "fit", str(tmp_path / "data" / "train"), "--recipe", "demo"]
+    command += ["--out", str(tmp_path / "run"), "--enhance.method", "none", "--train.epochs", "4000"]
+    command += ["--train.loader-workers", "1", "--train.crop-px", "32", "--train.resize-px", "32"]
+    for number, status, how in (
+        (signal.SIGTERM, 143, "terminated by the signal SIGTERM"),
+        (signal.SIGINT, 130, "interrupted"),
+    ):
+        training = tmp_path / "run" / "round-1" / "training"
+        shutil.rmtree(training, ignore_errors=True)  # begins anew, so that its files show when training has begun
+        returned, printed = stop_in_training(command, training, number)
+        assert returned == status, printed
+        assert f"coarse2fine: {how}. Everything finished is kept" in printed
+        assert "same command again to resume" in printed

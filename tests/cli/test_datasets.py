@@ -1,4 +1,4 @@
-"""The verbs for public data sets, from the command line."""
+"""The commands for public data sets, from the command line."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_evaluate__masks_against_voc(voc_tree, tmp_path, capsys):
 
 def test_evaluate__a_public_data_set_needs_no_photos(voc_tree, tmp_path, capsys):
     fails("evaluate", tmp_path, voc_tree, "--photos", tmp_path)
-    assert "brings its own photos" in capsys.readouterr().err
+    assert "has its own photos" in capsys.readouterr().err
 
 
 def test_voc_submission__from_masks(voc_tree, tmp_path, capsys):
@@ -83,5 +83,5 @@ def test_voc_submission__from_masks(voc_tree, tmp_path, capsys):
     assert "1 masks" in capsys.readouterr().out and (tmp_path / "r.tgz").exists()
     fails("voc-submission", tmp_path / "none", "--voc", voc_tree, "--out", tmp_path / "r.tgz")
     assert "1 of 1 have none" in capsys.readouterr().err
-    fails("voc-submission", tmp_path / "masks", "--voc", voc_tree, "--out", tmp_path / "s.tgz", "--crf", "True")
-    assert "folder of masks; leave out --crf" in capsys.readouterr().err and not (tmp_path / "s.tgz").exists()
+    fails("voc-submission", tmp_path / "masks", "--voc", voc_tree, "--out", tmp_path / "s.tgz", "--crf")
+    assert "is a folder of masks; leave out --crf" in capsys.readouterr().err and not (tmp_path / "s.tgz").exists()

@@ -40,7 +40,7 @@ def call(*arguments: object) -> int:
 def test_report__judges_an_older_run_and_writes_its_page(older_run, tmp_path, capsys):
     assert list_unmeasured_rounds(older_run) == [1]
     main(["report", str(older_run.root), "--out", str(tmp_path / "page.html")])
-    assert f"look at it: {tmp_path / 'page.html'}" in " ".join(capsys.readouterr().out.split())
+    assert f"report: {tmp_path / 'page.html'}" in " ".join(capsys.readouterr().out.split())
     assert "6 photos of 6 classes" in (tmp_path / "page.html").read_text()
     assert [one.score for one in read_quality(older_run.root / "quality.csv")] == [1.0] * 6
     assert list_unmeasured_rounds(older_run) == [] and not older_run.report.exists()
@@ -61,7 +61,7 @@ def test_report__judges_again_what_changed_since(older_run):
 def test_report__of_a_run_that_fit_works_on_judges_nothing(older_run, capsys):
     with FileLock(older_run.root / ".lock"):
         main(["report", str(older_run.root)])
-    assert "fit works on" in capsys.readouterr().out
+    assert "fit is running on" in capsys.readouterr().out
     assert older_run.report.exists() and not (older_run.root / "quality.csv").exists()
 
 

@@ -22,7 +22,6 @@ SHORT_HELP = (
     "train.epochs",
     "train.batch",
     "train.resize_px",
-    "predict.crf",
 )
 """Settings that ``fit --help`` shows; ``fit --help-all`` shows all."""
 

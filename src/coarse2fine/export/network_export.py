@@ -87,7 +87,7 @@ def export_int8_network(
         quantize(float32, out, photos)
         console.say(f"network: {out} ({_format_size(out)}; in float32 {_format_size(float32)})", style="green")
         if pairs is None:
-            console.say("the mIoU of both networks was not measured: give --truth, or use coarse2fine evaluate")
+            console.say("the mIoU of both networks was not measured: give --ground-truth, or use coarse2fine evaluate")
             return {}
         files = {"float32": float32, "int8": out}
         return {name: _measure_mean_iou(name, path, pairs, console) for name, path in files.items()}

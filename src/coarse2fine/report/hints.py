@@ -72,7 +72,7 @@ def _check_left_out(summary: RunSummary) -> str | None:
         return None
     return (
         f"{gone} of {photos} photos were left out after {summary.last.title}. Check under 'Photos left out' that their "
-        "masks are wrong; if they are right, change the limits --refine.min-share and --refine.max-share."
+        "masks are wrong; if they are right, change the limits --filter.min-share and --filter.max-share."
     )
 
 
@@ -85,7 +85,7 @@ def _check_good_left_out(last: RoundSummary) -> str | None:
         return None
     return (
         f"{len(good)} of the {len(scores)} photos left out after {last.title} have masks with scores above the mean. "
-        "If they look right under 'Photos left out', change the limits --refine.min-share and --refine.max-share."
+        "If they look right under 'Photos left out', change the limits --filter.min-share and --filter.max-share."
     )
 
 
