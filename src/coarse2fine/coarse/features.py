@@ -20,7 +20,7 @@ from scipy.linalg import eigh
 
 from coarse2fine.config import CoarseConfig
 from coarse2fine.errors import ConfigError
-from coarse2fine.masks.resize import resize_soft
+from coarse2fine.masks.resize import resize, resize_soft
 from coarse2fine.runtime.device import pick_device
 from coarse2fine.types import CoarseMethod, Image, SoftMask
 
@@ -99,9 +99,7 @@ def fit_to_patches(image: Image, side_px: int, patch_px: int) -> Image:
     """Bring a photo to a longer side, each side rounded to whole patches, at least one; shape (h, w, 3)."""
     scale = side_px / max(image.shape[:2])
     height, width = (max(1, round(side * scale / patch_px)) * patch_px for side in image.shape[:2])
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    fitted: Image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return fitted
+    return resize(image, height, width)
 
 
 def join_similar(keys: NDArray[np.floating]) -> Floats:

@@ -10,7 +10,7 @@ from coarse2fine.enhance.graph_cut.pyramid import Question, cut_pyramid
 from coarse2fine.enhance.graph_cut.trimap import log_odds, undecided_band, undecided_box, undecided_scores
 from coarse2fine.errors import DataError
 from coarse2fine.masks.regions import fill_box, foreground_mask
-from coarse2fine.masks.resize import resize_soft
+from coarse2fine.masks.resize import resize, resize_soft
 from coarse2fine.types import Enhanced, Image, Mask, SoftMask
 
 LEAST_KEPT_SHARE = 0.05
@@ -120,7 +120,7 @@ def _prepare(
     region = fill_box(rough, config.box) if start == "box" else rough
     scale = min(1.0, config.max_side_px / max(rough.shape))
     height, width = (max(1, round(side * scale)) for side in rough.shape)
-    small_image = image if scale == 1 else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    small_image = resize(image, height, width)
     small_region = _resize_binary(region, height, width)
     if start == "box":
         return small_image, undecided_box(small_region)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 from PIL import Image as PillowImage
 
 from coarse2fine.data.photos import read_image
 from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.masks.resize import resize_mask
+from coarse2fine.masks.resize import resize, resize_mask
 from coarse2fine.types import Image, Photo
 
 SIDE_PX = 192
@@ -83,6 +82,4 @@ def encode(image: Image) -> str:
 def shrink_to(image: Image, side_px: int) -> Image:
     """A photo whose longer side is ``side_px``; smaller ones grow."""
     factor = side_px / max(image.shape[:2])
-    size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
-    resized: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    return resized
+    return resize(image, *(max(1, round(side * factor)) for side in image.shape[:2]))

@@ -16,6 +16,7 @@ from coarse2fine.enhance.graph_cut.color_models import Models, compare, learn_mo
 from coarse2fine.enhance.graph_cut.max_flow import minimum_cut
 from coarse2fine.enhance.graph_cut.pixel_graph import SMOOTHNESS, UNIT, build_graph
 from coarse2fine.enhance.graph_cut.trimap import CERTAIN_BACKGROUND, CERTAIN_FOREGROUND, MAYBE_BACKGROUND
+from coarse2fine.masks.resize import resize
 from coarse2fine.types import Image, Mask
 
 UNDECIDED_PIXELS = 16_000
@@ -98,19 +99,14 @@ def shrink_trimap(trimap: Mask, height: int, width: int) -> Mask:
 
 def _shrink_binary(mask: NDArray[np.generic], height: int, width: int) -> NDArray[np.uint8]:
     """Share of foreground in each pixel's area, 0 to 255."""
-    shares: NDArray[np.uint8] = cv2.resize(
-        mask.astype(np.uint8) * np.uint8(255), (width, height), interpolation=cv2.INTER_AREA
-    )
-    return shares
+    return resize(mask.astype(np.uint8) * np.uint8(255), height, width)
 
 
 def resize_prior(prior: NDArray[np.float32] | None, height: int, width: int) -> NDArray[np.float32]:
     """Log odds at the size of a copy, shape (H, W); zeros where nothing is known."""
     if prior is None:
         return np.zeros((height, width), np.float32)
-    interpolation = cv2.INTER_AREA if height * width < prior.size else cv2.INTER_LINEAR
-    known: NDArray[np.float32] = cv2.resize(prior, (width, height), interpolation=interpolation)
-    return known
+    return resize(prior, height, width)
 
 
 def shrink_image(image: Image, scales: list[float]) -> list[Image]:
@@ -118,8 +114,7 @@ def shrink_image(image: Image, scales: list[float]) -> list[Image]:
     copies = [image]
     height, width = image.shape[:2]
     for scale in scales[-2::-1]:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        copies.append(cv2.resize(copies[-1], size, interpolation=cv2.INTER_AREA))
+        copies.append(resize(copies[-1], max(1, round(height * scale)), max(1, round(width * scale))))
     return copies[::-1]
 
 
