@@ -79,7 +79,8 @@ def signature(name: str, value: object) -> str:
 
 def shorten(text: str) -> str:
     """Remove module names, addresses and the quotes of forward references from a part of a signature."""
-    text = re.sub(r"<function [^>]*>", "...", text)
+    text = re.sub(r"<function .* at 0x[0-9a-f]+>", "...", text).replace("~", "")
+    text = re.sub(r"= ([A-Z]\w*)\(.*\)", r"= \1()", text)
     text = re.sub(r"\b(?:[a-z_0-9]+\.)+(?=[A-Za-z_])", "", text)
     text = re.sub(r"'([A-Z]\w*)'", r"\1", text)
     return re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]", r"NDArray[\1]", text)
