@@ -2,6 +2,7 @@
 
 import ast
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -77,9 +78,21 @@ def test_tests__mirror_the_package():
     assert all((ROOT / folder).is_dir() for folder in folders), folders
 
 
-def test_public_names__are_sorted_and_all_there():
-    assert coarse2fine.__all__ == sorted(coarse2fine.__all__)
-    assert set(coarse2fine.__all__) == set(coarse2fine._HOMES)
+def test_public_names__are_the_same_for_type_checkers():
+    tree = ast.parse(Path(coarse2fine.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    for_checkers = {(node.module, alias.name, alias.asname) for node in imports for alias in node.names}
+    at_runtime = {
+        (f"coarse2fine.{module}", name, name) for module, names in coarse2fine._PUBLIC.items() for name in names
+    }
+    assert for_checkers == at_runtime
+
+
+def test_public_names__exist():
+    assert coarse2fine.__all__ == sorted(set(coarse2fine.__all__))
     assert all(getattr(coarse2fine, name) is not None for name in coarse2fine.__all__)
+    assert {"__version__", *coarse2fine.__all__} <= set(dir(coarse2fine))
+    assert coarse2fine.__version__ == version("coarse2fine")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = coarse2fine.nothing

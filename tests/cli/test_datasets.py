@@ -48,7 +48,7 @@ def test_imagenet_subset__bad_input_is_one_sentence(imagenet, tmp_path, capsys):
     fails(*where, "--per-class", "0")
     assert "must be at least 1" in capsys.readouterr().err
     fails("imagenet-subset", "--imagenet", tmp_path / "gone", "--out", tmp_path / "out")
-    assert "must hold one folder of photos per synset" in capsys.readouterr().err
+    assert "must contain one folder of photos per synset" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -69,7 +69,7 @@ def test_evaluate__masks_against_voc(voc_tree, tmp_path, capsys):
     assert figures["mean_iou"] == 1.0 and figures["iou"]["tvmonitor"] == 1.0
     assert figures["iou"]["cat"] is None
     fails("evaluate", tmp_path / "out", voc_tree / "ImageSets/Segmentation/test.txt")
-    assert "true masks of test are not public" in capsys.readouterr().err
+    assert "ground-truth masks of test are not public" in capsys.readouterr().err
 
 
 def test_evaluate__a_public_data_set_needs_no_photos(voc_tree, tmp_path, capsys):

@@ -76,7 +76,7 @@ def test_find_videos__bad_input_is_told(tmp_path):
     with pytest.raises(DataError, match="must not have the same name"):
         find_videos([one, other])
     assert names([tmp_path / "x", draw_folder(tmp_path / "x")]) == ["clip", "x"]
-    with pytest.raises(DataError, match=r"0\.png is a single photo; give the folder"):
+    with pytest.raises(DataError, match=r"0\.png is a single photo; pass the folder"):
         find_videos([one / "0.png"])
 
 

@@ -93,7 +93,7 @@ def test_read_voc_pairs__what_is_missing_is_named(voc_tree):
     with pytest.raises(DataError, match=r"1 of 2 have none, such as .*SegmentationClass/2007_000001.png or"):
         read_voc_pairs(voc_tree, "train")
     (voc_tree / "JPEGImages/2007_000003.jpg").unlink()
-    with pytest.raises(DataError, match=r"1 of 1 are not, the first is .*2007_000003.jpg"):
+    with pytest.raises(DataError, match=r"1 of 1 are missing, the first is .*2007_000003.jpg"):
         read_voc_pairs(voc_tree, "val")
 
 

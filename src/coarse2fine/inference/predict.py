@@ -49,7 +49,7 @@ def predict_photos(
     photos: Path | str | Sequence[Path | str],
     out: Path | str,
     options: PredictOptions = PredictOptions(),
-    context: Context = Context(),  # noqa: B008 - frozen
+    context: Context | None = None,
 ) -> list[Skipped]:
     """Predict photos from files and write the results into a folder.
 
@@ -64,7 +64,7 @@ def predict_photos(
         photos: One or several files, folders or glob patterns.
         out: Folder for the results.
         options: Which files to write, and how to read the photos.
-        context: Console for the progress bar, and threads; by default nothing is printed.
+        context: Console for the progress bar, and threads; None: one thread per core, and nothing is printed.
 
     Returns:
         Photos that could not be read, with the reason.
@@ -72,6 +72,7 @@ def predict_photos(
     Raises:
         DataError: There are no photos, or none can be read.
     """
+    context = context or Context()
     folder = Path(out)
     paths = list_photos(photos, apart_from=folder)
     names = names_below_common_folder(paths)
