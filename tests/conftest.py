@@ -22,7 +22,7 @@ def one_torch_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def draw_squares():
     """Draws photos ``<folder>/<n>.png`` of bright squares on noise, and soft masks of them below ``masks``."""
 
