@@ -24,7 +24,7 @@ def one_torch_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def draw_squares():
     """Return a function that draws photos ``<folder>/<n>.png`` (bright squares on noise) and their soft masks."""
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from coarse2fine.distillation.selection import score_mask, select
+from coarse2fine.distillation.selection import mean_nonzero, select_best
 
 
-def test_score_mask__mean_of_the_non_zero_pixels():
-    assert score_mask(np.array([[0, 0.5], [1, 0]], np.float32)) == 0.75
-    assert score_mask(np.zeros((2, 2), np.float32)) == 0
+def test_mean_nonzero__mean_of_the_non_zero_pixels():
+    assert mean_nonzero(np.array([[0, 0.5], [1, 0]], np.float32)) == 0.75
+    assert mean_nonzero(np.zeros((2, 2), np.float32)) == 0
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,5 @@ def test_score_mask__mean_of_the_non_zero_pixels():
     ],
     ids=["best share", "ties go to the earlier", "empty masks never stay", "at least one", "nothing", "none"],
 )
-def test_select__keeps_the_best_share(scores, keep_share, kept):
-    assert select(scores, keep_share) == kept
+def test_select_best__keeps_the_best_share(scores, keep_share, kept):
+    assert select_best(scores, keep_share) == kept

@@ -115,7 +115,7 @@ def test_segmenter__with_other_settings():
 def test_load_weights__refuses_another_network_and_damage(tmp_path):
     path = tmp_path / "w.safetensors"
     save_weights(build_network(CONFIG, 3), path)
-    with pytest.raises(DataError, match="belong to another network"):
+    with pytest.raises(DataError, match="do not fit the network"):
         load_weights(build_network(CONFIG, 4), path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be read"):

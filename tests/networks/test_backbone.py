@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from coarse2fine.errors import ConfigError
 from coarse2fine.networks import backbone
-from coarse2fine.networks.backbone import build_encoder, find_first_stages, normalization
+from coarse2fine.networks.backbone import build_encoder, find_mean_and_std, find_stage_parameters
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "weights" / "mobilenetv2_100.imagenet.safetensors"
 
@@ -56,7 +56,7 @@ def test_build_encoder__unknown_name_lists_near_matches(name: str, near: str):
 
 @pytest.mark.parametrize("name", ["densenet121", "ghostnet_050", "levit_128s"])
 def test_build_encoder__refuses_what_cannot_be_dilated(name: str):
-    with pytest.raises(ConfigError, match=f"encoder '{name}' must give features at strides 4 and 16, and it cannot"):
+    with pytest.raises(ConfigError, match=f"encoder '{name}' must have features at strides 4 and 16, but it has not"):
         build_encoder(name, 16, "none")
 
 
@@ -121,7 +121,7 @@ def test_build_encoder__failed_download_names_the_way_out(monkeypatch: pytest.Mo
         raise FileNotFoundError("no network")
 
     monkeypatch.setattr(backbone, "hf_hub_download", refuse)
-    with pytest.raises(ConfigError, match=rf"fetched from the hub \({repository}\); .* safetensors file .* none"):
+    with pytest.raises(ConfigError, match=rf"downloaded from the hub \({repository}\)\. .* safetensors file .* none"):
         build_encoder(name, 16, "imagenet")
 
 
@@ -159,18 +159,18 @@ def test_build_encoder__mobilenet_file_of_the_shared_data():
         ("convnext_atto", 1, ("model.stem_0", "model.stem_1", "model.stages_0")),
     ],
 )
-def test_find_first_stages__stem_counts_as_the_first(name: str, stages: int, modules: tuple[str, ...]):
+def test_find_stage_parameters__stem_counts_as_the_first(name: str, stages: int, modules: tuple[str, ...]):
     encoder = build_encoder(name, 16, "none")
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
-    found = {id(parameter) for parameter in find_first_stages(encoder, stages)}
+    found = {id(parameter) for parameter in find_stage_parameters(encoder, stages)}
     assert found == {id(parameter) for module in modules for parameter in encoder.get_submodule(module).parameters()}
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
     assert encoder.training
 
 
-def test_find_first_stages__refuses_more_than_there_are():
+def test_find_stage_parameters__refuses_more_than_there_are():
     with pytest.raises(ConfigError, match="at most 5 for this encoder, found 6"):
-        find_first_stages(build_encoder("resnet18", 16, "none"), 6)
+        find_stage_parameters(build_encoder("resnet18", 16, "none"), 6)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +183,13 @@ def test_find_first_stages__refuses_more_than_there_are():
         ("timm-tf_efficientnet_lite0", (0.5, 0.5, 0.5)),
     ],
 )
-def test_normalization__follows_the_encoders_record(name: str, mean: tuple[float, float, float]):
-    assert normalization(name)[0] == mean
+def test_find_mean_and_std__follows_the_encoders_record(name: str, mean: tuple[float, float, float]):
+    assert find_mean_and_std(name)[0] == mean
 
 
-def test_normalization__refuses_an_unknown_name():
+def test_find_mean_and_std__refuses_an_unknown_name():
     with pytest.raises(ConfigError, match="has an encoder 'nope'"):
-        normalization("nope")
+        find_mean_and_std("nope")
 
 
 def test_build_encoder__is_a_plain_module_ready_to_train():

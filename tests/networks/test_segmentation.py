@@ -97,7 +97,7 @@ def test_forward__keeps_the_highest_score_of_all_scales():
     single.load_state_dict(network.state_dict())
     images = photos(1, 33, 47)
     with torch.inference_mode():
-        parts = network.score_scales(images)
+        parts = network.compute_scale_logits(images)
         assert [tuple(part.shape) for part in parts] == 3 * [(1, CLASSES, 33, 47)]
         assert torch.equal(parts[2], single(images))
         assert not torch.equal(parts[0], parts[2])
@@ -164,7 +164,7 @@ def test_forward__padding_does_not_reach_the_output():
 
 
 def test_build_network__refuses_a_single_class():
-    with pytest.raises(ConfigError, match="found 1 in all"):
+    with pytest.raises(ConfigError, match="the number of classes is 1"):
         build_network(settings(), 1)
 
 

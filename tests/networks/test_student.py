@@ -12,10 +12,10 @@ from coarse2fine.networks.student import (
     LowResNet,
     UNet,
     build_student,
-    find_gradients,
-    find_hsv,
-    find_hue,
-    find_positions,
+    compute_gradients,
+    compute_hsv,
+    compute_hue,
+    compute_positions,
 )
 
 SMALL = {
@@ -108,32 +108,32 @@ def test_hue_saturation_value__as_colorsys():
     colors[:4] = [(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (1, 0, 0)]
     wanted = np.array([colorsys.rgb_to_hsv(*map(float, color)) for color in colors])
     images = torch.from_numpy(colors).T.reshape(1, 3, 5, 10)
-    found = find_hsv(images).reshape(3, -1).T
+    found = compute_hsv(images).reshape(3, -1).T
     torch.testing.assert_close(found, torch.from_numpy(wanted).float(), atol=1e-5, rtol=0)
-    torch.testing.assert_close(find_hue(images).reshape(-1), found[:, 0])
+    torch.testing.assert_close(compute_hue(images).reshape(-1), found[:, 0])
 
 
 def test_gradients__half_where_flat_and_signed_along_each_axis():
     flat = torch.full((1, 3, 4, 4), 0.3)
-    assert torch.allclose(find_gradients(flat), torch.tensor(0.5))
+    assert torch.allclose(compute_gradients(flat), torch.tensor(0.5))
     step = torch.zeros(1, 3, 4, 4)
     step[..., 2:] = 1  # dark left, bright right
-    along_y, along_x = find_gradients(step)[0]
+    along_y, along_x = compute_gradients(step)[0]
     assert torch.allclose(along_y, torch.tensor(0.5))
     assert torch.allclose(along_x[:, 1:3], torch.tensor(1.0)) and torch.allclose(along_x[:, 0], torch.tensor(0.5))
-    assert torch.allclose(find_gradients(1 - step)[0, 1][:, 1:3], torch.tensor(0.0))
+    assert torch.allclose(compute_gradients(1 - step)[0, 1][:, 1:3], torch.tensor(0.0))
 
 
 def test_positions__from_the_top_left_to_the_bottom_right():
-    down, right = find_positions(torch.zeros(2, 3, 3, 5))[1]
+    down, right = compute_positions(torch.zeros(2, 3, 3, 5))[1]
     assert down[:, 0].tolist() == [0, 0.5, 1] and right[2].tolist() == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_evalseg__one_score_each_that_depends_on_photo_and_mask():
     torch.manual_seed(0)
-    judge = EvalSegNet(4).eval()
+    evalseg = EvalSegNet(4).eval()
     images, masks = torch.rand(2, 3, 32, 32), torch.rand(2, 16, 16)
-    scores = judge(images, masks)
+    scores = evalseg(images, masks)
     assert scores.shape == (2,) and ((scores > 0) & (scores < 1)).all()
-    assert not torch.allclose(judge(images, masks.flip(0)), scores, atol=1e-7)
-    assert not torch.allclose(judge(images.flip(0), masks), scores, atol=1e-7)
+    assert not torch.allclose(evalseg(images, masks.flip(0)), scores, atol=1e-7)
+    assert not torch.allclose(evalseg(images.flip(0), masks), scores, atol=1e-7)

@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from coarse2fine.errors import ConfigError
 from coarse2fine.networks import vit
-from coarse2fine.networks.vit import KeyNetwork, build_key_network, extract_keys, make_vit
+from coarse2fine.networks.vit import KeyNetwork, build_key_network, build_vit, extract_keys
 
 TINY = "vit_tiny_patch16_224"
 
@@ -22,7 +22,7 @@ def stored(tmp_path_factory):
 
 def random_network(name):
     torch.manual_seed(0)
-    return KeyNetwork(make_vit(name)).eval()
+    return KeyNetwork(build_vit(name)).eval()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_key_network__one_key_per_patch_whatever_the_size(name, patch_px, channe
 @pytest.mark.parametrize("name", [TINY, "deit_tiny_distilled_patch16_224", "vit_wee_patch16_reg1_gap_256"])
 def test_key_network__keys_are_those_of_the_last_attention_layer(name):
     torch.manual_seed(0)
-    whole = make_vit(name).eval()
+    whole = build_vit(name).eval()
     for block in whole.blocks:
         torch.nn.init.normal_(block.attn.qkv.bias)
     last = whole.blocks[-1]
@@ -118,7 +118,7 @@ def test_build_key_network__refuses_a_file_that_lacks_a_tensor(stored, tmp_path)
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ("gone.safetensors", "gone.safetensors does not exist; set coarse.features.weights"),
+        ("gone.safetensors", "gone.safetensors does not exist. Set coarse.features.weights"),
         ("weights.pth", "coarse.features.weights must be pretrained or a .safetensors file, found"),
     ],
 )
@@ -132,7 +132,9 @@ def test_build_key_network__failed_download_names_the_way_out(monkeypatch):
         raise ConnectionError("no network")
 
     monkeypatch.setattr(vit, "hf_hub_download", refuse)
-    with pytest.raises(ConfigError, match=r"hub \(timm/vit_small_patch16_224\.dino\); set coarse\.features\.weights"):
+    with pytest.raises(
+        ConfigError, match=r"hub \(timm/vit_small_patch16_224\.dino\)\. Copy .* set coarse\.features\.weights to"
+    ):
         build_key_network("vit_small_patch16_224.dino", "pretrained")
 
 
@@ -149,11 +151,11 @@ def test_build_key_network__pretrained_loads_what_the_hub_gives(monkeypatch, sto
     [
         ("vit_small_patch16_224.dion", "no network 'vit_small_patch16_224.dion' .*did you mean .*_224.dino"),
         ("nothing_like_it", r"no network 'nothing_like_it' .*try vit_small_patch16_224\.dino"),
-        ("resnet18", "plain vision transformer of timm, found 'resnet18'"),
-        ("swin_tiny_patch4_window7_224", "plain vision transformer of timm, found 'swin"),
-        ("vit_small_patch16_dinov3", "plain vision transformer of timm, found 'vit_small_patch16_dinov3'"),
+        ("resnet18", "plain vision transformer of timm, but 'resnet18'"),
+        ("swin_tiny_patch4_window7_224", "plain vision transformer of timm, but 'swin"),
+        ("vit_small_patch16_dinov3", "plain vision transformer of timm, but 'vit_small_patch16_dinov3'"),
     ],
 )
-def test_make_vit__refuses_what_is_no_plain_transformer(name, message):
+def test_build_vit__refuses_what_is_no_plain_transformer(name, message):
     with pytest.raises(ConfigError, match=message):
-        make_vit(name)
+        build_vit(name)

@@ -75,7 +75,7 @@ def test_fit__a_killed_worker_ends_the_run_which_can_be_resumed(data, tmp_path):
     out = tmp_path / "two"
     process = launch(data, out, SETTINGS.replace("epochs = [2]", "epochs = [400]"))
     deadline = time.monotonic() + 300
-    while not (out / "round-1" / "training" / "checkpoint.ckpt").exists():
+    while not (out / "round-1" / "training" / "checkpoint.pt").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

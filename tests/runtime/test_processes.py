@@ -1,9 +1,10 @@
+import os
 import threading
 import time
 
 import pytest
 
-from coarse2fine.runtime.processes import World, find_world
+from coarse2fine.runtime.processes import World, _set_slurm_master, find_world
 from coarse2fine.runtime.threads import map_threads
 
 
@@ -57,3 +58,26 @@ def test_find_world__reads_torchrun_and_slurm(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert find_world() == World(1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "hosts, first",
+    [
+        ("node07", "node07"),
+        ("node[07-09,12],gpu3", "node07"),
+        ("gpu3,node[07-09]", "gpu3"),
+        ("rack[1-2]node[5,9]", "rack1node5"),
+        ("a b", "a"),
+    ],
+)
+def test_set_slurm_master__first_host_and_a_port_from_the_job_id(monkeypatch, hosts, first):
+    monkeypatch.setenv("SLURM_NODELIST", hosts)
+    monkeypatch.setenv("SLURM_JOB_ID", "1234567")
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # so that it is restored after the test
+        monkeypatch.delenv(name)
+    _set_slurm_master()
+    assert os.environ["MASTER_ADDR"] == first and os.environ["MASTER_PORT"] == "19567"
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    _set_slurm_master()
+    assert os.environ["MASTER_PORT"] == "29500"

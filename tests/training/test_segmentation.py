@@ -137,7 +137,7 @@ def test_compute_loss__has_a_part_for_each_scale_and_one_for_their_maximum(tmp_p
     job = make_job(tmp_path, photos, 1)
     images = torch.stack([torch.from_numpy(read_image(photo.path)).permute(2, 0, 1) for photo in photos[:2]])
     masks = torch.stack([torch.from_numpy(read_mask(mask_path(job.masks, photo.name))).long() for photo in photos[:2]])
-    small, large = network.score_scales(normalize(images, NETWORK.encoder))
+    small, large = network.compute_scale_logits(normalize(images, NETWORK.encoder))
     all_logits = (small, large, torch.maximum(small, large))
     parts = [nn.functional.cross_entropy(logits, masks, ignore_index=IGNORE) for logits in all_logits]
     assert job.compute_loss(network, images, masks).item() == pytest.approx(sum(parts).item())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from coarse2fine.coarse.student import Student, find_in_files
 from coarse2fine.config import EnhanceConfig, StudentConfig
@@ -69,7 +70,7 @@ def train_student(
     examples = find_teacher_examples([Path(folder) for folder in frames], [Path(folder) for folder in masks])
     folder = out.with_suffix("")
     new_photos = _find_new_photos(photos, folder) if config.generations.number > 1 else []
-    with hold_folder(folder):
+    with hold_folder(folder), torch.random.fork_rng(devices=[]):  # a loaded network is built with random weights first
         student = _Generations(folder, config, context, new_photos).train_all(examples)
         student.save(out, {"settings": config.model_dump(mode="json")}, half)
     context.console.say(f"student: {out}", style="green")

@@ -1,4 +1,4 @@
-"""Encoders of segmentation-models-pytorch and timm at a chosen output stride, with safetensors weights."""
+"""Encoders of segmentation-models-pytorch and timm at a given output stride, with safetensors weights."""
 
 import difflib
 from collections.abc import Mapping
@@ -23,20 +23,20 @@ PROBE_PX = 64
 
 
 def build_encoder(name: str, output_stride: int, weights: str) -> nn.Module:
-    """Make an encoder whose deepest features lie at ``output_stride``.
+    """Build an encoder with its deepest features at ``output_stride``.
 
-    Its forward pass takes images, shape (N, 3, H, W), and returns a list of features, the images themselves first;
-    number 2 lies at stride 4, the last at ``output_stride``. ``encoder.out_channels`` holds their channels.
+    Its forward pass takes images, shape (N, 3, H, W), and returns a list of feature maps. Item 0 is the images, item 2
+    has stride 4, the last item has ``output_stride``. ``encoder.out_channels`` holds their numbers of channels.
 
     Args:
-        name: An encoder of segmentation-models-pytorch (``resnet101``), else one of timm (``mobilenetv2_100``).
-        output_stride: How much smaller than the image the deepest features are, 8 or 16; strides beyond it become
-            dilations.
-        weights: ``none``; ``imagenet``, fetched from the hub; or a safetensors file in the names of either library or
-            of torchvision. Tensors of its classifier are left out, all others must fit.
+        name: Name of an encoder of segmentation-models-pytorch (``resnet101``) or of timm (``mobilenetv2_100``).
+        output_stride: Factor by which the deepest features are smaller than the image. Larger strides become dilations.
+        weights: ``none``; ``imagenet``, downloaded from the hub; or a safetensors file with the tensor names of either
+            library or of torchvision. Tensors of its classifier are ignored, all others must fit.
 
     Raises:
-        ConfigError: No encoder has this name; this one cannot give the stride; the weights cannot be had or do not fit.
+        ConfigError: There is no encoder of this name, it does not support the stride, or the weights cannot be
+            downloaded, cannot be read or do not fit.
 
     Source: Chen et al., "Rethinking atrous convolution", 2017, section 3.1 (strides become dilations).
     """
@@ -49,21 +49,21 @@ def build_encoder(name: str, output_stride: int, weights: str) -> nn.Module:
     return encoder
 
 
-def normalization(name: str) -> tuple[Triple, Triple]:
-    """Mean and standard deviation per RGB channel, on a scale of 0 to 1, that the encoder's weights were made with.
+def find_mean_and_std(name: str) -> tuple[Triple, Triple]:
+    """Return mean and standard deviation per RGB channel (0 to 1) with which the encoder's weights were trained.
 
-    They come from timm's record of the architecture, so nothing is fetched; an encoder that timm does not record has
-    ImageNet's usual numbers.
+    They come from timm's record of the architecture, so nothing is downloaded. An encoder without a record gets the
+    usual values of ImageNet.
 
     Raises:
-        ConfigError: No encoder has this name.
+        ConfigError: There is no encoder of this name.
     """
     record = timm.models.get_pretrained_cfg(_find_encoder(name).removeprefix("tu-").removeprefix("timm-"))
     return (tuple(record.mean), tuple(record.std)) if record else (IMAGENET_MEAN, IMAGENET_STD)
 
 
-def find_first_stages(encoder: nn.Module, stages: int) -> list[nn.Parameter]:
-    """Parameters of the first ``stages`` stages: those on which the features of stage number ``stages`` depend.
+def find_stage_parameters(encoder: nn.Module, stages: int) -> list[nn.Parameter]:
+    """Return the parameters of the first ``stages`` stages: all on which the features of stage ``stages`` depend.
 
     For a ResNet, stage 1 is the stem and stage 2 is ``layer1``; for MobileNetV2, stage 1 is the stem with ``blocks.0``
     and stage 2 is ``blocks.1``. All parameters of ``encoder`` must require a gradient.
@@ -82,7 +82,7 @@ def find_first_stages(encoder: nn.Module, stages: int) -> list[nn.Parameter]:
 
 
 def _find_encoder(name: str) -> str:
-    """The name under which segmentation-models-pytorch makes the encoder; timm's names start with ``tu-`` there."""
+    """Return the name of the encoder in segmentation-models-pytorch, where names of timm start with ``tu-``."""
     smp_names = smp.encoders.get_encoder_names()
     if name in smp_names:
         return name
@@ -104,17 +104,17 @@ def _make_dilated_encoder(known_name: str, output_stride: int) -> nn.Module:
         found = [PROBE_PX // feature.shape[-1] for feature in (features[2], features[-1])]
         if found != [4, output_stride]:
             raise ValueError(f"its features lie at strides {found[0]} and {found[1]}")
-    except Exception as error:  # each architecture refuses in its own way, from AssertionError to TypeError
+    except Exception as error:  # architectures raise many types, from AssertionError to TypeError
         raise ConfigError(
-            f"The encoder '{known_name.removeprefix('tu-')}' must give features at strides 4 and {output_stride}, and "
-            f"it cannot ({' '.join(str(error).split()) or type(error).__name__}); "
-            "choose another one, such as resnet101 or mobilenetv2_100."
+            f"The encoder '{known_name.removeprefix('tu-')}' must have features at strides 4 and {output_stride}, but it "
+            f"has not ({' '.join(str(error).split()) or type(error).__name__}). Choose another network.encoder, such as "
+            "resnet101 or mobilenetv2_100."
         ) from error
     return encoder
 
 
 def _probe(encoder: nn.Module) -> list[Tensor]:
-    """Features of one black image; batch norm statistics stay as they are."""
+    """Return the features of one black image, without changing batch norm statistics."""
     training = encoder.training
     device = next(encoder.parameters()).device
     features: list[Tensor] = encoder.eval()(torch.zeros(1, 3, PROBE_PX, PROBE_PX, device=device))
@@ -123,26 +123,26 @@ def _probe(encoder: nn.Module) -> list[Tensor]:
 
 
 def _fetch_imagenet_weights(known_name: str) -> Path:
-    """Fetch the safetensors file of the encoder's makers, through the hub's cache."""
+    """Download the published safetensors file of the encoder, or take it from the cache of the hub."""
     shown_name = known_name.removeprefix("tu-")
     source = _find_imagenet_source(known_name)
     if source is None:
         raise ConfigError(
-            f"No ImageNet weights are published for the encoder '{shown_name}'; "
-            "set network.encoder_weights to a safetensors file, or to none."
+            f"No ImageNet weights are published for the encoder '{shown_name}'. "
+            "Set network.encoder_weights to a safetensors file, or to none."
         )
     repository, revision = source
     try:
         return Path(hf_hub_download(repository, "model.safetensors", revision=revision))
-    except Exception as error:  # besides its own errors, the hub's client passes on those of its http library
+    except Exception as error:  # the client of the hub also raises the errors of its HTTP library
         raise ConfigError(
-            f"The ImageNet weights of '{shown_name}' could not be fetched from the hub ({repository}); "
-            "set network.encoder_weights to a safetensors file that you have, or to none."
+            f"The ImageNet weights of '{shown_name}' could not be downloaded from the hub ({repository}). "
+            "Set network.encoder_weights to a local safetensors file, or to none."
         ) from error
 
 
 def _find_imagenet_source(known_name: str) -> tuple[str, str | None] | None:
-    """Repository on the hub and, where it is pinned, its revision."""
+    """Return the repository on the hub and its revision (None: the newest)."""
     if known_name.startswith("tu-"):
         record = timm.models.get_pretrained_cfg(known_name.removeprefix("tu-"))
         return (record.hf_hub_id, None) if record and record.hf_hub_id else None
@@ -151,16 +151,16 @@ def _find_imagenet_source(known_name: str) -> tuple[str, str | None] | None:
 
 
 def _load_weights(encoder: nn.Module, name: str, path: Path) -> None:
-    """Copy every tensor of ``encoder`` from ``path``; the file may hold more only in modules the encoder lacks."""
+    """Copy all tensors of ``encoder`` from a file, which may hold further tensors of modules that the encoder lacks."""
     stored = read_weights(path)
     wanted = encoder.state_dict()
     found = _rename(stored, wanted)
     check_fit(wanted, found, name, path)
-    nn.Module.load_state_dict(encoder, found)  # some encoders' own method renames keys once more
+    nn.Module.load_state_dict(encoder, found)  # the own method of some encoders would rename keys again
 
 
 def _rename(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The stored tensors of modules that the encoder has, under the encoder's names; the classifier falls away."""
+    """Return the stored tensors under the encoder's names, without those of modules that the encoder lacks."""
     names = {_plain(key): key for key in wanted}
     modules = {_first_module(key) for key in stored}
     shared = {module for module in modules if any(name.startswith(f"{_plain(module)}.") for name in names)}
@@ -172,5 +172,5 @@ def _first_module(key: str) -> str:
 
 
 def _plain(key: str) -> str:
-    """A tensor's name without what the libraries change in it: ``model.stages_0.norm`` is ``stages.0.norm``."""
+    """Return a tensor's name without differences between libraries: ``model.stages_0.norm`` -> ``stages.0.norm``."""
     return key.removeprefix("model.").replace("_", ".")

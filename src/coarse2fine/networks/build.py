@@ -1,4 +1,4 @@
-"""From settings to a network, with its encoder's weights loaded and frozen as set."""
+"""Build the segmentation network from settings."""
 
 from collections.abc import Callable
 
@@ -44,17 +44,17 @@ NETWORKS: dict[str, Callable[[nn.Module, int, NetworkConfig], SegmentationNetwor
 
 
 def build_network(config: NetworkConfig, classes: int) -> SegmentationNetwork:
-    """The segmentation network that the settings describe, with its encoder's weights loaded and frozen as set.
+    """Build a segmentation network, load the weights of its encoder and freeze the parts that the settings name.
 
     Args:
-        config: Which network on which encoder.
-        classes: How many, background included; 2 or more.
+        config: Settings of the network.
+        classes: Number of classes with background, at least 2.
 
     Raises:
-        ConfigError: The encoder, its output stride or its weights cannot be had, or there are too few classes.
+        ConfigError: The encoder, its output stride or its weights are not available, or there are too few classes.
     """
     if classes < 2:
-        raise ConfigError(f"A network needs the background and at least one class, found {classes} in all.")
+        raise ConfigError(f"A network needs background and at least one class, but the number of classes is {classes}.")
     encoder = build_encoder(config.encoder, config.output_stride, config.encoder_weights)
     network = NETWORKS[config.name](encoder, classes, config)
     speed_up_depthwise(network)

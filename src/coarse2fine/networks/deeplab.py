@@ -1,4 +1,4 @@
-"""DeepLab v2 and v3+ on any encoder."""
+"""DeepLab v2 and DeepLab v3+ on any encoder."""
 
 from typing import cast
 
@@ -9,10 +9,10 @@ from coarse2fine.networks.segmentation import SegmentationNetwork, resize_maps
 
 
 class DeepLabV2(SegmentationNetwork):
-    """Atrous spatial pyramid straight to the classes, on features at stride 8.
+    """DeepLab v2: an atrous spatial pyramid that predicts the classes directly from features at stride 8.
 
-    Source: Chen et al., "DeepLab", TPAMI 2018, section 3.2, ASPP-L; initial weights and the x20 for biases as in the
-    authors' Caffe models.
+    Source: Chen et al., "DeepLab", TPAMI 2018, section 3.2, ASPP-L; initial weights and the factor 20 of the learning
+    rate of biases as in the authors' Caffe models.
     """
 
     head_bias_factor = 2.0
@@ -28,12 +28,12 @@ class DeepLabV2(SegmentationNetwork):
             nn.init.zeros_(cast(Tensor, branch.bias))
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """Sum of the four branches, shape (N, C, H / 8, W / 8)."""
+        """Return the sum of the four branches, logits of shape (N, C, H / 8, W / 8)."""
         return torch.stack([branch(features[-1]) for branch in self.aspp]).sum(dim=0)
 
 
 class DeepLabV3Plus(SegmentationNetwork):
-    """Atrous spatial pyramid with image pooling, joined with features at stride 4.
+    """DeepLab v3+: an atrous spatial pyramid with image pooling, combined with features at stride 4.
 
     Source: Chen et al., "Encoder-decoder with atrous separable convolution", ECCV 2018, sections 3.1 and 4.1; rates
     from Chen et al., "Rethinking atrous convolution", 2017, section 3.3.
@@ -59,7 +59,7 @@ class DeepLabV3Plus(SegmentationNetwork):
         self.classify = nn.Conv2d(decoder_channels, classes, 1)
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """Logits, shape (N, C, H / 4, W / 4)."""
+        """Return logits, shape (N, C, H / 4, W / 4)."""
         deep, fine = features[-1], features[2]
         whole = self.image_pooling(deep).expand(-1, -1, *deep.shape[-2:])
         context = self.project(torch.cat([*(branch(deep) for branch in self.branches), whole], dim=1))

@@ -1,10 +1,10 @@
 """Dilated depthwise convolutions that train fast on a CPU.
 
-Encoders that keep their output stride, and separable atrous pyramids, have depthwise convolutions with dilation. Going
-backward through one in bfloat16, oneDNN falls back to a loop over channels, which takes a quarter of a training step on
-a CPU. The same sums come several times as fast in another order: a convolution of dilation d is one without dilation on
-each of the d x d grids of every d-th pixel (:func:`convolve_grids`). And in any precision, taps that reach past the
-maps on both sides meet padding alone, so that they can be left out. Measured in ``docs/log.md``.
+Encoders with a fixed output stride, and separable atrous pyramids, contain dilated depthwise convolutions. For their
+backward pass in bfloat16, oneDNN falls back to a loop over channels, which takes a quarter of a training step on a CPU.
+Computing the same sums in another order is several times as fast: a convolution with dilation d equals a convolution
+without dilation on each of the d x d grids of every d-th pixel (:func:`convolve_grids`). In any precision, taps that
+read padding only can be left out. Measurements are in ``docs/log.md``.
 """
 
 from typing import cast
@@ -15,13 +15,13 @@ from torch.nn import functional
 
 
 class DilatedDepthwiseConv(nn.Conv2d):
-    """A 3x3 depthwise convolution with dilation and as much padding; parameters and results are those of ``nn.Conv2d``.
+    """A 3x3 depthwise convolution with padding equal to its dilation, with parameters and results of ``nn.Conv2d``.
 
-    Only training on a CPU takes the other order; there, forward results are the same, to the last bits.
+    The faster order of computation is used only in training on a CPU. Forward results differ in the last bits only.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps, shape (N, C, H, W), in any memory format, of any size from 1; results have the same shape."""
+        """Convolve maps, shape (N, C, H, W), in any memory format and of any size from 1; return the same shape."""
         if maps.device.type != "cpu" or not self.training:
             return super().forward(maps)
         height, width = maps.shape[-2:]
@@ -38,19 +38,19 @@ class DilatedDepthwiseConv(nn.Conv2d):
 
 
 def convolve_grids(maps: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-    """A dilated 3x3 depthwise convolution, as one without dilation on each grid of every ``dilation``-th pixel.
+    """Compute a dilated 3x3 depthwise convolution without dilation, on each grid of every ``dilation``-th pixel.
 
     Args:
-        maps: Shape (N, C, H, W).
-        weight: Shape (C, 1, 3, 3).
-        bias: Shape (C,), or none.
-        dilation: 1 or more; the padding, too.
+        maps: Feature maps, shape (N, C, H, W).
+        weight: Weights, shape (C, 1, 3, 3).
+        bias: Biases, shape (C,), or None.
+        dilation: Dilation and padding, 1 or more.
 
     Returns:
-        Shape (N, C, H, W), the last dimension in memory being the channels.
+        Feature maps, shape (N, C, H, W), channels last in memory.
 
-    Source: grids are the "space to batch" of Chen et al., "DeepLab", TPAMI 2018, section 3.1 (reducing the image's
-    resolution by d in d x d phases, then interlacing).
+    Source: grids are the "space to batch" of Chen et al., "DeepLab", TPAMI 2018, section 3.1 (the image's
+    resolution is reduced by d in d x d phases, which are then interlaced).
     """
     count, channels, height, width = maps.shape
     padded = functional.pad(maps, (0, -width % dilation, 0, -height % dilation)).permute(0, 2, 3, 1)
@@ -69,7 +69,7 @@ def _in_bfloat16(maps: Tensor) -> bool:
 
 
 def speed_up_depthwise(network: nn.Module) -> None:
-    """Put :class:`DilatedDepthwiseConv` in the place of every convolution that it can stand for; parameters stay."""
+    """Replace every convolution that fits by a :class:`DilatedDepthwiseConv` with the same parameters."""
     for parent in list(network.modules()):
         for name, part in list(parent.named_children()):
             if type(part) is nn.Conv2d and _fits(part):
@@ -92,7 +92,7 @@ def _like(conv: nn.Conv2d) -> DilatedDepthwiseConv:
         dilation=cast(tuple[int, int], conv.dilation),
         groups=conv.groups,
         bias=conv.bias is not None,
-        device="meta",  # neither memory nor random numbers for weights that are replaced
+        device="meta",  # no memory and no random numbers for weights that are replaced below
     )
     made.weight, made.bias = conv.weight, conv.bias
     return made.train(conv.training)

@@ -1,7 +1,7 @@
-"""Copies of networks that only infer, and do so faster: batch norms folded into convolutions, ReLUs on integers.
+"""Faster copies of networks for prediction: batch norms folded into convolutions, ReLUs computed on integers.
 
-What follows what is found by watching one small batch go through, so that networks of any library fold; that the copy
-gives the same scores is checked on that batch, too.
+Pairs of convolution and batch norm are found in a forward pass of one small batch, so networks of any library can be
+folded. The logits of the copy are compared with those of the network on the same batch.
 """
 
 from collections import Counter
@@ -18,19 +18,20 @@ from coarse2fine.networks.depthwise import DilatedDepthwiseConv
 
 PROBE_PX = 64
 TOLERANCE = 1e-3
-"""Of the largest score; folding changes the last bits of float32 alone, a wrong pair changes scores altogether."""
+"""Allowed difference as a share of the largest logit.
+
+Folding changes only the last bits of float32; a wrong pair of convolution and batch norm changes logits completely."""
 
 
 class ClippedReLU(nn.Module):
-    """ReLU or ReLU6 without gradients; on a CPU in bfloat16 several times as fast as torch's.
+    """ReLU or ReLU6 without gradients, on a CPU in bfloat16 several times as fast as torch's.
 
-    Bits of bfloat16 that are 0 or more sort as integers do, those of negative numbers are negative integers: so it is
-    the integers that are clipped, with the same results. Only what is no number differs: with a limit it becomes the
-    limit.
+    Read as integers, the bits of bfloat16 numbers from 0 on have the order of the numbers, and the bits of negative
+    numbers are negative. So clipping the integers gives the same results, except for NaN, which becomes the limit.
 
     Args:
-        limit: The highest value that passes; none: all do.
-        inplace: Whether the argument may be written to.
+        limit: Upper limit, or None.
+        inplace: Whether to overwrite the argument.
     """
 
     def __init__(self, limit: float | None, inplace: bool) -> None:
@@ -40,7 +41,7 @@ class ClippedReLU(nn.Module):
         self.highest = torch.iinfo(torch.int16).max if limit is None else int(highest)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps of any shape; the result has the same."""
+        """Clip maps of any shape; return the same shape."""
         if maps.dtype == torch.bfloat16 and maps.device.type == "cpu":
             bits = maps.view(torch.int16)
             clipped = bits.clamp_(0, self.highest) if self.inplace else bits.clamp(0, self.highest)
@@ -51,19 +52,19 @@ class ClippedReLU(nn.Module):
 
 
 def fold(network: nn.Module) -> nn.Module:
-    """A copy that gives the same scores, but for the last bits, in less time; or the network itself.
+    """Return a faster copy of a network with equal logits except for the last bits.
 
     Args:
-        network: In evaluation mode, on its device. It is left alone; what it learns later, the copy does not know.
+        network: Network in evaluation mode. It is not changed. Weights that change later do not change in the copy.
 
     Returns:
-        The copy, for inference only; the network itself where it has no batch norms, or where the copy's scores differ,
-        as those of a network that reads a convolution twice would.
+        The copy, for prediction only. The network itself if it has no batch norms, or if the logits of the copy differ,
+        for example because the network uses the output of a convolution twice.
     """
     if not any(isinstance(part, nn.BatchNorm2d) for part in network.modules()):
         return network
     device = next(network.parameters()).device
-    copied = deepcopy(network).cpu()  # compared there, since a GPU's TF32 alone may change scores by TOLERANCE
+    copied = deepcopy(network).cpu()  # compared on the CPU, because TF32 of a GPU can change logits by TOLERANCE
     images = torch.rand(1, 3, PROBE_PX, PROBE_PX, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = copied(images)
@@ -77,8 +78,8 @@ def fold(network: nn.Module) -> nn.Module:
 
 
 def _find_pairs(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Convolutions whose results go into a batch norm, each of them used once."""
-    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # holding results, so that no other has the same id
+    """Find the convolutions that are followed by a batch norm, if both are used once."""
+    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # keeps results alive, so that no other tensor gets the same id
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
     uses: Counter[nn.Module] = Counter()
 

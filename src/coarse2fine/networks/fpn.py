@@ -11,20 +11,20 @@ from torch.nn import functional
 from coarse2fine.networks.segmentation import SegmentationNetwork, resize_maps
 
 FIRST_LEVEL = 2
-"""Index of the encoder's features at stride 4, the finest of the pyramid."""
+"""Index of the encoder's features at stride 4, the finest level of the pyramid."""
 
 NORM_GROUPS = 32
 LEAST_CHANNELS = 4
 
 
 class FPN(SegmentationNetwork):
-    """A feature pyramid with a semantic head: every level is brought to stride 4, and their sum tells the classes.
+    """A feature pyramid with a semantic head: all levels are upsampled to stride 4, summed and classified.
 
     Args:
-        encoder: Made by :func:`~coarse2fine.networks.backbone.build_encoder`; strides beyond its output stride are
-            dilations, and its pyramid has no coarser level.
-        classes: How many, background included.
-        channels: Of the pyramid (256 in the papers); the head has half as many.
+        encoder: From :func:`~coarse2fine.networks.backbone.build_encoder`. Its output stride is the coarsest level of
+            the pyramid.
+        classes: Number of classes with background.
+        channels: Channels of the pyramid (256 in the papers); the head has half as many.
 
     Source: the pyramid: Lin et al., "Feature pyramid networks for object detection", CVPR 2017, section 3; the head:
     Kirillov et al., "Panoptic feature pyramid networks", CVPR 2019, section 3.2.
@@ -36,15 +36,15 @@ class FPN(SegmentationNetwork):
         self.strides = [min(2 ** (FIRST_LEVEL + level), self.output_stride) for level in range(len(widths))]
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
         self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in widths)
-        self.head = nn.ModuleList(_climb(channels, self.head_channels, stride) for stride in self.strides)
+        self.head = nn.ModuleList(_upsampling_layers(channels, self.head_channels, stride) for stride in self.strides)
         self.classify = nn.Conv2d(self.head_channels, classes, 1)
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """Logits, shape (N, C, H / 4, W / 4)."""
+        """Return logits, shape (N, C, H / 4, W / 4)."""
         return cast(Tensor, self.classify(self.merge(self.make_pyramid(features))))
 
     def make_pyramid(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Levels from the finest, stride 4, to the coarsest, each with what all coarser ones know."""
+        """Return the levels from the finest (stride 4) to the coarsest; each includes features of coarser levels."""
         sides = [lateral(level) for lateral, level in zip(self.lateral, features[FIRST_LEVEL:], strict=True)]
         levels = [sides[-1]]
         for side in reversed(sides[:-1]):
@@ -52,24 +52,24 @@ class FPN(SegmentationNetwork):
         return [smooth(level) for smooth, level in zip(self.smooth, reversed(levels), strict=True)]
 
     def merge(self, pyramid: Sequence[Tensor]) -> Tensor:
-        """All levels at stride 4, summed."""
-        climbed = [climb(level) for climb, level in zip(self.head, pyramid, strict=True)]
-        return torch.stack([resize_maps(level, pyramid[0].shape[-2:]) for level in climbed]).sum(dim=0)
+        """Return the sum of all levels at stride 4."""
+        upsampled = [layers(level) for layers, level in zip(self.head, pyramid, strict=True)]
+        return torch.stack([resize_maps(level, pyramid[0].shape[-2:]) for level in upsampled]).sum(dim=0)
 
 
 class DFPN(FPN):
-    """An FPN whose coarser levels also pass dilated branches, so that each pixel sees most of its object.
+    """An FPN with additional dilated branches on its coarser levels, so that each pixel sees most of its object.
 
-    On each of the three coarsest levels, three dilated 3 x 3 convolutions look side by side; their sum is brought to
-    stride 4. The branches are summed, and join the semantic head's features before the classes are told.
+    On each of the three coarsest levels, three dilated 3 x 3 convolutions run in parallel. Their sum is upsampled to
+    stride 4. The branches are summed and concatenated with the features of the semantic head before the classifier.
 
-    Where the paper is silent: rates, width, whether the three convolutions of a branch lie side by side or follow each
-    other, which levels, and how branches are aggregated.
+    The paper does not specify the rates, the width, whether the three convolutions of a branch run in parallel or in
+    sequence, the levels, and how branches are aggregated.
 
     Args:
         encoder: As for :class:`FPN`.
-        classes: How many, background included.
-        channels: Of the pyramid; the head and the branches have half as many.
+        classes: Number of classes with background.
+        channels: Channels of the pyramid; the head and the branches have half as many.
         rates: Dilations of the three convolutions of a branch.
 
     Source: the paper, foreground task (DFPN).
@@ -83,7 +83,7 @@ class DFPN(FPN):
         self.classify = nn.Conv2d(2 * self.head_channels, classes, 1)
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """Logits, shape (N, C, H / 4, W / 4)."""
+        """Return logits, shape (N, C, H / 4, W / 4)."""
         pyramid = self.make_pyramid(features)
         merged = self.merge(pyramid)
         seen = [
@@ -94,7 +94,7 @@ class DFPN(FPN):
 
 
 class _Dilated(nn.Module):
-    """Dilated convolutions side by side, summed."""
+    """Sum of parallel dilated convolutions."""
 
     def __init__(self, inputs: int, outputs: int, rates: Sequence[int]) -> None:
         super().__init__()
@@ -108,8 +108,8 @@ class _Dilated(nn.Module):
         return cast(Tensor, self.finish(torch.stack(parts).sum(dim=0)))
 
 
-def _climb(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """From a level's stride to 4: a convolution before each doubling; the level at 4 has one convolution."""
+def _upsampling_layers(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """Return the layers from a level's stride to 4: a convolution before each upsampling by 2; one convolution at 4."""
     layers: list[nn.Module] = []
     for step in range(max(1, round(math.log2(stride / 4)))):
         convolution = nn.Conv2d(inputs if step == 0 else outputs, outputs, 3, padding=1, bias=False)
@@ -120,6 +120,6 @@ def _climb(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    """Group norm, for it does not mind how few photos there are; 32 groups, or fewer of at least four channels."""
+    """Return a group norm, which does not depend on the batch size: 32 groups, or fewer of at least four channels."""
     groups = next(groups for groups in (NORM_GROUPS, 16, 8, 4, 2, 1) if channels % (4 * groups) == 0 or groups == 1)
     return nn.GroupNorm(groups, channels)

@@ -1,4 +1,4 @@
-"""What all segmentation networks have in common: an encoder, a head, what of them trains, and how fast."""
+"""Base class of segmentation networks, frozen parts, and parameter groups for the optimizer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from coarse2fine.config import NetworkConfig, TrainConfig
-from coarse2fine.networks.backbone import find_first_stages
+from coarse2fine.networks.backbone import find_stage_parameters
 
 
 class SegmentationNetwork(nn.Module, ABC):
-    """An encoder and a head: images in, class scores at the images' size out.
+    """An encoder and a head that predict class logits at the size of the images.
 
     Attributes:
-        encoder: Made by :func:`~coarse2fine.networks.backbone.build_encoder`.
-        head_bias_factor: Biases of the head learn this much faster than its weights.
-        scales: The network sees images enlarged by each of these and keeps the highest score of every pixel.
+        encoder: From :func:`~coarse2fine.networks.backbone.build_encoder`.
+        head_bias_factor: Learning rate of the head's biases as a multiple of that of its weights.
+        scales: Factors by which images are resized. The network computes logits at each scale and keeps the maximum.
     """
 
     head_bias_factor = 1.0
@@ -33,48 +33,48 @@ class SegmentationNetwork(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, features: list[Tensor]) -> Tensor:
-        """Logits, shape (N, C, h, w), at any stride, from the encoder's features."""
+        """Compute logits, shape (N, C, h, w), at any stride from the encoder's features."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class scores of every pixel.
+        """Compute class logits of every pixel.
 
         Args:
-            images: Normalized RGB, shape (N, 3, H, W), any height and width from 1. To train, N must be 2 or more.
+            images: Normalized RGB, shape (N, 3, H, W), any height and width from 1; N at least 2 in training mode.
 
         Returns:
             Logits in float32, shape (N, C, H, W), bilinearly upsampled from the head's stride.
         """
-        parts = self.score_scales(images)
+        parts = self.compute_scale_logits(images)
         return parts[0] if len(parts) == 1 else torch.stack(parts).amax(dim=0)
 
-    def score_scales(self, images: Tensor) -> list[Tensor]:
-        """Class scores at each of the network's scales; arguments and results are those of :meth:`forward`.
+    def compute_scale_logits(self, images: Tensor) -> list[Tensor]:
+        """Compute class logits at each of the network's scales, with arguments and result shapes of :meth:`forward`.
 
-        Source: Chen et al., "DeepLab", TPAMI 2018, section 3.1 (scales, and their maximum at every pixel).
+        Source: Chen et al., "DeepLab", TPAMI 2018, section 3.1 (scales and their maximum).
         """
-        return self.upsample(self.score_coarsely(images), images.shape[-2:])
+        return self.upsample(self.compute_coarse_logits(images), images.shape[-2:])
 
-    def score_coarsely(self, images: Tensor) -> list[Tensor]:
-        """Class scores at each of the network's scales, as the head gives them.
+    def compute_coarse_logits(self, images: Tensor) -> list[Tensor]:
+        """Compute class logits at each of the network's scales and at the stride of the head.
 
         Args:
-            images: Those of :meth:`forward`.
+            images: As for :meth:`forward`.
 
         Returns:
-            Logits in float32, shape (N, C, h, w) at the head's stride, for :meth:`upsample`.
+            Logits in float32 for each scale, shape (N, C, h, w), to be upsampled by :meth:`upsample`.
         """
-        return [self._score(_enlarge(images, scale)) for scale in self.scales]
+        return [self._compute_logits(_resize_images(images, scale)) for scale in self.scales]
 
-    def _score(self, images: Tensor) -> Tensor:
+    def _compute_logits(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         padded = functional.pad(images, (0, -width % self.output_stride, 0, -height % self.output_stride))
         return self.decode(self.encoder(padded)).float()
 
     def upsample(self, parts: Sequence[Tensor], size: Sequence[int]) -> list[Tensor]:
-        """Bring class scores to the size of the images, bilinearly.
+        """Upsample logits bilinearly to the size of the images.
 
         Args:
-            parts: From :meth:`score_coarsely`, of all photos or of some.
+            parts: Logits from :meth:`compute_coarse_logits`, of all images or of some.
             size: Height and width of the images.
 
         Returns:
@@ -88,7 +88,7 @@ class SegmentationNetwork(nn.Module, ABC):
         return found
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training; batch norms of the encoder whose weights do not train keep their statistics, too."""
+        """Set training mode, except for frozen batch norms of the encoder, which keep their statistics."""
         super().train(mode)
         for norm in _batch_norms(self.encoder):
             if norm.affine and not norm.weight.requires_grad:
@@ -96,20 +96,20 @@ class SegmentationNetwork(nn.Module, ABC):
         return self
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """All parameters outside the encoder."""
+        """Return all parameters outside the encoder."""
         return [parameter for name, parameter in self.named_parameters() if not name.startswith("encoder.")]
 
 
 def freeze(network: SegmentationNetwork, config: NetworkConfig) -> None:
-    """Keep parts of the encoder as they are: its first stages, its batch norms, or both; all else trains.
+    """Freeze the first stages of the encoder, its batch norms, or both; unfreeze everything else.
 
-    Frozen batch norms keep their statistics, too. No gradient flows into frozen first stages, which saves time.
+    Frozen batch norms keep their statistics, too. No gradient is computed for frozen first stages, which saves time.
 
     Raises:
-        ConfigError: The encoder has fewer stages than are to be frozen.
+        ConfigError: The encoder has fewer stages than ``config.frozen_stages``.
     """
     network.encoder.requires_grad_(True)
-    for parameter in find_first_stages(network.encoder, config.frozen_stages):
+    for parameter in find_stage_parameters(network.encoder, config.frozen_stages):
         parameter.requires_grad_(False)
     if config.freeze_batch_norm:
         for norm in _batch_norms(network.encoder):
@@ -118,13 +118,13 @@ def freeze(network: SegmentationNetwork, config: NetworkConfig) -> None:
 
 
 def parameter_groups(network: SegmentationNetwork, config: TrainConfig) -> list[dict[str, Any]]:
-    """Trainable parameters grouped for an optimizer, each with its rate and decay; empty groups are left out.
+    """Group the trainable parameters for an optimizer by learning rate and weight decay, without empty groups.
 
-    The head learns ``head_learning_rate_factor`` times as fast as the encoder, DeepLab v2's biases twice that. Biases
-    and weights of norms, all of which have one dimension, do not decay.
+    The learning rate of the head is ``head_learning_rate_factor`` times that of the encoder, for biases of DeepLab v2
+    twice that. Parameters of one dimension (biases, weights of norms) have no weight decay.
 
     Returns:
-        Groups with ``name``, ``params``, ``lr`` and ``weight_decay``.
+        Dictionaries with ``name``, ``params``, ``lr`` and ``weight_decay``.
 
     Source: the Caffe models of Chen et al., TPAMI 2018 (x10 weights, x20 biases).
     """
@@ -152,18 +152,18 @@ def _batch_norms(module: nn.Module) -> list[_BatchNorm]:
 
 
 def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Bring maps, shape (N, C, h, w), to another height and width, bilinearly; the same maps where it already fits."""
+    """Resize maps, shape (N, C, h, w), bilinearly; return the same tensor if the size is right already."""
     if maps.shape[-2:] == tuple(size):
         return maps
     return functional.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def _enlarge(images: Tensor, scale: float) -> Tensor:
+def _resize_images(images: Tensor, scale: float) -> Tensor:
     return resize_maps(images, _scaled(images.shape[-2:], scale))
 
 
 def _scaled(size: Sequence[int], scale: float) -> tuple[int, int]:
     height, width = size
     if scale == 1:
-        return height, width  # exporters know no rounding of free sizes
+        return height, width  # the exporter cannot trace rounding of dynamic sizes
     return max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,7 +1,7 @@
-"""Keys of the last attention layer of a vision transformer of timm: what self-supervision makes alike within objects.
+"""Keys of the last attention layer of a vision transformer of timm; self-supervision makes them similar within objects.
 
-Source: the keys are those in which LOST (Simeoni et al., BMVC 2021) found objects, and which TokenCut (Wang et al.,
-CVPR 2022) and Deep Spectral Methods (Melas-Kyriazi et al., CVPR 2022) cut.
+Source: LOST (Simeoni et al., BMVC 2021) found objects in these keys; TokenCut (Wang et al., CVPR 2022) and Deep
+Spectral Methods (Melas-Kyriazi et al., CVPR 2022) cut graphs of them.
 """
 
 import difflib
@@ -25,15 +25,15 @@ SETTING = "coarse.features.weights"
 
 
 class KeyNetwork(nn.Module):
-    """A vision transformer that ends at the keys of its last attention layer; one network serves many threads.
+    """A vision transformer that returns the keys of its last attention layer. It can be used by many threads.
 
-    The last block is reduced to what makes keys, so nothing is computed beyond them and no hook has to catch them.
+    The last block is reduced to the layers that compute keys, so nothing else is computed and no hook is needed.
 
     Args:
-        vit: From :func:`make_vit`; it is changed.
+        vit: From :func:`build_vit`. It is changed.
 
     Attributes:
-        patch_px: Side of a patch.
+        patch_px: Side of a patch in pixels.
     """
 
     def __init__(self, vit: VisionTransformer) -> None:
@@ -45,13 +45,13 @@ class KeyNetwork(nn.Module):
         self.patch_px: int = vit.patch_embed.patch_size[0]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Keys of all patches, those of the heads side by side.
+        """Compute the keys of all patches, with the heads concatenated.
 
         Args:
-            images: Normalized, shape (N, 3, H, W), H and W multiples of ``patch_px``.
+            images: Normalized RGB, shape (N, 3, H, W), H and W multiples of ``patch_px``.
 
         Returns:
-            Shape (N, H / patch_px, W / patch_px, C); class, register and distillation tokens are left out.
+            Keys, shape (N, H / patch_px, W / patch_px, C), without class, register and distillation tokens.
         """
         tokens = self.vit.forward_features(images)[:, self.vit.num_prefix_tokens :]
         keys = tokens.unflatten(-1, (3, -1))[:, :, 1]
@@ -60,17 +60,17 @@ class KeyNetwork(nn.Module):
 
 
 def build_key_network(name: str, weights: str) -> KeyNetwork:
-    """Make a vision transformer that gives keys, with its weights, on the CPU, ready to be asked.
+    """Build a vision transformer that returns keys, with its weights, on the CPU and in evaluation mode.
 
     Args:
-        name: A plain vision transformer of timm.
-        weights: ``pretrained``, fetched from timm's hub; or a safetensors file in timm's names, which are DINO's own
-            too. Its classifier is left out, all other tensors must fit.
+        name: Name of a plain vision transformer of timm.
+        weights: ``pretrained``, downloaded from the hub of timm; or a safetensors file with the tensor names of timm,
+            which are also those of DINO. Its classifier is ignored, all other tensors must fit.
 
     Raises:
-        ConfigError: timm has no such transformer; the weights cannot be had or do not fit.
+        ConfigError: timm has no such transformer, or the weights cannot be downloaded, cannot be read or do not fit.
     """
-    vit = make_vit(name)
+    vit = build_vit(name)
     path = _fetch(name) if weights == PRETRAINED else find_weights(weights, SETTING, PRETRAINED)
     wanted = vit.state_dict()
     stored = read_weights(path)
@@ -80,13 +80,13 @@ def build_key_network(name: str, weights: str) -> KeyNetwork:
     return KeyNetwork(vit).eval().requires_grad_(False)
 
 
-def make_vit(name: str) -> VisionTransformer:
-    """Make a vision transformer for photos of any size, without classifier, its weights random.
+def build_vit(name: str) -> VisionTransformer:
+    """Build a vision transformer with random weights, without classifier, for images of any size.
 
-    Its position embedding is resampled to each photo's grid of patches.
+    Its position embedding is resampled to the grid of patches of each image.
 
     Raises:
-        ConfigError: timm has none of this name, or it is no plain vision transformer.
+        ConfigError: timm has no network of this name, or it is not a plain vision transformer.
     """
     tagged_names = timm.list_models(pretrained=True)
     if name not in tagged_names and ("." in name or not timm.is_model(name)):
@@ -95,7 +95,7 @@ def make_vit(name: str) -> VisionTransformer:
         raise ConfigError(f"timm has no network '{name}' (coarse.features.model); {hint}")
     try:
         vit = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
-    except Exception as error:  # each architecture refuses unknown arguments in its own way
+    except Exception as error:  # architectures raise different types for unknown arguments
         raise _not_plain(name) from error
     if not isinstance(vit, VisionTransformer) or not isinstance(vit.blocks[-1], Block):
         raise _not_plain(name)
@@ -103,19 +103,20 @@ def make_vit(name: str) -> VisionTransformer:
 
 
 def extract_keys(network: KeyNetwork, photo: Image) -> NDArray[np.float32]:
-    """Keys of one photo.
+    """Compute the keys of one photo.
 
-    Photos are brought to ImageNet's mean and spread, those of DINO, whatever timm records for the architecture.
+    The photo is normalized with the mean and standard deviation of ImageNet, as for DINO, even if timm records other
+    values for the architecture.
 
     Args:
-        network: On any device.
-        photo: Both sides are multiples of the network's ``patch_px``.
+        network: Network on any device.
+        photo: RGB, shape (H, W, 3); both sides are multiples of ``network.patch_px``.
 
     Returns:
-        Shape (H / patch_px, W / patch_px, C).
+        Keys, shape (H / patch_px, W / patch_px, C).
 
     Raises:
-        ConfigError: The keys are not finite: the weights are damaged.
+        ConfigError: The keys are not finite, because the weights are damaged.
     """
     device = next(network.parameters()).device
     mean, std = (255 * torch.tensor(values, device=device) for values in (IMAGENET_MEAN, IMAGENET_STD))
@@ -124,32 +125,32 @@ def extract_keys(network: KeyNetwork, photo: Image) -> NDArray[np.float32]:
         keys = network(normalized.permute(2, 0, 1)[None])[0].cpu()
     if not keys.isfinite().all():
         raise ConfigError(
-            f"The keys of a photo must be finite numbers, found others: the weights of {SETTING} are damaged; "
-            "fetch or copy the file again."
+            f"The keys of a photo must be finite numbers, but are not: the weights of {SETTING} are damaged. "
+            "Download or copy the file again."
         )
     return np.asarray(keys.numpy(), np.float32)
 
 
 def _not_plain(name: str) -> ConfigError:
     return ConfigError(
-        f"coarse.features.model must be a plain vision transformer of timm, found '{name}', which has no keys to "
-        "cut; choose vit_small_patch16_224.dino."
+        f"coarse.features.model must be a plain vision transformer of timm, but '{name}' is not. "
+        "Choose vit_small_patch16_224.dino."
     )
 
 
 def _fetch(name: str) -> Path:
-    """The safetensors file of timm's makers, through the hub's cache."""
+    """Download the safetensors file published for timm, or take it from the cache of the hub."""
     record = timm.models.get_pretrained_cfg(name)
     if not record or not record.hf_hub_id:
         raise ConfigError(
-            f"No weights are published for '{name}'; set {SETTING} to a safetensors file, or coarse.features.model to "
+            f"No weights are published for '{name}'. Set {SETTING} to a safetensors file, or coarse.features.model to "
             "vit_small_patch16_224.dino."
         )
     try:
         return Path(hf_hub_download(record.hf_hub_id, "model.safetensors"))
-    except Exception as error:  # besides its own errors, the hub's client passes on those of its http library
+    except Exception as error:  # the client of the hub also raises the errors of its HTTP library
         raise ConfigError(
-            f"The weights of '{name}' could not be fetched from the hub ({record.hf_hub_id}); set {SETTING} to the "
-            "model.safetensors of that repository, copied from a machine that reaches it, or choose another "
-            "coarse.method."
+            f"The weights of '{name}' could not be downloaded from the hub ({record.hf_hub_id}). Copy the file "
+            f"model.safetensors of that repository from a machine with access and set {SETTING} to the copy, or "
+            "choose another coarse.method."
         ) from error

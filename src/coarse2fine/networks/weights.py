@@ -1,4 +1,4 @@
-"""Weights files: found, read, and refused in one sentence where they do not fit."""
+"""Loading and saving of weights as safetensors files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,27 +11,27 @@ from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.runtime.files import write_atomically
 
 
-def find_weights(weights: str, setting: str, words: str) -> Path:
-    """The safetensors file that a setting names.
+def find_weights(weights: str, setting: str, keywords: str) -> Path:
+    """Return the path of the safetensors file that a setting names.
 
     Args:
-        weights: The setting's value.
-        setting: Its name, for the error.
-        words: What else it may be, for the error: ``imagenet, none``.
+        weights: Value of the setting.
+        setting: Name of the setting, for the error message.
+        keywords: Other values that the setting accepts, for the error message, such as ``imagenet, none``.
 
     Raises:
-        ConfigError: It names no file of this kind, or one that is not there.
+        ConfigError: The value is not a safetensors file, or the file does not exist.
     """
     path = Path(weights).expanduser()
     if path.suffix != ".safetensors":
-        raise ConfigError(f"{setting} must be {words} or a .safetensors file, found '{weights}'.")
+        raise ConfigError(f"{setting} must be {keywords} or a .safetensors file, found '{weights}'.")
     if not path.is_file():
-        raise ConfigError(f"The weights file {path} does not exist; set {setting} to one that does.")
+        raise ConfigError(f"The weights file {path} does not exist. Set {setting} to an existing file.")
     return path
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, by name.
+    """Read all tensors of a safetensors file, by name.
 
     Raises:
         ConfigError: The file cannot be read.
@@ -44,16 +44,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], name: str, path: Path) -> None:
-    """Refuse tensors that are not exactly those of an encoder, by name and shape.
+    """Check that tensors are those of an encoder, by name and shape.
 
     Args:
-        wanted: The encoder's tensors.
-        found: Those of the file, under the encoder's names.
-        name: The encoder, for the error.
-        path: The file, for the error.
+        wanted: Tensors of the encoder.
+        found: Tensors of the file, under the encoder's names.
+        name: Name of the encoder, for the error message.
+        path: The file, for the error message.
 
     Raises:
-        ConfigError: They differ; the first that does is named.
+        ConfigError: They differ; the message names the first difference.
     """
     misfits = [key for key in {**wanted, **found} if _describe(wanted, key) != _describe(found, key)]
     if misfits:
@@ -61,7 +61,7 @@ def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], name: s
         raise ConfigError(
             f"{path} must hold the weights of the encoder '{name}': "
             f"{len(wanted) - len(wanted.keys() & misfits)} of its {len(wanted)} tensors fit, but '{first}' must be "
-            f"{_describe(wanted, first)}, found {_describe(found, first)}; name the file of this very encoder."
+            f"{_describe(wanted, first)}, found {_describe(found, first)}. Choose the file of this encoder."
         )
 
 
@@ -70,17 +70,17 @@ def _describe(tensors: Mapping[str, Tensor], key: str) -> str:
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's weights as safetensors."""
+    """Write the weights of a network as a safetensors file."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
     with write_atomically(path) as file:
         file.write(save(tensors))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Read weights that :func:`save_weights` wrote into ``network``.
+    """Load weights written by :func:`save_weights` into ``network``.
 
     Raises:
-        DataError: The file is missing or damaged, or belongs to another network.
+        DataError: The file is missing or damaged, or holds the weights of another network.
     """
     try:
         network.load_state_dict(load_file(path))
@@ -88,4 +88,4 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise DataError(f"The weights {path} cannot be read ({error}).") from error
     except RuntimeError as error:
         first = str(error).strip().splitlines()[-1].strip()
-        raise DataError(f"The weights {path} belong to another network than the settings describe: {first}") from error
+        raise DataError(f"The weights {path} do not fit the network of the settings: {first}") from error

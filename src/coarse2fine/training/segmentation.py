@@ -96,7 +96,7 @@ def pixel_cross_entropy(network: SegmentationNetwork, images: Tensor, masks: Ten
 
     Source: Chen et al., "DeepLab", TPAMI 2018, section 4.1.1, and the authors' Caffe models (one loss per scale).
     """
-    coarse_logits = network.score_coarsely(images)
+    coarse_logits = network.compute_coarse_logits(images)
     losses = []
     for index in range(len(images)):
         logits = network.upsample([part[index : index + 1] for part in coarse_logits], masks.shape[-2:])
