@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from coarse2fine.config import FitConfig, dump_config
-from coarse2fine.evaluation.mask_quality import COLUMNS
+from coarse2fine.evaluation.quality_table import COLUMNS
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.runtime.files import write_json, write_text
 from coarse2fine.store.run import Run

@@ -136,7 +136,7 @@ def _make_masks(videos: Sequence[Video], out: Path, config: TeacherConfig, conte
     masks: list[VideoMasks] = []
     reasons: list[str] = []
     if done:
-        context.console.say(f"done before: {sum(map(bool, records.values()))} of {len(videos)} videos", style="dim")
+        context.console.say(f"already done: {sum(map(bool, records.values()))} of {len(videos)} videos", style="dim")
     with context.console.progress(sum(frames.values()), "finding moving objects", done, "frames") as advance:
         for video in videos:
             record = records[video.name]

@@ -1,4 +1,4 @@
-"""Fingerprints of what each stage depends on: a stage is done again only if its fingerprint changes.
+"""Fingerprints of what each stage depends on: a stage is run again only if its fingerprint changes.
 
 The settings that a stage depends on are its sections of the settings, whole (of :class:`MethodSettings` the section of
 the chosen method), so that a new setting is always part of the fingerprint. A setting that is not, or not
