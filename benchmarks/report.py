@@ -93,7 +93,7 @@ def draw(folder: Path, photos: int) -> Run:
         draw_masks(place, names, originals, rng)
         finish(place, 10.0)
     for number in (1, 2, 3):
-        draw_probabilities(run.scores(number), names, originals, rng)
+        draw_probabilities(run.probabilities(number), names, originals, rng)
         finish(run.training(number), 100.0, loss=1 / number, photos=photos)
         reasons = {
             name: "foreground 0.4 % is below 1 %" if index % 50 == 7 else None for index, name in enumerate(names)

@@ -17,7 +17,7 @@ def test_quantize__smaller_and_nearly_as_sure(small_onnx, cloud_folder, clouds, 
     assert small.classes == whole.classes and small.scales == whole.scales
     agreement = [(small(image) == whole(image)).mean() for image in clouds]
     assert min(agreement) > 0.7
-    assert any((small.scores(image) != whole.scores(image)).any() for image in clouds)
+    assert any((small.predict_probabilities(image) != whole.predict_probabilities(image)).any() for image in clouds)
 
 
 def test_quantize__a_bad_photo_is_named(small_onnx, cloud_folder, tmp_path):

@@ -34,7 +34,7 @@ def test_export_onnx__any_number_and_size(small_segmenter, small_onnx, shape):
     session = OnnxSegmenter.load(small_onnx, "cpu", 1).session
 
     def compute(images: np.ndarray) -> np.ndarray:
-        return session.run(["scores"], {"photos": images})[0]
+        return session.run(["probabilities"], {"images": images})[0]
 
     compare_with_network(copy_to_cpu(small_segmenter), compute, [shape])
     probabilities = compute(batch)

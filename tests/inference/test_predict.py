@@ -54,7 +54,7 @@ def test_predict_photos__masks_overlays_probabilities_and_table(segmenter, photo
     assert mask.shape == (96, 128) and (mask[:, :60] == 1).all() and (mask[:, 68:] == 0).all()
     with Image.open(out / "overlays" / "y" / "b <i>.jpg") as overlay:
         assert overlay.size == (128, 96)
-    scores = np.load(out / "scores" / "x" / "a.webp.npz")["scores"]
+    scores = np.load(out / "probabilities" / "x" / "a.webp.npz")["probabilities"]
     assert scores.shape == (2, 64, 64) and scores.dtype == np.float16
     with (out / "found.csv").open(encoding="utf-8", newline="") as file:
         rows = sorted(csv.reader(file))
@@ -96,7 +96,7 @@ def test_predict_photos__a_crf_moves_masks_to_the_edges_of_the_photo(segmenter, 
     truth = np.broadcast_to(np.arange(128) < 50, (96, 128))
     assert (read_mask(tmp_path / "s" / "masks" / "edge.png") == truth).all()
     assert (read_mask(tmp_path / "c" / "masks" / "edge.png") != truth).any()
-    kept = [np.load(tmp_path / name / "scores" / "edge.npz")["scores"] for name in "cs"]
+    kept = [np.load(tmp_path / name / "probabilities" / "edge.npz")["probabilities"] for name in "cs"]
     assert (kept[0] == kept[1]).all() and kept[0].shape == (2, 32, 32)
     assert (sharp.predict(read_image(color_edge)) == truth).all()
     assert sharp.predict_probabilities(read_image(color_edge)).shape == (2, 96, 128)
@@ -131,7 +131,7 @@ def test_predict_and_evaluate__a_crf_in_batches_like_one_by_one(segmenter, tmp_p
         masks = [read_mask(tmp_path / name / "masks" / f"{number}.png").tolist() for number in range(5)]
         figures = evaluate_network(one, tmp_path / "in", tmp_path / "truth", 2)
         results[name] = masks, (tmp_path / name / "found.csv").read_text(), figures.matrix.tolist()
-        assert np.load(tmp_path / name / "scores" / "0.npz")["scores"].shape == (2, 32, 32)
+        assert np.load(tmp_path / name / "probabilities" / "0.npz")["probabilities"].shape == (2, 32, 32)
     assert results["alone"] == results["batches"]
     assert all(one != other for one, other in zip(results["network"], results["alone"], strict=True))
 

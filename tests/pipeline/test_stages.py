@@ -256,7 +256,7 @@ def judged_photos(photos, tmp_path) -> tuple[Run, Dataset]:
             write_mask(mask_path(run.enhanced(number), photo.name), mask.astype(np.uint8))
             if number:
                 write_mask(mask_path(run.refined(number), photo.name), mask.astype(np.uint8))
-                write_soft(mask_path(run.scores(number), photo.name), np.full((20, 30), 0.4 * number, np.float32))
+                write_soft(mask_path(run.probabilities(number), photo.name), np.full((20, 30), 0.4 * number, np.float32))
         stage = Stage(run.enhanced(number), "enhancement", {"enhance.method": "grabcut", "number": number})
         write_json(run.enhanced(number) / "notes.json", {photos[1].name: "kept: GrabCut found no foreground"})
         write_json(run.enhanced(number) / "done.json", {"key": stage.key, "settings": dict(stage.settings)})
@@ -291,7 +291,7 @@ def test_judge_run__nothing_where_no_round_ended(tmp_path, photos):
 def test_judge_round__scores_left_over_from_other_settings_do_not_count(judged_photos):
     run, dataset = judged_photos
     write_json(run.refined(1) / "done.json", {"settings": {}})
-    assert run.scores(1).is_dir()
+    assert run.probabilities(1).is_dir()
     assert [one.confidence for one in measure_round_quality(run, dataset, 1, {}, threads=1)] == [None] * 4
 
 

@@ -51,7 +51,7 @@ def predict(
         crf: Align the masks with image edges by a fully connected CRF; default: the setting of the run.
         batch: Photos per batch.
         overlays: Also write the masks drawn over the photos.
-        probabilities: Also write the class probabilities, DIR/scores/PHOTO.npz.
+        probabilities: Also write the class probabilities, DIR/probabilities/PHOTO.npz.
         max_megapixels: Larger photos are skipped.
         device: Where the network is computed; auto: on the CUDA GPU if there is one.
         threads: CPU threads of the network; default: one per core.

@@ -55,7 +55,7 @@ def predict_photos(
 
     Writes ``masks/<photo>.png`` (class indices at the size of the photo), ``overlays/<photo>.jpg``, ``found.csv`` (the
     classes and their share of each photo), ``classes.json`` (class names) and ``photos.json`` (paths of the photos).
-    With ``options.probabilities`` also ``scores/<photo>.npz``, which contains the array ``scores``: class probabilities
+    With ``options.probabilities`` also ``probabilities/<photo>.npz``, which contains the array ``probabilities``: class probabilities
     at the working size, before any CRF, float16, shape (C, h, w). ``<photo>`` is the path of a photo below the folder
     that all photos have in common.
 
@@ -82,7 +82,7 @@ def predict_photos(
         name, mask = names[prediction.index], prediction.mask()
         write_mask(mask_path(folder / "masks", name), mask)
         if options.probabilities:
-            _write_probabilities(folder / "scores" / f"{name}.npz", prediction.probabilities)
+            _write_probabilities(folder / "probabilities" / f"{name}.npz", prediction.probabilities)
         if prediction.copy is not None:
             _write_overlay(folder / "overlays" / f"{name}.jpg", prediction.copy, mask)
         return _class_rows(name, mask, segmenter.classes)
@@ -120,4 +120,4 @@ def _write_overlay(path: Path, image: Image, mask: Mask) -> None:
 
 def _write_probabilities(path: Path, probabilities: Probabilities) -> None:
     with write_atomically(path) as file:
-        np.savez_compressed(file, scores=probabilities.astype(np.float16))
+        np.savez_compressed(file, probabilities=probabilities.astype(np.float16))

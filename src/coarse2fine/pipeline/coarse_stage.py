@@ -30,7 +30,7 @@ from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 def run_coarse_stage(job: FitJob) -> Stage:
     """Write the coarse masks of a run, and the soft masks if the first enhancement starts from them."""
     config = job.config.coarse
-    soft_folder = job.run.scores(0) if job.config.keeps_probabilities(0) else None
+    soft_folder = job.run.probabilities(0) if job.config.keeps_probabilities(0) else None
     settings = coarse_settings(config, soft_folder is not None) | {"photos": describe_photos(job.photos)}
     if config.folder.path and config.method == "folder":
         settings["given masks"] = describe_given(job.photos, config.folder.path)

@@ -28,7 +28,7 @@ def run_enhance_stage(job: FitJob, number: int, rough: Stage) -> Stage:
         config = config.model_copy(update={"method": "none"})
     settings = enhance_settings(config, start, seed)
     stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, (rough.key,))
-    soft_folder = job.run.scores(number) if job.config.keeps_probabilities(number) else None
+    soft_folder = job.run.probabilities(number) if job.config.keeps_probabilities(number) else None
 
     def work(task: MaskTask) -> None:
         enhance_masks(task, rough.folder, prepare_enhancer(config, start, seed, job.context.console), soft_folder)

@@ -98,7 +98,7 @@ def measure_round_quality(
         training=run.enhanced(number - 1),
         refined=run.refined(number),
         enhanced=run.enhanced(number),
-        probabilities=run.scores(number) if keeps_probabilities else None,
+        probabilities=run.probabilities(number) if keeps_probabilities else None,
         previous_confidence=previous_confidence,
         not_enhanced=set(read_notes(run.enhanced(number))) if is_enhanced else names,
         corrected={name for name in names if mask_path(run.corrected, name).exists()},

@@ -37,7 +37,7 @@ def run_refine_stage(job: FitJob, number: int, trained: Stage, segmenter: Segmen
         segmenter: The trained network.
     """
     config = job.config.refine
-    soft_folder = job.run.scores(number) if job.config.keeps_probabilities(number) else None
+    soft_folder = job.run.probabilities(number) if job.config.keeps_probabilities(number) else None
     settings = refine_settings(config, segmenter.size_px, keeps_probabilities=soft_folder is not None)
     stage = Stage(job.run.refined(number), title_of(number, "refined masks"), settings, (trained.key,))
     return run_mask_stage(job, stage, lambda task: refine_masks(task, segmenter, config, soft_folder))

@@ -69,9 +69,9 @@ class Run:
         """Return the folder of the refined masks of a round."""
         return self.round(number) / "refined"
 
-    def scores(self, number: int) -> Path:
+    def probabilities(self, number: int) -> Path:
         """Return the folder of soft masks, if the enhancement of a round starts from them; round 0: coarse ones."""
-        return self.round(number) / "scores" if number else self.root / "coarse-scores"
+        return self.round(number) / "probabilities" if number else self.root / "coarse-probabilities"
 
     def quality(self, number: int) -> Path:
         """Return the folder of a round's quality tables: ``quality.csv``, ``quality-classes.csv``."""
