@@ -1,4 +1,10 @@
-"""The command line: one file per command; each parses, calls the library and prints."""
+"""The command line: one file per command; each parses, calls the library and prints.
+
+parser.py makes the flags and their help from functions and settings classes, exit_status.py turns errors into one
+sentence and an exit status. The other files are the commands: app.py, coarse.py, demo.py, enhance.py, evaluate.py,
+export.py, fit.py, imagenet_subset.py, predict.py, report.py, serve.py, student.py, teacher.py, voc_labels.py,
+voc_submission.py.
+"""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,10 @@
-"""Stage 1: find the foreground of a photo without labels. `METHODS` has one line per method."""
+"""Stage 1: find the foreground of a photo without labels. `METHODS` has one line per method.
+
+student.py   a small network that was trained without labels
+saliency.py  robust background detection
+box.py       a centered box
+features.py  spectral cut of self-supervised features
+"""
 
 from collections.abc import Callable
 from functools import partial

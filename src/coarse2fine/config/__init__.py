@@ -1,6 +1,20 @@
 """Settings of every stage and command: frozen pydantic models, recipes, TOML files.
 
 The flags of the command line, ``config.toml`` of a run and docs/settings.md are made from these classes.
+
+base.py          the base classes of all settings, and one-sentence error messages
+fit.py           all settings of ``coarse2fine fit``; its sections are in the next six files
+coarse.py        stage 1: coarse masks
+enhance.py       stage 2: enhanced masks
+network.py       the segmentation network
+train.py         training
+refine.py        refined masks, and the filter that selects the photos of the next round
+predict.py       the finished network
+distillation.py  the teacher (VideoPCA) and student networks
+export.py        the mask export
+serving.py       the HTTP service and the review page
+files.py         recipes, TOML files and TOML text
+recipes/         what a recipe changes, as TOML
 """
 
 from coarse2fine.config.base import (

@@ -1,1 +1,12 @@
-"""The HTML report of a run, and a picture of its masks from stage to stage."""
+"""The HTML report of a run, and a picture of its masks from stage to stage.
+
+page.py             writes the report; page.html.j2 is its template
+run_summary.py      reads from a run folder what the report shows
+tables.py           classes, reasons, scores and confusions
+charts.py           line charts
+hints.py            what to check or change next
+photo_selection.py  which photos are shown
+photo_rows.py       the rows of pictures
+thumbnails.py       small pictures as data URIs
+contact_sheet.py    one picture of a run: photos in rows, stages in columns
+"""

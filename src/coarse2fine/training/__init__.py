@@ -6,5 +6,7 @@ segmentation_samples.py  photos with class masks, augmented
 student.py               loss, optimizer and schedule of the student network and of EvalSeg-Net
 student_samples.py       photos with soft masks, augmented
 sampler.py               order of the photos, which depends on the seed and the step only
+schedule.py              learning rate by step
+checkpoint.py            state from which a stopped training resumes
 log.py                   losses and learning rates as CSV and for TensorBoard
 """

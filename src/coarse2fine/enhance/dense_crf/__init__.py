@@ -1,1 +1,6 @@
-"""The algorithms of the fully connected CRF: permutohedral lattice and mean-field inference."""
+"""The algorithms of the fully connected CRF.
+
+mean_field.py  mean-field inference
+lattice.py     Gaussian filtering with the permutohedral lattice
+batching.py    photos of any sizes in one batch, without padding
+"""
