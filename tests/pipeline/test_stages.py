@@ -256,7 +256,8 @@ def judged_photos(photos, tmp_path) -> tuple[Run, Dataset]:
             write_mask(mask_path(run.enhanced(number), photo.name), mask.astype(np.uint8))
             if number:
                 write_mask(mask_path(run.refined(number), photo.name), mask.astype(np.uint8))
-                write_soft(mask_path(run.probabilities(number), photo.name), np.full((20, 30), 0.4 * number, np.float32))
+                soft = np.full((20, 30), 0.4 * number, np.float32)
+                write_soft(mask_path(run.probabilities(number), photo.name), soft)
         stage = Stage(run.enhanced(number), "enhancement", {"enhance.method": "grabcut", "number": number})
         write_json(run.enhanced(number) / "notes.json", {photos[1].name: "kept: GrabCut found no foreground"})
         write_json(run.enhanced(number) / "done.json", {"key": stage.key, "settings": dict(stage.settings)})

@@ -3,7 +3,8 @@
 mask_export.py          `export_masks`, and the list of mask formats
 mask_sources.py         find the masks: of a run, of a folder that predict wrote, or new predictions
 mask_format.py          the record that describes a format, and the photos and objects that it writes
-voc.py, coco.py, ...    one file per mask format
+voc.py, coco.py, yolo.py, label_studio.py, cvat.py, hugging_face.py
+                        one mask format each
 polygons.py             masks as polygons that fill to the same masks
 streamed_files.py       JSON and CSV files that are written item by item
 network_export.py       `export_network`, `export_int8_network`

@@ -27,7 +27,7 @@ class OnnxSegmenter(Segmenter):
     """A network exported by ``coarse2fine export --format onnx``, computed by onnxruntime.
 
     Attributes:
-        session: Takes ``images``, uint8 (N, H, W, 3); returns ``probabilities``, class probabilities, float32 (N, C, H, W).
+        session: Takes ``images``, uint8 (N, H, W, 3); returns ``probabilities``, float32 (N, C, H, W).
         classes: Class names by index; ``classes[0]`` is ``background``.
         size_px: Longer side of a photo at which the network sees it.
         flip: Whether probabilities are averaged with those of the mirrored photo.
