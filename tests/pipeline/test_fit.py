@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import coarse2fine
-from coarse2fine import store
 from coarse2fine.config import FitConfig, parse_config
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.mask_quality import compute_score, measure_agreement, measure_confidence, shrink_mask
 from coarse2fine.evaluation.quality_table import read_quality
-from coarse2fine.masks.png import read_mask, read_soft
+from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.files import read_json
+from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.run import Run
 
 TINY = """
@@ -162,10 +162,10 @@ def test_fit__tells_quality_without_truth(finished):
         assert [one.photo for one in qualities] == sorted(read_json(finished.round(1) / "kept.json"))
         one = qualities[0]
         taught, refined = (
-            shrink_mask(read_mask(store.mask_path(folder, one.photo))) for folder in folders_of(finished, number)
+            shrink_mask(read_mask(mask_path(folder, one.photo))) for folder in folders_of(finished, number)
         )
         assert one.agreement_training_mask == pytest.approx(measure_agreement(taught, refined), abs=1e-4)
-        soft = read_soft(store.mask_path(finished.scores(number), one.photo))
+        soft = read_soft(mask_path(finished.scores(number), one.photo))
         assert one.confidence == pytest.approx(measure_confidence(soft, refined), abs=1e-4)
         ignored = number == 1 and one.agreement_enhanced_mask is not None
         agreements = (None if ignored else one.agreement_training_mask, one.agreement_enhanced_mask)
@@ -286,7 +286,7 @@ def test_fit__masks_from_a_folder(finished, data, tmp_path):
     text = f"rounds = 1\n[coarse]\nmethod = 'folder'\nfolder = '{given}'"
     run = coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
     assert len(masks_of(run.coarse)) == 12
-    store.write_mask(given / "fish" / "0000.png", np.ones((48, 48), np.uint8))
+    write_mask(given / "fish" / "0000.png", np.ones((48, 48), np.uint8))
     coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
     assert (read_mask(run.coarse / "fish" / "0000.png") > 0).all()
     (tmp_path / "few").mkdir()
@@ -343,8 +343,8 @@ def test_fit__a_lower_limit_counts_for_photos_checked_before(finished, data, tmp
 
 
 def test_fit__another_process_works_on_it(finished, data):
-    with store.hold_folder(finished.root), pytest.MonkeyPatch.context() as patched:
-        patched.setattr("coarse2fine.pipeline.fit.hold_folder", partial(store.hold_folder, patience=0))
+    with hold_folder(finished.root), pytest.MonkeyPatch.context() as patched:
+        patched.setattr("coarse2fine.pipeline.fit.hold_folder", partial(hold_folder, patience=0))
         with pytest.raises(DataError, match="Only one process at a time"):
             coarse2fine.fit(data / "train", finished.root, settings())
 
