@@ -68,15 +68,14 @@ class Experiment:
         folder = self.data / "train_masks"
         return folder if self.small and folder.is_dir() else None
 
-    def fit(self, name: str, changes: Changes, rounds: int | None = None, truth: Sequence[Path] | None = None) -> Run:
-        """Start or resume a run and evaluate it after every round.
+    def fit(self, name: str, changes: Changes, rounds: int | None = None) -> Run:
+        """Start or resume a run and evaluate it on ``val`` and ``train_masks`` after every round.
 
         Args:
             name: Name of its folder in ``runs``; experiments that use the same name share the run.
             changes: Settings that replace those of the experiment.
             rounds: Minimum number of rounds: a run that another experiment has already continued further keeps its
                 rounds. Default: the number in the settings.
-            truth: Ground truth to evaluate with; default: ``val`` and ``train_masks``.
 
         Returns:
             The finished run.
@@ -85,7 +84,7 @@ class Experiment:
         run = Run(self.runs / name)
         existing_rounds = self.rounds_of(run) if run.config.exists() else 0
         settings = settings.model_copy(update={"rounds": max(rounds or settings.rounds, existing_rounds)})
-        ground_truth = [self.val, *([self.train_masks] if self.train_masks else [])] if truth is None else truth
+        ground_truth = [self.val, *([self.train_masks] if self.train_masks else [])]
         return fit(self.photos, run.root, settings, ground_truth, quiet=False)
 
     def rounds_of(self, run: Run) -> int:

@@ -57,10 +57,11 @@ RUNS: dict[str, Run] = {}
 
 @pytest.fixture(autouse=True)
 def experiments(monkeypatch):
-    """Make the experiments importable; a run that an earlier test finished is not resumed, which takes seconds."""
+    """Make the experiments importable; skip what takes seconds: reports, and resuming runs that are finished."""
     monkeypatch.syspath_prepend(EXPERIMENTS)
     common = importlib.import_module("common")
     monkeypatch.setattr(importlib.import_module("bound"), "RESAMPLES", 100)
+    monkeypatch.setattr("coarse2fine.pipeline.fit.write_report", lambda *_: None, raising=False)
     fit = common.Experiment.fit
 
     def fit_once(self, *arguments):

@@ -22,7 +22,7 @@ def test_locate_pixels__photo_by_photo_row_by_row():
 @pytest.mark.parametrize(
     "most, groups", [(99, [[3, 0, 2, 1]]), (7, [[3, 0], [2, 1]]), (5, [[3, 0], [2], [1]]), (1, [[3], [0], [2], [1]])]
 )
-def test_group_photos__as_many_as_fit_and_one_at_least(most, groups):
+def test_group_photos__fills_each_group_up_to_the_limit(most, groups):
     pixels = [4, 3, 4, 1]
     assert list(group_photos((3, 0, 2, 1), lambda group: sum(pixels[one] for one in group), most)) == groups
     assert list(group_photos((), len, most)) == []

@@ -20,7 +20,7 @@ def gaussian(points: Tensor) -> Tensor:
     return (-0.5 * torch.cdist(points, points) ** 2).exp()
 
 
-def test_build_lattice__each_point_lies_between_its_corners():
+def test_build_lattice__weights_are_barycentric():
     points = scattered(300)
     built = build_lattice(points)
     assert built.vertices.shape == built.weights.shape == (300, 6)
@@ -57,7 +57,7 @@ def test_blur_points__has_a_sigma_of_one_on_every_axis(dimensions, side):
     assert torch.allclose(variance, torch.ones(dimensions), atol=0.35)
 
 
-def test_blur_points__is_nearly_the_gaussian():
+def test_blur_points__approximates_a_gaussian():
     points = grid(2, 0.25, 24)
     values = torch.stack([points[:, 0] < 3, points[:, 1] + points[:, 0] < 4], 1).float()
     exact = gaussian(points)
@@ -69,14 +69,14 @@ def test_blur_points__is_nearly_the_gaussian():
     assert (found - wide @ values / wide.sum(1, keepdim=True)).abs().mean() > 0.015
 
 
-def test_blur_points__far_points_do_not_meet():
+def test_blur_points__distant_points_are_independent():
     points = torch.tensor([[0.0] * 5, [0.1] * 5, [50.0] * 5])
     blurred = blur_points(build_lattice(points), torch.tensor([[1.0], [1.0], [5.0]])).flatten()
     alone = blur_points(build_lattice(points[2:]), torch.tensor([[5.0]])).flatten()
     assert blurred[2] == alone[0] and blurred[0] < 2.1
 
 
-def test_build_lattice__groups_share_no_point_and_are_no_neighbors():
+def test_build_lattice__groups_share_no_vertex_and_no_neighbor():
     points, values = scattered(200), torch.rand(400, 3, generator=torch.Generator().manual_seed(0))
     groups = torch.arange(2, dtype=torch.int32).repeat_interleave(200)
     twice = torch.cat([points, points])
@@ -95,7 +95,7 @@ def test_build_lattice__groups_share_no_point_and_are_no_neighbors():
     assert (blur_points(build_lattice(twice), values) != blurred).any()
 
 
-def test_blur_points__many_channels_like_one_by_one(monkeypatch):
+def test_blur_points__many_channels_equal_single_channels(monkeypatch):
     points, values = scattered(100), torch.rand(100, 7, generator=torch.Generator().manual_seed(0))
     built = build_lattice(points)
     whole = blur_points(built, values)

@@ -1,4 +1,4 @@
-"""Several photos in one call against each alone; a photo alone is compared with exact mean field in test_crf."""
+"""Marginals of several photos in one call equal those of single photos; test_crf compares with exact mean field."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,12 @@ from coarse2fine.enhance.dense_crf.mean_field import CrfInput, infer_marginals
 
 CPU = torch.device("cpu")
 TRIAL = CrfConfig(steps=4, position_weight=0.75, bilateral_weight=1, bilateral_sigma_px=8, color_sigma=25)
-LAST_BITS = 1e-6  # equal here, to the bit; another processor may round otherwise at the end of an array
+LAST_BITS = 1e-6  # bitwise equal here; another processor may round differently at the end of an array
 SHAPES = ((16, 21), (1, 1), (21, 16), (1, 30), (30, 1), (7, 7), (16, 21))
 
 
 def draw(seed: int, height: int, width: int, classes: int = 3) -> CrfInput:
-    """A photo of a few coarse tones with grain, and scores without any order."""
+    """Draw a photo of a few tones with grain, and random class probabilities."""
     rng = np.random.default_rng(seed)
     tones = np.kron(rng.integers(0, 230, (8, 8, 3)), np.ones((4, 4, 1)))[:height, :width]
     image = (tones + rng.integers(0, 25, (height, width, 3))).astype(np.uint8)
@@ -23,7 +23,7 @@ def draw(seed: int, height: int, width: int, classes: int = 3) -> CrfInput:
 
 
 @pytest.mark.parametrize("kernel", ["both", "position", "bilateral", "none"])
-def test_infer_marginals__photos_of_any_sizes_get_what_they_get_alone(kernel):
+def test_infer_marginals__batch_equals_single_photos(kernel):
     without = {"position_weight": kernel in ("both", "position"), "bilateral_weight": kernel in ("both", "bilateral")}
     config = TRIAL.model_copy(update={name: float(weight) for name, weight in without.items()})
     problems = [draw(seed, *shape) for seed, shape in enumerate(SHAPES)]
@@ -32,17 +32,17 @@ def test_infer_marginals__photos_of_any_sizes_get_what_they_get_alone(kernel):
         assert found.shape == problem.probabilities.shape and found.dtype == np.float32
         assert np.abs(found - infer_marginals([problem], config, CPU)[0]).max() < LAST_BITS
         changed = np.abs(found - problem.probabilities).max() > 0.05
-        assert changed == (kernel != "none") or problem.image.size == 3  # a lone pixel has no neighbor but itself
+        assert changed == (kernel != "none") or problem.image.size == 3  # a single pixel has no neighbor except itself
 
 
-def test_infer_marginals__photos_of_one_shape_in_any_order():
+def test_infer_marginals__order_does_not_matter():
     problems = [draw(seed, 12, 17) for seed in range(4)]
     forwards, backwards = infer_marginals(problems, TRIAL, CPU), infer_marginals(problems[::-1], TRIAL, CPU)
     for problem, one, other in zip(problems, forwards, backwards[::-1], strict=True):
         assert max(np.abs(one - other).max(), np.abs(one - infer_marginals([problem], TRIAL, CPU)[0]).max()) < LAST_BITS
 
 
-def test_infer_marginals__equal_photos_do_not_see_each_other():
+def test_infer_marginals__photos_are_independent():
     first, other = draw(0, 16, 21), draw(1, 16, 21)
     opposite = CrfInput(np.ascontiguousarray(first.probabilities[::-1]), first.image)
     beside_itself, _, _ = infer_marginals([first, opposite, opposite], TRIAL, CPU)
@@ -51,8 +51,8 @@ def test_infer_marginals__equal_photos_do_not_see_each_other():
     assert np.abs(beside_itself - infer_marginals([first], TRIAL, CPU)[0]).max() < LAST_BITS
 
 
-def test_infer_marginals__photos_of_other_numbers_of_classes():
-    """Softmax adds more classes in another order: the last bits may differ; measured: by 2e-7 at most."""
+def test_infer_marginals__different_numbers_of_classes():
+    """Softmax adds more classes in another order, so the last bits may differ; measured: by at most 2e-7."""
     problems = [draw(classes, 9 + classes, 25 - classes, classes) for classes in (2, 5, 20, 3)]
     for problem, found in zip(problems, infer_marginals(problems, TRIAL, CPU), strict=True):
         assert found.shape == problem.probabilities.shape and np.allclose(found.sum(axis=0), 1, atol=1e-5)
@@ -60,7 +60,7 @@ def test_infer_marginals__photos_of_other_numbers_of_classes():
         assert np.abs(found - alone).max() < 1e-5 < 0.05 < np.abs(found - problem.probabilities).max()
 
 
-def test_infer_marginals__classes_that_cannot_be_stay_finite_beside_more_classes():
+def test_infer_marginals__zero_probabilities_give_finite_marginals():
     sure = np.zeros((2, 8, 8), np.float32)
     sure[0] = 1
     problem = CrfInput(sure, draw(0, 8, 8).image)
@@ -69,7 +69,7 @@ def test_infer_marginals__classes_that_cannot_be_stay_finite_beside_more_classes
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_infer_marginals__on_the_gpu_photos_together_are_like_alone():
+def test_infer_marginals__batch_on_the_gpu_equals_single_photos_and_cpu():
     cuda = torch.device("cuda")
     problems = [draw(seed, *shape, 2 + seed) for seed, shape in enumerate(SHAPES)]
     for problem, found in zip(problems, infer_marginals(problems, TRIAL, cuda), strict=True):

@@ -66,7 +66,7 @@ def test_log_likelihood_ratio__is_bounded():
     assert (odds[:50] == -1000).all() and (odds[50:] == 1000).all()
 
 
-def test_update_models__follows_the_pixels_that_change_sides():
+def test_update_models__follows_pixels_that_change_their_label():
     colors = np.concatenate([spread(BLUE, 200), spread(ORANGE, 100), spread(GREEN, 100)])
     before = np.repeat([0, 1, 1], [200, 100, 100]).astype(np.uint8)
     after = np.repeat([0, 1, 0], [200, 100, 100]).astype(np.uint8)
@@ -80,7 +80,7 @@ def test_update_models__follows_the_pixels_that_change_sides():
     )
 
 
-def test_update_models__a_side_with_too_few_pixels_keeps_its_model():
+def test_update_models__a_mixture_with_too_few_pixels_is_kept():
     colors = np.concatenate([spread(BLUE, 200), spread(ORANGE, 100)])
     models = initialize_models(colors, np.repeat([0, 1], [200, 100]).astype(np.uint8))
     few = np.zeros(300, np.uint8)
@@ -89,7 +89,7 @@ def test_update_models__a_side_with_too_few_pixels_keeps_its_model():
     assert (learned[1] == models[1]).all() and (learned[0] != models[0]).any()
 
 
-def test_initialize_models__large_sides_are_sampled_evenly():
+def test_initialize_models__many_pixels_are_sampled_evenly():
     colors = np.concatenate([spread(BLUE, 5 * MAX_SAMPLES), spread(GREEN, 5 * MAX_SAMPLES), spread(ORANGE, 60)])
     labels = np.repeat([0, 1], [10 * MAX_SAMPLES, 60]).astype(np.uint8)
     models = initialize_models(colors, labels)
@@ -99,7 +99,7 @@ def test_initialize_models__large_sides_are_sampled_evenly():
 
 
 @pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (10, 200, 30)])
-def test_initialize_models__one_flat_color_on_both_sides_decides_nothing(color):
+def test_initialize_models__equal_colors_have_a_ratio_of_one(color):
     colors = np.full((40, 3), color, np.uint8)
     models = initialize_models(colors, np.repeat([0, 1], 20).astype(np.uint8))
     assert log_likelihood_ratio(colors, models) == pytest.approx(np.zeros(40), abs=1e-6)

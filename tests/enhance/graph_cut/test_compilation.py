@@ -16,7 +16,7 @@ def add_up(numbers):
 
 
 @pytest.mark.parametrize("compile_it", [compilation.compiled, compilation.compiled_no_refcount])
-def test_compiled__without_a_folder_to_keep_it_in(monkeypatch, compile_it):
+def test_compiled__without_a_writable_cache_folder(monkeypatch, compile_it):
     whole = numba.njit
 
     def njit(cache=False, **options):
@@ -30,12 +30,12 @@ def test_compiled__without_a_folder_to_keep_it_in(monkeypatch, compile_it):
     assert fast is not add_up and fast(np.arange(5)) == 10
 
 
-def test_compiled_no_refcount__does_without_the_private_option(monkeypatch):
+def test_compiled_no_refcount__without_the_private_option(monkeypatch):
     monkeypatch.setattr(compilation, "DefaultOptions", object)
     assert compilation.compiled_no_refcount(add_up)(np.arange(5)) == 10
 
 
-def test_prepare__leaves_nothing_to_compile():
+def test_prepare__compiles_everything_that_enhancement_needs():
     code = """
 import numpy as np
 from coarse2fine.config import EnhanceConfig

@@ -10,7 +10,7 @@ STEPS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 
 
 def make_graph(terminal_capacity: NDArray[np.integer], weigh) -> Graph:
-    """A grid in which every pixel is a node; ``weigh()`` gives the capacity of each pair of neighbors."""
+    """Build a grid of nodes; ``weigh()`` returns the capacity of each pair of neighbors."""
     height, width = terminal_capacity.shape
     count = terminal_capacity.size
     graph = Graph(
@@ -33,7 +33,7 @@ def copy(graph: Graph) -> Graph:
 
 
 def cost(graph: Graph, side: NDArray[np.uint8]) -> int:
-    """Capacity of the edges that lead from the source's side to the sink's."""
+    """Sum the capacities of the edges from the source side to the sink side."""
     padded = np.append(side, 0)
     terminal_capacity = graph.terminal_capacity[:-1].astype(np.int64)
     terminals = (
@@ -57,25 +57,25 @@ def exact_flow(graph: Graph) -> int:
     return int(maximum_flow(matrix, count, count + 1).flow_value)
 
 
-def test_minimum_cut__a_chain_breaks_at_its_weakest_edge():
+def test_minimum_cut__cuts_the_weakest_edge_of_a_chain():
     weights = iter([5, 2, 7])
     graph = make_graph(np.array([[9, 0, 0, -9]]), lambda: next(weights))
     assert minimum_cut(graph).tolist() == [1, 1, 0, 0]
     assert graph.terminal_capacity.tolist() == [7, 0, 0, -7, 0]
 
 
-def test_minimum_cut__of_equally_cheap_cuts_the_source_s_side_is_smallest():
+def test_minimum_cut__smallest_source_side_of_equal_cuts():
     graph = make_graph(np.array([[9, 0, 0, -9]]), lambda: 3)
     assert minimum_cut(graph).tolist() == [1, 0, 0, 0]
 
 
-def test_minimum_cut__a_terminal_may_be_cheaper_to_cut_than_its_neighbors():
+def test_minimum_cut__cuts_a_terminal_edge_if_it_is_cheaper():
     graph = make_graph(np.array([[-4, 3, -4]]), lambda: 2)
     assert minimum_cut(graph).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_minimum_cut__costs_what_the_maximum_flow_carries(seed):
+def test_minimum_cut__cost_equals_the_maximum_flow(seed):
     random = np.random.default_rng(seed)
     height, width = random.integers(1, 14, 2)
     strongest = int(random.choice([1, 40, 900]))
@@ -91,7 +91,7 @@ def test_minimum_cut__costs_what_the_maximum_flow_carries(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_minimum_cut__goes_on_from_a_flow(seed):
+def test_minimum_cut__reuses_the_flow_of_an_earlier_cut(seed):
     random = np.random.default_rng(seed)
     graph = make_graph(random.integers(-300, 300, (9, 11)), lambda: random.integers(0, 200))
     change = np.append(random.integers(-200, 200, 99), 0).astype(np.int32)
@@ -108,5 +108,5 @@ def test_minimum_cut__nodes_without_edges_follow_their_terminal():
     assert minimum_cut(graph).tolist() == [1, 0, 0, 1]
 
 
-def test_minimum_cut__no_nodes_no_sides():
+def test_minimum_cut__empty_graph():
     assert minimum_cut(make_graph(np.zeros((0, 3), np.int32), lambda: 1)).size == 0

@@ -23,7 +23,7 @@ def test_mean_contrast__by_hand():
     assert mean_contrast(gray([0, 1], [0, 1])) == pytest.approx(3 * 4 / 6)
 
 
-def test_mean_contrast__one_pixel_has_none():
+def test_mean_contrast__of_one_pixel_is_zero():
     assert mean_contrast(gray([7])) == 0
 
 
@@ -49,7 +49,7 @@ def test_build_graph__missing_neighbors_have_no_capacity():
     assert (~missing).sum() == 4
 
 
-def test_build_graph__certain_neighbors_pull_to_their_side():
+def test_build_graph__fixed_neighbors_add_terminal_capacity():
     trimap = np.array([[SURE_FOREGROUND, PROBABLE_BACKGROUND, PROBABLE_BACKGROUND, SURE_BACKGROUND]], np.uint8)
     pixels, graph = build_graph(gray([0, 0, 0, 0]), trimap, 50.0)
     assert pixels.tolist() == [1, 2]

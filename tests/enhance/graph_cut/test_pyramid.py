@@ -16,14 +16,14 @@ from coarse2fine.evaluation.metrics import binary_iou
 
 
 def draw_star(side_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """A green star with grain on brown with grain, and where it is."""
+    """Draw a grainy green star on grainy brown; return the image and its mask."""
     angles = np.arange(10) * np.pi / 5
     radii = side_px * np.where(np.arange(10) % 2, 0.16, 0.36)
     corners = side_px / 2 + np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None]
-    truth = np.zeros((side_px, side_px), np.uint8)
-    cv2.fillPoly(truth, [np.rint(corners).astype(np.int32)], 1)
-    colors = np.array([[120, 90, 60], [70, 150, 80]])[truth]
-    return (colors + np.random.default_rng(0).normal(0, 15, colors.shape)).clip(0, 255).astype(np.uint8), truth
+    ground_truth = np.zeros((side_px, side_px), np.uint8)
+    cv2.fillPoly(ground_truth, [np.rint(corners).astype(np.int32)], 1)
+    colors = np.array([[120, 90, 60], [70, 150, 80]])[ground_truth]
+    return (colors + np.random.default_rng(0).normal(0, 15, colors.shape)).clip(0, 255).astype(np.uint8), ground_truth
 
 
 def frame(shape: tuple[int, int], margin_px: int) -> np.ndarray:
@@ -32,18 +32,18 @@ def frame(shape: tuple[int, int], margin_px: int) -> np.ndarray:
     return trimap
 
 
-@pytest.mark.parametrize(("unknown", "copies"), [(0, 1), (MAX_UNKNOWN_PIXELS, 1), (2 * MAX_UNKNOWN_PIXELS, 2)])
-def test_plan_scales__few_undecided_pixels_need_no_copies(unknown, copies):
-    assert len(plan_scales(unknown, (400, 400))) == copies
+@pytest.mark.parametrize(("unknown", "levels"), [(0, 1), (MAX_UNKNOWN_PIXELS, 1), (2 * MAX_UNKNOWN_PIXELS, 2)])
+def test_plan_scales__few_unknown_pixels_need_one_level(unknown, levels):
+    assert len(plan_scales(unknown, (400, 400))) == levels
 
 
-def test_plan_scales__each_copy_is_at_most_twice_the_one_before():
+def test_plan_scales__each_level_is_at_most_twice_the_one_before():
     scales = plan_scales(6 * MAX_UNKNOWN_PIXELS, (2000, 2000))
     assert scales[0] == pytest.approx(6**-0.5) and scales[-1] == 1 and len(scales) == 3
     assert all(1 < larger / smaller <= 2.001 for smaller, larger in pairwise(scales))
 
 
-def test_plan_scales__the_smallest_copy_has_an_eighth_of_the_area():
+def test_plan_scales__the_smallest_level_has_an_eighth_of_the_area():
     assert plan_scales(100 * MAX_UNKNOWN_PIXELS, (2000, 2000))[0] ** 2 == pytest.approx(1 / 8)
 
 
@@ -51,12 +51,12 @@ def test_plan_scales__a_strip_keeps_its_width():
     assert min(plan_scales(10**6, (4, 250_000))) * 4 >= 1
 
 
-def test_shrink_trimap__certain_is_what_is_certain_everywhere():
+def test_shrink_trimap__a_pixel_is_fixed_if_its_whole_area_is():
     trimap = np.array([[0, 0, 0, 3, 1, 1, 2, 2], [0, 0, 0, 3, 1, 1, 2, 3]], np.uint8)
     assert shrink_trimap(trimap, 1, 4).tolist() == [[0, 3, 1, 2]]
 
 
-def test_shrink_trimap__a_thin_frame_stays():
+def test_shrink_trimap__keeps_thin_fixed_regions():
     trimap = frame((300, 300), 1)
     shrunk = shrink_trimap(trimap, 50, 50)
     assert (shrunk[0] == 0).all() and (shrunk[:, -1] == 0).all() and (shrunk[1:-1, 1:-1] == PROBABLE_FOREGROUND).all()
@@ -68,15 +68,15 @@ def test_shrink_trimap__a_thin_frame_stays():
 
 @pytest.mark.parametrize("side_px", [60, 300, 900])
 def test_cut_coarse_to_fine__finds_a_star_with_its_points(side_px):
-    image, truth = draw_star(side_px)
-    trimap = frame(truth.shape, side_px // 12)
-    assert binary_iou(trimap & 1, truth) < 0.4
-    assert binary_iou(cut_coarse_to_fine(GrabCutInput(image, trimap), 5), truth) > 0.97
+    image, ground_truth = draw_star(side_px)
+    trimap = frame(ground_truth.shape, side_px // 12)
+    assert binary_iou(trimap & 1, ground_truth) < 0.4
+    assert binary_iou(cut_coarse_to_fine(GrabCutInput(image, trimap), 5), ground_truth) > 0.97
 
 
-def test_cut_coarse_to_fine__keeps_what_is_certain():
-    image, truth = draw_star(300)
-    trimap = frame(truth.shape, 20)
+def test_cut_coarse_to_fine__keeps_fixed_pixels():
+    image, ground_truth = draw_star(300)
+    trimap = frame(ground_truth.shape, 20)
     trimap[140:160, 140:160] = 0
     trimap[30:60, 30:60] = 1
     mask = cut_coarse_to_fine(GrabCutInput(image, trimap), 5)
@@ -95,10 +95,10 @@ def test_cut_coarse_to_fine__a_prior_decides_where_colors_cannot():
     assert binary_iou(cut_coarse_to_fine(GrabCutInput(image, frame((300, 300), 10)), 5), expected) < 0.5
 
 
-def test_cut_coarse_to_fine__the_copy_of_a_photo_is_cut_by_the_photo_s_energy():
-    image, truth = draw_star(300)
+def test_cut_coarse_to_fine__scale_keeps_the_energy_of_the_original():
+    image, ground_truth = draw_star(300)
     small = cv2.resize(image, (100, 100), interpolation=cv2.INTER_AREA)
-    small_truth = cv2.resize(truth * 255, (100, 100), interpolation=cv2.INTER_AREA) >= 128
+    small_truth = cv2.resize(ground_truth * 255, (100, 100), interpolation=cv2.INTER_AREA) >= 128
     trimap = frame((100, 100), 6)
     assert binary_iou(cut_coarse_to_fine(GrabCutInput(small, trimap, scale=1 / 3), 5), small_truth) > 0.95
     blurred = cv2.GaussianBlur(small, (0, 0), 4)
@@ -106,9 +106,9 @@ def test_cut_coarse_to_fine__the_copy_of_a_photo_is_cut_by_the_photo_s_energy():
     assert (masks[0] != masks[1]).any()
 
 
-def test_cut_coarse_to_fine__leaves_its_arguments_alone_and_repeats_itself():
-    image, truth = draw_star(300)
-    trimap = frame(truth.shape, 20)
+def test_cut_coarse_to_fine__is_deterministic_and_changes_no_argument():
+    image, ground_truth = draw_star(300)
+    trimap = frame(ground_truth.shape, 20)
     kept = image.copy(), trimap.copy()
     image.setflags(write=False)
     trimap.setflags(write=False)
@@ -117,6 +117,6 @@ def test_cut_coarse_to_fine__leaves_its_arguments_alone_and_repeats_itself():
     assert (image == kept[0]).all() and (trimap == kept[1]).all()
 
 
-def test_cut_coarse_to_fine__nothing_undecided_is_nothing_to_do():
-    image, truth = draw_star(60)
-    assert (cut_coarse_to_fine(GrabCutInput(image, truth), 5) == truth).all()
+def test_cut_coarse_to_fine__without_unknown_pixels():
+    image, ground_truth = draw_star(60)
+    assert (cut_coarse_to_fine(GrabCutInput(image, ground_truth), 5) == ground_truth).all()
