@@ -4,9 +4,9 @@
 
 Starts ``coarse2fine serve`` in a process of its own on loopback and sends photos from threads of this process. Both
 share the cores of the machine, so the measured speed is a lower bound. ``p50_ms`` and ``p99_ms`` are percentiles of the
-seconds from the start of a request to the last byte of its response. ``memory_mb`` is the resident memory of the service
-by number of requests. Bad uploads are truncated, claim a huge size, have a wrong file type, are oversized, or slow. Each
-must get a 4xx response or a closed connection, and the response to a good photo must be the same before and after.
+time from the start of a request to the last byte of its response. ``memory_mb`` is the resident memory of the service by
+number of requests. Bad uploads are truncated, claim a huge size, have a wrong file type, are oversized, or slow. Each must
+get a 4xx response or a closed connection, and the response to a good photo must be the same before and after.
 """
 
 import argparse
@@ -164,7 +164,8 @@ def send_bad_uploads(url: str, good: bytes, count: int) -> dict[str, Any]:
         outcomes = list(pool.map(lambda kind: kinds[kind](), chosen))
     after = post_photo(url, good)
     table: dict[str, Any] = {
-        kind: dict(Counter(outcome for one, outcome in zip(chosen, outcomes, strict=True) if one == kind)) for kind in kinds
+        kind: dict(Counter(outcome for one, outcome in zip(chosen, outcomes, strict=True) if one == kind))
+        for kind in kinds
     }
     return table | {"same_response_after": after.status_code == 200 and after.content == before}
 
