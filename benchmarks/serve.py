@@ -3,10 +3,11 @@
     python benchmarks/serve.py --model RUN_OR_ONNX --photos val/images
 
 Starts ``coarse2fine serve`` in a process of its own on loopback and sends photos from threads of this process. Both
-share the cores of the machine, so the measured speed is a lower bound. ``p50_ms`` and ``p99_ms`` are percentiles of the
-time from the start of a request to the last byte of its response. ``memory_mb`` is the resident memory of the service by
-number of requests. Bad uploads are truncated, claim a huge size, have a wrong file type, are oversized, or slow. Each must
-get a 4xx response or a closed connection, and the response to a good photo must be the same before and after.
+share the cores of the machine, so the measured speed is a lower bound. ``p50_ms`` and ``p99_ms`` are percentiles of
+the time from the start of a request to the last byte of its response. ``memory_mb`` is the resident memory of the
+service by number of requests. Bad uploads are truncated, claim a huge size, have a wrong file type, are oversized, or
+slow. Each must get a 4xx response or a closed connection, and the response to a good photo must be the same before
+and after.
 """
 
 import argparse
