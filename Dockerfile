@@ -1,4 +1,4 @@
-# coarse2fine serve in a container, from a clone:
+# Image of the HTTP service "coarse2fine serve" (docs/serve.md). Build it in a clone of the repository:
 #   docker build -t coarse2fine .                        CPU
 #   docker build -t coarse2fine --build-arg TARGET=gpu . CUDA GPU
 #   docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/runs/pets:/model:ro" coarse2fine
@@ -9,7 +9,7 @@ FROM python:3.12-slim
 ARG TARGET=cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1
 
-# The wheels of torch with CUDA are four gigabytes, and those without are another index.
+# torch with CUDA needs four gigabytes; the wheels without CUDA are on another index.
 RUN if [ "$TARGET" = gpu ]; then \
         pip install torch torchvision; \
     else \
@@ -29,6 +29,6 @@ WORKDIR /home/server
 EXPOSE 8000
 HEALTHCHECK --start-period=60s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=3)"]
 
-# coarse2fine is process 1 and gets docker's SIGTERM, on which it finishes what it has in hand.
+# coarse2fine is process 1, so it receives the SIGTERM of "docker stop" and finishes open requests.
 ENTRYPOINT ["coarse2fine", "serve", "--host", "0.0.0.0"]
 CMD ["/model"]

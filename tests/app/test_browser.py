@@ -165,7 +165,7 @@ def test_browser__a_photo_is_segmented_and_a_huge_one_rejected(drawn_run, add_ne
     with served(drawn_run) as url:
         window.goto(f"{url}#/try")
         window.set_input_files("[data-part=file]", named)
-        window.wait_for_selector("[data-part=result]:visible")
+        window.wait_for_selector("[data-part=result]:visible", timeout=180_000)  # includes the import of torch
         assert window.locator("h3 bdi").inner_text() == named.name and not window.locator("img[src=x]").count()
         assert window.locator("[data-part=classes]").inner_text() == "Classes in this photo: dog."
         assert "dog 100 %" in window.locator("[data-part=legend]").inner_text()

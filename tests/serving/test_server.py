@@ -245,22 +245,22 @@ def test_header_timeout__each_request_of_a_connection_has_its_own(header_timeout
             assert RecordedProtocol.last._timer is None  # an idle connection is not closed
 
 
-def test_serve__a_port_in_use(small_onnx, capsys):
+def test_serve__a_port_in_use(small_run, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit) as caught:
-            main(["serve", str(small_onnx), "--port", str(port)])
+            main(["serve", str(small_run), "--port", str(port)])
     assert caught.value.code == 2
     assert f"Port {port} of 127.0.0.1 is not available" in capsys.readouterr().err
 
 
-def test_serve__without_its_extra_prints_what_is_missing(small_onnx, capsys, monkeypatch):
+def test_serve__without_its_extra_prints_what_is_missing(small_run, capsys, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("coarse2fine.serving")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     with pytest.raises(SystemExit) as caught:
-        main(["serve", str(small_onnx)])
+        main(["serve", str(small_run)])
     assert caught.value.code == 2
     assert "serve needs fastapi" in capsys.readouterr().err

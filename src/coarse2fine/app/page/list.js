@@ -42,7 +42,8 @@ function summarize(run) {
   const rounds = run.rounds ? `after round ${run.rounds}` : "before round 1";
   const decided = `${number.format(accepted)} accepted, ${number.format(fixed)} fixed, ${number.format(rejected)} rejected`;
   const effect = "Decisions are saved immediately. The next run of coarse2fine fit on this folder uses them.";
-  return `${number.format(run.photos)} photos, masks ${rounds}. Decisions: ${decided}. ${effect}`;
+  const scores = run.scored ? " A score estimates the quality of a mask, from 0 to 1." : "";
+  return `${number.format(run.photos)} photos, masks ${rounds}.${scores} Decisions: ${decided}. ${effect}`;
 }
 
 function fillFilter(form, filter, run) {

@@ -191,7 +191,7 @@ class PhotoView {
     const { next } = this.photo;
     if (next) location.hash = viewUrl("/photo", { name: next, ...filter });
     else await this.reload();
-    const button = { text: "Back to this photo", onclick: () => (location.hash = viewUrl("/photo", { name, ...filter })) };
+    const button = { text: "Reopen photo", onclick: () => (location.hash = viewUrl("/photo", { name, ...filter })) };
     showStatus(`${name}: ${decision}.${next ? "" : " This was the last photo of the list."}`, { button: next ? button : null });
   }
 
