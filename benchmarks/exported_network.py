@@ -75,12 +75,16 @@ def read_options() -> argparse.Namespace:
 
 def load_networks(options: argparse.Namespace, folder: Path, threads: int) -> dict[str, Segmenter]:
     """Return the network of torch in two precisions, exported, and exported with 8 bits; all on the CPU."""
-    ours = replace(TorchSegmenter.load(options.run), precision="fp32").ready(torch.device("cpu"))
-    export_onnx(ours, folder / "onnx.onnx")
-    own = [Path(path) for path in read_json(Run(options.run).photos)["usable"]]
-    quantize(folder / "onnx.onnx", folder / "int8.onnx", list_photos(options.calibrate) if options.calibrate else own)
+    float32 = replace(TorchSegmenter.load(options.run), precision="fp32").ready(torch.device("cpu"))
+    export_onnx(float32, folder / "onnx.onnx")
+    training_photos = [Path(path) for path in read_json(Run(options.run).photos)["usable"]]
+    quantize(
+        folder / "onnx.onnx",
+        folder / "int8.onnx",
+        list_photos(options.calibrate) if options.calibrate else training_photos,
+    )
     loaded = {name: OnnxSegmenter.load(folder / f"{name}.onnx", "cpu", threads) for name in ("onnx", "int8")}
-    return {"torch": ours, "torch_bfloat16": replace(ours, precision="bf16"), **loaded}
+    return {"torch": float32, "torch_bfloat16": replace(float32, precision="bf16"), **loaded}
 
 
 def choose_pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
@@ -94,16 +98,16 @@ def compare(networks: dict[str, Segmenter], pairs: Sequence[tuple[Path, Path]]) 
     """Compare probabilities and masks with those of torch, and compute the mIoU of each network."""
     results: dict[str, dict[str, Any]] = {}
     photos = [photo for photo, _ in pairs]
-    wanted_scores = dict(score_files(networks["torch"], photos, 1, 1))
-    for name, scorer in networks.items():
+    expected = dict(score_files(networks["torch"], photos, 1, 1))
+    for name, segmenter in networks.items():
         largest, differing, pixels = 0.0, 0, 0
-        total = np.zeros((len(scorer.classes), len(scorer.classes)), np.int64)
-        for index, scores in score_files(scorer, photos, 1, 1):
+        total = np.zeros((len(segmenter.classes), len(segmenter.classes)), np.int64)
+        for index, scores in score_files(segmenter, photos, 1, 1):
             size = read_size(photos[index])
-            wanted, mask = (likeliest(some, *size) for some in (wanted_scores[index], scores))
-            largest = max(largest, float(np.abs(scores - wanted_scores[index]).max()))
-            differing, pixels = differing + int((mask != wanted).sum()), pixels + mask.size
-            total += confusion_matrix(mask, read_mask(pairs[index][1]), len(scorer.classes))
+            expected_mask, mask = (likeliest(some, *size) for some in (expected[index], scores))
+            largest = max(largest, float(np.abs(scores - expected[index]).max()))
+            differing, pixels = differing + int((mask != expected_mask).sum()), pixels + mask.size
+            total += confusion_matrix(mask, read_mask(pairs[index][1]), len(segmenter.classes))
         results[name] = {
             "largest_score_difference": float(f"{largest:.3g}"),
             "share_of_pixels_that_differ": float(f"{differing / pixels:.3g}"),
@@ -119,15 +123,15 @@ def time_all(networks: dict[str, Segmenter], photos: Sequence[Path], passes: int
     fitting = [image for image in images if working_shape(image.shape, shape[1]) == shape] or images
     stack = np.stack([resize(image, *shape) for image in fitting])
     stack = np.concatenate([stack] * -(-max(BATCHES) // len(stack)))
-    plain = {name: scorer.seen_with(PredictConfig(flip=False)) for name, scorer in networks.items()}
+    plain = {name: segmenter.seen_with(PredictConfig(flip=False)) for name, segmenter in networks.items()}
     rates: dict[str, dict[int, list[float]]] = {name: {batch: [] for batch in BATCHES} for name in networks}
     for number in range(passes + 1):
         for batch in BATCHES:
-            for name, scorer in plain.items():
+            for name, segmenter in plain.items():
                 began = time.perf_counter()
                 count = len(stack) // batch * batch
                 for first in range(0, count, batch):
-                    scorer.probabilities(stack[first : first + batch], shape)
+                    segmenter.probabilities(stack[first : first + batch], shape)
                 if number:  # the first pass warms up
                     rates[name][batch].append(count / (time.perf_counter() - began))
     return {
