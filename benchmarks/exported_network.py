@@ -76,12 +76,16 @@ def read_options() -> argparse.Namespace:
 
 def load_networks(options: argparse.Namespace, folder: Path, threads: int) -> dict[str, Segmenter]:
     """Return the network of torch in two precisions, exported, and exported with 8 bits; all on the CPU."""
-    ours = replace(TorchSegmenter.load(options.run), precision="fp32").to("cpu")
-    export_onnx(ours, folder / "onnx.onnx")
-    own = [Path(path) for path in read_json(Run(options.run).photos)["usable"]]
-    quantize(folder / "onnx.onnx", folder / "int8.onnx", list_photos(options.calibrate) if options.calibrate else own)
+    float32 = replace(TorchSegmenter.load(options.run), precision="fp32").to("cpu")
+    export_onnx(float32, folder / "onnx.onnx")
+    training_photos = [Path(path) for path in read_json(Run(options.run).photos)["usable"]]
+    quantize(
+        folder / "onnx.onnx",
+        folder / "int8.onnx",
+        list_photos(options.calibrate) if options.calibrate else training_photos,
+    )
     loaded = {name: OnnxSegmenter.load(folder / f"{name}.onnx", "cpu", threads) for name in ("onnx", "int8")}
-    return {"torch": ours, "torch_bfloat16": replace(ours, precision="bf16"), **loaded}
+    return {"torch": float32, "torch_bfloat16": replace(float32, precision="bf16"), **loaded}
 
 
 def choose_pairs(options: argparse.Namespace) -> list[tuple[Path, Path]]:
@@ -96,16 +100,16 @@ def compare(networks: dict[str, Segmenter], pairs: Sequence[tuple[Path, Path]]) 
     results: dict[str, dict[str, Any]] = {}
     photos = [photo for photo, _ in pairs]
     reading = ReadOptions(batch_size=1, threads=1)
-    wanted_scores = {one.index: one.probabilities for one in predict_files(networks["torch"], photos, reading)}
-    for name, scorer in networks.items():
+    expected = {one.index: one.probabilities for one in predict_files(networks["torch"], photos, reading)}
+    for name, segmenter in networks.items():
         largest, differing, pixels = 0.0, 0, 0
-        total = np.zeros((len(scorer.classes), len(scorer.classes)), np.int64)
-        for found in predict_files(scorer, photos, reading):
-            index, scores = found.index, found.probabilities
-            wanted, mask = (most_probable_class(some, *found.size) for some in (wanted_scores[index], scores))
-            largest = max(largest, float(np.abs(scores - wanted_scores[index]).max()))
-            differing, pixels = differing + int((mask != wanted).sum()), pixels + mask.size
-            total += confusion_matrix(mask, read_mask(pairs[index][1]), len(scorer.classes))
+        total = np.zeros((len(segmenter.classes), len(segmenter.classes)), np.int64)
+        for found in predict_files(segmenter, photos, reading):
+            index, own = found.index, found.probabilities
+            expected_mask, mask = (most_probable_class(some, *found.size) for some in (expected[index], own))
+            largest = max(largest, float(np.abs(own - expected[index]).max()))
+            differing, pixels = differing + int((mask != expected_mask).sum()), pixels + mask.size
+            total += confusion_matrix(mask, read_mask(pairs[index][1]), len(segmenter.classes))
         results[name] = {
             "largest_score_difference": float(f"{largest:.3g}"),
             "share_of_pixels_that_differ": float(f"{differing / pixels:.3g}"),
@@ -121,15 +125,15 @@ def time_all(networks: dict[str, Segmenter], photos: Sequence[Path], passes: int
     fitting = [image for image in images if working_shape(image.shape, shape[1]) == shape] or images
     stack = np.stack([resize(image, *shape) for image in fitting])
     stack = np.concatenate([stack] * -(-max(BATCHES) // len(stack)))
-    plain = {name: scorer.with_settings(PredictConfig(flip=False)) for name, scorer in networks.items()}
+    plain = {name: segmenter.with_settings(PredictConfig(flip=False)) for name, segmenter in networks.items()}
     rates: dict[str, dict[int, list[float]]] = {name: {batch: [] for batch in BATCHES} for name in networks}
     for number in range(passes + 1):
         for batch in BATCHES:
-            for name, scorer in plain.items():
+            for name, segmenter in plain.items():
                 began = time.perf_counter()
                 count = len(stack) // batch * batch
                 for first in range(0, count, batch):
-                    scorer.probabilities(stack[first : first + batch], shape)
+                    segmenter.probabilities(stack[first : first + batch], shape)
                 if number:  # the first pass warms up
                     rates[name][batch].append(count / (time.perf_counter() - began))
     return {

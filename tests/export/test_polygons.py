@@ -28,7 +28,7 @@ def fill_as_coco(rings, shape) -> np.ndarray:
 
 
 def large_mask() -> np.ndarray:
-    """4,000 x 3,000 with a disc, holes in it, an island in a hole, thin lines and specks."""
+    """A mask of 4,000 x 3,000 pixels: a disc with holes, a disc in a hole, a thin line and single pixels."""
     mask = np.zeros((3000, 4000), np.uint8)
     cv2.circle(mask, (2000, 1500), 1400, 1, -1)
     for x in range(900, 3200, 150):
