@@ -1,9 +1,10 @@
-"""How fast does a network see photos, and what do folded batch norms and ReLUs on integers bring?
+"""How many photos per second does a network predict, and how much faster is it folded?
 
     python benchmarks/predict.py [--px 320] [--threads 1]
 
-Times the network of the recipe ``small`` with random weights, mirrored photos included, folded and as it was trained,
-in turn in one run: with one photo at a time and with eight.
+Measures the network of the recipe ``small`` with random weights and mirrored photos, folded and as trained, alternating
+in one run, with batches of one photo and of eight photos. A folded network has its batch norms in the convolutions and
+its ReLUs on integers.
 """
 
 import argparse
@@ -25,7 +26,7 @@ CLASSES = ("background", "bird", "cat", "cow", "dog", "horse")
 
 
 def main() -> None:
-    """Time every variant."""
+    """Measure every variant, and print one line of JSON at the end."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--px", type=int, default=320, help="longer side of the photos; the shorter has 4/5 of it")
     parser.add_argument("--threads", type=int, default=count_cores())
@@ -49,14 +50,14 @@ def main() -> None:
 
 
 def time_in_turn(variants: dict[str, TorchSegmenter], photos: np.ndarray) -> dict[str, float]:
-    """Photos per second, the median of some turns."""
+    """Return photos per second of every variant: the median of several turns."""
     rates: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(TURNS + 1):
         for name, segmenter in variants.items():
             began = time.perf_counter()
             for _ in range(PHOTOS // len(photos)):
                 segmenter.run_network(photos, (photos.shape[1], photos.shape[2]))
-            if turn:  # the first warms up
+            if turn:  # the first turn is the warm-up
                 rates[name].append(PHOTOS / (time.perf_counter() - began))
     return {name: statistics.median(found) for name, found in rates.items()}
 

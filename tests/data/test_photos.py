@@ -1,9 +1,11 @@
 import os
+import struct
 import threading
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
 from coarse2fine.data import photos
@@ -65,6 +67,17 @@ def test_read_image__turns_a_jpeg(tmp_path):
 def test_read_image__broken_exif_turns_nothing(tmp_path):
     path = save(PIL.Image.fromarray(CORNERS), tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff")
     np.testing.assert_array_equal(read_image(path), CORNERS)
+
+
+def test_read_image__malformed_exif_tags_do_not_stop_the_orientation(tmp_path):
+    """PIL.ImageOps.exif_transpose raises here: it writes the other tags anew."""
+    width_of_minus_4 = struct.pack(">HHIi", 0x0100, 9, 1, -4)
+    orientation_6 = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 2) + width_of_minus_4 + orientation_6 + bytes(4)
+    path = save(PIL.Image.fromarray(CORNERS), tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(path), UPRIGHT[6])
+    with PIL.Image.open(path) as image, pytest.raises(struct.error):
+        PIL.ImageOps.exif_transpose(image)
 
 
 @pytest.mark.parametrize("ending", ["png", "bmp", "tif", "tiff", "PNG"])

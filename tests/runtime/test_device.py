@@ -1,16 +1,31 @@
+import os
+
+import pytest
 import torch
 
+from coarse2fine.errors import ConfigError
 from coarse2fine.runtime import device as hardware
-from coarse2fine.runtime.device import count_cores, pick_device, pick_dtype
+from coarse2fine.runtime.device import count_cores, deterministic_algorithms, pick_device, pick_dtype
 from coarse2fine.runtime.seeds import seed_of
 
 
 def test_pick_device__the_gpu_of_this_process(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert pick_device() == torch.device("cuda", 3)
+    assert pick_device() == pick_device("cuda") == torch.device("cuda", 3)
+    assert pick_device("cpu") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device() == torch.device("cpu")
+    with pytest.raises(ConfigError, match="torch finds no CUDA GPU"):
+        pick_device("cuda")
+
+
+def test_deterministic_algorithms__restores_the_mode_of_the_process(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before = torch.are_deterministic_algorithms_enabled()
+    with deterministic_algorithms():
+        assert torch.are_deterministic_algorithms_enabled() and "CUBLAS_WORKSPACE_CONFIG" in os.environ
+    assert torch.are_deterministic_algorithms_enabled() == before and "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 
 
 def test_pick_dtype__as_asked_or_by_processor(monkeypatch):

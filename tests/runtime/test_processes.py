@@ -3,9 +3,10 @@ import threading
 import time
 
 import pytest
+import torch
 
 from coarse2fine.runtime.processes import World, _set_slurm_master, find_world
-from coarse2fine.runtime.threads import map_threads
+from coarse2fine.runtime.threads import map_threads, torch_threads
 
 
 def test_map_threads__keeps_order_and_uses_threads():
@@ -37,6 +38,19 @@ def test_map_threads__takes_no_more_than_it_needs():
 def test_map_threads__raises_what_the_work_raises():
     with pytest.raises(ZeroDivisionError):
         list(map_threads(lambda item: 1 // item, [1, 0, 1], 2))
+
+
+def test_torch_threads__restores_the_number_also_when_blocks_overlap():
+    before = torch.get_num_threads()
+    first, second = torch_threads(before + 1), torch_threads(before + 2)
+    first.__enter__()
+    second.__enter__()
+    assert torch.get_num_threads() == before + 2
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert torch.get_num_threads() == before
+    with torch_threads(None):
+        assert torch.get_num_threads() == before
 
 
 def test_world__shares_every_item_once():

@@ -19,7 +19,7 @@ from coarse2fine.runtime.processes import World
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image
 
-Prepared = TypeVar("Prepared")
+PreparedPhoto = TypeVar("PreparedPhoto")
 Outcome = TypeVar("Outcome")
 
 MAX_AHEAD_BYTES = 10**9
@@ -91,7 +91,7 @@ class PhotoFile:
 
 
 @dataclass(frozen=True)
-class Batch(Generic[Prepared]):
+class PhotoBatch(Generic[PreparedPhoto]):
     """Photos of one working shape, prepared for the network.
 
     Attributes:
@@ -102,17 +102,17 @@ class Batch(Generic[Prepared]):
 
     shape: tuple[int, int]
     indices: Sequence[int]
-    photos: Sequence[Prepared]
+    photos: Sequence[PreparedPhoto]
 
 
 def read_batches(
     paths: Sequence[Path],
-    prepare: Callable[[PhotoFile], Prepared],
+    prepare: Callable[[PhotoFile], PreparedPhoto],
     options: ReadOptions,
     wanted: Callable[[int], bool] = lambda _index: True,
     working_shape: Callable[[tuple[int, int]], tuple[int, int]] | None = None,
     bytes_per_photo: int = 0,
-) -> Iterator[Batch[Prepared]]:
+) -> Iterator[PhotoBatch[PreparedPhoto]]:
     """Read photo files in batches, decoding ahead; memory does not grow with the number of photos.
 
     Args:
@@ -146,14 +146,14 @@ def read_batches(
     def read_one_header(index: int) -> Header | None:
         return try_reading(partial(read_header, paths[index]), index)
 
-    def load(indices: Sequence[int]) -> Batch[Prepared]:
+    def load(indices: Sequence[int]) -> PhotoBatch[PreparedPhoto]:
         shape, loaded = shapes[indices[0]], {}
         for index in indices:
             file = PhotoFile(index, paths[index], shape, options.max_megapixels, headers.get(index))
             photo = try_reading(partial(prepare, file), index)
             if photo is not None:
                 loaded[index] = photo
-        return Batch(shape, list(loaded), list(loaded.values()))
+        return PhotoBatch(shape, list(loaded), list(loaded.values()))
 
     everyone = range(len(paths))
     headers: dict[int, Header] = {}

@@ -266,7 +266,7 @@ def _draw_starfish(sprite: Sprite, rng: np.random.Generator) -> None:
         _fill(sprite, ellipse(x, y, 0.025, 0.025), pale, inside)
 
 
-class Kind(NamedTuple):
+class ObjectDrawing(NamedTuple):
     """The drawing of a class.
 
     Attributes:
@@ -280,12 +280,12 @@ class Kind(NamedTuple):
     cover: float
 
 
-OBJECTS: dict[str, Kind] = {
-    "button": Kind(_draw_button, 180, 0.67),
-    "fish": Kind(_draw_fish, 40, 0.34),
-    "ladybird": Kind(_draw_ladybird, 180, 0.45),
-    "leaf": Kind(_draw_leaf, 180, 0.27),
-    "mushroom": Kind(_draw_mushroom, 35, 0.30),
-    "starfish": Kind(_draw_starfish, 180, 0.31),
+OBJECTS: dict[str, ObjectDrawing] = {
+    "button": ObjectDrawing(_draw_button, 180, 0.67),
+    "fish": ObjectDrawing(_draw_fish, 40, 0.34),
+    "ladybird": ObjectDrawing(_draw_ladybird, 180, 0.45),
+    "leaf": ObjectDrawing(_draw_leaf, 180, 0.27),
+    "mushroom": ObjectDrawing(_draw_mushroom, 35, 0.30),
+    "starfish": ObjectDrawing(_draw_starfish, 180, 0.31),
 }
 """Drawings by class name."""
