@@ -118,7 +118,7 @@ def test_train_student__lessons_are_kept_but_of_photos_with_a_new_mask(places, c
     """Of 12 frames one is among the new photos: it teaches with its new mask alone."""
 
     def train(epochs: tuple[int, ...], keep: bool) -> str:
-        config = changed(number=len(epochs), selector="none", keep_lessons=keep)
+        config = changed(number=len(epochs), selector="none", keep_examples=keep)
         config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
         out, context = places / "s.safetensors", Context(console=Console())
         train_student([places / "frames"], [places / "masks"], out, config, [places / "new"], context)

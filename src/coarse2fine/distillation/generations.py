@@ -159,7 +159,7 @@ class _Generations:
         masks = self.enhance(number, soft) if self.config.generations.enhance else soft
         examples = [Example(photo.path, mask_path(masks.folder, photo.name)) for photo in photos]
         made = hash_of([masks.key, [photo.name for photo in photos]])
-        if not self.config.generations.keep_lessons:
+        if not self.config.generations.keep_examples:
             return self.plan(number, examples), made
         seen = {photo.path.resolve() for photo in self.photos}
         kept_on = [example for example in before.photos if example.photo.resolve() not in seen]
