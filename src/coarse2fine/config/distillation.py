@@ -47,7 +47,8 @@ class StudentNetworkConfig(Settings):
     view_px: PositiveInt = Field(
         160,
         multiple_of=8,
-        description="side of the square to which photos are resized after training; equal to train.resize_px, objects have "
+        description="side of the square to which photos are resized after training; equal to train.resize_px, "
+        "objects have "
         "the same size as in the crops; lowres: always 128 (the paper)",
     )
 
@@ -70,7 +71,8 @@ class StudentTrainConfig(StreamConfig):
     epochs: tuple[PositiveInt, ...] = Field(
         (30,),
         min_length=1,
-        description="epochs of generations 1, 2, ...; the last number is used for all later ones (the paper does not say)",
+        description="epochs of generations 1, 2, ...; the last number is used for all later ones (the paper "
+        "does not say)",
     )
     resize_px: PositiveInt = Field(
         160, description="side of the square to which photos are resized before they are cropped"
@@ -86,7 +88,8 @@ class StudentTrainConfig(StreamConfig):
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="decoupled weight decay of Adam")
     poly_power: Annotated[float, Field(ge=0)] = Field(
         0.9,
-        description="the learning rate is multiplied by (1 - step / steps) to this power; 0: constant (the paper does not say)",
+        description="the learning rate is multiplied by (1 - step / steps) to this power; 0: constant (the "
+        "paper does not say)",
     )
 
 
@@ -98,19 +101,22 @@ class GenerationsConfig(Settings):
     )
     selector: Literal["evalseg", "mean", "none"] = Field(
         "evalseg",
-        description="selection of the masks for training; evalseg: by a network that estimates the quality of a mask; mean: by "
+        description="selection of the masks for training; evalseg: by a network that estimates the quality of "
+        "a mask; mean: by "
         "the mean of the non-zero pixels, as for the teacher's masks; none: all masks",
     )
     prior_sigma: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (0.0,),
         min_length=1,
-        description="for generations 2, 3, ...: soft masks are multiplied by a centered Gaussian with this sigma, as a share "
+        description="for generations 2, 3, ...: soft masks are multiplied by a centered Gaussian with this "
+        "sigma, as a share "
         "of the side, and divided by their maximum, as the teacher's masks are; 0: unchanged; the last number is used "
         "for all later generations",
     )
     evalseg_epochs: PositiveInt = Field(
         8,
-        description="epochs of the evalseg network, on the training photos of the generation before (the paper does not say)",
+        description="epochs of the evalseg network, on the training photos of the generation before (the paper "
+        "does not say)",
     )
     keep_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="share of the masks that evalseg or mean selects"

@@ -18,7 +18,8 @@ class MaskExportConfig(Settings):
     )
     masks: Literal["enhanced", "refined", "coarse"] = Field(
         "enhanced",
-        description="enhanced: the result of the round; refined: the masks of its network; coarse: the masks of stage 1",
+        description="enhanced: the result of the round; refined: the masks of its network; coarse: the masks "
+        "of stage 1",
     )
     left_out: bool | None = Field(
         None,
