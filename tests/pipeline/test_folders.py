@@ -146,7 +146,7 @@ def test_enhance_folder__several_objects_in_a_photo(method, photos, tmp_path):
 def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path):
     for index in range(3):
         write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60), np.uint8))
-    with pytest.raises(DataError, match=r"1\.jpg: A mask must be as high and wide as its image"):
+    with pytest.raises(DataError, match=r"1\.jpg: Mask and image must have equal height and width"):
         enhance_folder(photos, tmp_path / "m", tmp_path / "e", EnhanceConfig(), 0, Context())
 
 

@@ -56,8 +56,8 @@ def predict_photos(
     Writes ``masks/<photo>.png`` (class indices at the size of the photo), ``overlays/<photo>.jpg``, ``found.csv`` (the
     classes and their share of each photo), ``classes.json`` (class names) and ``photos.json`` (paths of the photos).
     With ``options.probabilities`` also ``probabilities/<photo>.npz``, with the array ``probabilities``: class
-    probabilities at the working size, before any CRF, float16, shape (C, h, w). ``<photo>`` is the path of a photo below
-    the folder that all photos have in common.
+    probabilities at the working size, before any CRF, float16, shape (C, h, w). ``<photo>`` is the path of a photo
+    below the folder that all photos have in common.
 
     Args:
         segmenter: The network, from :meth:`Segmenter.load`.
