@@ -106,9 +106,9 @@ def _make_dilated_encoder(known_name: str, output_stride: int) -> nn.Module:
             raise ValueError(f"its features lie at strides {found[0]} and {found[1]}")
     except Exception as error:  # architectures raise many types, from AssertionError to TypeError
         raise ConfigError(
-            f"The encoder '{known_name.removeprefix('tu-')}' must have features at strides 4 and {output_stride}, but it "
-            f"has not ({' '.join(str(error).split()) or type(error).__name__}). Choose another network.encoder, such as "
-            "resnet101 or mobilenetv2_100."
+            f"The encoder '{known_name.removeprefix('tu-')}' must have features at strides 4 and {output_stride}, but "
+            f"has not ({' '.join(str(error).split()) or type(error).__name__}). Choose another network.encoder, such "
+            "as resnet101 or mobilenetv2_100."
         ) from error
     return encoder
 
