@@ -1,10 +1,11 @@
-"""How good and how fast are students, alone and through GrabCut, beside the methods that learn nothing?
+"""How good and how fast are students, alone and with GrabCut, compared with coarse methods without training?
 
     python benchmarks/student.py --photos DIR --masks DIR --students FILE... [--frames DIR --frame-masks DIR]
 
-Masks are PNGs (0 background, 255 ignored), photos JPEGs of the same name in the same sub-folder. IoU is that of the
-foreground of any class, mean over photos; of frames every ``--every``-th counts, mean over their videos. A photo's time
-is from file to soft mask, on all cores; LowRes-Net at full width has random weights here, its speed is the same.
+Ground truth masks are PNG files (0 background, 255 ignored); photos are JPEG files of the same name in the same
+subfolder. IoU is the foreground IoU of all classes together, mean over photos. Of video frames every ``--every``-th is
+measured; their IoU is the mean over videos of the mean over frames. The time of a photo is from file to soft mask, on
+all cores. LowRes-Net at full width has random weights here, which does not change its speed.
 """
 
 import argparse
@@ -36,7 +37,7 @@ Pairs = Sequence[tuple[Path, Path]]
 
 
 def main() -> None:
-    """Measure every contestant on the same photos; print a line for each, then one line of JSON."""
+    """Measure all methods on the same photos; print a line for each, then one line of JSON."""
     options = read_options()
     pairs = find_pairs(options.photos, options.masks)
     frames = find_pairs(options.frames, options.frame_masks)[:: options.every] if options.frames else []
@@ -63,18 +64,20 @@ def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos, .jpg")
-    parser.add_argument("--masks", type=Path, required=True, help="folder of their true masks, .png")
-    parser.add_argument("--students", type=Path, nargs="+", default=[], help="files of students")
-    parser.add_argument("--frames", type=Path, help="folder of videos' frames, .jpg")
-    parser.add_argument("--frame-masks", type=Path, help="folder of their true masks, .png")
-    parser.add_argument("--every", type=int, default=1, help="every how many frames one counts")
-    parser.add_argument("--repeats", type=int, default=3, help="timings, of which the median counts")
-    parser.add_argument("--lowres", type=int, default=0, help="also time LowRes-Net at full width, on so many photos")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of their ground truth masks, .png")
+    parser.add_argument("--students", type=Path, nargs="+", default=[], help="student files, .safetensors")
+    parser.add_argument("--frames", type=Path, help="folder of video frames, .jpg")
+    parser.add_argument("--frame-masks", type=Path, help="folder of their ground truth masks, .png")
+    parser.add_argument("--every", type=int, default=1, help="measure every n-th frame")
+    parser.add_argument("--repeats", type=int, default=3, help="number of timings; the median is reported")
+    parser.add_argument(
+        "--lowres", type=int, default=0, help="also time LowRes-Net at full width on this number of photos"
+    )
     return parser.parse_args()
 
 
 def find_pairs(photos: Path, masks: Path) -> Pairs:
-    """Photos and their masks."""
+    """Return the pairs of photo and ground truth mask."""
     found = sorted(masks.rglob("*.png"))
     if not found:
         raise SystemExit(f"{masks} holds no masks (.png).")
@@ -82,69 +85,69 @@ def find_pairs(photos: Path, masks: Path) -> Pairs:
 
 
 def find_all(student: Student, pairs: Pairs) -> list[SoftMask]:
-    """Soft masks of all photos."""
+    """Predict the soft masks of all photos."""
     return [soft for _, soft in find_in_files(student, [photo for photo, _ in pairs], count_cores())]
 
 
 def measure(name: str, softs: Sequence[SoftMask], pairs: Pairs) -> dict[str, float]:
-    """Mean IoU and its standard error, alone and through GrabCut from the mask's box and from its scores."""
-    images, truths = [read_image(photo) for photo, _ in pairs], [read_mask(mask) for _, mask in pairs]
+    """Return mean IoU and its standard error, and mean IoU after GrabCut from the mask's box and from the soft mask."""
+    images, ground_truth = [read_image(photo) for photo, _ in pairs], [read_mask(mask) for _, mask in pairs]
     whole = [resize_soft(soft, *image.shape[:2]) for soft, image in zip(softs, images, strict=True)]
     halves = [(soft > 0.5).astype(np.uint8) for soft in whole]
     masks = [binarize(soft, "otsu") for soft in whole]
-    ious = [binary_iou(mask, truth) for mask, truth in zip(masks, truths, strict=True)]
+    ious = [binary_iou(mask, expected) for mask, expected in zip(masks, ground_truth, strict=True)]
     result = {
         "iou": statistics.fmean(ious),
         "iou_standard_error": statistics.stdev(ious) / len(ious) ** 0.5,
-        "iou_at_half": judge(halves, truths),
-        "iou_grabcut_box": judge(enhance_all("box", images, masks, softs), truths),
+        "iou_at_half": mean_iou(halves, ground_truth),
+        "iou_grabcut_box": mean_iou(enhance_all("box", images, masks, softs), ground_truth),
     }
     if name != "box":
-        result["iou_grabcut_scores"] = judge(enhance_all("probabilities", images, masks, softs), truths)
+        result["iou_grabcut_scores"] = mean_iou(enhance_all("probabilities", images, masks, softs), ground_truth)
     show(name, result)
     return result
 
 
 def enhance_all(start: Any, images: Sequence[Image], masks: Sequence[Mask], softs: Sequence[SoftMask]) -> list[Mask]:
-    """Masks through GrabCut at its default settings."""
+    """Enhance masks by GrabCut with default settings."""
     enhance = enhancer_from(EnhanceConfig(), start, seed=0)
     with ThreadPoolExecutor(count_cores()) as pool:
         return [made.mask for made in pool.map(enhance, images, masks, softs)]
 
 
-def judge(masks: Sequence[Mask], truths: Sequence[Mask]) -> float:
-    """Mean IoU."""
-    return statistics.fmean(binary_iou(mask, truth) for mask, truth in zip(masks, truths, strict=True))
+def mean_iou(masks: Sequence[Mask], ground_truth: Sequence[Mask]) -> float:
+    """Compute the mean IoU of masks."""
+    return statistics.fmean(binary_iou(mask, expected) for mask, expected in zip(masks, ground_truth, strict=True))
 
 
 def measure_frames(softs: Sequence[SoftMask], pairs: Pairs) -> dict[str, float]:
-    """Mean over videos of the mean IoU, by Otsu's threshold and at soft > 0.5."""
+    """Return the mean over videos of the mean IoU, by Otsu's threshold and at soft > 0.5."""
     by_otsu: dict[str, list[float]] = defaultdict(list)
     at_half: dict[str, list[float]] = defaultdict(list)
     for soft, (_, mask) in zip(softs, pairs, strict=True):
-        truth = (read_mask(mask) > 0).astype(np.uint8)
-        whole, video = resize_soft(soft, *truth.shape), mask.parent.name
-        by_otsu[video].append(binary_iou(binarize(whole, "otsu"), truth))
-        at_half[video].append(binary_iou((whole > 0.5).astype(np.uint8), truth))
+        expected = (read_mask(mask) > 0).astype(np.uint8)
+        whole, video = resize_soft(soft, *expected.shape), mask.parent.name
+        by_otsu[video].append(binary_iou(binarize(whole, "otsu"), expected))
+        at_half[video].append(binary_iou((whole > 0.5).astype(np.uint8), expected))
     kinds = {"frames_iou": by_otsu, "frames_iou_at_half": at_half}
     return {name: statistics.fmean(map(statistics.fmean, ious.values())) for name, ious in kinds.items()}
 
 
 def measure_rate(student: Student, pairs: Pairs, repeats: int) -> float:
-    """Photos per second from files to soft masks, after a warm-up; median."""
+    """Return the median of photos per second from files to soft masks, after a warm-up."""
     find_all(student, pairs[:64])
     return statistics.median(len(pairs) / time_call(lambda: find_all(student, pairs)) for _ in range(repeats))
 
 
 def time_call(work: Callable[[], object]) -> float:
-    """Seconds of a call."""
+    """Return the seconds that a call takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def show(name: str, result: dict[str, float]) -> None:
-    """One line."""
+    """Print one line of results."""
     print(f"{name:20}", *(f"{key} {value:.3f}" for key, value in result.items()), sep="  ", flush=True)
 
 

@@ -1,13 +1,14 @@
-"""How good are the unsupervised teacher's masks, and those that selection keeps?
+"""How good are the masks of the unsupervised teacher, and those that its selection keeps?
 
     python benchmarks/teacher.py --frames DIR --masks DIR
 
-Both folders hold one sub-folder per video; a true mask is a PNG (0 background, 255 ignored) of the frame's name. The
-truth measures, and decides nothing. IoU is that of the foreground, cut at soft > 0.5: the mean over frames of a video,
-then over videos (``iou_videos``), or over all frames (``iou_frames``). CorLoc is the share of frames in which the box
-around all foreground of the mask, not its largest component alone, has IoU > 0.5 with the box of the truth; frames
-whose truth is empty do not count. ``best_threshold`` is the single one that is best over videos, chosen with the truth:
-a bound, not a setting. Frames per second are those of masks from frames in memory, on all cores.
+Both folders hold one subfolder per video. A ground truth mask is a PNG file (0 background, 255 ignored) with the name
+of the frame. Ground truth is used to measure only. IoU is that of the foreground at soft > 0.5: the mean over the
+frames of a video, then over videos (``iou_videos``), or over all frames (``iou_frames``). CorLoc is the share of
+frames in which the box around all foreground of the mask (not of its largest component only) has IoU > 0.5 with the
+box of the ground truth; frames with empty ground truth do not count. ``best_threshold`` is the single threshold that
+is best over videos. It is chosen with the ground truth, so it is a bound, not a setting. Frames per second are
+measured from frames in memory to masks, on all cores.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from common import keep
 
 from coarse2fine.config import TeacherConfig
 from coarse2fine.data.videos import VideoFrames, find_videos, open_video
-from coarse2fine.distillation.selection import score_mask, select
+from coarse2fine.distillation.selection import mean_nonzero, select_best
 from coarse2fine.distillation.videopca import videopca
 from coarse2fine.evaluation.metrics import binary_iou
 from coarse2fine.masks.png import read_mask
@@ -38,7 +39,7 @@ THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 @dataclass(frozen=True)
 class Frame:
-    """One measured frame: its score, its IoU at each of `THRESHOLDS`, whether it is located (none: nothing to find)."""
+    """One measured frame: score, IoU at each of `THRESHOLDS`, whether its box is right (None: no ground truth)."""
 
     score: float
     ious: dict[float, float]
@@ -75,32 +76,34 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--frames", type=Path, required=True, help="folder of folders of frames")
-    parser.add_argument("--masks", type=Path, required=True, help="folder of folders of true masks, .png")
+    parser.add_argument("--frames", type=Path, required=True, help="folder with one subfolder of frames per video")
+    parser.add_argument(
+        "--masks", type=Path, required=True, help="folder with one subfolder of ground truth masks, .png, per video"
+    )
     return parser.parse_args()
 
 
-def measure(footage: VideoFrames, softs: Sequence[SoftMask], truths: Path) -> list[Frame]:
-    """Compare every soft mask with its truth, at full size."""
+def measure(footage: VideoFrames, softs: Sequence[SoftMask], ground_truth: Path) -> list[Frame]:
+    """Compare every soft mask with its ground truth at full size."""
     frames = []
     for name, soft in zip(footage.names, softs, strict=True):
-        truth = read_mask(truths / f"{name}.png")
+        expected = read_mask(ground_truth / f"{name}.png")
         whole = resize_soft(soft, footage.height, footage.width)
-        ious = {threshold: binary_iou((whole > threshold).astype(np.uint8), truth) for threshold in THRESHOLDS}
-        frames.append(Frame(score_mask(soft), ious, is_located((whole > THRESHOLD).astype(np.uint8), truth)))
+        ious = {threshold: binary_iou((whole > threshold).astype(np.uint8), expected) for threshold in THRESHOLDS}
+        frames.append(Frame(mean_nonzero(soft), ious, is_located((whole > THRESHOLD).astype(np.uint8), expected)))
     return frames
 
 
-def is_located(mask: Mask, truth: Mask) -> bool | None:
-    """Whether the boxes around both foregrounds have IoU > 0.5; none where the truth is empty."""
-    found, true = bounding_box(mask), bounding_box(truth)
-    if true is None:
+def is_located(mask: Mask, ground_truth: Mask) -> bool | None:
+    """Return whether the boxes of both foregrounds have IoU > 0.5; None if the ground truth is empty."""
+    found, expected = bounding_box(mask), bounding_box(ground_truth)
+    if expected is None:
         return None
-    return found is not None and box_iou(found, true) > 0.5
+    return found is not None and box_iou(found, expected) > 0.5
 
 
 def box_iou(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes."""
+    """Compute the intersection over union of two boxes."""
     height = min(one.y1, other.y1) - max(one.y0, other.y0)
     width = min(one.x1, other.x1) - max(one.x0, other.x0)
     common = max(0, height) * max(0, width)
@@ -109,28 +112,28 @@ def box_iou(one: Box, other: Box) -> float:
 
 
 def keep_best(frames: Sequence[Frame], keep_share: float) -> list[Frame]:
-    """What selection keeps of a collection."""
-    kept = select([frame.score for frame in frames], keep_share)
-    return [frame for frame, stays in zip(frames, kept, strict=True) if stays]
+    """Return the frames that the selection keeps."""
+    kept = select_best([frame.score for frame in frames], keep_share)
+    return [frame for frame, is_kept in zip(frames, kept, strict=True) if is_kept]
 
 
 def mean_iou(frames: Sequence[Frame], threshold: float = THRESHOLD) -> float:
-    """Mean over frames."""
+    """Compute the mean IoU over frames."""
     return statistics.fmean(frame.ious[threshold] for frame in frames)
 
 
 def corloc(frames: Sequence[Frame]) -> float:
-    """Share of located frames."""
+    """Compute the share of frames with the right box."""
     return statistics.fmean(frame.located for frame in frames if frame.located is not None)
 
 
 def describe(frames: Sequence[Frame]) -> dict[str, Any]:
-    """Figures of frames taken together."""
+    """Return the figures over all given frames."""
     return {"frames": len(frames), "iou_frames": mean_iou(frames), "corloc_frames": corloc(frames)}
 
 
 def describe_many(videos: Sequence[Sequence[Frame]]) -> dict[str, Any]:
-    """Figures of videos: over all their frames, and first within each."""
+    """Return the figures over all frames, and means over videos."""
     means = {
         "iou_videos": statistics.fmean(map(mean_iou, videos)),
         "corloc_videos": statistics.fmean(map(corloc, videos)),
@@ -139,7 +142,7 @@ def describe_many(videos: Sequence[Sequence[Frame]]) -> dict[str, Any]:
 
 
 def find_best_threshold(videos: Sequence[Sequence[Frame]]) -> dict[str, float]:
-    """The single threshold with the highest mean IoU over videos, and that IoU."""
+    """Return the threshold with the highest mean IoU over videos, and that IoU."""
     ious = {threshold: statistics.fmean(mean_iou(frames, threshold) for frames in videos) for threshold in THRESHOLDS}
     best = max(ious, key=lambda threshold: ious[threshold])
     return {"best_threshold": best, "best_iou_videos": ious[best]}

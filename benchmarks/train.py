@@ -1,9 +1,9 @@
-"""How fast does a network train, and does it wait for its photos?
+"""How many photos per second does a network train on, and does training wait for the data loader?
 
     python benchmarks/train.py [--px 256]
 
-Draws photos, then times steps of the recipe ``small`` in one run: with the data loader, with one batch that is already
-in memory, without what speeds up dilated convolutions on a CPU, and with parts of the encoder frozen.
+Draws synthetic photos, then times optimizer steps of the recipe ``small`` in one run: with the data loader, with one
+batch that is already in memory, with torch's own dilated convolutions, and with parts of the encoder frozen.
 """
 
 import argparse
@@ -27,14 +27,16 @@ from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import parameter_groups
 from coarse2fine.runtime.device import count_cores, pick_device, pick_dtype
 from coarse2fine.runtime.processes import World
-from coarse2fine.training.loop import count_loader_workers, pixel_loss
-from coarse2fine.training.samples import StreamSampler, TrainingSamples
+from coarse2fine.training.loop import count_loader_workers
+from coarse2fine.training.sampler import ResumableBatchSampler
+from coarse2fine.training.segmentation import pixel_cross_entropy
+from coarse2fine.training.segmentation_samples import SegmentationSamples
 
 WARM_UP, STEPS = 3, 12
 
 
 def main() -> None:
-    """Time every variant."""
+    """Time every variant and print one line for each, then one line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--px", type=int, default=256)
     options = parser.parse_args()
@@ -43,13 +45,13 @@ def main() -> None:
     train = small.train.model_copy(update={"crop_px": options.px})
     with tempfile.TemporaryDirectory() as folder:
         draw_dataset(Path(folder), train_per_class=10, val_photos=1, size_px=320)
-        rates = {"with the loader": time_steps(small, loaded(Path(folder), train))}
+        rates = {"with the loader": time_steps(small, load_batches(Path(folder), train))}
     batch = (
         torch.randint(0, 255, (train.batch, 3, options.px, options.px), dtype=torch.uint8),
         torch.zeros(train.batch, options.px, options.px, dtype=torch.long),
     )
-    plain = time_steps(small, iter([batch] * (WARM_UP + STEPS)), fast=False)
-    rates["in memory, dilated convolutions as torch has them"] = plain
+    torch_only = time_steps(small, iter([batch] * (WARM_UP + STEPS)), fast=False)
+    rates["in memory, dilated convolutions of torch"] = torch_only
     for name, change in {
         "in memory": {},
         "in memory, batch norm frozen": {"freeze_batch_norm": True},
@@ -63,17 +65,26 @@ def main() -> None:
     keep("train", {"px": options.px, "batch": train.batch, "rates": rates})
 
 
-def loaded(folder: Path, train: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches as training sees them."""
+def load_batches(folder: Path, train: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:
+    """Load batches as training does."""
     photos = open_dataset(folder / "train").photos
-    sampler = StreamSampler(len(photos), train.batch, 0, WARM_UP + STEPS, 0)
-    samples = TrainingSamples(photos, folder / "train_masks", train, 0)
+    sampler = ResumableBatchSampler(len(photos), train.batch, range(WARM_UP + STEPS), seed=0)
+    samples = SegmentationSamples(photos, folder / "train_masks", train, 0)
     workers = count_loader_workers(train, World())
-    return ((images, masks) for images, masks, _ in DataLoader(samples, batch_sampler=sampler, num_workers=workers))
+    return iter(DataLoader(samples, batch_sampler=sampler, num_workers=workers))
 
 
 def time_steps(config: FitConfig, batches: Iterator[tuple[Tensor, Tensor]], fast: bool = True) -> dict[str, float]:
-    """Photos per second of whole steps: waiting, forward, backward, update; ``fast``: with our dilated convolutions."""
+    """Measure photos per second of optimizer steps: loading, forward pass, backward pass and update.
+
+    Args:
+        config: Settings of network and training.
+        batches: Batches for all steps.
+        fast: Whether to use coarse2fine's dilated convolutions instead of torch's.
+
+    Returns:
+        Median, slowest and fastest step, in photos per second.
+    """
     device = pick_device()
     dtype = pick_dtype(config.train.precision, device)
     network = build_network(config.network.model_copy(update={"encoder_weights": "none"}), 7).to(device)
@@ -87,7 +98,7 @@ def time_steps(config: FitConfig, batches: Iterator[tuple[Tensor, Tensor]], fast
         began = time.perf_counter()
         images, masks = next(batches)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            loss = pixel_loss(network, normalize(images.to(device), config.network.encoder), masks.to(device))
+            loss = pixel_cross_entropy(network, normalize(images.to(device), config.network.encoder), masks.to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -32,28 +32,28 @@ def moving_square(count: int = 24) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """An orange square that wanders before a noisy green wall, and where it is."""
     rng = np.random.default_rng(0)
     wall = rng.integers(60, 120, (HEIGHT, WIDTH, 3)) * np.array([0.5, 1, 0.6])
-    frames, truths = [], []
+    frames, masks = [], []
     for number in range(count):
         row, column = 21 + round(9 * np.sin(number * 0.9)), 36 + round(16 * np.cos(number * 0.53))
-        frame, truth = wall + rng.normal(scale=3, size=wall.shape), np.zeros((HEIGHT, WIDTH), np.uint8)
+        frame, mask = wall + rng.normal(scale=3, size=wall.shape), np.zeros((HEIGHT, WIDTH), np.uint8)
         frame[row : row + SIDE, column : column + SIDE] = (230, 120, 30)
-        truth[row : row + SIDE, column : column + SIDE] = 1
+        mask[row : row + SIDE, column : column + SIDE] = 1
         frames.append(frame.clip(0, 255).astype(np.uint8))
-        truths.append(truth)
-    return frames, truths
+        masks.append(mask)
+    return frames, masks
 
 
-def mean_iou(softs, truths) -> float:
-    return float(np.mean([binary_iou((s > 0.5).astype(np.uint8), t) for s, t in zip(softs, truths, strict=True)]))
+def mean_iou(softs, masks) -> float:
+    return float(np.mean([binary_iou((s > 0.5).astype(np.uint8), t) for s, t in zip(softs, masks, strict=True)]))
 
 
 def test_videopca__finds_what_moves():
-    frames, truths = moving_square()
+    frames, masks = moving_square()
     softs = list(videopca(frames, threads=2))
     assert all(soft.shape == (HEIGHT, WIDTH) and soft.dtype == np.float32 for soft in softs)
     assert min(soft.min() for soft in softs) == 0 and max(soft.max() for soft in softs) <= 1
     guess = [centered_box(frame, 0.5) for frame in frames]
-    assert mean_iou(softs, truths) > 0.9 > 0.4 > mean_iou(guess, truths)
+    assert mean_iou(softs, masks) > 0.9 > 0.4 > mean_iou(guess, masks)
 
 
 def test_videopca__same_bits_again_whatever_the_threads():
@@ -190,5 +190,5 @@ def test_videopca__davis():
     if not DAVIS.is_dir():
         pytest.skip("no data")
     footage = open_video(DAVIS / "frames" / "car-shadow")
-    truths = [read_mask(DAVIS / "masks" / "car-shadow" / f"{name}.png") for name in footage.names]
-    assert mean_iou(videopca(footage), truths) > 0.45
+    masks = [read_mask(DAVIS / "masks" / "car-shadow" / f"{name}.png") for name in footage.names]
+    assert mean_iou(videopca(footage), masks) > 0.45

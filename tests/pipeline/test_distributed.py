@@ -13,6 +13,7 @@ import pytest
 import coarse2fine
 from coarse2fine.config import dump_config, load_recipe, parse_config
 from coarse2fine.data.synthetic import draw_dataset
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 
 SETTINGS = """
 rounds = 1
@@ -68,7 +69,7 @@ def test_fit__two_processes_write_the_same_masks_and_train(data, tmp_path):
     shutil.rmtree(tmp_path / "two" / "round-1" / "refined")
     coarse2fine.fit(data / "train", tmp_path / "two", settings)
     assert masks_of(tmp_path / "two" / "round-1" / "refined") == both  # all processes used the network that was saved
-    assert coarse2fine.Segmenter.load(tmp_path / "two").classes == coarse2fine.Segmenter.load(one.root).classes
+    assert TorchSegmenter.load(tmp_path / "two").classes == TorchSegmenter.load(one.root).classes
 
 
 def test_fit__a_killed_worker_ends_the_run_which_can_be_resumed(data, tmp_path):

@@ -52,9 +52,9 @@ class SegmentationNetwork(nn.Module, ABC):
 
         Source: Chen et al., "DeepLab", TPAMI 2018, section 3.1 (scales and their maximum).
         """
-        return self.upsample(self.compute_coarse_logits(images), images.shape[-2:])
+        return self.upsample(self.compute_head_logits(images), images.shape[-2:])
 
-    def compute_coarse_logits(self, images: Tensor) -> list[Tensor]:
+    def compute_head_logits(self, images: Tensor) -> list[Tensor]:
         """Compute class logits at each of the network's scales and at the stride of the head.
 
         Args:
@@ -74,7 +74,7 @@ class SegmentationNetwork(nn.Module, ABC):
         """Upsample logits bilinearly to the size of the images.
 
         Args:
-            parts: Logits from :meth:`compute_coarse_logits`, of all images or of some.
+            parts: Logits from :meth:`compute_head_logits`, of all images or of some.
             size: Height and width of the images.
 
         Returns:

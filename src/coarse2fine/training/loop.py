@@ -74,7 +74,7 @@ class TrainingJob(Protocol):
 def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
     """Train ``network`` in place; resume from the checkpoint in the job's folder if there is one.
 
-    The random state of torch is the same after the call as before it.
+    After the call the network is on the CPU, and the random state of torch is the same as before.
 
     Returns:
         Mean loss over the last tenth of the steps.
@@ -100,14 +100,14 @@ def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
     checkpoint = Checkpoint(job.folder / CHECKPOINT, parts | ({"average": average} if average else {}), last_losses)
     first_step = checkpoint.load()
 
-    compute_loss: nn.Module = _LossModule(network, job.compute_loss)
-    if world.size > 1:
-        compute_loss = DistributedDataParallel(compute_loss, device_ids=[device] if device.type == "cuda" else None)
     with (
         _isolated_state(device),
         open_log(job.folder, first_step) if context.is_main else nullcontext() as log,
         context.console.progress(total, job.title, first_step * config.batch) as advance,
     ):
+        compute_loss: nn.Module = _LossModule(network, job.compute_loss)
+        if world.size > 1:
+            compute_loss = DistributedDataParallel(compute_loss, device_ids=[device] if device.type == "cuda" else None)
         for step, batch in enumerate(_load_batches(job, range(first_step, steps), world, device), first_step):
             images, targets = (part.to(device, non_blocking=True) for part in batch)
             torch.manual_seed(seed_of(job.seed, step, world.rank))  # dropout depends on the seed and the step only

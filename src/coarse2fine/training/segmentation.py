@@ -96,10 +96,10 @@ def pixel_cross_entropy(network: SegmentationNetwork, images: Tensor, masks: Ten
 
     Source: Chen et al., "DeepLab", TPAMI 2018, section 4.1.1, and the authors' Caffe models (one loss per scale).
     """
-    coarse_logits = network.compute_coarse_logits(images)
+    head_logits = network.compute_head_logits(images)
     losses = []
     for index in range(len(images)):
-        logits = network.upsample([part[index : index + 1] for part in coarse_logits], masks.shape[-2:])
+        logits = network.upsample([part[index : index + 1] for part in head_logits], masks.shape[-2:])
         if len(logits) > 1:
             logits = [*logits, torch.stack(logits).amax(dim=0)]
         losses += [_sum_cross_entropy(part, masks[index : index + 1]) for part in logits]
