@@ -94,7 +94,8 @@ def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
     schedule = LambdaLR(optimizer, lambda step: job.learning_rate_factor(step, steps))
     average = None
     if config.average_decay:
-        average = AveragedModel(network, avg_fn=get_ema_avg_fn(config.average_decay), use_buffers=True)
+        average_fn = get_ema_avg_fn(config.average_decay)  # type: ignore[no-untyped-call]
+        average = AveragedModel(network, avg_fn=average_fn, use_buffers=True)
     last_losses: deque[float] = deque(maxlen=max(1, math.ceil(steps / 10)))
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
     checkpoint = Checkpoint(job.folder / CHECKPOINT, parts | ({"average": average} if average else {}), last_losses)
@@ -120,7 +121,7 @@ def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
             loss.backward()
             optimizer.step()
             if log:
-                log(step, last_losses[-1], schedule.get_last_lr()[0])
+                log(step, last_losses[-1], optimizer.param_groups[0]["lr"])
             schedule.step()
             if average:
                 average.update_parameters(network)
