@@ -42,7 +42,7 @@ def test_imagenet_subset__links_and_table_hold_the_same_photos(imagenet, tmp_pat
 def test_imagenet_subset__bad_input_is_one_sentence(imagenet, tmp_path, capsys):
     where = ("imagenet-subset", "--imagenet", imagenet, "--out", tmp_path / "out")
     fails(*where, "--list", "sub1")
-    assert "is not there; get https://image-net.org" in capsys.readouterr().err
+    assert "does not exist; get https://image-net.org" in capsys.readouterr().err
     fails(*where, "--total", "9", "--per-class", "9")
     assert "not both" in capsys.readouterr().err
     fails(*where, "--per-class", "0")

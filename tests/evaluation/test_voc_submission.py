@@ -118,7 +118,7 @@ def test_write_mask_submission__every_id_of_the_list(voc_tree, tmp_path):
     with pytest.raises(DataError, match=r"1 of 1 have none; the first is .*2008_000009\.png"):
         write_mask_submission(tmp_path / "masks", None, voc_tree, tmp_path / "a.tgz", 1)
     (voc_tree / "JPEGImages/2008_000009.jpg").unlink()
-    with pytest.raises(DataError, match=r"2008_000009\.jpg; those of test come from http.*after registration"):
+    with pytest.raises(DataError, match=r"2008_000009\.jpg; photos of test come from http.*after registration"):
         write_mask_submission(tmp_path / "masks", None, voc_tree, tmp_path / "a.tgz", 1)
     (voc_tree / "ImageSets/Segmentation/test.txt").unlink()
     with pytest.raises(DataError, match=r"test\.txt does not exist; .* train, val; it comes with the test photos"):
