@@ -203,7 +203,7 @@ MASK = '<mask label="ünder" rle="0, 4" left="1" top="2" width="2" height="2"/>'
         ("a.json", "", "cannot be read as JSON"),
     ],
 )
-def test_import_corrections__refuses_all_of_a_bad_file(dataset, tmp_path, name, text, message):
+def test_import_corrections__imports_nothing_of_a_bad_file(dataset, tmp_path, name, text, message):
     write_text(tmp_path / name, text)
     write_mask(tmp_path / "corrected" / "ünder" / "c.png", np.full((12, 17), 1, np.uint8))
     with pytest.raises(DataError, match=message):

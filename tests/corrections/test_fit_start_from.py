@@ -127,7 +127,7 @@ def test_fit__masks_from_a_folder_are_needed_only_where_none_is_corrected(
         coarse2fine.fit(data, tmp_path / "other", config)
 
 
-def test_fit__what_cannot_be_corrected_masks_is_refused_at_once(settings, data, tmp_path):
+def test_fit__refuses_a_missing_path_at_once(settings, data, tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         coarse2fine.fit(data, tmp_path / "run", settings(), start_from=tmp_path / "none.json")
     assert not (tmp_path / "run").exists()

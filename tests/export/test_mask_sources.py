@@ -21,7 +21,7 @@ SCORES = [("cat/a", 0.9), ("cat/b", 0.25), ("dog/a", 0.5), ("dog/c", 1.0)]
 
 
 class RedIsOne(nn.Module):
-    """Red pixels are class 1, all others background."""
+    """Predicts class 1 for red pixels and background for all others."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class RedIsOne(nn.Module):
 
 
 def rows_of(out: Path) -> dict[str, int]:
-    """Rows of foreground by photo."""
+    """Count the rows with foreground of each photo."""
     folder = out / "SegmentationClass"
     return {
         path.relative_to(folder).with_suffix("").as_posix(): int((read_mask(path) > 0).any(axis=1).sum())
@@ -41,7 +41,7 @@ def rows_of(out: Path) -> dict[str, int]:
     }
 
 
-def test_export_masks__last_round_without_what_the_filter_left_out(finished, tmp_path, capsys):
+def test_export_masks__last_round_without_left_out_photos(finished, tmp_path, capsys):
     assert export_masks(finished.root, tmp_path / "out", "voc", quiet=False) == 3
     assert rows_of(tmp_path / "out") == {"cat/a": 4, "cat/b": 5, "dog/a": 6}
     assert "1 of 4 photos are not exported, because the filter left them out" in capsys.readouterr().err
@@ -62,7 +62,7 @@ def test_export_masks__of_any_round_and_stage(finished, tmp_path, config, rows):
 
 
 @pytest.mark.parametrize("kind", ["labelstudio", "cvat"])
-def test_export_masks__people_mend_what_was_left_out(finished, tmp_path, kind):
+def test_export_masks__formats_for_correction_include_left_out_photos(finished, tmp_path, kind):
     assert export_masks(finished.root, tmp_path / "out", kind) == 4
     assert export_masks(finished.root, tmp_path / "kept", kind, MaskExportConfig(left_out=False)) == 3
 
@@ -124,7 +124,7 @@ def test_export_masks__the_lowest_of_several_scores(finished, tmp_path, write_sc
     assert (tmp_path / "out" / "quality.csv").read_text() == "photo,class,score\ncat/a,cat,0.25\n"
 
 
-def test_export_masks__what_cannot_be(finished, tmp_path):
+def test_export_masks__refuses_settings_and_sources_that_do_not_fit(finished, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(DataError, match="must be a run folder of fit or a folder that predict wrote"):
         export_masks(tmp_path / "data", out, "voc")
@@ -156,7 +156,7 @@ def test_export_masks__what_cannot_be(finished, tmp_path):
     assert not out.exists() and not list(tmp_path.glob(".*"))
 
 
-def test_export_masks__what_predict_wrote_and_predictions_alike(tmp_path):
+def test_export_masks__folder_of_predict(tmp_path):
     for name, column in (("x/a", 64), ("b", 32)):
         image = np.zeros((96, 128, 3), np.uint8)
         image[:, :column] = (250, 0, 0)
@@ -213,7 +213,7 @@ def test_export_masks__a_mask_that_does_not_fit(finished, tmp_path):
         assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
 
 
-def test_command__exports_and_says_what_is_wrong(finished, tmp_path, capsys):
+def test_command__exports_and_reports_errors(finished, tmp_path, capsys):
     def call(*arguments: object) -> int:
         with pytest.raises(SystemExit) as caught:
             main(["export", *map(str, arguments)])
@@ -231,7 +231,7 @@ def test_command__exports_and_says_what_is_wrong(finished, tmp_path, capsys):
     assert call(finished.root, "--format", "pascal", "--out", tmp_path / "o") == 2
 
 
-def test_command__masks_that_are_there_need_no_torch(finished, tmp_path):
+def test_command__existing_masks_need_no_torch(finished, tmp_path):
     code = (
         "import sys\nfrom coarse2fine.cli import main\nrun, out, *kinds = sys.argv[1:]\nfor kind in kinds:\n"
         "    main(['export', run, '--format', kind, '--out', f'{out}/{kind}', '--quiet'])\n"
