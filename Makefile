@@ -1,15 +1,20 @@
-# One target per habit; people and every CI run the same ones. Needs Python 3.11+, git and make.
+# People and CI run the same targets. They need Python 3.11+, git and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-fast check bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/coarse2fine demo
 
+# One pytest worker per core. A module's tests stay together, because they share its fixtures.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadscope
+
+# For the edit loop: all tests but the slow ones.
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --dist loadscope -m "not slow"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
