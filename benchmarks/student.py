@@ -22,7 +22,7 @@ import numpy as np
 from common import keep
 
 from coarse2fine.coarse import binarize, coarse_from
-from coarse2fine.coarse.student import Student, find_in_files
+from coarse2fine.coarse.student import Student, predict_soft_masks
 from coarse2fine.config import CoarseConfig, EnhanceConfig, StudentNetworkConfig
 from coarse2fine.data import read_image
 from coarse2fine.enhance import enhancer_from
@@ -54,7 +54,7 @@ def main() -> None:
         show(file.stem, results[file.stem])
     if options.lowres:
         config = StudentNetworkConfig(shape="lowres")
-        rate = measure_rate(Student(build_student(config), config).ready(), pairs[: options.lowres], 1)
+        rate = measure_rate(Student(build_student(config), config).to(), pairs[: options.lowres], 1)
         results["lowres, full width"] = {"photos_per_s": rate}
         show("lowres, full width", results["lowres, full width"])
     keep("student", {"photos": len(pairs), "frames": len(frames), "contestants": results})
@@ -86,7 +86,7 @@ def find_pairs(photos: Path, masks: Path) -> Pairs:
 
 def find_all(student: Student, pairs: Pairs) -> list[SoftMask]:
     """Predict the soft masks of all photos."""
-    return [soft for _, soft in find_in_files(student, [photo for photo, _ in pairs], count_cores())]
+    return [soft for _, soft in predict_soft_masks(student, [photo for photo, _ in pairs], count_cores())]
 
 
 def measure(name: str, softs: Sequence[SoftMask], pairs: Pairs) -> dict[str, float]:

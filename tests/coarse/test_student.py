@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from coarse2fine.coarse import coarse_from
-from coarse2fine.coarse.student import SETTINGS_KEY, Student, find_in_files
+from coarse2fine.coarse.student import SETTINGS_KEY, Student, predict_soft_masks
 from coarse2fine.config import CoarseConfig, CoarseStudentConfig, StudentNetworkConfig
 from coarse2fine.errors import DataError
 from coarse2fine.networks.student import build_student
@@ -17,7 +17,7 @@ CONFIG = StudentNetworkConfig(width=0.1, input_px=32, view_px=32)
 
 def new_student() -> Student:
     torch.manual_seed(3)
-    return Student(build_student(CONFIG), CONFIG).ready()
+    return Student(build_student(CONFIG), CONFIG).to()
 
 
 class Redness(nn.Module):
@@ -46,7 +46,7 @@ def test_student__comes_back_from_its_file(tmp_path, half):
 
 
 def test_student__knows_red_in_photos_of_any_shape():
-    student = Student(Redness(), CONFIG).ready()
+    student = Student(Redness(), CONFIG).to()
     for height, width in ((20, 90), (300, 40), (8, 8)):
         photo = np.zeros((height, width, 3), np.uint8)
         photo[:, : width // 2, 0] = 255
@@ -60,18 +60,18 @@ def test_student__a_photo_and_its_mirror_get_mirrored_masks():
     np.testing.assert_allclose(student(photo[:, ::-1])[:, ::-1], student(photo), atol=0.02)
 
 
-def test_find_in_files__as_one_by_one_whoever_does_it(tmp_path):
+def test_predict_soft_masks__as_one_by_one_whoever_does_it(tmp_path):
     student, paths = new_student(), []
     for index in range(7):
         paths.append(tmp_path / f"{index}.png")
         Image.fromarray(image(20 + index, 40, index)).save(paths[-1])
-    found = dict(find_in_files(student, paths, threads=2, batch=3))
+    found = dict(predict_soft_masks(student, paths, threads=2, batch=3))
     assert list(found) == list(range(7))
-    shared = [dict(find_in_files(student, paths, 1, World(rank, 2), batch=3)) for rank in (0, 1)]
+    shared = [dict(predict_soft_masks(student, paths, 1, World(rank, 2), batch=3)) for rank in (0, 1)]
     assert set(shared[0]) == {0, 1, 2, 6} and set(shared[1]) == {3, 4, 5}
     for index, soft in {**shared[0], **shared[1]}.items():
         assert (soft == found[index]).all()
-    late = dict(find_in_files(student, paths, 1, wanted=lambda index: index == 4, batch=3))
+    late = dict(predict_soft_masks(student, paths, 1, wanted=lambda index: index == 4, batch=3))
     assert set(late) == {3, 4, 5} and (late[4] == found[4]).all()
 
 
@@ -84,10 +84,10 @@ def write_with(path, tensors, settings: str | None) -> None:
     [
         (lambda path: None, "There is no student"),
         (lambda path: path.write_bytes(b"nothing"), "must be a readable safetensors file"),
-        (lambda path: write_with(path, {"a": torch.zeros(1)}, None), "its metadata name no network"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, None), "its metadata describe no network"),
         (lambda path: write_with(path, {"a": torch.zeros(1)}, "{}"), "another version"),
         (lambda path: write_with(path, {"a": torch.zeros(1)}, '{"network": {"depth": 3}}'), "another version"),
-        (lambda path: write_with(path, {"a": torch.zeros(1)}, '{"network": {}}'), "must hold the weights"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, '{"network": {}}'), "do not fit the network"),
     ],
 )
 def test_student__refuses_what_is_none(tmp_path, make, said):
@@ -107,6 +107,6 @@ def test_embedded_student__is_small_and_at_work():
 def test_view__a_lowres_net_sees_what_it_learned_from_and_a_unet_its_own_size():
     for shape, wanted in (("lowres", 128), ("dilated", 160)):
         config = StudentNetworkConfig(shape=shape, width=0.02)
-        student = Student(build_student(config), config).ready()
-        assert student.view(image(40, 300)).shape == (wanted, wanted, 3)
+        student = Student(build_student(config), config).to()
+        assert student.network_input(image(40, 300)).shape == (wanted, wanted, 3)
         assert student(image(40, 300)).shape == (40, 300)

@@ -1,6 +1,6 @@
-"""A trained student: soft foreground masks of photos, from a weights file that carries what rebuilds the network.
+"""Method student: soft foreground masks by a small network that was trained without labels.
 
-Source: Croitoru, Bogolin, Leordeanu, ICCV 2017 and IJCV 2019; see `coarse2fine.networks.student`.
+Source: Croitoru, Bogolin, Leordeanu, ICCV 2017 and IJCV 2019; the networks are in `coarse2fine.networks.student`.
 """
 
 import json
@@ -27,18 +27,18 @@ from coarse2fine.runtime.processes import World
 from coarse2fine.types import Image, SoftMask
 
 SETTINGS_KEY = "coarse2fine.student"
-"""Where the file's metadata say how its network is built."""
+"""Key of the metadata of a weights file that holds the settings of the network."""
 
 BATCH = 32
 
 
 @dataclass(frozen=True)
 class Student:
-    """A network that has learned what foreground looks like.
+    """A network that predicts the foreground of a photo.
 
     Attributes:
-        network: Takes RGB, 0 to 1, shape (N, 3, S, S); gives soft masks, shape (N, s, s).
-        config: How it is built.
+        network: Takes RGB images, 0 to 1, shape (N, 3, S, S), and returns soft masks, shape (N, s, s).
+        config: Settings of the network.
     """
 
     network: nn.Module
@@ -49,7 +49,7 @@ class Student:
         """Load a student from a file that :meth:`save` wrote.
 
         Raises:
-            DataError: The file is missing, damaged, or holds something else.
+            DataError: The file is missing or damaged, or is not a student.
         """
         settings, tensors = _read_file(Path(path))
         config = _read_settings(settings, Path(path))
@@ -58,59 +58,61 @@ class Student:
             network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         except RuntimeError as error:
             first = str(error).strip().splitlines()[-1].strip()
-            raise DataError(f"The student {path} must hold the weights that its settings describe: {first}") from error
-        return cls(network, config).ready()
+            raise DataError(
+                f"The weights in {path} do not fit the network that its settings describe: {first}"
+            ) from error
+        return cls(network, config).to()
 
-    def save(self, path: Path, notes: Mapping[str, object] | None = None, half: bool = False) -> None:
-        """Write weights and settings into one safetensors file.
+    def save(self, path: Path | str, notes: Mapping[str, object] | None = None, half: bool = False) -> None:
+        """Write weights and settings to one safetensors file.
 
         Args:
             path: The file.
-            notes: What else its metadata tell, such as what it was trained on.
-            half: Floating-point numbers of 16 bits: half the size.
+            notes: Further metadata, such as the training data.
+            half: Write floating-point weights with 16 bits, which halves the size.
         """
         tensors = {name: _pack(tensor, half) for name, tensor in self.network.state_dict().items()}
-        told = {"network": self.config.model_dump(mode="json"), "notes": dict(notes or {})}
-        with write_atomically(path) as file:  # one key: safetensors puts several in any order
-            file.write(save(tensors, {SETTINGS_KEY: json.dumps(told, sort_keys=True)}))
+        metadata = {"network": self.config.model_dump(mode="json"), "notes": dict(notes or {})}
+        with write_atomically(Path(path)) as file:  # one key only: safetensors writes several in random order
+            file.write(save(tensors, {SETTINGS_KEY: json.dumps(metadata, sort_keys=True)}))
 
-    def ready(self, device: torch.device | None = None) -> "Student":
-        """The same student on ``device`` (default: the GPU if there is one), in evaluation mode."""
+    def to(self, device: torch.device | None = None) -> "Student":
+        """Return the same student on a device (default: the GPU if there is one), in evaluation mode."""
         network = self.network.to(device or pick_device()).to(memory_format=torch.channels_last).eval()
         return Student(network, self.config)
 
     def __call__(self, image: Image) -> SoftMask:
-        """How likely each pixel of a photo is foreground, shape (H, W)."""
-        return resize_soft(self.find([self.view(image)])[0], *image.shape[:2])
+        """Predict the foreground probability of each pixel of a photo, shape (H, W)."""
+        return resize_soft(self.predict_batch([self.network_input(image)])[0], *image.shape[:2])
 
-    def view(self, image: Image) -> Image:
-        """A photo as the student sees it: squashed to a square."""
+    def network_input(self, image: Image) -> Image:
+        """Resize a photo to the square input of the network, without keeping its aspect ratio."""
         side = self.config.seen_px
         shrinks = min(image.shape[:2]) > side
-        squashed: Image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return squashed
+        square: Image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return square
 
     @torch.inference_mode()
-    def find(self, views: Sequence[Image]) -> list[SoftMask]:
-        """Soft masks of a batch, shape (s, s) each: the mean of those of the photo and of its mirror image.
+    def predict_batch(self, inputs: Sequence[Image]) -> list[SoftMask]:
+        """Predict soft masks, averaged over each photo and its mirror image, shape (s, s) each.
 
         Args:
-            views: What :meth:`view` made of each photo.
+            inputs: Results of :meth:`network_input`.
         """
         device = next(self.network.parameters()).device
-        images = torch.from_numpy(np.stack(views)).to(device).permute(0, 3, 1, 2).float() / 255
+        images = torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2).float() / 255
         dtype = pick_dtype("auto", device)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            soft = (self._look(images) + self._look(images.flip(-1)).flip(-1)) / 2
-        found: list[SoftMask] = list(soft.clamp(0, 1).cpu().numpy())
-        return found
+            soft = (self._run_network(images) + self._run_network(images.flip(-1)).flip(-1)) / 2
+        masks: list[SoftMask] = list(soft.clamp(0, 1).cpu().numpy())
+        return masks
 
-    def _look(self, images: Tensor) -> Tensor:
+    def _run_network(self, images: Tensor) -> Tensor:
         soft: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
         return soft.float()
 
 
-def find_in_files(
+def predict_soft_masks(
     student: Student,
     paths: Sequence[Path],
     threads: int,
@@ -135,14 +137,14 @@ def find_in_files(
     Raises:
         DataError: A photo cannot be read.
     """
-    reach_px = 2 * student.config.seen_px
+    at_least_px = 2 * student.config.seen_px
 
     def prepare(file: PhotoFile) -> Image:
-        return student.view(file.decode(at_least_px=reach_px))
+        return student.network_input(file.decode(at_least_px))
 
     options = ReadOptions(batch_size=batch, threads=threads, world=world)
     for read in read_batches(paths, prepare, options, wanted, bytes_per_photo=3 * student.config.seen_px**2):
-        yield from zip(read.indices, student.find(read.photos), strict=True)
+        yield from zip(read.indices, student.predict_batch(read.photos), strict=True)
 
 
 def _pack(tensor: Tensor, half: bool) -> Tensor:
@@ -152,7 +154,7 @@ def _pack(tensor: Tensor, half: bool) -> Tensor:
 
 def _read_file(path: Path) -> tuple[str | None, dict[str, Tensor]]:
     if not path.is_file():
-        raise DataError(f"There is no student {path}; train one with 'coarse2fine student train'.")
+        raise DataError(f"There is no student {path}. Train one with 'coarse2fine student train'.")
     try:
         with safe_open(path, framework="pt") as file:
             names: list[str] = list(file.keys())
@@ -164,12 +166,14 @@ def _read_file(path: Path) -> tuple[str | None, dict[str, Tensor]]:
 def _read_settings(settings: str | None, path: Path) -> StudentNetworkConfig:
     if settings is None:
         raise DataError(
-            f"{path} must be a student made by 'coarse2fine student train', but its metadata name no network; weights "
-            "of other networks do not fit here."
+            f"{path} must be a student written by 'coarse2fine student train', but its metadata describe no network. "
+            "Weights of other networks cannot be used here."
         )
     try:
         return StudentNetworkConfig.model_validate(json.loads(settings)["network"])
     except ValidationError as error:
-        raise DataError(f"The student {path} was made by another version of coarse2fine: {explain(error)}") from error
+        raise DataError(
+            f"The student {path} was written by another version of coarse2fine: {explain(error)}"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"The student {path} was made by another version of coarse2fine ({error!r}).") from error
+        raise DataError(f"The student {path} was written by another version of coarse2fine ({error!r}).") from error

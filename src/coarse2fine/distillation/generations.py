@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from coarse2fine.coarse.student import Student, find_in_files
+from coarse2fine.coarse.student import Student, predict_soft_masks
 from coarse2fine.config import EnhanceConfig, StudentConfig
 from coarse2fine.data import list_photos
 from coarse2fine.data.class_folders import names_below_common_folder
@@ -180,7 +180,9 @@ class _Generations:
             targets = [mask_path(stage.folder, photo.name) for photo in self.new_photos]
             missing = [not target.exists() for target in targets]
             context = self.context
-            found = find_in_files(trained.student, paths, context.threads, context.world, lambda index: missing[index])
+            found = predict_soft_masks(
+                trained.student, paths, context.threads, context.world, lambda index: missing[index]
+            )
             for index, soft in context.console.track(found, len(paths), stage.title, missing.count(False)):
                 write_soft(targets[index], weight_by_center(soft, sigma))
 

@@ -95,7 +95,7 @@ def score_by_evalseg(
     evalseg.to(device).eval()
 
     def load(photo: Photo) -> tuple[Photo, torch.Tensor, torch.Tensor]:
-        view = student.view(read_image(photo.path, at_least_px=2 * student.config.seen_px))
+        view = student.network_input(read_image(photo.path, at_least_px=2 * student.config.seen_px))
         soft = read_soft(mask_path(masks, photo.name))
         return photo, torch.from_numpy(view).permute(2, 0, 1).float()[None] / 255, torch.from_numpy(soft)[None]
 

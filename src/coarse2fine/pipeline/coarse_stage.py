@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from coarse2fine.coarse import binarize, coarse_from
-from coarse2fine.coarse.student import Student, find_in_files
+from coarse2fine.coarse.student import Student, predict_soft_masks
 from coarse2fine.config import CoarseConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
@@ -78,7 +78,7 @@ def _run_student(task: MaskTask, config: CoarseConfig, soft_folder: Path | None)
     student, paths = Student.load(config.student.file), [photo.path for photo in task.photos]
 
     def predict(wanted: Callable[[int], bool]) -> Iterable[tuple[int, SoftMask]]:
-        return find_in_files(student, paths, task.context.threads, task.context.world, wanted)
+        return predict_soft_masks(student, paths, task.context.threads, task.context.world, wanted)
 
     def make(photo: Photo, soft: SoftMask) -> Mask:
         if soft_folder:
