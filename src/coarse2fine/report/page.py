@@ -1,10 +1,11 @@
 """Write the report of a run: one self-contained HTML page."""
 
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from coarse2fine.report import charts
 from coarse2fine.report.hints import find_hints
@@ -42,6 +43,12 @@ def write_report(run: Run, dataset: Dataset, out: Path, threads: int) -> None:
 
 def render(summary: RunSummary, threads: int) -> str:
     """Return the page as HTML; the same run gives the same page."""
+    return _template().render(_collect(summary, threads))
+
+
+@cache
+def _template() -> Template:
+    """Compile the template, once per process: it takes longer than drawing the page of a small run."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "decimals": _format_decimals,
@@ -50,7 +57,7 @@ def render(summary: RunSummary, threads: int) -> str:
         "duration": format_seconds,
     }
     template = (resources.files("coarse2fine") / "report" / TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(template).render(_collect(summary, threads))
+    return environment.from_string(template)
 
 
 def _collect(summary: RunSummary, threads: int) -> dict[str, Any]:
