@@ -24,12 +24,13 @@ WIDTH = 110
 SECTIONS = {
     "Train": ("fit", "FitConfig", "load_recipe", "load_config", "Run"),
     "Predict": ("Segmenter", "predict_photos", "PredictOptions"),
-    "Read and write": ("open_dataset", "read_image", "read_mask", "write_mask", "overlay", "export_masks"),
+    "Read and write": ("open_dataset", "read_image", "read_mask", "write_mask", "overlay"),
+    "Export": ("export_masks", "MaskExportConfig", "export_network", "export_int8_network"),
     "Coarse masks (stage 1)": ("saliency", "centered_box", "Student", "binarize"),
-    "Enhance masks (stage 2)": ("grabcut", "dense_crf", "dense_crf_many"),
+    "Enhance masks (stage 2)": ("grabcut", "GrabCutConfig", "dense_crf", "dense_crf_many", "CrfConfig"),
     "Constrain predictions": ("constrain",),
-    "Measure": ("evaluate_masks", "evaluate_network"),
-    "Students from videos": ("open_video", "videopca", "train_student"),
+    "Measure": ("evaluate_masks", "evaluate_network", "EvaluationResult"),
+    "Students from videos": ("open_video", "videopca", "train_student", "StudentConfig"),
     "Errors": ("Coarse2FineError", "ConfigError", "DataError"),
 }
 

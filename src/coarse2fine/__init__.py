@@ -19,7 +19,11 @@ if TYPE_CHECKING:  # the same names as in _PUBLIC, for type checkers; a test com
     from coarse2fine.coarse.box import centered_box as centered_box
     from coarse2fine.coarse.saliency import saliency as saliency
     from coarse2fine.coarse.student import Student as Student
+    from coarse2fine.config import CrfConfig as CrfConfig
     from coarse2fine.config import FitConfig as FitConfig
+    from coarse2fine.config import GrabCutConfig as GrabCutConfig
+    from coarse2fine.config import MaskExportConfig as MaskExportConfig
+    from coarse2fine.config import StudentConfig as StudentConfig
     from coarse2fine.config import load_config as load_config
     from coarse2fine.config import load_recipe as load_recipe
     from coarse2fine.data import open_dataset as open_dataset
@@ -35,6 +39,7 @@ if TYPE_CHECKING:  # the same names as in _PUBLIC, for type checkers; a test com
     from coarse2fine.errors import DataError as DataError
     from coarse2fine.evaluation.evaluate import evaluate_masks as evaluate_masks
     from coarse2fine.evaluation.evaluate import evaluate_network as evaluate_network
+    from coarse2fine.evaluation.result import EvaluationResult as EvaluationResult
     from coarse2fine.export import export_masks as export_masks
     from coarse2fine.export.network_export import export_int8_network as export_int8_network
     from coarse2fine.export.network_export import export_network as export_network
@@ -55,7 +60,15 @@ _PUBLIC = {
     "coarse.box": ("centered_box",),
     "coarse.saliency": ("saliency",),
     "coarse.student": ("Student",),
-    "config": ("FitConfig", "load_config", "load_recipe"),
+    "config": (
+        "CrfConfig",
+        "FitConfig",
+        "GrabCutConfig",
+        "MaskExportConfig",
+        "StudentConfig",
+        "load_config",
+        "load_recipe",
+    ),
     "data": ("open_dataset", "read_image"),
     "data.videos": ("open_video",),
     "distillation.generations": ("train_student",),
@@ -64,6 +77,7 @@ _PUBLIC = {
     "enhance.grabcut": ("grabcut",),
     "errors": ("Coarse2FineError", "ConfigError", "DataError"),
     "evaluation.evaluate": ("evaluate_masks", "evaluate_network"),
+    "evaluation.result": ("EvaluationResult",),
     "export": ("export_masks",),
     "export.network_export": ("export_int8_network", "export_network"),
     "inference.predict": ("PredictOptions", "predict_photos"),

@@ -71,5 +71,5 @@ def test_report__bad_input_is_one_sentence_and_status_2(older_run, tmp_path, cap
     (tmp_path / "data").rename(tmp_path / "moved")
     assert call("report", older_run.root) == 2
     said = capsys.readouterr().err
-    assert "is not there any more; bring it back" in said and "Traceback" not in said
+    assert "that path does not exist. Restore it" in said and "Traceback" not in said
     assert not older_run.report.exists()

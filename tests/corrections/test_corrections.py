@@ -192,7 +192,7 @@ MASK = '<mask label="ünder" rle="0, 4" left="1" top="2" width="2" height="2"/>'
         ("a.xml", cvat('<box label="ünder" xtl="1" ytl="1" xbr="2" ybr="2"/>'), "one is a 'box'"),
         ("a.xml", cvat(MASK.replace('left="1"', 'left="16"')), "must lie within its 17 x 12 pixels"),
         ("a.xml", cvat(MASK.replace("0, 4", "0, 5")), "must have the sum 4"),
-        ("a.xml", cvat(MASK.replace('rle="0, 4"', "")), "it lacks or misspells 'rle'"),
+        ("a.xml", cvat(MASK.replace('rle="0, 4"', "")), "'rle' is missing or has an unexpected value"),
         ("a.xml", cvat(MASK)[:-9], "must be an export 'CVAT for images 1.1'"),
         ("a.xml", cvat(MASK).replace("ünder/c", "ünder/z"), "1 masks belong to other photos, such as ünder/z.png"),
         ("a.xml", cvat(""), "0 masks belong to other photos"),

@@ -28,6 +28,7 @@ iterations = 1
 constrain = "foreground"
 flip = false
 scales = [1.0]
+[filter]
 min_share = 0.0
 max_share = 1.0
 [predict]

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from coarse2fine.config import MaskExportConfig
+from coarse2fine.config.export import MASK_FORMAT_NAMES
 from coarse2fine.data import read_image
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
@@ -63,6 +64,10 @@ def test_export_masks__a_photo_without_an_ending(predicted, tmp_path):
     export_masks(predicted, tmp_path / "out", "yolo")
     assert (tmp_path / "out" / "images" / "train" / "p.jpg").exists()
     assert (tmp_path / "out" / "labels" / "train" / "p.txt").read_text() == ""
+
+
+def test_mask_formats__the_help_names_all_of_them():
+    assert tuple(MASK_FORMATS) == MASK_FORMAT_NAMES
 
 
 @pytest.mark.parametrize("kind", MASK_FORMATS)

@@ -148,7 +148,7 @@ def test_export_masks__refuses_settings_and_sources_that_do_not_fit(finished, tm
     with pytest.raises(DataError, match=r"round-1/enhanced is not finished. Run fit until it ends"):
         export_masks(finished.root, out, "voc")
     (tmp_path / "data" / "cat" / "a.png").unlink()
-    with pytest.raises(DataError, match="were changed since: 3 of 4 are left"):
+    with pytest.raises(DataError, match="only 3 of 4 are unchanged"):
         export_masks(finished.root, out, "voc", MaskExportConfig(round=0))
     (tmp_path / "data").rename(tmp_path / "moved")
     with pytest.raises(DataError, match="which is not there any more"):

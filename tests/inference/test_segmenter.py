@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from coarse2fine.config import PredictCrfConfig
+from coarse2fine.config import PredictConfig
 from coarse2fine.errors import DataError
 from coarse2fine.inference.segmenter import Segmenter, most_probable_class, working_shape
 
@@ -86,9 +86,7 @@ def test_predict__with_a_crf_in_batches_as_one_by_one(small_segmenter, batch, mo
 
 
 def settings_with_crf():
-    from coarse2fine.config import PredictConfig
-
-    return PredictConfig(size_px=64, scales=(1.0, 0.5), crf=PredictCrfConfig(on=True, steps=2))
+    return PredictConfig(size_px=64, scales=(1.0, 0.5), crf=True)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ class MeanSegmenter(Segmenter):
         self.batches: list[tuple[tuple[int, int], int]] = []
         self.started, self.gate = threading.Event(), threading.Event()
 
-    def probabilities(self, batch, shape):
+    def run_network(self, batch, shape):
         self.started.set()
         assert self.gate.wait(30)
         self.batches.append((shape, len(batch)))

@@ -69,7 +69,7 @@ def make_network() -> nn.Module:
 def test_train_segmentation__lowers_the_loss(tmp_path, photos):
     first = train_segmentation(make_network(), make_job(tmp_path / "first", photos, 1), Context())
     later = train_segmentation(make_network(), make_job(tmp_path / "later", photos, 18), Context())
-    assert later < 0.5 * first
+    assert later < 0.6 * first
 
 
 def test_train_segmentation__killed_and_resumed_gives_the_same_weights(tmp_path, photos, monkeypatch):

@@ -8,10 +8,10 @@ import tyro
 
 from coarse2fine.cli.parser import Quiet, parse_ahead, parse_and_call
 from coarse2fine.config import MaskExportConfig
-from coarse2fine.export import MASK_FORMATS
+from coarse2fine.config.export import MASK_FORMAT_NAMES
 
 NETWORK_FORMATS = ("onnx", "torch-export")
-FORMATS = "{" + ",".join((*MASK_FORMATS, *NETWORK_FORMATS)) + "}"
+FORMATS = "{" + ",".join((*MASK_FORMAT_NAMES, *NETWORK_FORMATS)) + "}"
 """All formats, so that the help of one kind names those of the other."""
 
 

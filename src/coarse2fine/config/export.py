@@ -6,6 +6,9 @@ from pydantic import Field
 
 from coarse2fine.config.base import Count, PositiveInt, Settings, Share
 
+MASK_FORMAT_NAMES = ("voc", "coco", "coco-panoptic", "yolo", "labelstudio", "cvat", "huggingface")
+"""Names of the mask formats, for the help text: the import of ``export.MASK_FORMATS`` is slow. A test compares both."""
+
 
 class MaskExportConfig(Settings):
     """Settings of ``coarse2fine export`` for masks."""

@@ -40,9 +40,9 @@ class NetworkGraph(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
-    def forward(self, photos: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Normalize images, compute the logits, and convert them to probabilities."""
-        logits: Tensor = self.network((photos.permute(0, 3, 1, 2).float() - self.mean) / self.std)
+        logits: Tensor = self.network((images.permute(0, 3, 1, 2).float() - self.mean) / self.std)
         return logits.float().softmax(1)
 
 
