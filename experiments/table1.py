@@ -41,7 +41,7 @@ def train_networks(experiment: Experiment) -> list[tuple[str, float, float | Non
     """Train on each kind of mask; return the kind, the mIoU of the network and the IoU of the masks."""
     with_grabcut = experiment.recursion(2)
     without = experiment.recursion(2, grabcut=False)
-    enhanced = {"method": "folder", "folder": with_grabcut.enhanced(0).absolute().as_posix()}
+    enhanced = {"method": "folder", "folder": {"path": with_grabcut.enhanced(0).absolute().as_posix()}}
     coarse = experiment.fit("table1-coarse", {"enhance": {"method": "none"}}, 1)
     boxes = experiment.fit("table1-boxes", {"coarse": enhanced, "enhance": {"method": "box"}}, 1)
     return [

@@ -151,7 +151,7 @@ def test_export_masks__refuses_settings_and_sources_that_do_not_fit(finished, tm
     with pytest.raises(DataError, match="only 3 of 4 are unchanged"):
         export_masks(finished.root, out, "voc", MaskExportConfig(round=0))
     (tmp_path / "data").rename(tmp_path / "moved")
-    with pytest.raises(DataError, match="which is not there any more"):
+    with pytest.raises(DataError, match="that path does not exist"):
         export_masks(finished.root, out, "voc", MaskExportConfig(round=0))
     assert not out.exists() and not list(tmp_path.glob(".*"))
 

@@ -23,7 +23,7 @@ def test_export__onnx(small_run, clouds, tmp_path, capsys):
     main(["export", str(small_run), "--format", "onnx", "--out", str(tmp_path / "new" / "a b.onnx")])
     assert "probabilities differ by at most" in capsys.readouterr().out
     made, own = load_model(tmp_path / "new" / "a b.onnx", "cpu", 1), load_model(small_run, "cpu", 1)
-    assert (made(clouds[0]) == own(clouds[0])).all()
+    assert (made.predict(clouds[0]) == own.predict(clouds[0])).all()
 
 
 @pytest.mark.usefixtures("converted_before")

@@ -39,7 +39,7 @@ def test_predict__without_torch_the_same_masks(small_run, small_onnx, cloud_fold
         "predict", small_onnx, cloud_folder, "--out", tmp_path / "a", "--probabilities", "--threads", 1
     )
     assert shown.returncode == 0, shown.stderr
-    assert "left out" in shown.stderr and "broken.jpg: not an image" in shown.stderr
+    assert "skipped" in shown.stderr and "broken.jpg: not an image" in shown.stderr
     main(
         [
             "predict",
@@ -73,7 +73,7 @@ def test_evaluate__without_torch_the_same_figures(small_run, small_onnx, cloud_f
 
 
 def test_predict__a_crf_without_torch_is_refused(small_onnx, cloud_folder, tmp_path):
-    shown = call_without_torch("predict", small_onnx, cloud_folder, "--out", tmp_path / "a", "--crf", "True")
+    shown = call_without_torch("predict", small_onnx, cloud_folder, "--out", tmp_path / "a", "--crf")
     assert shown.returncode == 2
     assert "The CRF needs torch" in shown.stderr and "Traceback" not in shown.stderr
 
