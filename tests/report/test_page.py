@@ -98,13 +98,13 @@ def test_write_report__html_in_names_stays_text(draw_run, tmp_path):
     skipped = (Skipped(tmp_path / NASTY.replace("/", "_"), f"no image {NASTY}"),)
     run, dataset = draw_run({NASTY: [name, "b/<b>"], "'><i>": ["c/&amp;"]}, skipped=skipped)
     write_text(run.config, run.config.read_text() + f"# {NASTY}\n")
-    write_json(run.enhanced(2) / "notes.json", {name: f"kept: {NASTY}"})
-    write_json(run.round(2) / "kept.json", {name: f"foreground {NASTY} is below 1 %", "b/<b>": None})
+    write_json(run.enhanced(2) / "notes.json", {name: f"unchanged: {NASTY}"})
+    write_json(run.round(2) / "filter.json", {name: f"foreground {NASTY} is below 1 %", "b/<b>": None})
     page = page_of(run, dataset)
     assert page.count("script") == page.count("b") == page.count("i") == 0 and page.count("style") == 1
     assert all(attrs["src"].startswith("data:") for tag, attrs in page.seen if tag == "img")
     assert not any("onerror" in attrs for _, attrs in page.seen)
-    for text in (NASTY, name, "b/<b>", "c/&amp;", f"no image {NASTY}", f"kept: {NASTY}", f"# {NASTY}"):
+    for text in (NASTY, name, "b/<b>", "c/&amp;", f"no image {NASTY}", f"unchanged: {NASTY}", f"# {NASTY}"):
         assert text in page.text
 
 

@@ -37,7 +37,7 @@ class FitConfig(Settings):
 
     @model_validator(mode="after")
     def _coarse_probabilities_exist(self) -> Self:
-        if self.keeps_probabilities(0) and not self.coarse.gives_probabilities:
+        if self.keeps_soft_masks(0) and not self.coarse.gives_probabilities:
             raise ConfigError(
                 f"coarse.method = {self.coarse.method} gives no probabilities from which the enhancement could start: "
                 "set enhance.coarse_start to auto, box or mask."
@@ -56,7 +56,7 @@ class FitConfig(Settings):
         possible = self.coarse.gives_probabilities and self.enhance.can_start_from_probabilities
         return "probabilities" if possible else "box"
 
-    def keeps_probabilities(self, number: int) -> bool:
+    def keeps_soft_masks(self, number: int) -> bool:
         """Return whether the enhancement of a round needs the probabilities from which its masks were made."""
         return self.start_of(number) == "probabilities"
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from coarse2fine.config import CrfConfig, Start
 from coarse2fine.enhance.dense_crf.batching import group_photos
 from coarse2fine.enhance.dense_crf.mean_field import CrfInput, infer_marginals
-from coarse2fine.enhance.grabcut import accept_or_keep, check_input
+from coarse2fine.enhance.grabcut import accept_or_return_input, check_input
 from coarse2fine.enhance.graph_cut.trimap import PROBABILITY_MARGIN
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.masks.regions import foreground_mask
@@ -160,7 +160,7 @@ def enhance_with_crf(
 
     Returns:
         The pixels with a foreground probability above 0.5, without a note. Or the binary input mask, with a note, if it
-        is empty or the result is not accepted (:func:`~coarse2fine.enhance.grabcut.accept_or_keep`).
+        is empty or the result is not accepted (:func:`~coarse2fine.enhance.grabcut.accept_or_return_input`).
 
     Raises:
         DataError: Image and mask differ in height or width, the image is not 8-bit RGB, or ``soft`` is missing.
@@ -177,7 +177,7 @@ def enhance_with_crf(
     likely = resize_soft(likely, *image.shape[:2])
     marginals = dense_crf(np.stack([1 - likely, likely]), image, config)
     found = (resize_soft(marginals[1], rough.shape[0], rough.shape[1]) > 0.5).astype(np.uint8)
-    return accept_or_keep(found, rough, "the CRF")
+    return accept_or_return_input(found, rough, "the CRF")
 
 
 def _check(probabilities: Probabilities, image: Image) -> None:

@@ -22,7 +22,7 @@ from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
 from coarse2fine.types import Mask, Photo, SoftMask
 
-WORKING_PX = 128
+COMPARISON_PX = 128
 """Longer side at which masks are compared; the rank correlation with the true IoU is the same as at full size."""
 
 MIN_PIECE_SHARE = 0.01
@@ -185,12 +185,12 @@ def _mean(values: Sequence[float | None]) -> float:
 
 
 def shrink_mask(mask: Mask) -> SoftMask:
-    """Shrink a mask to a longer side of at most `WORKING_PX`.
+    """Shrink a mask to a longer side of at most `COMPARISON_PX`.
 
     Returns:
         Share of foreground in each cell, shape (h, w), 0 to 1.
     """
-    factor = min(1.0, WORKING_PX / max(mask.shape))
+    factor = min(1.0, COMPARISON_PX / max(mask.shape))
     height, width = (max(1, round(side * factor)) for side in mask.shape)
     return resize_soft(foreground_mask(mask).astype(np.float32), height, width)
 

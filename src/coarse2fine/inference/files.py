@@ -28,7 +28,7 @@ class FilePrediction:
     copy: Image | None
     _refine: Callable[[], Probabilities] = field(repr=False)
 
-    def refined(self) -> Probabilities:
+    def probabilities_after_crf(self) -> Probabilities:
         """Return the class probabilities after the CRF; without a CRF these are ``probabilities``.
 
         On the CPU this computes the CRF, in the calling thread.
@@ -42,7 +42,7 @@ class FilePrediction:
             size: Starts with height and width of the mask; default: the size of the photo.
         """
         height, width = (size or self.size)[:2]
-        return most_probable_class(self.refined(), height, width)
+        return most_probable_class(self.probabilities_after_crf(), height, width)
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ def _plan_refinement(
         return [partial(_same, own) for own in probabilities]
     pairs = [(own, image) for own, image in zip(probabilities, images, strict=True) if image is not None]
     if segmenter.crf_in_batches:
-        return [partial(_same, refined) for refined in segmenter.refine_with_crf(pairs)]
+        return [partial(_same, refined) for refined in segmenter.apply_crf(pairs)]
     return [partial(_refine_one, segmenter, pair) for pair in pairs]
 
 
 def _refine_one(segmenter: Segmenter, pair: tuple[Probabilities, Image]) -> Probabilities:
-    return segmenter.refine_with_crf([pair])[0]
+    return segmenter.apply_crf([pair])[0]
 
 
 def _same(probabilities: Probabilities) -> Probabilities:

@@ -115,11 +115,11 @@ class Segmenter(ABC):
     def with_settings(self, config: PredictConfig) -> Self:
         """Return the same network with other prediction settings; if ``config.size_px`` is None, the size stays."""
         size_px = config.size_px or self.size_px
-        return self._replace(size_px=size_px, flip=config.flip, scales=config.scales, crf=self.crf.turned(config.crf))
+        return self._replace(size_px=size_px, flip=config.flip, scales=config.scales, crf=self.crf.with_switch(config.crf))
 
     def with_crf(self, on: bool | None) -> Self:
         """Return the same network with the CRF switched on or off; None: as it is."""
-        return self._replace(crf=self.crf.turned(on))
+        return self._replace(crf=self.crf.with_switch(on))
 
     @abstractmethod
     def run_network(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -182,7 +182,7 @@ class Segmenter(ABC):
         assert total is not None
         return list(total / np.float32(len(self.scales)))
 
-    def refine_with_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
+    def apply_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
         """Refine class probabilities along the edges of the photos with the fully connected CRF.
 
         Args:
@@ -218,7 +218,7 @@ class Segmenter(ABC):
             Class indices, shape (H, W).
         """
         if self.crf.on:
-            probabilities = self.refine_with_crf([(probabilities, read_photo())])[0]
+            probabilities = self.apply_crf([(probabilities, read_photo())])[0]
         return most_probable_class(probabilities, *size[:2])
 
     def _refined_probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
@@ -233,8 +233,8 @@ class Segmenter(ABC):
         if not self.crf.on:
             return [probabilities for probabilities, _ in pairs]
         if self.crf_in_batches:
-            return self.refine_with_crf(pairs)
-        return [self.refine_with_crf([pair])[0] for pair in pairs]
+            return self.apply_crf(pairs)
+        return [self.apply_crf([pair])[0] for pair in pairs]
 
     def _replace(self, **fields: Any) -> Self:
         return replace(self, **fields)  # type: ignore[type-var]  # subclasses are dataclasses

@@ -124,10 +124,10 @@ class TorchSegmenter(Segmenter):
                 probabilities = nn.functional.interpolate(probabilities, shape, mode="bilinear", align_corners=False)
             return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
 
-    def refine_with_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
-        """See :meth:`Segmenter.refine_with_crf`."""
+    def apply_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
+        """See :meth:`Segmenter.apply_crf`."""
         with torch_threads(self.threads):
-            return super().refine_with_crf(photos)
+            return super().apply_crf(photos)
 
 
 def _read_model_settings(folder: Path) -> dict[str, Any]:

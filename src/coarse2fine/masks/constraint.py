@@ -68,7 +68,7 @@ def constrain_soft(
     return soft
 
 
-def keep_reason(mask: Mask, min_share: float, max_share: float) -> str | None:
+def reason_to_leave_out(mask: Mask, min_share: float, max_share: float) -> str | None:
     """Check whether a mask has enough and not too much foreground to be used for training.
 
     Args:

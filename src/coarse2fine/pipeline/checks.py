@@ -40,7 +40,7 @@ def check_inputs(data: Path, run: Run, config: FitConfig, ground_truth: Sequence
     return listed, truth
 
 
-def claim_run_folder(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> Dataset:
+def prepare_run_folder(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> Dataset:
     """Decode every photo once, and write the photos, classes and settings of the run to its folder.
 
     Returns:

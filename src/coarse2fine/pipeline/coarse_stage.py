@@ -16,7 +16,7 @@ from coarse2fine.masks.resize import resize_mask, resize_soft
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import (
     MaskTask,
-    in_label,
+    with_class_index,
     list_missing,
     run_mask_stage,
     write_masks,
@@ -30,10 +30,10 @@ from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 def run_coarse_stage(job: FitJob) -> Stage:
     """Write the coarse masks of a run, and the soft masks if the first enhancement starts from them."""
     config = job.config.coarse
-    soft_folder = job.run.probabilities(0) if job.config.keeps_probabilities(0) else None
+    soft_folder = job.run.soft_masks(0) if job.config.keeps_soft_masks(0) else None
     settings = coarse_settings(config, soft_folder is not None) | {"photos": describe_photos(job.photos)}
     if config.folder.path and config.method == "folder":
-        settings["given masks"] = describe_given(job.photos, config.folder.path)
+        settings["masks from folder"] = describe_given(job.photos, config.folder.path)
     if job.corrected:
         settings["corrected masks"] = f"{len(job.corrected)} ({describe_given(job.corrected, job.run.corrected)})"
     stage = Stage(job.run.coarse, "coarse masks", settings)
@@ -55,7 +55,7 @@ def make_coarse_masks(task: MaskTask, config: CoarseConfig, soft_folder: Path | 
         assert config.folder.path is not None
         given = config.folder.path
         _check_given(list_missing(task.photos, task.folder), given)
-        write_masks(task, lambda photo: in_label(_read_given(photo, given), photo))
+        write_masks(task, lambda photo: with_class_index(_read_given(photo, given), photo))
     elif config.method == "student":
         _run_student(task, config, soft_folder)
     else:
@@ -69,7 +69,7 @@ def _run_method(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) 
         soft = method(read_image(photo.path))
         if soft_folder:
             write_soft(mask_path(soft_folder, photo.name), soft)
-        return in_label(Enhanced(binarize(soft, config.threshold), None), photo)
+        return with_class_index(Enhanced(binarize(soft, config.threshold), None), photo)
 
     write_masks(task, make)
 

@@ -8,7 +8,7 @@ from coarse2fine.enhance import Start, enhancer_from, prepare
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.pipeline.job import FitJob, title_of
-from coarse2fine.pipeline.mask_writer import MaskTask, in_label, run_mask_stage, write_masks
+from coarse2fine.pipeline.mask_writer import MaskTask, with_class_index, run_mask_stage, write_masks
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.fingerprints import enhance_settings
 from coarse2fine.store.stages import Stage
@@ -28,7 +28,7 @@ def run_enhance_stage(job: FitJob, number: int, rough: Stage) -> Stage:
         config = config.model_copy(update={"method": "none"})
     settings = enhance_settings(config, start, seed)
     stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, (rough.key,))
-    soft_folder = job.run.probabilities(number) if job.config.keeps_probabilities(number) else None
+    soft_folder = job.run.soft_masks(number) if job.config.keeps_soft_masks(number) else None
 
     def work(task: MaskTask) -> None:
         enhance_masks(task, rough.folder, prepare_enhancer(config, start, seed, job.context.console), soft_folder)
@@ -56,6 +56,6 @@ def enhance_masks(task: MaskTask, rough: Path, enhance: Enhancer, soft_folder: P
     def make(photo: Photo) -> Enhanced:
         mask = foreground_mask(read_mask(mask_path(rough, photo.name)))
         soft = read_soft(mask_path(soft_folder, photo.name)) if soft_folder else None
-        return in_label(enhance(read_image(photo.path), mask, soft), photo)
+        return with_class_index(enhance(read_image(photo.path), mask, soft), photo)
 
     write_masks(task, make)

@@ -7,7 +7,7 @@ from pathlib import Path
 from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.corrections import check_corrections_path, import_corrections, list_corrected
 from coarse2fine.corrections.review import apply_review_decisions, list_rejected
-from coarse2fine.pipeline.checks import check_inputs, claim_run_folder
+from coarse2fine.pipeline.checks import check_inputs, prepare_run_folder
 from coarse2fine.pipeline.coarse_stage import run_coarse_stage
 from coarse2fine.pipeline.enhance_stage import run_enhance_stage
 from coarse2fine.pipeline.job import FitJob
@@ -61,7 +61,7 @@ def fit(
     with deterministic_algorithms(), joined(world, gpu=pick_device().type == "cuda"):
         listed, truth = check_inputs(Path(data), run, config, [Path(path) for path in ground_truth])
         with hold_folder(run.root) if context.is_main else nullcontext():
-            dataset = claim_run_folder(Path(data), listed, run, config, context)
+            dataset = prepare_run_folder(Path(data), listed, run, config, context)
             if context.is_main:
                 apply_review_decisions(run.review, dataset.photos, run.corrected, context.console)
                 if masks:

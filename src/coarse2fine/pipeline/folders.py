@@ -50,7 +50,7 @@ def coarse_folder(
     named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], context)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
     if config.method == "folder" and config.folder.path is not None:
-        settings["given masks"] = describe_given(named, config.folder.path)
+        settings["masks from folder"] = describe_given(named, config.folder.path)
     claim_folder(out, settings | ({"soft masks": str(soft_folder.absolute())} if soft_folder else {}))
     if soft_folder:
         claim_folder(soft_folder, settings)
@@ -79,7 +79,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
     listed = [Photo(path, mask.relative_to(masks).with_suffix("").as_posix(), 1) for path, mask in pairs]
     named = _find_usable(listed, context)
-    files = {"photos": describe_photos(named), "given masks": describe_given(named, masks)}
+    files = {"photos": describe_photos(named), "masks from folder": describe_given(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
     enhance = prepare_enhancer(config, config.start, seed, context.console)
     from_soft_masks = config.method in ("grabcut", "crf") and config.start == "probabilities"
@@ -92,7 +92,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
             enhanced = {label: enhance(image, mask, soft) for label, (mask, soft) in objects.items()}
         except DataError as error:
             raise DataError(f"{photo.path}: {error}") from error
-        return lay_over(enhanced, height, width)
+        return merge_masks(enhanced, height, width)
 
     notes = write_masks(MaskTask(named, out, context, "enhancement"), make)
     if notes:
@@ -144,7 +144,7 @@ def split_classes(mask: Mask) -> dict[int, tuple[Mask, SoftMask | None]]:
     return {label: ((mask == label).astype(np.uint8), None) for label in foreground_values(mask)}
 
 
-def lay_over(objects: Mapping[int, Enhanced], height: int, width: int) -> Enhanced:
+def merge_masks(objects: Mapping[int, Enhanced], height: int, width: int) -> Enhanced:
     """Merge the binary masks of a photo's objects into one mask. Where two overlap, the smaller one wins.
 
     Args:

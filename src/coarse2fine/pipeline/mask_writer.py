@@ -1,6 +1,6 @@
 """The loop that writes the masks of a stage: on all cores, shared among processes, resumable, with progress.
 
-A mask that exists is not computed again. Notes on single photos, such as "kept: GrabCut found no foreground", go to
+A mask that exists is not computed again. Notes on single photos, such as "unchanged: GrabCut found no foreground", go to
 ``notes-<rank>.jsonl`` first, one line per photo, and to ``notes.json`` at the end.
 """
 
@@ -142,7 +142,7 @@ def read_notes(folder: Path) -> dict[str, str]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-def in_label(made: Enhanced, photo: Photo) -> Enhanced:
+def with_class_index(made: Enhanced, photo: Photo) -> Enhanced:
     """Give the foreground of a mask the class index of its photo."""
     return Enhanced(foreground_mask(made.mask) * np.uint8(photo.label), made.note)
 

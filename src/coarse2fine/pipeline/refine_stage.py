@@ -11,7 +11,7 @@ from coarse2fine.evaluation.mask_quality import Quality, find_worst
 from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.inference.files import FilePrediction, predict_files
 from coarse2fine.inference.segmenter import Segmenter
-from coarse2fine.masks.constraint import constrain_soft, keep_reason
+from coarse2fine.masks.constraint import constrain_soft, reason_to_leave_out
 from coarse2fine.masks.png import mask_path, read_mask, write_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_soft
@@ -37,8 +37,8 @@ def run_refine_stage(job: FitJob, number: int, trained: Stage, segmenter: Segmen
         segmenter: The trained network.
     """
     config = job.config.refine
-    soft_folder = job.run.probabilities(number) if job.config.keeps_probabilities(number) else None
-    settings = refine_settings(config, segmenter.size_px, keeps_probabilities=soft_folder is not None)
+    soft_folder = job.run.soft_masks(number) if job.config.keeps_soft_masks(number) else None
+    settings = refine_settings(config, segmenter.size_px, keeps_soft_masks=soft_folder is not None)
     stage = Stage(job.run.refined(number), title_of(number, "refined masks"), settings, (trained.key,))
     return run_mask_stage(job, stage, lambda task: refine_masks(task, segmenter, config, soft_folder))
 
@@ -82,11 +82,11 @@ def leave_out_empty(job: FitJob, masks: Stage) -> dict[str, str]:
     """
     empty = find_empty(job.photos, masks.folder, job.context)
     reasons = {photo.name: "foreground is empty" if photo.name in empty else None for photo in job.photos}
-    return _only_reasons(job.override(reasons))
+    return _only_reasons(job.apply_people_decisions(reasons))
 
 
 def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
-    """Find the photos that do not train in the next round, and write the reasons to ``kept.json``.
+    """Find the photos that do not train in the next round, and write the reasons to ``filter.json``.
 
     Args:
         job: The run.
@@ -97,9 +97,9 @@ def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
     """
     config = job.config.filter
     qualities = read_quality(job.run.quality(number) / TABLE) if config.drop_worst else []
-    reasons = job.override(filter_masks(job.photos, job.run.refined(number), config, job.context, qualities))
+    reasons = job.apply_people_decisions(filter_masks(job.photos, job.run.refined(number), config, job.context, qualities))
     if job.context.is_main:
-        write_json(job.run.round(number) / "kept.json", reasons)
+        write_json(job.run.round(number) / "filter.json", reasons)
     return _only_reasons(reasons)
 
 
@@ -122,7 +122,7 @@ def filter_masks(
     """
 
     def check(photo: Photo) -> str | None:
-        return keep_reason(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
+        return reason_to_leave_out(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
 
     worst = find_worst(qualities, config.drop_worst)
     scores = {one.photo: one.score for one in qualities if one.photo in worst}

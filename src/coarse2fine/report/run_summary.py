@@ -186,7 +186,7 @@ def _list_stages(run: Run, rounds: int) -> Iterator[StageSummary]:
 
 def _read_round(run: Run, number: int) -> RoundSummary:
     training = _read(run.training(number) / "done.json") if number else {}
-    kept = run.round(number) / "kept.json"
+    kept = run.round(number) / "filter.json"
     table = run.quality(number) / TABLE
     qualities = read_quality(table) if number and (table.parent / "done.json").exists() else []
     return RoundSummary(

@@ -26,7 +26,7 @@ from coarse2fine.types import Photo
 
 Value = TypeVar("Value", int, float)
 
-KEPT = {"probabilities": "kept"}
+KEPT = {"soft masks": "saved"}
 """Entry in the settings of a stage that also writes the probabilities of its masks."""
 
 
@@ -56,12 +56,12 @@ def describe_settings(settings: Settings, prefix: str, number: int = 1) -> dict[
     return described
 
 
-def coarse_settings(config: CoarseConfig, keeps_probabilities: bool = False) -> dict[str, Any]:
+def coarse_settings(config: CoarseConfig, keeps_soft_masks: bool = False) -> dict[str, Any]:
     """Return the settings that decide the coarse masks."""
     described = describe_settings(config, "coarse")
     if config.method == "student":  # the included student may change with the version of coarse2fine
         described["coarse.student.weights"] = describe_file(config.student.file)
-    return described | (KEPT if keeps_probabilities else {})
+    return described | (KEPT if keeps_soft_masks else {})
 
 
 def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str, Any]:
@@ -79,9 +79,9 @@ def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
     return described | {"seed": config.seed}
 
 
-def refine_settings(config: RefineConfig, size_px: int, keeps_probabilities: bool) -> dict[str, Any]:
+def refine_settings(config: RefineConfig, size_px: int, keeps_soft_masks: bool) -> dict[str, Any]:
     """Return the settings that, beside its network, decide the refined masks of a round."""
-    return describe_settings(config, "refine") | {"size_px": size_px} | (KEPT if keeps_probabilities else {})
+    return describe_settings(config, "refine") | {"size_px": size_px} | (KEPT if keeps_soft_masks else {})
 
 
 def value_of(values: Sequence[Value], number: int) -> Value:

@@ -71,7 +71,7 @@ class Run:
 
     def probabilities(self, number: int) -> Path:
         """Return the folder of soft masks, if the enhancement of a round starts from them; round 0: coarse ones."""
-        return self.round(number) / "probabilities" if number else self.root / "coarse-probabilities"
+        return self.round(number) / "probabilities" if number else self.root / "coarse-soft-masks"
 
     def quality(self, number: int) -> Path:
         """Return the folder of a round's quality tables: ``quality.csv``, ``quality-classes.csv``."""
