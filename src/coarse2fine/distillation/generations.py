@@ -241,18 +241,18 @@ class _Generations:
         return selected
 
     def snap_masks(self, number: int, soft: Stage) -> Stage:
-        """Snap the soft masks of the new photos to the edges by GrabCut."""
+        """Align the soft masks of the new photos with the edges by GrabCut."""
         share = self.config.generations.soft_share
         settings = enhance_settings(EnhanceConfig(), "probabilities", 0) | ({"soft_share": share} if share else {})
         stage = self.stage(number, "enhanced", "GrabCut", settings, soft.key)
 
-        def snap(photo: Photo) -> None:
+        def align(photo: Photo) -> None:
             target = mask_path(stage.folder, photo.name)
             if not target.exists():
                 write_soft(target, snap_to_edges(photo, mask_path(soft.folder, photo.name), share))
 
         def work() -> None:
-            done = map_threads(snap, self.new_photos, self.context.threads)
+            done = map_threads(align, self.new_photos, self.context.threads)
             for _ in self.context.console.track(done, len(self.new_photos), stage.title):
                 pass
 

@@ -43,7 +43,7 @@ def has_foreground(soft: SoftMask) -> bool:
 
 
 def snap_to_edges(photo: Photo, soft_path: Path, soft_share: float = 0.0) -> SoftMask:
-    """Snap a soft mask to the edges of its photo by GrabCut, which starts from the soft mask.
+    """Align a soft mask with the edges of its photo by GrabCut, which starts from the soft mask.
 
     Args:
         photo: The photo.

@@ -147,7 +147,7 @@ def enhance_with_crf(
     config: CrfConfig = CrfConfig(),  # noqa: B008 - frozen
     mask_probability: float = 0.7,
 ) -> Enhanced:
-    """Snap a mask to the edges of its image by a CRF; keep the mask, with a note, if the CRF loses the object.
+    """Align a mask with the edges of its image by a CRF; return it unchanged, with a note, if the CRF loses the object.
 
     Args:
         image: RGB, shape (H, W, 3).
@@ -166,18 +166,18 @@ def enhance_with_crf(
         DataError: Image and mask differ in height or width, the image is not 8-bit RGB, or ``soft`` is missing.
     """
     check_input(image, mask, start, soft, "The CRF")
-    rough = foreground_mask(mask)
-    if not rough.any():
-        return Enhanced(rough, "empty")
+    input_mask = foreground_mask(mask)
+    if not input_mask.any():
+        return Enhanced(input_mask, "empty")
     if start == "probabilities" and soft is not None:
         likely = soft.clip(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
     else:
-        likely = np.where(rough, mask_probability, 1 - mask_probability).astype(np.float32)
+        likely = np.where(input_mask, mask_probability, 1 - mask_probability).astype(np.float32)
     image = shrink(image, config.max_side_px)  # the photo may be huge: build the two classes at the small size
     likely = resize_soft(likely, *image.shape[:2])
     marginals = dense_crf(np.stack([1 - likely, likely]), image, config)
-    found = (resize_soft(marginals[1], rough.shape[0], rough.shape[1]) > 0.5).astype(np.uint8)
-    return accept_or_return_input(found, rough, "the CRF")
+    found = (resize_soft(marginals[1], input_mask.shape[0], input_mask.shape[1]) > 0.5).astype(np.uint8)
+    return accept_or_return_input(found, input_mask, "the CRF")
 
 
 def _check(probabilities: Probabilities, image: Image) -> None:

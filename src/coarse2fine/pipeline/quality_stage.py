@@ -22,6 +22,7 @@ from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_atomically
+from coarse2fine.store.fingerprints import SOFT_MASKS_SAVED
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.types import Dataset
@@ -89,8 +90,8 @@ def measure_round_quality(
         One record per photo, in order.
     """
     refined, enhanced = (read_json(folder / "done.json") for folder in (run.refined(number), run.enhanced(number)))
-    # A folder of probabilities may be left over from other settings, so done.json decides, not the folder.
-    keeps_soft_masks = refined["settings"].get("probabilities") == "kept"
+    # A folder of soft masks may remain from a run with other settings, so done.json decides, not the folder.
+    has_soft_masks = SOFT_MASKS_SAVED.items() <= refined["settings"].items()
     is_enhanced = enhanced["settings"]["enhance.method"] != "none"
     names = {photo.name for photo in dataset.photos}
     masks = RoundMasks(
@@ -98,7 +99,7 @@ def measure_round_quality(
         training=run.enhanced(number - 1),
         refined=run.refined(number),
         enhanced=run.enhanced(number),
-        probabilities=run.soft_masks(number) if keeps_soft_masks else None,
+        soft_masks=run.soft_masks(number) if has_soft_masks else None,
         previous_confidence=previous_confidence,
         not_enhanced=set(read_notes(run.enhanced(number))) if is_enhanced else names,
         corrected={name for name in names if mask_path(run.corrected, name).exists()},

@@ -22,7 +22,7 @@ def report_round(
         job: The run.
         number: The round; 0 is before the first.
         stages: The stages of the round. One of them is the enhancement.
-        left_out: Names of photos that do not train in the next round, with the reason.
+        left_out: Names of photos that the next round leaves out, with the reason.
         segmenter: The network of the round.
     """
     if job.context.is_main:
