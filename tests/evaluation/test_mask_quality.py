@@ -102,7 +102,7 @@ def round_of_masks(tmp_path) -> tuple[Run, list[Photo]]:
 
 def test_measure_quality__by_hand(round_of_masks):
     run, photos = round_of_masks
-    masks = masks_of(run, 1, probabilities=run.soft_masks(1), previous_confidence={"cat/a": 0.4})
+    masks = masks_of(run, 1, soft_masks=run.soft_masks(1), previous_confidence={"cat/a": 0.4})
     cat, dog = measure_quality(masks, photos, CLASSES, threads=2)
     assert (cat.photo, cat.class_name, cat.pieces) == ("cat/a", "cat", 1)
     assert (cat.agreement_training_mask, cat.agreement_enhanced_mask, cat.area_share) == (0.5, 0.5, 0.25)
@@ -121,7 +121,7 @@ def test_measure_quality__masks_not_enhanced_and_runs_without_probabilities(roun
 def test_measure_quality__corrected_masks_score_1_and_need_no_probabilities(round_of_masks):
     run, photos = round_of_masks
     mask_path(run.soft_masks(1), "cat/a").unlink()
-    masks = masks_of(run, 1, probabilities=run.soft_masks(1), corrected={"cat/a"})
+    masks = masks_of(run, 1, soft_masks=run.soft_masks(1), corrected={"cat/a"})
     cat, dog = measure_quality(masks, photos, CLASSES, threads=1)
     assert (cat.score, cat.confidence, dog.score) == (1, None, 0)
 

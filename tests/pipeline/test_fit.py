@@ -340,7 +340,16 @@ def test_fit__stops_before_hours_are_spent(data, tmp_path):
 
 def test_fit__all_masks_filtered_says_what_to_do(data, tmp_path):
     text = "[filter]\nmin_share = 0.998\nmax_share = 0.999"
-    with pytest.raises(DataError, match="Round 2 needs at least one photo .* Widen filter.min_share"):
+    with pytest.raises(DataError, match="Round 2 needs at least one photo .*filter.json.* Lower filter.min_share"):
+        coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
+
+
+def test_fit__empty_coarse_masks_say_what_to_do(data, tmp_path):
+    for path in sorted((data / "train").rglob("*.jpg")):
+        empty = np.zeros(coarse2fine.read_image(path).shape[:2], np.uint8)
+        write_mask(mask_path(tmp_path / "empty", path.relative_to(data / "train").with_suffix("").as_posix()), empty)
+    text = f"[enhance]\nmethod = 'none'\n[coarse]\nmethod = 'folder'\n[coarse.folder]\npath = '{tmp_path / 'empty'}'"
+    with pytest.raises(DataError, match="Round 1 .*: 12 because their coarse mask is empty .* another coarse.method"):
         coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
 
 

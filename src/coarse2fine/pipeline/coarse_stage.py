@@ -16,9 +16,9 @@ from coarse2fine.masks.resize import resize_mask, resize_soft
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import (
     MaskTask,
-    with_class_index,
     list_missing,
     run_mask_stage,
+    with_class_index,
     write_masks,
     write_predicted_masks,
 )

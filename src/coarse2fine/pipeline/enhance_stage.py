@@ -8,7 +8,7 @@ from coarse2fine.enhance import Start, enhancer_from, prepare
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.pipeline.job import FitJob, title_of
-from coarse2fine.pipeline.mask_writer import MaskTask, with_class_index, run_mask_stage, write_masks
+from coarse2fine.pipeline.mask_writer import MaskTask, run_mask_stage, with_class_index, write_masks
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.fingerprints import enhance_settings
 from coarse2fine.store.stages import Stage

@@ -84,11 +84,11 @@ def run_rounds(job: FitJob) -> None:
     6.     Predict every photo, also those that were left out. Keep only the pixels predicted as the class of the photo;
            all others become background.
     7.     Enhance these refined masks by GrabCut. They are the masks of the next round.
-    8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of the photo.
-           A photo that was left out comes back if its next refined mask is within these limits.
+    8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of them. A
+           photo that was left out comes back if its next refined mask is within these limits.
 
-    The settings replace GrabCut (``enhance.method``), the rule of line 6 (``refine.constrain``) and the limits of line 8
-    (``filter``). Photos that a person rejected are left out of every round.
+    Settings can replace GrabCut (``enhance.method``), the rule of line 6 (``refine.constrain``) and the limits of line
+    8 (``filter``). Photos that a person rejected are left out of every round.
 
     Source: the paper, Algorithm 1; line 3 and the estimated quality of the masks are ours.
     """

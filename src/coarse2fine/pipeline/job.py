@@ -39,7 +39,7 @@ class FitJob:
         return self.dataset.photos
 
     def apply_people_decisions(self, reasons: dict[str, str | None]) -> dict[str, str | None]:
-        """Change the reasons for leaving out photos where a person decided: corrected masks train, rejected ones do not.
+        """Change the reasons for leaving out photos where a person decided: corrected masks train, rejected do not.
 
         Args:
             reasons: For each photo's name, the reason to leave it out of training; None if it trains.

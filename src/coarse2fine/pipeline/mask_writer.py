@@ -1,7 +1,7 @@
 """The loop that writes the masks of a stage: on all cores, shared among processes, resumable, with progress.
 
-A mask that exists is not computed again. Notes on single photos, such as "unchanged: GrabCut found no foreground", go to
-``notes-<rank>.jsonl`` first, one line per photo, and to ``notes.json`` at the end.
+A mask that exists is not computed again. Notes on single photos, such as "unchanged: GrabCut found no foreground", go
+to ``notes-<rank>.jsonl`` first, one line per photo, and to ``notes.json`` at the end.
 """
 
 import json

@@ -86,7 +86,7 @@ def leave_out_empty(job: FitJob, masks: Stage) -> dict[str, str]:
 
 
 def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
-    """Find the photos that are left out of the next round, and write ``filter.json``: the reason of every photo, or null.
+    """Find the photos that are left out of the next round, and write ``filter.json`` with the reasons.
 
     Args:
         job: The run.

@@ -1,8 +1,8 @@
 """Fingerprints of what each stage depends on: a stage is run again only if its fingerprint changes.
 
-The fingerprint of a stage contains all settings of its sections; of :class:`MethodSettings` only the section of the chosen
-method. A new setting is therefore always part of the fingerprint. A :class:`Role` in the class of a setting excludes it,
-or replaces its value in the fingerprint, for example the path of a file by a hash of its content.
+The fingerprint of a stage contains all settings of its sections; of :class:`MethodSettings` only the section of the
+chosen method. A new setting is therefore always part of the fingerprint. A :class:`Role` in the class of a setting
+excludes it, or replaces its value in the fingerprint, for example the path of a file by a hash of its content.
 """
 
 import hashlib
@@ -106,7 +106,7 @@ def describe_masks(paths: Sequence[Path]) -> str:
 
 
 def describe_file(given: Path | str) -> str:
-    """Return a fingerprint of the content of a file; a name that is no file, such as ``imagenet``, is returned unchanged."""
+    """Return a fingerprint of the content of a file; a name that is no file (``imagenet``) is returned unchanged."""
     path = Path(given).expanduser()
     if not path.is_file():
         return str(given)
