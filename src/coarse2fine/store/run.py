@@ -69,7 +69,7 @@ class Run:
         """Return the folder of the refined masks of a round."""
         return self.round(number) / "refined"
 
-    def probabilities(self, number: int) -> Path:
+    def soft_masks(self, number: int) -> Path:
         """Return the folder of soft masks, if the enhancement of a round starts from them; round 0: coarse ones."""
         return self.round(number) / "soft-masks" if number else self.root / "coarse-soft-masks"
 
