@@ -76,7 +76,7 @@ def test_write_report__shows_the_results_of_the_run(draw_run):
     assert "0.420IoU of 5 training masks with the ground truth" in text
     assert "0.500mean quality score of the masks" in text and "5of 6 photos kept after round 2" in text
     assert "left out: foreground 0.4 % is below 1 %" in text
-    assert "not enhanced (kept: GrabCut found no foreground)" in text
+    assert "not enhanced (unchanged: GrabCut found no foreground)" in text
     assert "round 2: enhancement4.0 s2.9 %" in text
     assert "encoder = " in text and "not complete" not in text
     assert page.count("svg") == 4 and page.count("desc") == page.count("title") - 1 == 4
