@@ -29,7 +29,7 @@ ColorSigma = Annotated[float, Field(ge=0.5)]
 
 
 class GrabCutConfig(EnhancerSettings):
-    """Method grabcut: GrabCut (Rother et al., 2004), color models of both sides and the cheapest cut along image edges."""
+    """Method grabcut: GrabCut (Rother et al., 2004), color models and the cheapest cut along image edges."""
 
     takes_soft_masks: ClassVar[bool] = True
     follows_start: ClassVar[bool] = True
