@@ -93,12 +93,12 @@ def draw(folder: Path, photos: int) -> Run:
         draw_masks(place, names, originals, rng)
         finish(place, 10.0)
     for number in (1, 2, 3):
-        draw_probabilities(run.probabilities(number), names, originals, rng)
+        draw_soft_masks(run.soft_masks(number), names, originals, rng)
         finish(run.training(number), 100.0, loss=1 / number, photos=photos)
         reasons = {
             name: "foreground 0.4 % is below 1 %" if index % 50 == 7 else None for index, name in enumerate(names)
         }
-        write_json(run.round(number) / "kept.json", reasons)
+        write_json(run.filter(number), reasons)
         write_json(run.metrics(number), {"round": number})
     write_json(run.metrics(0), {"round": 0})
     write_text(run.config, dump_config(load_recipe("small")))
@@ -120,8 +120,8 @@ def draw_masks(place: Path, names: Sequence[str], originals: Sequence[str], rng:
     link(place, names, originals, ".png")
 
 
-def draw_probabilities(place: Path, names: Sequence[str], originals: Sequence[str], rng: np.random.Generator) -> None:
-    """Draw probabilities as soft masks at the working size of a network."""
+def draw_soft_masks(place: Path, names: Sequence[str], originals: Sequence[str], rng: np.random.Generator) -> None:
+    """Draw soft masks at the working size of a network."""
     y, x = np.mgrid[0:256, 0:320]
     for name in originals:
         far = np.hypot((y - 128) / 80, (x - 160) / 110) + rng.normal(0, 0.05)
@@ -137,7 +137,7 @@ def link(place: Path, names: Sequence[str], originals: Sequence[str], ending: st
 
 def finish(folder: Path, seconds: float, **counts: object) -> None:
     """Mark a stage as complete."""
-    settings = {"enhance.method": "grabcut", "probabilities": "kept"}
+    settings = {"enhance.method": "grabcut", "soft masks": "saved"}
     write_json(folder / "done.json", {"key": folder.as_posix(), "settings": settings, "seconds": seconds} | counts)
 
 

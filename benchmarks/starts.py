@@ -95,7 +95,7 @@ def load_cases(options: argparse.Namespace) -> list[Case]:
 def load_case(options: argparse.Namespace, name: Path) -> Case:
     """Read one photo, its ground truth and its foreground probability."""
     ground_truth = read_mask(options.masks / name)
-    soft = read_soft(Run(options.run).probabilities(options.round) / name)
+    soft = read_soft(Run(options.run).soft_masks(options.round) / name)
     rough = (resize_soft(soft, *ground_truth.shape) > 0.5).astype(np.uint8)
     return Case(read_image((options.photos / name).with_suffix(".jpg")), ground_truth, soft, rough)
 

@@ -94,7 +94,7 @@ class Enhanced(NamedTuple):
     Attributes:
         mask: Binary, with the height and width of the photo.
         note: None if the method worked; else a note of what happened instead, such as
-            ``kept: GrabCut found no foreground``.
+            ``unchanged: GrabCut found no foreground``.
     """
 
     mask: Mask

@@ -46,7 +46,7 @@ def drawn_run(tmp_path) -> Run:
     for folder in (run.coarse, *map(run.enhanced, range(3)), run.quality(2)):
         write_json(folder / "done.json", {"key": "k", "settings": {}, "inputs": ["k"], "seconds": 1.0})
     write_quality(run.quality(2) / "quality.csv", qualities)
-    write_json(run.round(2) / "kept.json", {"cat/a": "foreground 0.4 % is below 1 %"})
+    write_json(run.round(2) / "filter.json", {"cat/a": "foreground 0.4 % is below 1 %"})
     usable = {str(path): "" for path in (tmp_path / "photos").rglob("*.png")}
     record = {
         "data": str(tmp_path / "photos"),

@@ -115,10 +115,10 @@ def test_load_config__takes_a_path_or_a_string(tmp_path):
         load_config(tmp_path / "gone.toml")
 
 
-def test_keeps_probabilities__only_if_the_method_needs_them():
+def test_keeps_soft_masks__only_if_the_method_needs_them():
     def keeps(**changes) -> tuple[bool, bool]:
         config = FitConfig(enhance=FitEnhanceConfig(**{"start": "probabilities", "coarse_start": "box"} | changes))
-        return config.keeps_probabilities(0), config.keeps_probabilities(2)
+        return config.keeps_soft_masks(0), config.keeps_soft_masks(2)
 
     with pytest.raises(ConfigError, match="box gives no probabilities from which the enhancement could start"):
         keeps(coarse_start="probabilities", start="mask")
@@ -126,16 +126,16 @@ def test_keeps_probabilities__only_if_the_method_needs_them():
         coarse=CoarseConfig(method="student"), enhance=FitEnhanceConfig(coarse_start="probabilities", start="mask")
     )
     assert keeps() == (False, True)
-    assert (student.keeps_probabilities(0), student.keeps_probabilities(2)) == (True, False)
+    assert (student.keeps_soft_masks(0), student.keeps_soft_masks(2)) == (True, False)
     assert keeps(method="none") == keeps(between_rounds=False) == keeps(start="mask") == (False, False)
     assert keeps(method="crf", start="box") == (False, True)
     crf = FitConfig(coarse=student.coarse, enhance=FitEnhanceConfig(method="crf", between_rounds=False))
-    assert (crf.keeps_probabilities(0), crf.keeps_probabilities(2)) == (True, False)
+    assert (crf.keeps_soft_masks(0), crf.keeps_soft_masks(2)) == (True, False)
 
 
 def test_start_of__a_crf_starts_from_probabilities_if_there_are_some():
     config = parse_config('[enhance]\nmethod = "crf"\n[coarse]\nmethod = "box"', "test")
-    assert (config.start_of(0), config.start_of(1), config.keeps_probabilities(0)) == ("mask", "probabilities", False)
+    assert (config.start_of(0), config.start_of(1), config.keeps_soft_masks(0)) == ("mask", "probabilities", False)
     assert FitConfig().start_of(1) == FitConfig().enhance.start == "probabilities"
 
 
@@ -163,7 +163,7 @@ def test_parse_config__an_empty_list_is_refused(text):
 def test_coarse_start__auto_is_what_method_and_engine_can(method, engine, start):
     text = f'[coarse]\nmethod = "{method}"\n[enhance]\ncoarse_start = "auto"\nstart = "box"'
     config = parse_config(f'{text}\n[enhance.grabcut]\nengine = "{engine}"', "test")
-    assert config.start_of(0) == start and config.keeps_probabilities(0) == (start == "probabilities")
+    assert config.start_of(0) == start and config.keeps_soft_masks(0) == (start == "probabilities")
 
 
 def test_method_settings__a_new_section_is_a_new_method():

@@ -60,7 +60,7 @@ def test_fit__leaves_corrected_masks_as_they_are_in_every_stage(corrected_run, c
         for name, mask in corrections.items():
             assert np.array_equal(read_mask(mask_path(folder, name)), mask)
     for number in (1, 2):
-        kept = read_json(corrected_run.round(number) / "kept.json")
+        kept = read_json(corrected_run.round(number) / "filter.json")
         assert len(kept) == 12 and all(kept[name] is None for name in corrections)
         assert read_json(corrected_run.training(number) / "done.json")["photos"] >= 3
 

@@ -45,7 +45,7 @@ def test_fit__leaves_out_what_is_rejected_and_does_only_training_again(settings,
     assert "coarse masks: already done" in said and "\nenhancement: already done" in said
     assert done_again(said)[:2] == ["round 1: training", "round 1: refined masks"]
     for number in (1, 2):
-        assert read_json(run.round(number) / "kept.json")[name] == REJECTED
+        assert read_json(run.round(number) / "filter.json")[name] == REJECTED
         assert read_json(run.training(number) / "done.json")["photos"] < 12
     assert read_json(run.training(1) / "done.json")["photos"] == 11
     coarse2fine.fit(data, run.root, settings(), quiet=False)
@@ -61,7 +61,7 @@ def test_fit__a_rejected_photo_that_is_accepted_comes_back(settings, run, data):
     review.keep(name, "accepted", "round-2", accepted)
     coarse2fine.fit(data, run.root, settings())
     assert read_json(run.training(1) / "done.json")["photos"] == 12
-    assert read_json(run.round(2) / "kept.json")[name] is None
+    assert read_json(run.round(2) / "filter.json")[name] is None
     assert mask_path(run.corrected, name).read_bytes() == accepted
     folders = (run.coarse, *map(run.enhanced, range(3)), run.refined(1), run.refined(2))
     assert all(mask_path(folder, name).read_bytes() == accepted for folder in folders)
@@ -149,8 +149,8 @@ def test_fit__does_not_mind_decisions_made_while_it_works(settings, run, data, m
     monkeypatch.setattr("coarse2fine.pipeline.train_stage.train_segmentation", train_and_decide)
     coarse2fine.fit(data, run.root, settings())
     assert turned.is_set() and (read_mask(mask_path(run.enhanced(2), photos[0].name)) == 1).all()
-    assert read_json(run.round(2) / "kept.json")[photos[2].name] is None
+    assert read_json(run.round(2) / "filter.json")[photos[2].name] is None
     coarse2fine.fit(data, run.root, settings())
     assert (read_mask(mask_path(run.enhanced(2), photos[1].name)) == 1).all()
-    assert read_json(run.round(2) / "kept.json")[photos[2].name] == REJECTED
+    assert read_json(run.round(2) / "filter.json")[photos[2].name] == REJECTED
     assert not mask_path(run.corrected, photos[0].name).exists()

@@ -12,7 +12,7 @@ from coarse2fine.config import GenerationsConfig, StudentConfig, StudentNetworkC
 from coarse2fine.data import read_image
 from coarse2fine.distillation.examples import describe_examples, find_selected_examples, find_teacher_examples
 from coarse2fine.distillation.generations import train_student
-from coarse2fine.distillation.soft_masks import snap_to_edges, weight_by_center
+from coarse2fine.distillation.soft_masks import align_with_edges, weight_by_center
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import read_soft, write_soft
 from coarse2fine.masks.resize import resize_mask, resize_soft
@@ -181,13 +181,13 @@ def test_train_student__soft_share_keeps_values_between_zero_and_one(trained_pla
     assert ((masks == 0) | (masks == 1)).all() == (share == 0)
 
 
-def test_snap_to_edges__is_the_mean_of_the_soft_mask_and_of_grabcut(tmp_path, draw_squares):
+def test_align_with_edges__is_the_mean_of_the_soft_mask_and_of_grabcut(tmp_path, draw_squares):
     photo = draw_squares(tmp_path, 1)[0]
     soft = np.full((16, 16), 0.3, np.float32)
     bright = read_image(photo.path).min(axis=2) > 140
     soft[resize_mask(bright.astype(np.uint8), 16, 16) > 0] = 0.7
     write_soft(tmp_path / "soft.png", soft)
-    cut, mixed = (snap_to_edges(photo, tmp_path / "soft.png", share) for share in (0.0, 0.25))
+    cut, mixed = (align_with_edges(photo, tmp_path / "soft.png", share) for share in (0.0, 0.25))
     assert set(np.unique(cut)) == {0, 1}
     whole = resize_soft(read_soft(tmp_path / "soft.png"), *cut.shape)
     np.testing.assert_allclose(mixed, 0.25 * whole + 0.75 * cut, atol=1e-6)

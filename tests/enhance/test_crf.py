@@ -301,7 +301,7 @@ def test_enhance_with_crf__keeps_what_is_empty_vanishes_or_explodes():
     few, most = np.zeros_like(truth), np.ones_like(truth)
     few[18:22, 28:32], most[:, 25:] = 1, 0
     gone = enhance_with_crf(flat, few)
-    assert gone.note == "kept: the CRF found no foreground" and (gone.mask == few).all()
+    assert gone.note == "unchanged: the CRF found no foreground" and (gone.mask == few).all()
     grown = enhance_with_crf(flat, most, "probabilities", np.where(most, 0.9, 0.45).astype(np.float32))
     assert "more than 2 times" in grown.note and (grown.mask == most).all()
 

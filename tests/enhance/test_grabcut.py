@@ -162,7 +162,7 @@ def test_enhance_with_grabcut__too_few_pixels_keeps_the_mask():
     seed = fill(truth.shape, 30, 30, 31, 33)
     for start in ("box", "mask"):
         enhanced = enhance_with_grabcut(image, seed, start)
-        assert enhanced.note == "kept: too few pixels for GrabCut"
+        assert enhanced.note == "unchanged: too few pixels for GrabCut"
         assert (enhanced.mask == seed).all()
 
 
@@ -172,7 +172,7 @@ def test_enhance_with_grabcut__object_of_the_background_s_color_keeps_the_mask(c
     rough = fill((60, 60), 28, 28, 32, 32)
     enhanced = enhance_with_grabcut(image, rough, "box", config=config)
     assert enhanced.note is not None
-    assert enhanced.note.startswith("kept: GrabCut")
+    assert enhanced.note.startswith("unchanged: GrabCut")
     assert (enhanced.mask == rough).all()
 
 
@@ -183,7 +183,7 @@ def test_enhance_with_grabcut__failure_of_opencv_keeps_the_mask(monkeypatch):
     image, truth = draw_disc()
     monkeypatch.setattr(cv2, "grabCut", refuse)
     enhanced = enhance_with_grabcut(image, truth, "mask", config=ENGINES["opencv"])
-    assert enhanced.note == "kept: OpenCV failed (insufficient memory)"
+    assert enhanced.note == "unchanged: OpenCV failed (insufficient memory)"
     assert (enhanced.mask == truth).all()
 
 
@@ -194,7 +194,7 @@ def test_enhance_with_grabcut__a_mask_that_runs_over_the_photo_is_kept_as_it_was
     soft = np.full((60, 60), 0.49, np.float32)
     soft[20:40, 40:50] = 0.51
     enhanced = enhance_with_grabcut(image, rough, "probabilities", soft=soft)
-    assert enhanced.note == "kept: GrabCut grew the mask to more than 2 times its size"
+    assert enhanced.note == "unchanged: GrabCut grew the mask to more than 2 times its size"
     assert (enhanced.mask == rough).all()
 
 

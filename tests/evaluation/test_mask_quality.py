@@ -3,7 +3,7 @@ import pytest
 
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import (
-    WORKING_PX,
+    COMPARISON_PX,
     Quality,
     RoundMasks,
     compute_score,
@@ -57,12 +57,12 @@ def test_measure_confidence__inside_the_mask_only():
 
 
 def test_shrink_mask__shares_of_foreground_and_small_ones_stay():
-    mask = np.zeros((2 * WORKING_PX, 4 * WORKING_PX), np.uint8)
-    mask[:, : 2 * WORKING_PX + 2], mask[0, -1] = 7, 255
+    mask = np.zeros((2 * COMPARISON_PX, 4 * COMPARISON_PX), np.uint8)
+    mask[:, : 2 * COMPARISON_PX + 2], mask[0, -1] = 7, 255
     small = shrink_mask(mask)
-    assert small.shape == (WORKING_PX // 2, WORKING_PX)
+    assert small.shape == (COMPARISON_PX // 2, COMPARISON_PX)
     assert small.mean() == pytest.approx((mask == 7).mean())
-    assert small[0, 0] == 1 and small[0, WORKING_PX // 2] == 0.5 and small[0, -1] == 0
+    assert small[0, 0] == 1 and small[0, COMPARISON_PX // 2] == 0.5 and small[0, -1] == 0
     assert shrink_mask(np.array([[0, 3, 255]], np.uint8)).tolist() == [[0, 1, 0]]
 
 
@@ -96,13 +96,13 @@ def round_of_masks(tmp_path) -> tuple[Run, list[Photo]]:
         write_mask(mask_path(folder, "cat/a"), block(0, right))
         write_mask(mask_path(folder, "dog/b"), block(0, 0))
     for photo in photos:
-        write_soft(mask_path(run.probabilities(1), photo.name), np.full((4, 8), 0.8, np.float32))
+        write_soft(mask_path(run.soft_masks(1), photo.name), np.full((4, 8), 0.8, np.float32))
     return run, photos
 
 
 def test_measure_quality__by_hand(round_of_masks):
     run, photos = round_of_masks
-    masks = masks_of(run, 1, probabilities=run.probabilities(1), previous_confidence={"cat/a": 0.4})
+    masks = masks_of(run, 1, soft_masks=run.soft_masks(1), previous_confidence={"cat/a": 0.4})
     cat, dog = measure_quality(masks, photos, CLASSES, threads=2)
     assert (cat.photo, cat.class_name, cat.pieces) == ("cat/a", "cat", 1)
     assert (cat.agreement_training_mask, cat.agreement_enhanced_mask, cat.area_share) == (0.5, 0.5, 0.25)
@@ -120,8 +120,8 @@ def test_measure_quality__masks_not_enhanced_and_runs_without_probabilities(roun
 
 def test_measure_quality__corrected_masks_score_1_and_need_no_probabilities(round_of_masks):
     run, photos = round_of_masks
-    mask_path(run.probabilities(1), "cat/a").unlink()
-    masks = masks_of(run, 1, probabilities=run.probabilities(1), corrected={"cat/a"})
+    mask_path(run.soft_masks(1), "cat/a").unlink()
+    masks = masks_of(run, 1, soft_masks=run.soft_masks(1), corrected={"cat/a"})
     cat, dog = measure_quality(masks, photos, CLASSES, threads=1)
     assert (cat.score, cat.confidence, dog.score) == (1, None, 0)
 

@@ -77,7 +77,7 @@ def finished(tmp_path) -> Run:
             write_mask(mask_path(folder, name), mask)
             write_json(folder / "done.json", {})
         kept[name] = "foreground 0.4 % is below 1 %" if name == "dog/c" else None
-    write_json(run.round(1) / "kept.json", kept)
+    write_json(run.round(1) / "filter.json", kept)
     write_json(run.classes, ["background", "cat", "dog"])
     write_json(
         run.photos, {"data": str(data), "classes": ["background", "cat", "dog"], "usable": usable, "skipped": {}}

@@ -42,9 +42,9 @@ class Brightness(Segmenter):
     def crf_in_batches(self) -> bool:
         return self.batches
 
-    def refine_with_crf(self, photos):
+    def apply_crf(self, photos):
         self.seen.append(len(photos))
-        return super().refine_with_crf(photos)
+        return super().apply_crf(photos)
 
 
 @pytest.fixture
@@ -68,10 +68,10 @@ def test_predict_files__the_crf_in_batches_as_one_by_one(photos):
         width, height = SIZES[one.index]
         assert one.index == other.index and one.size == other.size == (height, width)
         assert (one.probabilities == other.probabilities).all()
-        assert np.abs(one.refined() - other.refined()).max() < 1e-6
+        assert np.abs(one.probabilities_after_crf() - other.probabilities_after_crf()).max() < 1e-6
         assert one.mask().shape == (height, width) and (one.mask() == other.mask()).all()
         assert one.mask((7, 5, 3)).shape == (7, 5)
-        assert not np.array_equal(one.refined().round(3), one.probabilities.round(3))
+        assert not np.array_equal(one.probabilities_after_crf().round(3), one.probabilities.round(3))
     assert sorted(one.index for one in ones) == list(range(len(SIZES)))
     assert set(alone.seen) == {1}
 

@@ -108,7 +108,7 @@ def test_evaluate_network__with_and_without_a_crf(segmenter, color_edge, tmp_pat
     write_mask(tmp_path / "truth" / "edge.png", truth)
     coarse = replace(segmenter, size_px=32)
     without, by_crf = (
-        evaluate_network(replace(coarse, crf=coarse.crf.turned(on)), color_edge.parent, tmp_path / "truth", 1)
+        evaluate_network(replace(coarse, crf=coarse.crf.with_switch(on)), color_edge.parent, tmp_path / "truth", 1)
         for on in (False, True)
     )
     assert without.mean_iou < by_crf.mean_iou == 1

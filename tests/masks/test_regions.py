@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coarse2fine.errors import DataError
-from coarse2fine.masks.constraint import constrain, constrain_soft, keep_reason
+from coarse2fine.masks.constraint import constrain, constrain_soft, reason_to_leave_out
 from coarse2fine.masks.palette import color_table, overlay, paint
 from coarse2fine.masks.regions import Box, bounding_box, fill_box, foreground_mask, foreground_values, largest_component
 from coarse2fine.masks.resize import resize_mask, resize_soft
@@ -114,24 +114,24 @@ def test_constrain__label_must_be_a_foreground_class(label):
         constrain(as_scores((0.5, 0.5)), label)
 
 
-def test_keep_reason__between_the_limits_it_stays():
+def test_reason_to_leave_out__between_the_limits_it_stays():
     mask = np.zeros((10, 100), np.uint8)
     mask.flat[:10] = 3
-    assert keep_reason(mask, 0.01, 0.8) is None
+    assert reason_to_leave_out(mask, 0.01, 0.8) is None
     mask.flat[:800] = 1
-    assert keep_reason(mask, 0.01, 0.8) is None
+    assert reason_to_leave_out(mask, 0.01, 0.8) is None
 
 
-def test_keep_reason__says_how_much_is_too_little_or_too_much():
+def test_reason_to_leave_out__says_how_much_is_too_little_or_too_much():
     mask = np.zeros((10, 100), np.uint8)
     mask.flat[:4] = 1
-    assert keep_reason(mask, 0.01, 0.8) == "foreground 0.4 % is below 1 %"
+    assert reason_to_leave_out(mask, 0.01, 0.8) == "foreground 0.4 % is below 1 %"
     mask.flat[:905] = 1
-    assert keep_reason(mask, 0.01, 0.8) == "foreground 90.5 % is above 80 %"
+    assert reason_to_leave_out(mask, 0.01, 0.8) == "foreground 90.5 % is above 80 %"
 
 
-def test_keep_reason__ignored_pixels_are_no_foreground():
-    assert keep_reason(np.full((4, 4), 255, np.uint8), 0.01, 0.8) == "foreground 0 % is below 1 %"
+def test_reason_to_leave_out__ignored_pixels_are_no_foreground():
+    assert reason_to_leave_out(np.full((4, 4), 255, np.uint8), 0.01, 0.8) == "foreground 0 % is below 1 %"
 
 
 def test_resize_mask__invents_no_class_and_keeps_its_place():

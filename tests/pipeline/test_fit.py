@@ -96,7 +96,7 @@ def test_fit__leaves_masks_of_every_stage_in_their_label(finished, data):
 
 def test_fit__keeps_the_scores_its_masks_were_made_from(finished):
     for refined in finished.refined(1).rglob("*.png"):
-        soft = read_soft(finished.probabilities(1) / refined.relative_to(finished.refined(1)))
+        soft = read_soft(finished.soft_masks(1) / refined.relative_to(finished.refined(1)))
         assert soft.shape == (64, 64)  # the network's working size
         assert np.mean((resize_soft(soft, 48, 48) > 0.5) == (read_mask(refined) > 0)) > 0.98
 
@@ -106,7 +106,7 @@ def test_fit__starts_from_the_scores_of_coarse_masks(finished, data, tmp_path):
     changed = settings('rounds = 1\n[coarse]\nmethod = "saliency"\n[enhance]\ncoarse_start = "probabilities"')
     coarse2fine.fit(data / "train", run.root, changed)
     for mask in run.coarse.rglob("*.png"):
-        soft = read_soft(run.probabilities(0) / mask.relative_to(run.coarse))
+        soft = read_soft(run.soft_masks(0) / mask.relative_to(run.coarse))
         assert soft.shape == read_mask(mask).shape and np.ptp(soft) > 0.5
     done = read_json(run.enhanced(0) / "done.json")
     assert done["settings"]["enhance.start"] == "probabilities"
@@ -128,7 +128,7 @@ def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(finished, data,
         "mask",
         "probabilities",
     ]
-    assert run.probabilities(1).exists() and not run.probabilities(0).exists()
+    assert run.soft_masks(1).exists() and not run.soft_masks(0).exists()
     assert TorchSegmenter.load(run.root).crf.on
     capsys.readouterr()
     coarse2fine.fit(data / "train", run.root, settings(text + "\n[enhance.crf]\ncolor_sigma = 5"), quiet=False)
@@ -145,10 +145,10 @@ def test_fit__a_student_that_is_none_is_refused_before_anything_is_written(data,
 
 def test_fit__another_start_redoes_what_depends_on_it(finished, data, tmp_path):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
-    shutil.rmtree(run.probabilities(1))
+    shutil.rmtree(run.soft_masks(1))
     changed = settings('[enhance]\nstart = "mask"')
     coarse2fine.fit(data / "train", run.root, changed)
-    assert not run.probabilities(1).exists()
+    assert not run.soft_masks(1).exists()
     before, after = masks_of(finished.root), masks_of(run.root)
     assert all(after[name] == before[name] for name in before if name.startswith(("coarse", "round-1/refined")))
     done = read_json(run.enhanced(1) / "done.json")
@@ -162,7 +162,7 @@ def test_fit__measures_every_round(finished):
         figures = read_json(finished.metrics(number))
         assert 0 <= figures["evaluation"]["mean_iou"] < 1 and figures["evaluation"]["photos"] == 3
         assert set(figures["training_masks_iou"]) == {"refined", "enhanced"}
-    kept = read_json(finished.round(1) / "kept.json")
+    kept = read_json(finished.round(1) / "filter.json")
     assert len(kept) == 12 and set(kept.values()) == {None}
 
 
@@ -173,13 +173,13 @@ def folders_of(run: Run, number: int) -> tuple[Path, Path]:
 def test_fit__tells_quality_without_truth(finished):
     for number in (1, 2):
         qualities = read_quality(finished.quality(number) / "quality.csv")
-        assert [one.photo for one in qualities] == sorted(read_json(finished.round(1) / "kept.json"))
+        assert [one.photo for one in qualities] == sorted(read_json(finished.round(1) / "filter.json"))
         one = qualities[0]
         taught, refined = (
             shrink_mask(read_mask(mask_path(folder, one.photo))) for folder in folders_of(finished, number)
         )
         assert one.agreement_training_mask == pytest.approx(measure_agreement(taught, refined), abs=1e-4)
-        soft = read_soft(mask_path(finished.probabilities(number), one.photo))
+        soft = read_soft(mask_path(finished.soft_masks(number), one.photo))
         assert one.confidence == pytest.approx(measure_confidence(soft, refined), abs=1e-4)
         ignored = number == 1 and one.agreement_enhanced_mask is not None
         agreements = (None if ignored else one.agreement_training_mask, one.agreement_enhanced_mask)
@@ -206,7 +206,7 @@ def test_fit__drops_the_worst_of_every_class(finished, data, tmp_path, capsys):
     assert changed == {"round-2"}  # round 1 stays as it was: only what follows it learns from fewer photos
     said = " ".join(capsys.readouterr().out.split())
     assert "6 of 12 6 among the lowest 50 % of its class" in said
-    kept = read_json(run.round(1) / "kept.json")
+    kept = read_json(run.round(1) / "filter.json")
     scores = {one.photo: one.score for one in read_quality(run.quality(1) / "quality.csv")}
     for first in (name for name in scores if name.endswith("0000")):
         pair = sorted((first, first.replace("0000", "0001")), key=lambda name: (scores[name], name))
@@ -340,7 +340,16 @@ def test_fit__stops_before_hours_are_spent(data, tmp_path):
 
 def test_fit__all_masks_filtered_says_what_to_do(data, tmp_path):
     text = "[filter]\nmin_share = 0.998\nmax_share = 0.999"
-    with pytest.raises(DataError, match="Round 2 needs at least one photo .* Widen filter.min_share"):
+    with pytest.raises(DataError, match="Round 2 needs at least one photo .*filter.json.* Lower filter.min_share"):
+        coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
+
+
+def test_fit__empty_coarse_masks_say_what_to_do(data, tmp_path):
+    for path in sorted((data / "train").rglob("*.jpg")):
+        empty = np.zeros(coarse2fine.read_image(path).shape[:2], np.uint8)
+        write_mask(mask_path(tmp_path / "empty", path.relative_to(data / "train").with_suffix("").as_posix()), empty)
+    text = f"[enhance]\nmethod = 'none'\n[coarse]\nmethod = 'folder'\n[coarse.folder]\npath = '{tmp_path / 'empty'}'"
+    with pytest.raises(DataError, match="Round 1 .*: 12 because their coarse mask is empty .* another coarse.method"):
         coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
 
 

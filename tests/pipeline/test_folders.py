@@ -8,7 +8,7 @@ from coarse2fine.config import CoarseConfig, CoarseFolderConfig, CoarseStudentCo
 from coarse2fine.enhance import grabcut
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import read_mask, read_soft, write_mask, write_soft
-from coarse2fine.pipeline.folders import coarse_folder, enhance_folder, lay_over, split_classes, split_soft
+from coarse2fine.pipeline.folders import coarse_folder, enhance_folder, merge_masks, split_classes, split_soft
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
 from coarse2fine.types import Enhanced
@@ -104,7 +104,7 @@ def test_enhance_folder__refuses_other_rough_masks_in_the_same_folder(photos, tm
         write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60 + 10 * index), np.uint8))
     enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Context())
     write_mask(tmp_path / "m" / "0.png", np.zeros((40, 60), np.uint8))
-    with pytest.raises(DataError, match="masks made with other settings .given masks"):
+    with pytest.raises(DataError, match="masks made with other settings .masks from folder"):
         enhance_folder(photos, tmp_path / "m", tmp_path / "e", AS_IT_IS, 0, Context())
 
 
@@ -171,9 +171,9 @@ def test_split_classes__by_index():
     assert split_classes(np.array([[0, 255]], np.uint8))[255][0].tolist() == [[0, 1]]
 
 
-def test_lay_over__the_smaller_object_lies_on_top():
+def test_merge_masks__the_smaller_object_lies_on_top():
     large, small = np.array([[1, 1, 1, 0]], np.uint8), np.array([[0, 1, 0, 0]], np.uint8)
-    made = lay_over({2: Enhanced(small, "grown"), 1: Enhanced(large, None)}, 1, 4)
+    made = merge_masks({2: Enhanced(small, "grown"), 1: Enhanced(large, None)}, 1, 4)
     assert made.mask.tolist() == [[1, 2, 1, 0]] and made.note == "grown"
-    nothing = lay_over({}, 1, 4)
+    nothing = merge_masks({}, 1, 4)
     assert nothing.note == "empty" and not nothing.mask.any()

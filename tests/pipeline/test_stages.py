@@ -131,7 +131,7 @@ def test_enhance_masks__what_could_not_be_cut_is_kept_and_told(photos, tmp_path)
     enhance_masks(task(photos, tmp_path / "e"), tmp_path / "c", enhancer(EnhanceConfig(), "box"))
     notes = read_notes(tmp_path / "e")
     assert notes.pop("class 1/2") == "empty"
-    assert len(notes) == 3 and all(note.startswith("kept: ") for note in notes.values())
+    assert len(notes) == 3 and all(note.startswith("unchanged: ") for note in notes.values())
     assert read_mask(mask_path(tmp_path / "e", photos[0].name))[0, 0] == 1
 
 
@@ -257,11 +257,11 @@ def judged_photos(photos, tmp_path) -> tuple[Run, Dataset]:
             if number:
                 write_mask(mask_path(run.refined(number), photo.name), mask.astype(np.uint8))
                 soft = np.full((20, 30), 0.4 * number, np.float32)
-                write_soft(mask_path(run.probabilities(number), photo.name), soft)
+                write_soft(mask_path(run.soft_masks(number), photo.name), soft)
         stage = Stage(run.enhanced(number), "enhancement", {"enhance.method": "grabcut", "number": number})
-        write_json(run.enhanced(number) / "notes.json", {photos[1].name: "kept: GrabCut found no foreground"})
+        write_json(run.enhanced(number) / "notes.json", {photos[1].name: "unchanged: GrabCut found no foreground"})
         write_json(run.enhanced(number) / "done.json", {"key": stage.key, "settings": dict(stage.settings)})
-        write_json(run.refined(number) / "done.json", {"settings": {"probabilities": "kept"}})
+        write_json(run.refined(number) / "done.json", {"settings": {"soft masks": "saved"}})
     return run, Dataset(("background", "class 1", "class 2"), tuple(photos))
 
 
@@ -292,7 +292,7 @@ def test_judge_run__nothing_where_no_round_ended(tmp_path, photos):
 def test_judge_round__scores_left_over_from_other_settings_do_not_count(judged_photos):
     run, dataset = judged_photos
     write_json(run.refined(1) / "done.json", {"settings": {}})
-    assert run.probabilities(1).is_dir()
+    assert run.soft_masks(1).is_dir()
     assert [one.confidence for one in measure_round_quality(run, dataset, 1, {}, threads=1)] == [None] * 4
 
 

@@ -24,7 +24,7 @@ def test_show_round__figures_reasons_and_times(tmp_path, capsys):
     stage = Stage(tmp_path / "enhanced", "round 1: enhancement", {})
     stage.begin()
     stage.finish(75.0)
-    write_json(stage.folder / "notes.json", {"a": "kept: GrabCut found no foreground"})
+    write_json(stage.folder / "notes.json", {"a": "unchanged: GrabCut found no foreground"})
     judged = Stage(tmp_path / "quality", "round 1: quality", {})
     judged.begin()
     judged.finish(2.0, quality=0.6543)
@@ -43,7 +43,7 @@ def test_show_round__figures_reasons_and_times(tmp_path, capsys):
         "2 below 1 %",
         "1 min 15 s",
         "0.654",
-        "kept: GrabCut found no foreground",
+        "unchanged: GrabCut found no foreground",
     ):
         assert text in shown
     assert shown.index("refined masks") < shown.index("enhanced masks")

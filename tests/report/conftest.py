@@ -89,7 +89,7 @@ def draw_round(run: Run, number: int, photos: tuple[Photo, ...], classes: tuple[
     draw_stage(run.training(number), (), 60.0, loss=1 / number, photos=len(photos))
     draw_stage(run.refined(number), photos, 3.0)
     draw_stage(run.enhanced(number), photos, 4.0)
-    write_json(run.enhanced(number) / "notes.json", {photos[0].name: "kept: GrabCut found no foreground"})
+    write_json(run.enhanced(number) / "notes.json", {photos[0].name: "unchanged: GrabCut found no foreground"})
     scores = [(index + 1) / (len(photos) + 1) for index in range(len(photos))]
     qualities = [
         Quality(photo.name, classes[photo.label], score, score, None, 1.0, None, 0.25, 1, 0.0)
@@ -98,7 +98,7 @@ def draw_round(run: Run, number: int, photos: tuple[Photo, ...], classes: tuple[
     draw_stage(run.quality(number), (), 1.0, quality=sum(scores) / len(scores))
     write_quality(run.quality(number) / "quality.csv", qualities)
     reasons = {photo.name: None for photo in photos} | {photos[0].name: "foreground 0.4 % is below 1 %"}
-    write_json(run.round(number) / "kept.json", reasons)
+    write_json(run.round(number) / "filter.json", reasons)
     figures = {"round": number, "left_out": 1}
     if measured:
         matrix = np.eye(len(classes), dtype=int) * 90 + 5

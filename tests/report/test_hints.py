@@ -29,15 +29,15 @@ def test_find_hints__still_rising_names_the_flag(draw_run):
 
 def test_find_hints__many_left_out(draw_run):
     run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]})
-    write_json(run.round(2) / "kept.json", {photo.name: "foreground 99 % is above 80 %" for photo in dataset.photos})
+    write_json(run.round(2) / "filter.json", {photo.name: "foreground 99 % is above 80 %" for photo in dataset.photos})
     assert "25 of 25 photos were left out after round 2" in hints_of(run, dataset)
 
 
 def test_find_hints__good_masks_left_out(draw_run):
     run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]}, measured=False)
     reasons = {"cat/00": "foreground 0.1 % is below 1 %", "cat/24": "x is above 80 %"}
-    write_json(run.round(2) / "kept.json", reasons)
+    write_json(run.round(2) / "filter.json", reasons)
     assert "left out" not in hints_of(run, dataset), "a single photo is not enough"
-    write_json(run.round(2) / "kept.json", reasons | dict.fromkeys(("cat/22", "cat/23"), "x is above 80 %"))
+    write_json(run.round(2) / "filter.json", reasons | dict.fromkeys(("cat/22", "cat/23"), "x is above 80 %"))
     said = hints_of(run, dataset)
     assert "3 of the 4 photos left out after round 2 have masks with scores above the mean" in said

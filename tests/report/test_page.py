@@ -76,7 +76,7 @@ def test_write_report__shows_the_results_of_the_run(draw_run):
     assert "0.420IoU of 5 training masks with the ground truth" in text
     assert "0.500mean quality score of the masks" in text and "5of 6 photos kept after round 2" in text
     assert "left out: foreground 0.4 % is below 1 %" in text
-    assert "not enhanced (kept: GrabCut found no foreground)" in text
+    assert "not enhanced (unchanged: GrabCut found no foreground)" in text
     assert "round 2: enhancement4.0 s2.9 %" in text
     assert "encoder = " in text and "not complete" not in text
     assert page.count("svg") == 4 and page.count("desc") == page.count("title") - 1 == 4
@@ -98,13 +98,13 @@ def test_write_report__html_in_names_stays_text(draw_run, tmp_path):
     skipped = (Skipped(tmp_path / NASTY.replace("/", "_"), f"no image {NASTY}"),)
     run, dataset = draw_run({NASTY: [name, "b/<b>"], "'><i>": ["c/&amp;"]}, skipped=skipped)
     write_text(run.config, run.config.read_text() + f"# {NASTY}\n")
-    write_json(run.enhanced(2) / "notes.json", {name: f"kept: {NASTY}"})
-    write_json(run.round(2) / "kept.json", {name: f"foreground {NASTY} is below 1 %", "b/<b>": None})
+    write_json(run.enhanced(2) / "notes.json", {name: f"unchanged: {NASTY}"})
+    write_json(run.round(2) / "filter.json", {name: f"foreground {NASTY} is below 1 %", "b/<b>": None})
     page = page_of(run, dataset)
     assert page.count("script") == page.count("b") == page.count("i") == 0 and page.count("style") == 1
     assert all(attrs["src"].startswith("data:") for tag, attrs in page.seen if tag == "img")
     assert not any("onerror" in attrs for _, attrs in page.seen)
-    for text in (NASTY, name, "b/<b>", "c/&amp;", f"no image {NASTY}", f"kept: {NASTY}", f"# {NASTY}"):
+    for text in (NASTY, name, "b/<b>", "c/&amp;", f"no image {NASTY}", f"unchanged: {NASTY}", f"# {NASTY}"):
         assert text in page.text
 
 

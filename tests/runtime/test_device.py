@@ -14,6 +14,11 @@ def test_pick_device__the_gpu_of_this_process(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert pick_device() == pick_device("cuda") == torch.device("cuda", 3)
     assert pick_device("cpu") == torch.device("cpu")
+    monkeypatch.delenv("LOCAL_RANK")
+    for local_id, visible, index in (("3", 4, 3), ("3", 1, 0), ("0", 8, 0)):  # 1: srun --gpus-per-task=1
+        monkeypatch.setenv("SLURM_LOCALID", local_id)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda visible=visible: visible)
+        assert pick_device() == torch.device("cuda", index)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device() == torch.device("cpu")
     with pytest.raises(ConfigError, match="torch finds no CUDA GPU"):

@@ -60,13 +60,39 @@ def test_world__shares_every_item_once():
     assert World(0, 4, 2).nodes == 2
 
 
-def test_find_world__reads_torchrun_and_slurm(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_JOB_NAME"):
+def clear_launcher(monkeypatch):
+    names = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK", *(name for name in os.environ if "SLURM" in name))
+    for name in names:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    "variables, size",
+    [
+        ({}, 1),  # the script of sbatch
+        ({"SLURM_STEP_ID": "batch"}, 1),
+        ({"SLURM_STEPID": "4294967291"}, 1),  # the same as a number
+        ({"SLURM_STEP_ID": "4294967290"}, 1),  # the shell of salloc
+        ({"SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "interactive"}, 1),
+        ({"SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "bash"}, 1),
+        ({"SLURM_STEP_ID": "0"}, 4),
+        ({"SLURM_STEPID": "2"}, 4),  # the older name
+    ],
+)
+def test_find_world__several_processes_only_if_srun_started_them(monkeypatch, variables, size):
+    clear_launcher(monkeypatch)
+    for name, value in ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"} | variables).items():
+        monkeypatch.setenv(name, value)
+    assert find_world() == World(0, size, size)
+
+
+def test_find_world__reads_torchrun_and_slurm(monkeypatch):
+    clear_launcher(monkeypatch)
     assert find_world() == World()
     monkeypatch.setenv("SLURM_NTASKS", "8")
     monkeypatch.setenv("SLURM_PROCID", "3")
     monkeypatch.setenv("SLURM_NNODES", "2")
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
     assert find_world() == World(3, 8, 4)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")

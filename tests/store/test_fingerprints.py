@@ -37,7 +37,7 @@ def describe_all(config: FitConfig) -> dict[str, str]:
         "coarse": coarse_settings(config.coarse),
         "enhance": enhance_settings(config.enhance, config.start_of(2), config.seed),
         "train": training_settings(config, 2),
-        "refine": refine_settings(config.refine, config.view_px, config.keeps_probabilities(2)),
+        "refine": refine_settings(config.refine, config.view_px, config.keeps_soft_masks(2)),
     }
     return {name: hash_of([described]) for name, described in stages.items()}
 
@@ -140,4 +140,4 @@ def test_describe_settings__roles():
         inner: Inner = Inner()
 
     assert describe_settings(Outer(), "x", 3) == {"x.values": 8, "x.file": "imagenet", "x.inner.kept": 1}
-    assert refine_settings(RefineConfig(), 64, True)["probabilities"] == "kept"
+    assert refine_settings(RefineConfig(), 64, True)["soft masks"] == "saved"

@@ -251,7 +251,7 @@ class PhotoList:
         """Return why the last round left a photo out of training; None if it did not."""
         for number in reversed(list_rounds(self.run)):
             try:
-                reason: str | None = self._read_reasons(self.run.round(number) / "kept.json").get(photo.name)
+                reason: str | None = self._read_reasons(self.run.filter(number)).get(photo.name)
             except OSError:  # the file does not exist, or fit is replacing it
                 continue
             return reason

@@ -23,12 +23,12 @@ def enhance(
     seed: int = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Snap rough masks to the edges of their photos (stage 2 alone).
+    """Align rough masks with the edges of their photos (stage 2 alone).
 
     Each class of a mask is enhanced on its own and keeps its index. With --start probabilities, MASKS holds soft masks:
     gray PNGs of the foreground probability (0 to 255); the masks that are written hold 0 and 1.
 
-    Writes DIR/PHOTO.png, and DIR/notes.json with the masks that were kept as they were and the reasons. The same
+    Writes DIR/PHOTO.png, and DIR/notes.json with the masks that were left unchanged and the reasons. The same
     command resumes a stopped run.
 
     For example:

@@ -99,10 +99,10 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
             out: Run folder for all results.
             settings: Settings of all stages.
             recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2 on ResNet-101) or demo.
-            config: TOML file of settings, laid over the recipe; config.toml of a run is such a file.
+            config: TOML file of settings, applied on top of the recipe; config.toml of a run is such a file.
             ground_truth: Masks for measuring, never for training: a folder with images and masks, a folder of masks
                 named like your photos, or a public data set (see evaluate --help).
-            start_from: Corrected masks that every round uses as they are: a folder of masks named like your photos, or
+            start_from: Corrected masks that every round uses unchanged: a folder of masks named like your photos, or
                 an export of Label Studio (JSON) or CVAT (CVAT for images 1.1).
             quiet: Print only warnings and errors.
             help_all: Show the help of all settings.

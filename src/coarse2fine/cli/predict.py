@@ -42,7 +42,7 @@ def predict(
       coarse2fine predict runs/pets a.jpg 'more/**/*.png' --out masks --probabilities --size-px 480
 
     Args:
-        run: Run folder of fit, its folder model, or a network written by coarse2fine export.
+        run: Run folder of fit, its folder model, or an .onnx file written by coarse2fine export.
         photos: Photo files, folders, or glob patterns.
         out: Folder for the results.
         size_px: Longer side to which photos are resized for the network; default: the size of the run.

@@ -46,13 +46,13 @@ def report(
 
     places, console = Run(run), Console(quiet)
     dataset = read_photos(places)
-    judge_unless_busy(places, dataset, console)
+    measure_unless_busy(places, dataset, console)
     target = out or places.report
     write_report(places, dataset, target, count_cores())
     console.say(f"report: {target}", style="green")
 
 
-def judge_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> None:
+def measure_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> None:
     """Measure the quality scores that are missing, unless fit is running on the run folder."""
     from filelock import FileLock, Timeout
 

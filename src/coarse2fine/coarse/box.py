@@ -15,7 +15,7 @@ def centered_box(image: Image, share: float = 0.8) -> SoftMask:
 
     Returns:
         Soft mask, shape (H, W): 1 inside the box, 0 outside. The sides of the box are rounded to whole pixels, at least
-        one; if the exact center is impossible, the box lies half a pixel up or left of it.
+        one. If an odd number of pixels remains, the box lies half a pixel above or left of the center.
 
     Raises:
         ConfigError: ``share`` is not above 0 and at most 1.

@@ -1,5 +1,7 @@
 """The base class of all settings: frozen, validated, and with one-sentence error messages."""
 
+import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Self
 
@@ -42,14 +44,25 @@ class Settings(BaseModel):
 class MethodSettings(Settings):
     """Settings of a stage that can be done by one of several methods.
 
-    ``method`` names the method. A method with settings of its own has a section, a field of the same name. A new method
-    therefore needs one new field here, or one new name in ``without_settings``.
+    ``method`` names the method. A method with settings of its own has a section: a field of the same name, with a
+    class that describes the method in the first line of its docstring. A new method therefore needs one new field here,
+    or one new entry in ``without_settings``. The help text of ``method`` is made from both.
+
+    Attributes:
+        stage: Name of the stage in error messages.
+        without_settings: Methods without settings, and their description.
     """
 
     stage: ClassVar[str]
-    without_settings: ClassVar[tuple[str, ...]] = ()
+    without_settings: ClassVar[Mapping[str, str]] = {}
 
     method: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        described = {name: _first_line(cls.model_fields[name].annotation) for name in cls.sections()}
+        choices = described | dict(cls.without_settings)
+        cls.model_fields["method"].description = "; ".join(f"{name}: {text}" for name, text in choices.items())
 
     @classmethod
     def sections(cls) -> tuple[str, ...]:
@@ -60,7 +73,7 @@ class MethodSettings(Settings):
     @classmethod
     def methods(cls) -> tuple[str, ...]:
         """Return the names of all methods."""
-        return cls.sections() + cls.without_settings
+        return cls.sections() + tuple(cls.without_settings)
 
     @property
     def section(self) -> Settings:
@@ -73,6 +86,12 @@ class MethodSettings(Settings):
             known = ", ".join(self.methods())
             raise ConfigError(f"{self.stage}.method must be one of {known}; found '{self.method}'.")
         return self
+
+
+def _first_line(kind: object) -> str:
+    """Return the first line of a docstring without ``Method <name>:`` and without the full stop."""
+    line = (kind.__doc__ or "").strip().partition("\n")[0]
+    return re.sub(r"^Method \w+: ", "", line).removesuffix(".")
 
 
 def explain(error: ValidationError) -> str:

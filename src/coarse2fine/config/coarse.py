@@ -1,5 +1,6 @@
 """Settings of stage 1: coarse masks."""
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -38,7 +39,7 @@ class CoarseStudentConfig(Settings):
 
 
 class CoarseFeaturesConfig(Settings):
-    """Method features: spectral cut of the features of a self-supervised vision transformer."""
+    """Method features: spectral cut of the features of a DINO vision transformer (not measured in this project)."""
 
     model: str = Field(
         "vit_small_patch16_224.dino",
@@ -59,7 +60,7 @@ class CoarseFeaturesConfig(Settings):
 
 
 class CoarseFolderConfig(Settings):
-    """Method folder: masks that you provide."""
+    """Method folder: your own masks."""
 
     path: Path | None = Field(None, description="folder of masks named like the photos; pixels above 0 are foreground")
 
@@ -68,13 +69,9 @@ class CoarseConfig(MethodSettings):
     """Stage 1: find the foreground of each photo without labels."""
 
     stage: ClassVar[str] = "coarse"
-    without_settings: ClassVar[tuple[str, ...]] = ("saliency",)
+    without_settings: ClassVar[Mapping[str, str]] = {"saliency": "robust background detection"}
 
-    method: str = Field(
-        "box",
-        description="box: centered box; student: small network trained without labels; saliency: robust background "
-        "detection; features: spectral cut of DINO features (not measured in this project); folder: your own masks",
-    )
+    method: str = "box"
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
         "otsu",
         description="pixels of the soft mask above this probability become foreground; otsu: threshold chosen for each "

@@ -117,7 +117,7 @@ class GenerationsConfig(Settings):
     keep_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="evalseg, mean: share of the masks to keep, those with the highest scores"
     )
-    enhance: bool = Field(True, description="snap the masks to the edges of their photos by GrabCut")
+    enhance: bool = Field(True, description="align the masks with the edges of their photos by GrabCut")
     soft_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
         description="enhance: train on a weighted mean of soft mask and GrabCut mask, with this weight of the soft "

@@ -1,5 +1,6 @@
 """Settings of stage 2: enhanced masks."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,11 +11,28 @@ from coarse2fine.errors import ConfigError
 Start = Literal["box", "mask", "probabilities"]
 """What an enhancement starts from: the bounding box of the mask, the mask, or its foreground probabilities."""
 
+
+class EnhancerSettings(Settings):
+    """Settings of one enhancement method.
+
+    Attributes:
+        takes_soft_masks: Whether the method can start from a soft mask. If not, it always starts from the mask.
+        follows_start: Whether the method starts from what ``enhance.start`` names. If not, ``fit`` lets it start from
+            the soft mask if there is one and ``takes_soft_masks`` is true, else from the mask.
+    """
+
+    takes_soft_masks: ClassVar[bool] = False
+    follows_start: ClassVar[bool] = False
+
+
 ColorSigma = Annotated[float, Field(ge=0.5)]
 
 
-class GrabCutConfig(Settings):
-    """Method grabcut: color models of object and background, and the cheapest cut along image edges."""
+class GrabCutConfig(EnhancerSettings):
+    """Method grabcut: GrabCut (Rother et al., 2004), color models and the cheapest cut along image edges."""
+
+    takes_soft_masks: ClassVar[bool] = True
+    follows_start: ClassVar[bool] = True
 
     engine: Literal["fast", "opencv"] = Field(
         "fast",
@@ -30,7 +48,7 @@ class GrabCutConfig(Settings):
     probability_weight: Weight = Field(
         1.5,
         description="with start = probabilities: weight of the log odds of the foreground probability relative to the "
-        "color models; must be 0 for engine opencv, which cannot use them",
+        "color models; must be 0 with engine opencv if a start is probabilities, because OpenCV cannot use them",
     )
     max_side_px: PositiveInt = Field(
         1000, description="larger photos are reduced to this longer side for the cut; the result is enlarged again"
@@ -51,18 +69,20 @@ class CrfConfig(Settings):
     )
 
 
-class CrfEnhanceConfig(Settings):
-    """Method crf: a fully connected CRF with the parameters of DeepLab v2.
+class CrfEnhanceConfig(EnhancerSettings):
+    """Method crf: fully connected CRF with the parameters of DeepLab v2.
 
     Only the setting that changed the result is a setting. On 118 photos of voc-animals/val (docs/log.md, "a dense CRF
     without a compiler"), the mIoU was .675 with 10 or 5 steps, bilateral weight 4 or 2, and bilateral sigma 67 or 40
     px, but .673 with color sigma 5 and .665 with color sigma 10.
     """
 
+    takes_soft_masks: ClassVar[bool] = True
+
     color_sigma: ColorSigma = Field(
         3.0,
-        description="color difference, in levels of 255 per channel, up to which neighboring pixels pull each other to "
-        "the same class; larger values are faster",
+        description="color difference, in levels of 255 per channel, up to which neighboring pixels tend to get the "
+        "same class; larger values are faster",
     )
     mask_probability: Annotated[float, Field(gt=0.5, lt=1)] = Field(
         0.7, description="when it starts from a binary mask: probability that a pixel of the mask is right"
@@ -75,16 +95,15 @@ class CrfEnhanceConfig(Settings):
 
 
 class EnhanceConfig(MethodSettings):
-    """Stage 2: snap masks to image edges."""
+    """Stage 2: align masks with image edges."""
 
     stage: ClassVar[str] = "enhance"
-    without_settings: ClassVar[tuple[str, ...]] = ("box", "none")
+    without_settings: ClassVar[Mapping[str, str]] = {
+        "box": "the filled bounding box of the mask",
+        "none": "the unchanged mask",
+    }
 
-    method: str = Field(
-        "grabcut",
-        description="grabcut: GrabCut (Rother et al., 2004); crf: fully connected CRF; box: the filled bounding box of "
-        "the mask; none: the mask as it is",
-    )
+    method: str = "grabcut"
     start: Start = Field(
         "box",
         description="start of GrabCut: box: the bounding box of the mask (the paper); mask: a band along the contour "
@@ -94,8 +113,18 @@ class EnhanceConfig(MethodSettings):
     crf: CrfEnhanceConfig = CrfEnhanceConfig()
 
     @property
-    def can_start_from_probabilities(self) -> bool:
-        """Whether the method can start from foreground probabilities."""
+    def takes_soft_masks(self) -> bool:
+        """Whether the method can start from soft masks."""
+        return isinstance(self.section, EnhancerSettings) and self.section.takes_soft_masks
+
+    @property
+    def follows_start(self) -> bool:
+        """Whether ``start`` decides what the method starts from; see :class:`EnhancerSettings`."""
+        return isinstance(self.section, EnhancerSettings) and self.section.follows_start
+
+    @property
+    def can_weigh_probabilities(self) -> bool:
+        """Whether the engine of GrabCut can use ``probability_weight``; true for other methods."""
         return self.method != "grabcut" or self.grabcut.engine == "fast" or self.grabcut.probability_weight == 0
 
     @property
@@ -104,7 +133,7 @@ class EnhanceConfig(MethodSettings):
 
     @model_validator(mode="after")
     def _opencv_cannot_weigh_probabilities(self) -> Self:
-        if "probabilities" in self._starts and not self.can_start_from_probabilities:
+        if "probabilities" in self._starts and not self.can_weigh_probabilities:
             weight = self.grabcut.probability_weight
             raise ConfigError(
                 "OpenCV's GrabCut cannot weigh probabilities against colors (enhance.start or enhance.coarse_start is "
@@ -115,7 +144,7 @@ class EnhanceConfig(MethodSettings):
 
 
 class FitEnhanceConfig(EnhanceConfig):
-    """Stage 2: snap the masks of each round to image edges."""
+    """Stage 2: align the masks of each round with image edges."""
 
     start: Start = Field(
         "probabilities",

@@ -13,7 +13,7 @@ from coarse2fine.config.fit import FitConfig, Task
 from coarse2fine.errors import ConfigError
 
 RECIPES = ("small", "paper", "demo")
-"""Names of the recipes. ``small`` is ``FitConfig()``; the others are laid over it."""
+"""Names of the recipes. ``small`` is ``FitConfig()``; the others are applied on top of it."""
 
 
 def load_recipe(name: str, task: Task = "classes") -> FitConfig:
@@ -21,7 +21,7 @@ def load_recipe(name: str, task: Task = "classes") -> FitConfig:
 
     Args:
         name: One of `RECIPES`.
-        task: For ``foreground``, the changes in ``<name>-foreground.toml`` are laid over the recipe.
+        task: For ``foreground``, the changes in ``<name>-foreground.toml`` are applied on top of the recipe.
 
     Raises:
         ConfigError: There is no recipe of this name.
@@ -46,7 +46,7 @@ def find_task(name: str | None) -> Task | None:
 
 
 def load_config(path: Path | str, base: FitConfig | None = None) -> FitConfig:
-    """Return the settings of a TOML file, laid over ``base``.
+    """Return the settings of a TOML file, applied on top of ``base``.
 
     Args:
         path: The file.
@@ -65,7 +65,7 @@ def load_config(path: Path | str, base: FitConfig | None = None) -> FitConfig:
 
 
 def parse_config(text: str, where: str, base: FitConfig | None = None) -> FitConfig:
-    """Return the settings of TOML text, laid over ``base``.
+    """Return the settings of TOML text, applied on top of ``base``.
 
     Args:
         text: TOML.

@@ -37,7 +37,7 @@ class FitConfig(Settings):
 
     @model_validator(mode="after")
     def _coarse_probabilities_exist(self) -> Self:
-        if self.keeps_probabilities(0) and not self.coarse.gives_probabilities:
+        if self.keeps_soft_masks(0) and not self.coarse.gives_probabilities:
             raise ConfigError(
                 f"coarse.method = {self.coarse.method} gives no probabilities from which the enhancement could start: "
                 "set enhance.coarse_start to auto, box or mask."
@@ -46,18 +46,19 @@ class FitConfig(Settings):
 
     def start_of(self, number: int) -> Start:
         """Return what the enhancement of a round starts from; round 0 is that of the coarse masks."""
-        if self.enhance.method not in ("grabcut", "crf") or (number and not self.enhance.between_rounds):
+        enhance = self.enhance
+        if number and not enhance.between_rounds:
             return "mask"
-        if self.enhance.method == "crf":
-            return "probabilities" if number or self.coarse.gives_probabilities else "mask"
-        chosen = self.enhance.start if number else self.enhance.coarse_start
+        has_soft_masks = enhance.takes_soft_masks and (number > 0 or self.coarse.gives_probabilities)
+        if not enhance.follows_start:
+            return "probabilities" if has_soft_masks else "mask"
+        chosen = enhance.start if number else enhance.coarse_start
         if chosen != "auto":
             return chosen
-        possible = self.coarse.gives_probabilities and self.enhance.can_start_from_probabilities
-        return "probabilities" if possible else "box"
+        return "probabilities" if has_soft_masks and enhance.can_weigh_probabilities else "box"
 
-    def keeps_probabilities(self, number: int) -> bool:
-        """Return whether the enhancement of a round needs the probabilities from which its masks were made."""
+    def keeps_soft_masks(self, number: int) -> bool:
+        """Return whether the soft masks of a round are saved, because its enhancement starts from them."""
         return self.start_of(number) == "probabilities"
 
     @property

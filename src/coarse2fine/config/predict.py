@@ -30,6 +30,6 @@ class PredictCrfConfig(CrfConfig):
 
     on: bool = Field(False, description="use the CRF; otherwise the masks are made from the network's probabilities")
 
-    def turned(self, on: bool | None) -> Self:
+    def with_switch(self, on: bool | None) -> Self:
         """Return the same parameters, switched on or off; ``None``: unchanged."""
         return self if on is None else self.model_copy(update={"on": on})

@@ -18,7 +18,7 @@ class RefineConfig(Settings):
         "refine.threshold",
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.6, description="with constrain = foreground: least probability of the foreground"
+        0.6, description="with constrain = foreground: smallest probability of the foreground"
     )
     flip: bool = Field(True, description="average the probabilities with those of the mirrored photo")
     scales: tuple[PositiveFloat, ...] = Field(
@@ -29,7 +29,7 @@ class RefineConfig(Settings):
 class FilterConfig(Settings):
     """Filter: photos whose refined mask is implausible are left out of the next round."""
 
-    min_share: Share = Field(0.01, description="least share of the photo that its mask must cover (the paper: 0.01)")
+    min_share: Share = Field(0.01, description="smallest share of the photo that its mask must cover (the paper: 0.01)")
     max_share: Share = Field(0.80, description="largest share of the photo that its mask may cover (the paper: 0.80)")
     drop_worst: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the photos of each class to leave out, those of lowest quality score (quality.csv)"

@@ -23,7 +23,7 @@ class StreamConfig(Settings):
         None, description="worker processes that load photos; default: chosen by the number of cores"
     )
     checkpoint_photos: Annotated[PositiveInt, Role.NO_EFFECT] = Field(
-        2000, description="write a checkpoint each time so many photos were seen; a stopped run loses at most these"
+        2000, description="write a checkpoint each time this many photos were seen; a stopped run loses at most these"
     )
 
 

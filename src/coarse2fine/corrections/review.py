@@ -23,7 +23,7 @@ from coarse2fine.types import Photo
 
 Decision = Literal["accepted", "fixed", "rejected"]
 REJECTED = "rejected in review"
-"""Reason in ``kept.json`` for leaving out a rejected photo."""
+"""Reason in ``filter.json`` for leaving out a rejected photo."""
 
 APPLIED_FILE = "review.json"
 """File beside the corrected masks: which of them come from the review, and which photos are rejected."""

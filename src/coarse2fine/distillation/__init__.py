@@ -6,5 +6,5 @@ principal_components.py  principal directions of many frames
 selection.py             score of a soft mask; the best share of them
 generations.py           soft masks -> student network; its masks of new photos -> the next generation
 examples.py              photos and soft masks that a student network trains on
-soft_masks.py            soft masks of new photos: centered, scored, snapped to edges
+soft_masks.py            soft masks of new photos: centered, scored, aligned with edges
 """

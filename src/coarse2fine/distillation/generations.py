@@ -19,7 +19,7 @@ from coarse2fine.data import list_photos
 from coarse2fine.data.class_folders import names_below_common_folder
 from coarse2fine.distillation.examples import describe_examples, find_teacher_examples
 from coarse2fine.distillation.selection import select_best
-from coarse2fine.distillation.soft_masks import score_by_evalseg, score_by_mean, snap_to_edges, weight_by_center
+from coarse2fine.distillation.soft_masks import align_with_edges, score_by_evalseg, score_by_mean, weight_by_center
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import mask_path, write_soft
 from coarse2fine.networks.student import EvalSegNet, build_student
@@ -135,7 +135,7 @@ class _Generations:
             soft = self.predict_soft_masks(number, trained)
             scores = self.score_masks(number, trained, soft)
             selected = self.select_photos(number, scores)
-            masks = self.snap_masks(number, soft) if self.config.generations.enhance else soft
+            masks = self.align_masks(number, soft) if self.config.generations.enhance else soft
             trained = self.train(number, self.collect_examples(selected, masks, trained.examples))
         return trained.student
 
@@ -240,19 +240,19 @@ class _Generations:
             )
         return selected
 
-    def snap_masks(self, number: int, soft: Stage) -> Stage:
-        """Snap the soft masks of the new photos to the edges by GrabCut."""
+    def align_masks(self, number: int, soft: Stage) -> Stage:
+        """Align the soft masks of the new photos with the edges by GrabCut."""
         share = self.config.generations.soft_share
         settings = enhance_settings(EnhanceConfig(), "probabilities", 0) | ({"soft_share": share} if share else {})
         stage = self.stage(number, "enhanced", "GrabCut", settings, soft.key)
 
-        def snap(photo: Photo) -> None:
+        def align(photo: Photo) -> None:
             target = mask_path(stage.folder, photo.name)
             if not target.exists():
-                write_soft(target, snap_to_edges(photo, mask_path(soft.folder, photo.name), share))
+                write_soft(target, align_with_edges(photo, mask_path(soft.folder, photo.name), share))
 
         def work() -> None:
-            done = map_threads(snap, self.new_photos, self.context.threads)
+            done = map_threads(align, self.new_photos, self.context.threads)
             for _ in self.context.console.track(done, len(self.new_photos), stage.title):
                 pass
 

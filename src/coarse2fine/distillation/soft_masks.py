@@ -1,4 +1,4 @@
-"""Soft masks of new photos on their way to the next generation: centered, scored, snapped to edges."""
+"""Soft masks of new photos on their way to the next generation: centered, scored, aligned with edges."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,8 +42,8 @@ def has_foreground(soft: SoftMask) -> bool:
     return bool((soft > 0.5).any())
 
 
-def snap_to_edges(photo: Photo, soft_path: Path, soft_share: float = 0.0) -> SoftMask:
-    """Snap a soft mask to the edges of its photo by GrabCut, which starts from the soft mask.
+def align_with_edges(photo: Photo, soft_path: Path, soft_share: float = 0.0) -> SoftMask:
+    """Align a soft mask with the edges of its photo by GrabCut, which starts from the soft mask.
 
     Args:
         photo: The photo.

@@ -1,4 +1,4 @@
-"""Stage 2: snap a mask to the edges of its photo. `ENHANCERS` has one line per method.
+"""Stage 2: align a mask with the edges of its photo. `ENHANCERS` has one line per method.
 
 grabcut.py   GrabCut; its algorithms are in graph_cut/
 crf.py       a fully connected CRF; its algorithms are in dense_crf/

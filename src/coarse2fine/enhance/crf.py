@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from coarse2fine.config import CrfConfig, Start
 from coarse2fine.enhance.dense_crf.batching import group_photos
 from coarse2fine.enhance.dense_crf.mean_field import CrfInput, infer_marginals
-from coarse2fine.enhance.grabcut import accept_or_keep, check_input
+from coarse2fine.enhance.grabcut import accept_or_return_input, check_input
 from coarse2fine.enhance.graph_cut.trimap import PROBABILITY_MARGIN
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.masks.regions import foreground_mask
@@ -147,7 +147,7 @@ def enhance_with_crf(
     config: CrfConfig = CrfConfig(),  # noqa: B008 - frozen
     mask_probability: float = 0.7,
 ) -> Enhanced:
-    """Snap a mask to the edges of its image by a CRF; keep the mask, with a note, if the CRF loses the object.
+    """Align a mask with the edges of its image by a CRF; return it unchanged, with a note, if the CRF loses the object.
 
     Args:
         image: RGB, shape (H, W, 3).
@@ -160,24 +160,24 @@ def enhance_with_crf(
 
     Returns:
         The pixels with a foreground probability above 0.5, without a note. Or the binary input mask, with a note, if it
-        is empty or the result is not accepted (:func:`~coarse2fine.enhance.grabcut.accept_or_keep`).
+        is empty or the result is not accepted (:func:`~coarse2fine.enhance.grabcut.accept_or_return_input`).
 
     Raises:
         DataError: Image and mask differ in height or width, the image is not 8-bit RGB, or ``soft`` is missing.
     """
     check_input(image, mask, start, soft, "The CRF")
-    rough = foreground_mask(mask)
-    if not rough.any():
-        return Enhanced(rough, "empty")
+    input_mask = foreground_mask(mask)
+    if not input_mask.any():
+        return Enhanced(input_mask, "empty")
     if start == "probabilities" and soft is not None:
         likely = soft.clip(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
     else:
-        likely = np.where(rough, mask_probability, 1 - mask_probability).astype(np.float32)
+        likely = np.where(input_mask, mask_probability, 1 - mask_probability).astype(np.float32)
     image = shrink(image, config.max_side_px)  # the photo may be huge: build the two classes at the small size
     likely = resize_soft(likely, *image.shape[:2])
     marginals = dense_crf(np.stack([1 - likely, likely]), image, config)
-    found = (resize_soft(marginals[1], rough.shape[0], rough.shape[1]) > 0.5).astype(np.uint8)
-    return accept_or_keep(found, rough, "the CRF")
+    found = (resize_soft(marginals[1], input_mask.shape[0], input_mask.shape[1]) > 0.5).astype(np.uint8)
+    return accept_or_return_input(found, input_mask, "the CRF")
 
 
 def _check(probabilities: Probabilities, image: Image) -> None:

@@ -22,7 +22,7 @@ from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
 from coarse2fine.types import Mask, Photo, SoftMask
 
-WORKING_PX = 128
+COMPARISON_PX = 128
 """Longer side at which masks are compared; the rank correlation with the true IoU is the same as at full size."""
 
 MIN_PIECE_SHARE = 0.01
@@ -38,12 +38,12 @@ class Quality:
         class_name: Class of the photo.
         score: Quality score, 0 to 1: mean confidence times mean agreement. In round 1 ``agreement_training_mask`` does
             not count. A mask that a person corrected scores 1.
-        confidence: Probability of the label inside the network's mask, mean over its pixels, 0 to 1; None if the run
-            keeps no probabilities.
-        previous_confidence: Confidence in the round before; None in round 1 and without probabilities.
+        confidence: Value of the round's soft mask (the soft mask of the constrained prediction) inside the network's
+            mask, mean over its pixels, 0 to 1; None if the run saves no soft masks.
+        previous_confidence: Confidence in the round before; None in round 1 and without soft masks.
         agreement_training_mask: IoU of the network's mask with the mask that the network was trained on, 0 to 1.
-        agreement_enhanced_mask: IoU of the network's mask with the enhanced mask, 0 to 1; None if enhancement kept the
-            mask as it was.
+        agreement_enhanced_mask: IoU of the network's mask with the enhanced mask, 0 to 1; None if enhancement
+            left the mask unchanged.
         area_share: Share of the photo that the enhanced mask covers, 0 to 1.
         pieces: Number of connected pieces of the enhanced mask, without tiny ones.
         border_share: Share of the photo's border that the enhanced mask covers, 0 to 1.
@@ -87,9 +87,9 @@ class RoundMasks:
         training: Folder of the masks that the network was trained on.
         refined: Folder of the masks that the network predicted, constrained to the labels.
         enhanced: Folder of the refined masks after enhancement.
-        probabilities: Folder of the label's probabilities, as soft masks; None if the run keeps none.
+        soft_masks: Folder of the soft masks of the constrained predictions; None if the run saves none.
         previous_confidence: Confidence in the round before, by name of the photo; empty in round 1.
-        not_enhanced: Names of photos whose masks enhancement kept as they were.
+        not_enhanced: Names of photos whose masks enhancement left unchanged.
         corrected: Names of photos whose masks a person corrected.
     """
 
@@ -97,7 +97,7 @@ class RoundMasks:
     training: Path
     refined: Path
     enhanced: Path
-    probabilities: Path | None = None
+    soft_masks: Path | None = None
     previous_confidence: Mapping[str, float | None] = field(default_factory=dict)
     not_enhanced: Container[str] = ()
     corrected: Container[str] = ()
@@ -132,15 +132,16 @@ def _measure_photo(masks: RoundMasks, photo: Photo, class_name: str) -> Quality:
     )
     is_corrected = photo.name in masks.corrected
     confidence = None
-    if masks.probabilities and not is_corrected:
-        confidence = measure_confidence(read_soft(mask_path(masks.probabilities, photo.name)), refined)
+    if masks.soft_masks and not is_corrected:
+        confidence = measure_confidence(read_soft(mask_path(masks.soft_masks, photo.name)), refined)
     confidences = confidence, masks.previous_confidence.get(photo.name)
     with_training = measure_agreement(training, refined)
     with_enhanced = None if photo.name in masks.not_enhanced else measure_agreement(refined, enhanced)
     if is_corrected:
         score = 1.0
     elif masks.number == 1 and with_enhanced is not None:
-        score = compute_score(*confidences, None, with_enhanced)  # round 1 trains on coarse masks and should leave them
+        # The training masks of round 1 are enhanced coarse masks, on which the network should improve.
+        score = compute_score(*confidences, None, with_enhanced)
     else:
         score = compute_score(*confidences, with_training, with_enhanced)
     return Quality(
@@ -168,8 +169,8 @@ def compute_score(
         confidence: Confidence of the round, 0 to 1; None if unknown.
         previous_confidence: Confidence of the round before, 0 to 1; None if unknown.
         agreement_training_mask: IoU of the network's mask with its training mask; None if it must not count.
-        agreement_enhanced_mask: IoU of the network's mask with the enhanced mask; None if enhancement kept the mask.
-            At least one agreement is known.
+        agreement_enhanced_mask: IoU of the network's mask with the enhanced mask; None if enhancement left the mask
+            unchanged. At least one agreement is known.
 
     Returns:
         Score, 0 to 1; the mean agreement if no confidence is known.
@@ -185,12 +186,12 @@ def _mean(values: Sequence[float | None]) -> float:
 
 
 def shrink_mask(mask: Mask) -> SoftMask:
-    """Shrink a mask to a longer side of at most `WORKING_PX`.
+    """Shrink a mask to a longer side of at most `COMPARISON_PX`.
 
     Returns:
         Share of foreground in each cell, shape (h, w), 0 to 1.
     """
-    factor = min(1.0, WORKING_PX / max(mask.shape))
+    factor = min(1.0, COMPARISON_PX / max(mask.shape))
     height, width = (max(1, round(side * factor)) for side in mask.shape)
     return resize_soft(foreground_mask(mask).astype(np.float32), height, width)
 
@@ -210,18 +211,18 @@ def measure_agreement(one: SoftMask, other: SoftMask) -> float:
     return float(np.minimum(one, other).sum()) / union if union else 0.0
 
 
-def measure_confidence(probability: SoftMask, mask: SoftMask) -> float:
-    """Compute the mean probability of the label inside a mask.
+def measure_confidence(soft: SoftMask, mask: SoftMask) -> float:
+    """Compute the mean value of a soft mask inside a mask.
 
     Args:
-        probability: Probability of the label at each pixel, any size.
+        soft: Soft mask of the constrained prediction (:func:`~coarse2fine.masks.constraint.constrain_soft`), any size.
         mask: Share of the mask in each cell, shape (h, w), 0 to 1.
 
     Returns:
-        Mean probability, 0 to 1; 0 if the mask is empty.
+        Mean value, 0 to 1; 0 if the mask is empty.
     """
     total = float(mask.sum())
-    return float((resize_soft(probability, *mask.shape) * mask).sum()) / total if total else 0.0
+    return float((resize_soft(soft, *mask.shape) * mask).sum()) / total if total else 0.0
 
 
 def count_pieces(mask: SoftMask) -> int:

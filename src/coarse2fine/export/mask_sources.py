@@ -114,15 +114,15 @@ def _open_run(run: Run, config: MaskExportConfig, include_left_out: bool, out: P
         for photo in dataset.photos
     ]
     warnings: list[str] = []
-    reasons = read_json(run.round(number) / "kept.json") if number and not include_left_out else {}
-    kept = [photo for photo in photos if not reasons.get(photo.name)]
-    if len(kept) < len(photos):
+    reasons = read_json(run.filter(number)) if number and not include_left_out else {}
+    exported = [photo for photo in photos if not reasons.get(photo.name)]
+    if len(exported) < len(photos):
         warnings.append(
-            f"{len(photos) - len(kept)} of {len(photos)} photos are not exported, because the filter left them out "
-            f"(reasons: {run.round(number) / 'kept.json'}); --left-out True exports them, too"
+            f"{len(photos) - len(exported)} of {len(photos)} photos are not exported, because the filter left them out "
+            f"(reasons: {run.filter(number)}); --left-out exports them, too"
         )
     title = f"{run.root.resolve().name}, {folder.relative_to(run.root).as_posix()}"
-    return _add_scores(MaskSource(title, dataset.classes, iter(kept), len(kept), warnings), run.root, config)
+    return _add_scores(MaskSource(title, dataset.classes, iter(exported), len(exported), warnings), run.root, config)
 
 
 def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:

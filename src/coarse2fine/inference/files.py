@@ -1,4 +1,4 @@
-"""Apply a network to photo files: decode ahead, predict in batches, and refine with the CRF if it is on."""
+"""Apply a network to photo files: decode ahead, predict in batches, and apply the CRF if it is on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,14 +26,14 @@ class FilePrediction:
     size: tuple[int, int]
     probabilities: Probabilities
     copy: Image | None
-    _refine: Callable[[], Probabilities] = field(repr=False)
+    _compute_crf: Callable[[], Probabilities] = field(repr=False)
 
-    def refined(self) -> Probabilities:
+    def probabilities_after_crf(self) -> Probabilities:
         """Return the class probabilities after the CRF; without a CRF these are ``probabilities``.
 
         On the CPU this computes the CRF, in the calling thread.
         """
-        return self._refine()
+        return self._compute_crf()
 
     def mask(self, size: Sequence[int] | None = None) -> Mask:
         """Compute the most probable class of every pixel after the CRF.
@@ -42,7 +42,7 @@ class FilePrediction:
             size: Starts with height and width of the mask; default: the size of the photo.
         """
         height, width = (size or self.size)[:2]
-        return most_probable_class(self.refined(), height, width)
+        return most_probable_class(self.probabilities_after_crf(), height, width)
 
 
 @dataclass(frozen=True)
@@ -101,25 +101,28 @@ def predict_files(
     for batch in batches:
         inputs = [photo.inputs for photo in batch.photos]
         probabilities = segmenter.probabilities_at_working_size(inputs, batch.shape)
-        refine = _plan_refinement(segmenter, probabilities, [photo.for_crf for photo in batch.photos])
-        for index, photo, own, refine_own in zip(batch.indices, batch.photos, probabilities, refine, strict=True):
-            yield FilePrediction(index, photo.size, own, photo.copy, refine_own)
+        crfs = _plan_crf(segmenter, probabilities, [photo.for_crf for photo in batch.photos])
+        for index, photo, before, compute_crf in zip(batch.indices, batch.photos, probabilities, crfs, strict=True):
+            yield FilePrediction(index, photo.size, before, photo.copy, compute_crf)
 
 
-def _plan_refinement(
+def _plan_crf(
     segmenter: Segmenter, probabilities: Sequence[Probabilities], images: Sequence[Image | None]
 ) -> list[Callable[[], Probabilities]]:
-    """Return a function per photo that returns the refined probabilities: computed here on a GPU, else when called."""
+    """Return a function per photo that returns the probabilities after the CRF.
+
+    On a GPU they are computed here, in batches; otherwise when the function is called.
+    """
     if not segmenter.crf.on:
-        return [partial(_same, own) for own in probabilities]
-    pairs = [(own, image) for own, image in zip(probabilities, images, strict=True) if image is not None]
+        return [partial(_same, before) for before in probabilities]
+    pairs = [(before, image) for before, image in zip(probabilities, images, strict=True) if image is not None]
     if segmenter.crf_in_batches:
-        return [partial(_same, refined) for refined in segmenter.refine_with_crf(pairs)]
-    return [partial(_refine_one, segmenter, pair) for pair in pairs]
+        return [partial(_same, after) for after in segmenter.apply_crf(pairs)]
+    return [partial(_apply_crf_to_one, segmenter, pair) for pair in pairs]
 
 
-def _refine_one(segmenter: Segmenter, pair: tuple[Probabilities, Image]) -> Probabilities:
-    return segmenter.refine_with_crf([pair])[0]
+def _apply_crf_to_one(segmenter: Segmenter, pair: tuple[Probabilities, Image]) -> Probabilities:
+    return segmenter.apply_crf([pair])[0]
 
 
 def _same(probabilities: Probabilities) -> Probabilities:

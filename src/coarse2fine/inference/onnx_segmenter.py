@@ -29,10 +29,10 @@ class OnnxSegmenter(Segmenter):
     Attributes:
         session: Takes ``images``, uint8 (N, H, W, 3); returns ``probabilities``, float32 (N, C, H, W).
         classes: Class names by index; ``classes[0]`` is ``background``.
-        size_px: Longer side of a photo at which the network sees it.
+        size_px: Longer side to which photos are resized for the network.
         flip: Whether probabilities are averaged with those of the mirrored photo.
         scales: Probabilities are averaged over these multiples of ``size_px``.
-        crf: Settings of a fully connected CRF that refines the probabilities along the edges of the photo. The CRF
+        crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo. The CRF
             needs torch.
     """
 

@@ -40,10 +40,10 @@ class Segmenter(ABC):
 
     Attributes:
         classes: Class names by index; ``classes[0]`` is ``background``.
-        size_px: Longer side of a photo at which the network sees it.
+        size_px: Longer side to which photos are resized for the network.
         flip: Whether probabilities are averaged with those of the mirrored photo.
         scales: Probabilities are averaged over these multiples of ``size_px``.
-        crf: Settings of a fully connected CRF that refines the probabilities along the edges of the photo.
+        crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo.
     """
 
     classes: tuple[str, ...]
@@ -85,8 +85,8 @@ class Segmenter(ABC):
             DataError: An image has another type, shape or range.
         """
         arrays, restore = to_images(images)
-        refined = self._refined_probabilities(arrays)
-        masks = [most_probable_class(p, *image.shape[:2]) for p, image in zip(refined, arrays, strict=True)]
+        probabilities = self._compute_probabilities(arrays)
+        masks = [most_probable_class(p, *image.shape[:2]) for p, image in zip(probabilities, arrays, strict=True)]
         result: Images = restore(masks)
         return result
 
@@ -104,10 +104,10 @@ class Segmenter(ABC):
             DataError: An image has another type, shape or range.
         """
         arrays, restore = to_images(images)
-        refined = self._refined_probabilities(arrays)
+        probabilities = self._compute_probabilities(arrays)
         full = [
             np.stack([resize(channel, *image.shape[:2]) for channel in p])
-            for p, image in zip(refined, arrays, strict=True)
+            for p, image in zip(probabilities, arrays, strict=True)
         ]
         result: Images = restore(full)
         return result
@@ -115,11 +115,13 @@ class Segmenter(ABC):
     def with_settings(self, config: PredictConfig) -> Self:
         """Return the same network with other prediction settings; if ``config.size_px`` is None, the size stays."""
         size_px = config.size_px or self.size_px
-        return self._replace(size_px=size_px, flip=config.flip, scales=config.scales, crf=self.crf.turned(config.crf))
+        return self._replace(
+            size_px=size_px, flip=config.flip, scales=config.scales, crf=self.crf.with_switch(config.crf)
+        )
 
     def with_crf(self, on: bool | None) -> Self:
-        """Return the same network with the CRF switched on or off; None: as it is."""
-        return self._replace(crf=self.crf.turned(on))
+        """Return the same network with the CRF switched on or off; None: no change."""
+        return self._replace(crf=self.crf.with_switch(on))
 
     @abstractmethod
     def run_network(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -182,8 +184,8 @@ class Segmenter(ABC):
         assert total is not None
         return list(total / np.float32(len(self.scales)))
 
-    def refine_with_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
-        """Refine class probabilities along the edges of the photos with the fully connected CRF.
+    def apply_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
+        """Align class probabilities with the edges of the photos by the fully connected CRF.
 
         Args:
             photos: Probabilities, shape (C, h, w), and the photo, of each.
@@ -218,10 +220,10 @@ class Segmenter(ABC):
             Class indices, shape (H, W).
         """
         if self.crf.on:
-            probabilities = self.refine_with_crf([(probabilities, read_photo())])[0]
+            probabilities = self.apply_crf([(probabilities, read_photo())])[0]
         return most_probable_class(probabilities, *size[:2])
 
-    def _refined_probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
+    def _compute_probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
         """Compute class probabilities of images of any sizes, after the CRF if it is on."""
         found: dict[int, Probabilities] = {}
         shapes = {index: self.working_shape(image.shape) for index, image in enumerate(images)}
@@ -233,15 +235,15 @@ class Segmenter(ABC):
         if not self.crf.on:
             return [probabilities for probabilities, _ in pairs]
         if self.crf_in_batches:
-            return self.refine_with_crf(pairs)
-        return [self.refine_with_crf([pair])[0] for pair in pairs]
+            return self.apply_crf(pairs)
+        return [self.apply_crf([pair])[0] for pair in pairs]
 
     def _replace(self, **fields: Any) -> Self:
         return replace(self, **fields)  # type: ignore[type-var]  # subclasses are dataclasses
 
 
 def working_shape(size: Sequence[int], size_px: int) -> tuple[int, int]:
-    """Compute height and width at which the network sees a photo.
+    """Compute height and width to which a photo is resized for the network: its working size.
 
     The longer side becomes ``size_px``, and the other side keeps the aspect ratio; both are rounded to multiples of
     `SIDE_STEP_PX`.

@@ -33,11 +33,11 @@ class TorchSegmenter(Segmenter):
         network: Takes normalized images, returns logits.
         classes: Class names by index; ``classes[0]`` is ``background``.
         network_config: Settings from which the network is built.
-        size_px: Longer side of a photo at which the network sees it.
+        size_px: Longer side to which photos are resized for the network.
         flip: Whether probabilities are averaged with those of the mirrored photo.
         scales: Probabilities are averaged over these multiples of ``size_px``.
         precision: Number format, as in training.
-        crf: Settings of a fully connected CRF that refines the probabilities along the edges of the photo.
+        crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo.
         threads: Processor threads that compute one layer together; None: torch's own number.
         folded: A faster copy of the network, made by :meth:`to`, that computes the probabilities; None: the network.
     """
@@ -124,10 +124,10 @@ class TorchSegmenter(Segmenter):
                 probabilities = nn.functional.interpolate(probabilities, shape, mode="bilinear", align_corners=False)
             return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)
 
-    def refine_with_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
-        """See :meth:`Segmenter.refine_with_crf`."""
+    def apply_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
+        """See :meth:`Segmenter.apply_crf`."""
         with torch_threads(self.threads):
-            return super().refine_with_crf(photos)
+            return super().apply_crf(photos)
 
 
 def _read_model_settings(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ ConstrainRule = Literal["label", "pair", "foreground"]
 
 
 def constrain(probabilities: Probabilities, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> Mask:
-    """Keep only the pixels predicted as the photo's own class.
+    """Keep only the pixels predicted as the class of the photo.
 
     Args:
         probabilities: Class probabilities, shape (C, H, W); class 0 is background.
@@ -28,7 +28,7 @@ def constrain(probabilities: Probabilities, label: int, rule: ConstrainRule = "l
     Raises:
         DataError: ``label`` is not a foreground class.
 
-    Source: the paper, section IV-D2, strategy b.
+    Source: the paper, section IV-D2, strategy b: keep only the pixels predicted as the class of the photo.
     """
     return (constrain_soft(probabilities, label, rule, threshold) > 0.5).astype(np.uint8)
 
@@ -38,9 +38,12 @@ def constrain_soft(
 ) -> SoftMask:
     """Compute the soft mask from which :func:`constrain` keeps the pixels above 0.5.
 
-    It is p / (p + q), where p is the probability of the label and q the highest probability of another class
-    (``label``) or the probability of background (``pair``). With ``foreground``, p is the probability of all foreground
-    classes, and p and q are weighted so that the result is 0.5 at ``threshold``.
+    It is not the probability of the label. It is p / (p + q), where p and q depend on the rule:
+
+    - ``label``: p is the probability of the label, q the highest probability of any other class, also of background.
+    - ``pair``: p is the probability of the label, q that of background.
+    - ``foreground``: p is (1 - ``threshold``) times the probability of all foreground classes together, q is
+      ``threshold`` times that of background. So the result is 0.5 where the foreground has probability ``threshold``.
 
     Args:
         probabilities: As for :func:`constrain`.
@@ -59,17 +62,17 @@ def constrain_soft(
             f"The label of a photo must be a foreground class of the network, 1 to {len(probabilities) - 1}, found "
             f"{label}; the network must be trained on the classes of this data set."
         )
-    own, rival = probabilities[label], probabilities[BACKGROUND]
+    p, q = probabilities[label], probabilities[BACKGROUND]
     if rule == "label":
-        rival = np.delete(probabilities, label, axis=0).max(axis=0)
+        q = np.delete(probabilities, label, axis=0).max(axis=0)
     elif rule == "foreground":
-        own, rival = (1 - rival) * np.float32(1 - threshold), rival * np.float32(threshold)
-    soft: SoftMask = own / np.maximum(own + rival, np.finfo(np.float32).tiny)
+        p, q = (1 - q) * np.float32(1 - threshold), q * np.float32(threshold)
+    soft: SoftMask = p / np.maximum(p + q, np.finfo(np.float32).tiny)
     return soft
 
 
-def keep_reason(mask: Mask, min_share: float, max_share: float) -> str | None:
-    """Check whether a mask has enough and not too much foreground to be used for training.
+def reason_to_leave_out(mask: Mask, min_share: float, max_share: float) -> str | None:
+    """Return why a mask has too little or too much foreground to be used for training; None if it has not.
 
     Args:
         mask: Shape (H, W).
@@ -77,8 +80,8 @@ def keep_reason(mask: Mask, min_share: float, max_share: float) -> str | None:
         max_share: Largest foreground share of all pixels, 0 to 1.
 
     Returns:
-        None if the mask is used (also at the limits); else the reason why the photo is left out, such as
-        ``foreground 0.4 % is below 1 %``.
+        The reason to leave out the photo, such as ``foreground 0.4 % is below 1 %``. None if the photo is used for
+        training; the limits themselves are allowed.
 
     Source: the paper, with the limits 1 % and 80 %.
     """

@@ -17,7 +17,9 @@ from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Skipped
 
 
-def check_inputs(data: Path, run: Run, config: FitConfig, ground_truth: Sequence[Path]) -> tuple[Dataset, GroundTruth]:
+def check_inputs(
+    data: Path, run: Run, config: FitConfig, ground_truth_paths: Sequence[Path]
+) -> tuple[Dataset, GroundTruth]:
     """List the data set, and check that settings, run folder and ground truth fit it. Writes nothing.
 
     Returns:
@@ -35,12 +37,12 @@ def check_inputs(data: Path, run: Run, config: FitConfig, ground_truth: Sequence
         )
     listed = open_dataset(data, labeled=config.task == "classes")
     _check_run_folder(run, data, listed)
-    truth = open_ground_truth(ground_truth, listed)
+    ground_truth = open_ground_truth(ground_truth_paths, listed)
     build_network(config.network, len(listed.classes))
-    return listed, truth
+    return listed, ground_truth
 
 
-def claim_run_folder(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> Dataset:
+def prepare_run_folder(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> Dataset:
     """Decode every photo once, and write the photos, classes and settings of the run to its folder.
 
     Returns:

@@ -16,13 +16,13 @@ from coarse2fine.masks.resize import resize_mask, resize_soft
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import (
     MaskTask,
-    in_label,
     list_missing,
     run_mask_stage,
+    with_class_index,
     write_masks,
     write_predicted_masks,
 )
-from coarse2fine.store.fingerprints import coarse_settings, describe_given, describe_photos
+from coarse2fine.store.fingerprints import coarse_settings, describe_photo_masks, describe_photos
 from coarse2fine.store.stages import Stage
 from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 
@@ -30,12 +30,12 @@ from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 def run_coarse_stage(job: FitJob) -> Stage:
     """Write the coarse masks of a run, and the soft masks if the first enhancement starts from them."""
     config = job.config.coarse
-    soft_folder = job.run.probabilities(0) if job.config.keeps_probabilities(0) else None
+    soft_folder = job.run.soft_masks(0) if job.config.keeps_soft_masks(0) else None
     settings = coarse_settings(config, soft_folder is not None) | {"photos": describe_photos(job.photos)}
     if config.folder.path and config.method == "folder":
-        settings["given masks"] = describe_given(job.photos, config.folder.path)
+        settings["masks from folder"] = describe_photo_masks(job.photos, config.folder.path)
     if job.corrected:
-        settings["corrected masks"] = f"{len(job.corrected)} ({describe_given(job.corrected, job.run.corrected)})"
+        settings["corrected masks"] = f"{len(job.corrected)} ({describe_photo_masks(job.corrected, job.run.corrected)})"
     stage = Stage(job.run.coarse, "coarse masks", settings)
     return run_mask_stage(job, stage, lambda task: make_coarse_masks(task, config, soft_folder))
 
@@ -53,9 +53,9 @@ def make_coarse_masks(task: MaskTask, config: CoarseConfig, soft_folder: Path | 
     """
     if config.method == "folder":
         assert config.folder.path is not None
-        given = config.folder.path
-        _check_given(list_missing(task.photos, task.folder), given)
-        write_masks(task, lambda photo: in_label(_read_given(photo, given), photo))
+        folder = config.folder.path
+        _check_folder(list_missing(task.photos, task.folder), folder)
+        write_masks(task, lambda photo: with_class_index(_read_from_folder(photo, folder), photo))
     elif config.method == "student":
         _run_student(task, config, soft_folder)
     else:
@@ -69,7 +69,7 @@ def _run_method(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) 
         soft = method(read_image(photo.path))
         if soft_folder:
             write_soft(mask_path(soft_folder, photo.name), soft)
-        return in_label(Enhanced(binarize(soft, config.threshold), None), photo)
+        return with_class_index(Enhanced(binarize(soft, config.threshold), None), photo)
 
     write_masks(task, make)
 
@@ -88,13 +88,13 @@ def _run_student(task: MaskTask, config: CoarseConfig, soft_folder: Path | None)
     write_predicted_masks(task, predict, make)
 
 
-def _read_given(photo: Photo, folder: Path) -> Enhanced:
+def _read_from_folder(photo: Photo, folder: Path) -> Enhanced:
     mask = read_mask(mask_path(folder, photo.name))
     foreground = np.isin(mask, foreground_values(mask)).astype(np.uint8)
     return Enhanced(resize_mask(foreground, *read_size(photo.path)), None)
 
 
-def _check_given(photos: Sequence[Photo], folder: Path) -> None:
+def _check_folder(photos: Sequence[Photo], folder: Path) -> None:
     missing = list_missing(photos, folder)
     if missing:
         first = mask_path(folder, missing[0].name)

@@ -8,54 +8,55 @@ from coarse2fine.enhance import Start, enhancer_from, prepare
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.pipeline.job import FitJob, title_of
-from coarse2fine.pipeline.mask_writer import MaskTask, in_label, run_mask_stage, write_masks
+from coarse2fine.pipeline.mask_writer import MaskTask, run_mask_stage, with_class_index, write_masks
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.fingerprints import enhance_settings
 from coarse2fine.store.stages import Stage
 from coarse2fine.types import Enhanced, Enhancer, Photo
 
 
-def run_enhance_stage(job: FitJob, number: int, rough: Stage) -> Stage:
+def run_enhance_stage(job: FitJob, number: int, input_masks: Stage) -> Stage:
     """Enhance the masks of a round.
 
     Args:
         job: The run.
         number: The round; 0 enhances the coarse masks.
-        rough: The stage that wrote the masks to enhance.
+        input_masks: The stage that wrote the masks to enhance.
     """
     config, seed, start = job.config.enhance, job.config.seed, job.config.start_of(number)
     if number and not config.between_rounds:
         config = config.model_copy(update={"method": "none"})
     settings = enhance_settings(config, start, seed)
-    stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, (rough.key,))
-    soft_folder = job.run.probabilities(number) if job.config.keeps_probabilities(number) else None
+    stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, (input_masks.key,))
+    soft_folder = job.run.soft_masks(number) if job.config.keeps_soft_masks(number) else None
 
     def work(task: MaskTask) -> None:
-        enhance_masks(task, rough.folder, prepare_enhancer(config, start, seed, job.context.console), soft_folder)
+        enhance = prepare_enhancer(config, start, seed, job.context.console)
+        enhance_masks(task, input_masks.folder, enhance, soft_folder)
 
     return run_mask_stage(job, stage, work)
 
 
 def prepare_enhancer(config: EnhanceConfig, start: Start, seed: int, console: Console) -> Enhancer:
     """Build the enhancer that the settings name, compiled for this machine; print a line if compiling takes long."""
-    with console.explaining("enhancement: compiling for this machine; this takes up to half a minute, once"):
+    with console.explaining("enhancement: compiling for this machine; this takes 10 to 30 seconds, once"):
         prepare(config)
     return enhancer_from(config, start, seed)
 
 
-def enhance_masks(task: MaskTask, rough: Path, enhance: Enhancer, soft_folder: Path | None = None) -> None:
+def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_folder: Path | None = None) -> None:
     """Write an enhanced mask, in the class index of its label, for every photo.
 
     Args:
         task: The masks to write.
-        rough: Folder of the masks to enhance.
+        input_masks: Folder of the masks to enhance.
         enhance: The enhancement method.
         soft_folder: Folder of soft masks, if the method starts from them.
     """
 
     def make(photo: Photo) -> Enhanced:
-        mask = foreground_mask(read_mask(mask_path(rough, photo.name)))
+        mask = foreground_mask(read_mask(mask_path(input_masks, photo.name)))
         soft = read_soft(mask_path(soft_folder, photo.name)) if soft_folder else None
-        return in_label(enhance(read_image(photo.path), mask, soft), photo)
+        return with_class_index(enhance(read_image(photo.path), mask, soft), photo)
 
     write_masks(task, make)

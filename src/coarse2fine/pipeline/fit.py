@@ -7,7 +7,7 @@ from pathlib import Path
 from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.corrections import check_corrections_path, import_corrections, list_corrected
 from coarse2fine.corrections.review import apply_review_decisions, list_rejected
-from coarse2fine.pipeline.checks import check_inputs, claim_run_folder
+from coarse2fine.pipeline.checks import check_inputs, prepare_run_folder
 from coarse2fine.pipeline.coarse_stage import run_coarse_stage
 from coarse2fine.pipeline.enhance_stage import run_enhance_stage
 from coarse2fine.pipeline.job import FitJob
@@ -59,9 +59,9 @@ def fit(
     if masks:
         check_corrections_path(masks)
     with deterministic_algorithms(), joined(world, gpu=pick_device().type == "cuda"):
-        listed, truth = check_inputs(Path(data), run, config, [Path(path) for path in ground_truth])
+        listed, opened_ground_truth = check_inputs(Path(data), run, config, [Path(path) for path in ground_truth])
         with hold_folder(run.root) if context.is_main else nullcontext():
-            dataset = claim_run_folder(Path(data), listed, run, config, context)
+            dataset = prepare_run_folder(Path(data), listed, run, config, context)
             if context.is_main:
                 apply_review_decisions(run.review, dataset.photos, run.corrected, context.console)
                 if masks:
@@ -69,24 +69,39 @@ def fit(
             context.barrier()
             corrected = list_corrected(dataset.photos, run.corrected)
             rejected = list_rejected(dataset.photos, run.corrected)
-            run_rounds(FitJob(run, dataset, config, context, truth, corrected, rejected))
+            run_rounds(FitJob(run, dataset, config, context, opened_ground_truth, corrected, rejected))
     return run
 
 
 def run_rounds(job: FitJob) -> None:
-    """Run all stages of all rounds.
+    """Run all stages of all rounds: Algorithm 1 of the paper.
 
-    Source: the paper, Algorithm 1.
+    1. Compute a coarse mask of every photo: its foreground, without labels.
+    2. Enhance the coarse masks by GrabCut. Give their foreground the class index of the photo's label.
+    3. Leave out the photos with an empty mask.
+    4. Repeat for each round:
+    5.     Train a segmentation network on the photos that are not left out, and their masks.
+    6.     Predict every photo, also those that were left out. Keep only the pixels predicted as the class of the photo;
+           all others become background.
+    7.     Enhance these refined masks by GrabCut. They are the masks of the next round.
+    8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of them. A
+           photo that was left out comes back if its next refined mask is within these limits.
+
+    Settings can replace GrabCut (``enhance.method``), the rule of line 6 (``refine.constrain``) and the limits of line
+    8 (``filter``). Photos that a person rejected are left out of every round.
+
+    Source: the paper, Algorithm 1; line 3 and the estimated quality of the masks are ours.
     """
-    masks = run_enhance_stage(job, 0, run_coarse_stage(job))
-    left_out = leave_out_empty(job, masks)
+    coarse = run_coarse_stage(job)  # line 1
+    masks = run_enhance_stage(job, 0, coarse)  # line 2
+    left_out = leave_out_empty(job, masks)  # line 3
     report_round(job, 0, [masks], left_out)
     quality = None
-    for number in range(1, job.config.rounds + 1):
-        trained, network = run_train_stage(job, number, masks, left_out)
-        refined = run_refine_stage(job, number, trained, network)
-        masks = run_enhance_stage(job, number, refined)
+    for number in range(1, job.config.rounds + 1):  # line 4
+        trained, network = run_train_stage(job, number, masks, left_out)  # line 5
+        refined = run_refine_stage(job, number, trained, network)  # line 6
+        masks = run_enhance_stage(job, number, refined)  # line 7
         quality = run_quality_stage(job, number, masks, quality)
-        left_out = leave_out_filtered(job, number)
+        left_out = leave_out_filtered(job, number)  # line 8
         report_round(job, number, [trained, refined, masks, quality], left_out, network)
     save_result(job, network)

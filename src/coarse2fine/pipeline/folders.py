@@ -18,7 +18,7 @@ from coarse2fine.pipeline.coarse_stage import make_coarse_masks
 from coarse2fine.pipeline.enhance_stage import prepare_enhancer
 from coarse2fine.pipeline.mask_writer import MaskTask, write_masks
 from coarse2fine.runtime.context import Context
-from coarse2fine.store.fingerprints import coarse_settings, describe_given, describe_photos, enhance_settings
+from coarse2fine.store.fingerprints import coarse_settings, describe_photo_masks, describe_photos, enhance_settings
 from coarse2fine.store.lock import claim_folder
 from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 
@@ -50,7 +50,7 @@ def coarse_folder(
     named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], context)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
     if config.method == "folder" and config.folder.path is not None:
-        settings["given masks"] = describe_given(named, config.folder.path)
+        settings["masks from folder"] = describe_photo_masks(named, config.folder.path)
     claim_folder(out, settings | ({"soft masks": str(soft_folder.absolute())} if soft_folder else {}))
     if soft_folder:
         claim_folder(soft_folder, settings)
@@ -68,7 +68,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
         masks: Folder of the masks to enhance. If the method starts from probabilities: gray PNGs, 0 to 255, with the
             foreground probability of each pixel; the enhanced masks then hold 0 and 1.
         out: Where the enhanced masks go. A repeated call resumes.
-        config: The enhancement method; its ``start`` counts.
+        config: The enhancement method; only its ``start`` is used, not ``coarse_start``.
         seed: Makes GrabCut repeatable.
         context: Processes and console.
 
@@ -79,10 +79,10 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
     listed = [Photo(path, mask.relative_to(masks).with_suffix("").as_posix(), 1) for path, mask in pairs]
     named = _find_usable(listed, context)
-    files = {"photos": describe_photos(named), "given masks": describe_given(named, masks)}
+    files = {"photos": describe_photos(named), "masks from folder": describe_photo_masks(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
     enhance = prepare_enhancer(config, config.start, seed, context.console)
-    from_soft_masks = config.method in ("grabcut", "crf") and config.start == "probabilities"
+    from_soft_masks = config.takes_soft_masks and config.start == "probabilities"
 
     def make(photo: Photo) -> Enhanced:
         image, path = read_image(photo.path), mask_path(masks, photo.name)
@@ -92,11 +92,11 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
             enhanced = {label: enhance(image, mask, soft) for label, (mask, soft) in objects.items()}
         except DataError as error:
             raise DataError(f"{photo.path}: {error}") from error
-        return lay_over(enhanced, height, width)
+        return merge_masks(enhanced, height, width)
 
     notes = write_masks(MaskTask(named, out, context, "enhancement"), make)
     if notes:
-        context.console.warn(f"kept unchanged: {len(notes)} of {len(named)} masks, see {out / 'notes.json'}")
+        context.console.warn(f"unchanged: {len(notes)} of {len(named)} masks, see {out / 'notes.json'}")
     context.console.say(f"masks: {out}", style="green")
 
 
@@ -144,7 +144,7 @@ def split_classes(mask: Mask) -> dict[int, tuple[Mask, SoftMask | None]]:
     return {label: ((mask == label).astype(np.uint8), None) for label in foreground_values(mask)}
 
 
-def lay_over(objects: Mapping[int, Enhanced], height: int, width: int) -> Enhanced:
+def merge_masks(objects: Mapping[int, Enhanced], height: int, width: int) -> Enhanced:
     """Merge the binary masks of a photo's objects into one mask. Where two overlap, the smaller one wins.
 
     Args:
@@ -158,5 +158,5 @@ def lay_over(objects: Mapping[int, Enhanced], height: int, width: int) -> Enhanc
     result = np.zeros((height, width), np.uint8)
     for label in sorted(objects, key=lambda label: -int(objects[label].mask.sum())):
         result[objects[label].mask > 0] = label
-    notes = [made.note for made in objects.values() if made.note]
+    notes = [enhanced.note for enhanced in objects.values() if enhanced.note]
     return Enhanced(result, "; ".join(notes) or (None if objects else "empty"))

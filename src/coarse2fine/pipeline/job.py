@@ -22,7 +22,7 @@ class FitJob:
         context: Processes and console.
         ground_truth: Masks to measure with; they never train.
         corrected: Photos whose mask a person corrected. Every stage uses that mask unchanged.
-        rejected: Names of photos that a person rejected in review. They do not train.
+        rejected: Names of photos that a person rejected in review. They are left out of training.
     """
 
     run: Run
@@ -38,14 +38,14 @@ class FitJob:
         """The usable photos."""
         return self.dataset.photos
 
-    def override(self, reasons: dict[str, str | None]) -> dict[str, str | None]:
-        """Apply what people decided to the reasons for which photos are left out.
+    def apply_people_decisions(self, reasons: dict[str, str | None]) -> dict[str, str | None]:
+        """Change the reasons for leaving out photos where a person decided: corrected masks train, rejected do not.
 
         Args:
-            reasons: For each photo's name, why it does not train; None where it does.
+            reasons: For each photo's name, the reason to leave it out of training; None if it trains.
 
         Returns:
-            The same reasons, except that photos with a corrected mask always train and rejected photos never do.
+            The changed reasons.
         """
         corrected = dict.fromkeys(photo.name for photo in self.corrected)
         return reasons | corrected | dict.fromkeys(self.rejected, REJECTED)

@@ -1,7 +1,7 @@
 """The loop that writes the masks of a stage: on all cores, shared among processes, resumable, with progress.
 
-A mask that exists is not computed again. Notes on single photos, such as "kept: GrabCut found no foreground", go to
-``notes-<rank>.jsonl`` first, one line per photo, and to ``notes.json`` at the end.
+A mask that exists is not computed again. Notes on single photos, such as "unchanged: GrabCut found no foreground", go
+to ``notes-<rank>.jsonl`` first, one line per photo, and to ``notes.json`` at the end.
 """
 
 import json
@@ -97,11 +97,11 @@ def _write(
 
         def write(item: tuple[Photo, Input]) -> None:
             photo = item[0]
-            made = make(*item)
-            if made.note:
-                notes.write(json.dumps({photo.name: made.note}, ensure_ascii=False) + "\n")
+            result = make(*item)
+            if result.note:
+                notes.write(json.dumps({photo.name: result.note}, ensure_ascii=False) + "\n")
                 notes.flush()
-            write_mask(mask_path(folder, photo.name), made.mask)
+            write_mask(mask_path(folder, photo.name), result.mask)
 
         for _ in context.console.track(map_threads(write, inputs, context.threads), total, task.title, total - todo):
             pass
@@ -142,9 +142,9 @@ def read_notes(folder: Path) -> dict[str, str]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-def in_label(made: Enhanced, photo: Photo) -> Enhanced:
+def with_class_index(enhanced: Enhanced, photo: Photo) -> Enhanced:
     """Give the foreground of a mask the class index of its photo."""
-    return Enhanced(foreground_mask(made.mask) * np.uint8(photo.label), made.note)
+    return Enhanced(foreground_mask(enhanced.mask) * np.uint8(photo.label), enhanced.note)
 
 
 def list_missing(photos: Sequence[Photo], folder: Path) -> list[Photo]:
@@ -164,7 +164,7 @@ def _merge_notes(folder: Path) -> None:
 
 
 def _parse_note(line: str) -> dict[str, str]:
-    """Read one note. A line that was cut short gives none: its mask was not written, so the note comes again."""
+    """Read one note. A line that was cut short is ignored: its mask was not written, so the note is written again."""
     try:
         return dict(json.loads(line))
     except ValueError:

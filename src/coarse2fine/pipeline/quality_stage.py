@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from coarse2fine.evaluation.mask_quality import (
-    WORKING_PX,
+    COMPARISON_PX,
     Quality,
     RoundMasks,
     list_rounds,
@@ -22,6 +22,7 @@ from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_atomically
+from coarse2fine.store.fingerprints import SOFT_MASKS_SAVED
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.types import Dataset
@@ -55,7 +56,7 @@ def write_round_quality(run: Run, dataset: Dataset, number: int, inputs: Sequenc
     Returns:
         The finished stage.
     """
-    settings = {"score": "confidence x agreement", "working_px": WORKING_PX}
+    settings = {"score": "confidence x agreement", "comparison_px": COMPARISON_PX}
     stage = Stage(run.quality(number), f"round {number}: quality", settings, tuple(inputs))
 
     def work() -> dict[str, object]:
@@ -89,8 +90,8 @@ def measure_round_quality(
         One record per photo, in order.
     """
     refined, enhanced = (read_json(folder / "done.json") for folder in (run.refined(number), run.enhanced(number)))
-    # A folder of probabilities may be left over from other settings, so done.json decides, not the folder.
-    keeps_probabilities = refined["settings"].get("probabilities") == "kept"
+    # A folder of soft masks may remain from a run with other settings, so done.json decides, not the folder.
+    has_soft_masks = SOFT_MASKS_SAVED.items() <= refined["settings"].items()
     is_enhanced = enhanced["settings"]["enhance.method"] != "none"
     names = {photo.name for photo in dataset.photos}
     masks = RoundMasks(
@@ -98,7 +99,7 @@ def measure_round_quality(
         training=run.enhanced(number - 1),
         refined=run.refined(number),
         enhanced=run.enhanced(number),
-        probabilities=run.probabilities(number) if keeps_probabilities else None,
+        soft_masks=run.soft_masks(number) if has_soft_masks else None,
         previous_confidence=previous_confidence,
         not_enhanced=set(read_notes(run.enhanced(number))) if is_enhanced else names,
         corrected={name for name in names if mask_path(run.corrected, name).exists()},
@@ -120,11 +121,11 @@ def write_missing_quality(run: Run, dataset: Dataset, context: Context) -> int:
         inputs = (read_json(run.enhanced(number) / "done.json")["key"], *keys[-1:])
         keys.append(write_round_quality(run, dataset, number, inputs, context).key)
     if keys:
-        publish_quality(run, len(keys))
+        copy_quality_tables(run, len(keys))
     return len(keys)
 
 
-def publish_quality(run: Run, number: int) -> None:
+def copy_quality_tables(run: Run, number: int) -> None:
     """Copy the quality tables of a round to the run folder itself."""
     for name in (TABLE, CLASS_TABLE):
         with write_atomically(run.root / name) as file:

@@ -1,4 +1,4 @@
-"""Refined masks: the network's predictions, constrained to the labels; and which photos go on to the next round."""
+"""Refined masks: the network's predictions, constrained to the labels; and which photos the next round leaves out."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from coarse2fine.evaluation.mask_quality import Quality, find_worst
 from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.inference.files import FilePrediction, predict_files
 from coarse2fine.inference.segmenter import Segmenter
-from coarse2fine.masks.constraint import constrain_soft, keep_reason
+from coarse2fine.masks.constraint import constrain_soft, reason_to_leave_out
 from coarse2fine.masks.png import mask_path, read_mask, write_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_soft
@@ -37,8 +37,8 @@ def run_refine_stage(job: FitJob, number: int, trained: Stage, segmenter: Segmen
         segmenter: The trained network.
     """
     config = job.config.refine
-    soft_folder = job.run.probabilities(number) if job.config.keeps_probabilities(number) else None
-    settings = refine_settings(config, segmenter.size_px, keeps_probabilities=soft_folder is not None)
+    soft_folder = job.run.soft_masks(number) if job.config.keeps_soft_masks(number) else None
+    settings = refine_settings(config, segmenter.size_px, keeps_soft_masks=soft_folder is not None)
     stage = Stage(job.run.refined(number), title_of(number, "refined masks"), settings, (trained.key,))
     return run_mask_stage(job, stage, lambda task: refine_masks(task, segmenter, config, soft_folder))
 
@@ -50,28 +50,28 @@ def refine_masks(task: MaskTask, segmenter: Segmenter, config: RefineConfig, sof
         task: The masks to write.
         segmenter: The network.
         config: The rule of the constraint.
-        soft_folder: If given, the probability of the label at each pixel goes there, at the network's working size.
+        soft_folder: If given, the soft masks of the constrained predictions go there, at the network's working size.
 
-    Source: the paper, section IV-D2, strategy b.
+    Source: the paper, section IV-D2, strategy b: keep only the pixels predicted as the class of the photo.
     """
     paths = [photo.path for photo in task.photos]
 
     def predict(wanted: Callable[[int], bool]) -> Iterable[tuple[int, FilePrediction]]:
         options = ReadOptions(batch_size=REFINE_BATCH, threads=task.context.threads, world=task.context.world)
-        return ((found.index, found) for found in predict_files(segmenter, paths, options, wanted))
+        return ((prediction.index, prediction) for prediction in predict_files(segmenter, paths, options, wanted))
 
-    def make(photo: Photo, found: FilePrediction) -> Mask:
-        soft = constrain_soft(found.probabilities, photo.label, config.constrain, config.threshold)
+    def make(photo: Photo, prediction: FilePrediction) -> Mask:
+        soft = constrain_soft(prediction.probabilities, photo.label, config.constrain, config.threshold)
         if soft_folder:
             write_soft(mask_path(soft_folder, photo.name), soft)
-        own = resize_soft(soft, *found.size) > 0.5
-        return own.astype(np.uint8) * np.uint8(photo.label)
+        foreground = resize_soft(soft, *prediction.size) > 0.5
+        return foreground.astype(np.uint8) * np.uint8(photo.label)
 
     write_predicted_masks(task, predict, make)
 
 
 def leave_out_empty(job: FitJob, masks: Stage) -> dict[str, str]:
-    """Find the photos that do not train in the first round.
+    """Find the photos that are left out of the first round.
 
     Args:
         job: The run.
@@ -82,11 +82,11 @@ def leave_out_empty(job: FitJob, masks: Stage) -> dict[str, str]:
     """
     empty = find_empty(job.photos, masks.folder, job.context)
     reasons = {photo.name: "foreground is empty" if photo.name in empty else None for photo in job.photos}
-    return _only_reasons(job.override(reasons))
+    return _only_reasons(job.apply_people_decisions(reasons))
 
 
 def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
-    """Find the photos that do not train in the next round, and write the reasons to ``kept.json``.
+    """Find the photos that are left out of the next round, and write ``filter.json`` with the reasons.
 
     Args:
         job: The run.
@@ -97,9 +97,11 @@ def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
     """
     config = job.config.filter
     qualities = read_quality(job.run.quality(number) / TABLE) if config.drop_worst else []
-    reasons = job.override(filter_masks(job.photos, job.run.refined(number), config, job.context, qualities))
+    reasons = job.apply_people_decisions(
+        filter_masks(job.photos, job.run.refined(number), config, job.context, qualities)
+    )
     if job.context.is_main:
-        write_json(job.run.round(number) / "kept.json", reasons)
+        write_json(job.run.filter(number), reasons)
     return _only_reasons(reasons)
 
 
@@ -122,10 +124,10 @@ def filter_masks(
     """
 
     def check(photo: Photo) -> str | None:
-        return keep_reason(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
+        return reason_to_leave_out(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
 
     worst = find_worst(qualities, config.drop_worst)
-    scores = {one.photo: one.score for one in qualities if one.photo in worst}
+    scores = {quality.photo: quality.score for quality in qualities if quality.photo in worst}
     among = f"is among the lowest {100 * config.drop_worst:.4g} % of its class"
     shares = zip(photos, map_threads(check, photos, context.threads), strict=True)
     return {
@@ -137,11 +139,11 @@ def filter_masks(
 def find_empty(photos: Sequence[Photo], folder: Path, context: Context) -> set[str]:
     """Return the names of the photos whose mask has no foreground."""
 
-    def is_empty(photo: Photo) -> bool:
+    def check(photo: Photo) -> bool:
         return not foreground_mask(read_mask(mask_path(folder, photo.name))).any()
 
-    empty = map_threads(is_empty, photos, context.threads)
-    return {photo.name for photo, nothing in zip(photos, empty, strict=True) if nothing}
+    empty = map_threads(check, photos, context.threads)
+    return {photo.name for photo, is_empty in zip(photos, empty, strict=True) if is_empty}
 
 
 def _only_reasons(reasons: dict[str, str | None]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from coarse2fine.evaluation.evaluate import evaluate_round
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.pipeline.job import FitJob
-from coarse2fine.pipeline.quality_stage import publish_quality
+from coarse2fine.pipeline.quality_stage import copy_quality_tables
 from coarse2fine.pipeline.terminal_summary import show_end, show_round
 from coarse2fine.report.page import write_report
 from coarse2fine.runtime.files import hash_of, read_json, write_json
@@ -22,7 +22,7 @@ def report_round(
         job: The run.
         number: The round; 0 is before the first.
         stages: The stages of the round. One of them is the enhancement.
-        left_out: Names of photos that do not train in the next round, with the reason.
+        left_out: Names of photos that the next round leaves out, with the reason.
         segmenter: The network of the round.
     """
     if job.context.is_main:
@@ -55,7 +55,7 @@ def save_result(job: FitJob, segmenter: TorchSegmenter) -> None:
     if job.context.is_main:
         run, rounds = job.run, job.config.rounds
         segmenter.with_settings(job.config.predict).save(run.model)
-        publish_quality(run, rounds)
+        copy_quality_tables(run, rounds)
         write_report(run, job.dataset, run.report, job.context.threads)
         show_end(job.context.console, run, rounds)
     job.context.barrier()

@@ -59,7 +59,7 @@ def show_round(
         metrics: Content of ``metrics.json``.
         stages: The stages of the round.
         photos: Number of usable photos.
-        left_out: Names of photos that do not train in the next round, with the reason.
+        left_out: Names of photos that the next round leaves out, with the reason.
     """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, iou in sorted(metrics.get("training_masks_iou", {}).items(), key=lambda item: MASKS.index(item[0])):
@@ -79,8 +79,8 @@ def show_round(
     if notes:
         common = ", ".join(f"{count} {note}" for note, count in Counter(notes.values()).most_common(3))
         table.add_row("enhancement failed", str(len(notes)), common)
-    seconds = {stage.folder.name: format_seconds(stage.done().get("seconds", 0)) for stage in stages}
-    table.add_row("time", "", ", ".join(f"{name} {spent}" for name, spent in seconds.items()))
+    durations = {stage.folder.name: format_seconds(stage.done().get("seconds", 0)) for stage in stages}
+    table.add_row("time", "", ", ".join(f"{name} {duration}" for name, duration in durations.items()))
     console.say(f"after round {number}" if number else "before the first round", style="bold cyan")
     console.show(table)
 
@@ -105,11 +105,11 @@ def _rounds_table(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Table:
         table.add_column(column, justify="right")
     for number, row in rows:
         masks = row.get("training_masks_iou", {})
-        rough = masks.get("refined", masks.get("coarse"))
+        not_enhanced = masks.get("refined", masks.get("coarse"))
         table.add_row(
             str(number) if number else "coarse",
             _figure(main_metric(row["evaluation"])[1] if "evaluation" in row else None),
-            _figure(rough),
+            _figure(not_enhanced),
             _figure(masks.get("enhanced")),
             str(row["left_out"]),
         )

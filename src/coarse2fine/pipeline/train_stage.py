@@ -27,7 +27,7 @@ def run_train_stage(
         left_out: Names of photos that do not train, with the reason.
 
     Returns:
-        The stage, and the trained network with the test-time views of the refined masks.
+        The stage, and the trained network with flip and scales of ``[refine]``.
 
     Raises:
         DataError: No photo is left to train on.
@@ -35,11 +35,7 @@ def run_train_stage(
     config = job.config
     photos = [photo for photo in job.photos if photo.name not in left_out]
     if not photos:
-        raise DataError(
-            f"Round {number} needs at least one photo to train on, but all were left out (the reasons are in "
-            f"{job.run.round(number - 1) if number > 1 else job.run.root}). Widen filter.min_share and "
-            "filter.max_share, choose another coarse.method, or reject fewer photos in review."
-        )
+        raise DataError(_explain_no_photos(job, number, left_out))
     settings = training_settings(config, number) | describe_rejected(job.rejected)
     stage = Stage(job.run.training(number), title_of(number, "training"), settings, (masks.key,))
     network = _initialize(job, number)
@@ -73,6 +69,22 @@ def run_train_stage(
         precision=config.train.precision,
     )
     return stage, segmenter.to()
+
+
+def _explain_no_photos(job: FitJob, number: int, left_out: Mapping[str, str]) -> str:
+    """Return the error message for a round without photos to train on; only later rounds depend on the filter."""
+    message = f"Round {number} needs at least one photo to train on, but all {len(job.photos)} were left out"
+    if number > 1:
+        return (
+            f"{message} (reasons: {job.run.filter(number - 1)}). Lower filter.min_share, raise filter.max_share, or "
+            "take back rejections in coarse2fine app."
+        )
+    rejected = sum(name in left_out for name in job.rejected)
+    return (
+        f"{message}: {len(left_out) - rejected} because their coarse mask is empty (masks: {job.run.enhanced(0)}), "
+        f"{rejected} because they were rejected in review. Choose another coarse.method, or take back rejections in "
+        "coarse2fine app."
+    )
 
 
 def _initialize(job: FitJob, number: int) -> SegmentationNetwork:

@@ -13,7 +13,7 @@ WEAK_BY = 0.1
 """A class is weak if its mean score is lower than the mean of all masks by more than this."""
 
 MIN_GOOD_LEFT_OUT = 3
-"""At least so many photos with good scores must be left out before the limits are questioned."""
+"""At least this many photos with good scores must be left out before the limits are questioned."""
 
 MANY_SHARE = 0.1
 """More than this share of the photos are many."""

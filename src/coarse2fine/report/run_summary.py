@@ -186,14 +186,14 @@ def _list_stages(run: Run, rounds: int) -> Iterator[StageSummary]:
 
 def _read_round(run: Run, number: int) -> RoundSummary:
     training = _read(run.training(number) / "done.json") if number else {}
-    kept = run.round(number) / "kept.json"
+    filtered = run.filter(number)
     table = run.quality(number) / TABLE
     qualities = read_quality(table) if number and (table.parent / "done.json").exists() else []
     return RoundSummary(
         number,
         metrics=_read(run.metrics(number)),
-        reasons={name: reason for name, reason in read_json(kept).items() if reason}
-        if number and kept.exists()
+        reasons={name: reason for name, reason in read_json(filtered).items() if reason}
+        if number and filtered.exists()
         else None,
         notes=_read(run.enhanced(number) / "notes.json"),
         qualities={quality.photo: quality for quality in qualities},

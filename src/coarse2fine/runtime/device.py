@@ -54,7 +54,9 @@ def find_version(package: str) -> str | None:
 def pick_device(device: Device = "auto") -> "torch.device":
     """Choose the device that computes a network.
 
-    Several processes on one machine use one GPU each; the launcher (``torchrun``, SLURM) numbers the processes.
+    Several processes on one machine use one GPU each. The launcher (``torchrun``, ``srun``) numbers the processes of a
+    machine from 0. With ``srun --gpus-per-task=1`` each process sees only its own GPU, which then has the number 0;
+    therefore the number of a SLURM process is taken modulo the number of GPUs that it sees.
 
     Args:
         device: ``auto``: the CUDA GPU of this process if the machine has one, else the CPU.
@@ -67,7 +69,9 @@ def pick_device(device: Device = "auto") -> "torch.device":
     if device == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
+        if "LOCAL_RANK" in os.environ:
+            return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        return torch.device("cuda", int(os.environ.get("SLURM_LOCALID", "0")) % torch.cuda.device_count())
     if device == "cuda":
         raise ConfigError("torch finds no CUDA GPU on this machine; use --device cpu.")
     return torch.device("cpu")

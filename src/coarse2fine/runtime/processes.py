@@ -16,6 +16,7 @@ from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import Item
 
 LONGEST_STAGE = timedelta(days=7)
+_FIRST_SPECIAL_STEP = 0xFFFF_FFF0  # SLURM_MAX_NORMAL_STEP_ID: from here on batch scripts, interactive shells and others
 _LOST_PEER = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
 
 
@@ -44,14 +45,26 @@ class World:
 
 
 def find_world() -> World:
-    """Read the processes of the run from the environment; without a launcher this is one process."""
+    """Read the processes of the run from the environment; without a launcher this is one process.
+
+    ``torchrun`` sets RANK and WORLD_SIZE. SLURM sets SLURM_NTASKS also for the script of ``sbatch``, which runs only
+    once. Therefore SLURM counts only if ``srun`` started this process as part of a job step, and not for a shell
+    (``srun --pty bash``).
+    """
     env = os.environ
     if "WORLD_SIZE" in env and "RANK" in env:
         return World(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_WORLD_SIZE", "1")))
-    if "SLURM_NTASKS" in env and "SLURM_PROCID" in env and env.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+    if "SLURM_NTASKS" in env and "SLURM_PROCID" in env and _is_started_by_srun():
         size = int(env["SLURM_NTASKS"])
         return World(int(env["SLURM_PROCID"]), size, max(1, size // int(env.get("SLURM_NNODES", "1"))))
     return World()
+
+
+def _is_started_by_srun() -> bool:
+    env = os.environ
+    step = env.get("SLURM_STEP_ID", env.get("SLURM_STEPID", ""))
+    is_step = step.isdigit() and int(step) < _FIRST_SPECIAL_STEP
+    return is_step and env.get("SLURM_JOB_NAME") not in ("bash", "interactive")
 
 
 def join_world(world: World, gpu: bool) -> None:

@@ -48,7 +48,7 @@ def map_threads(
 def single_threaded_opencv() -> Iterator[None]:
     """Let OpenCV compute in the calling thread only, as long as the block lasts.
 
-    A stage that keeps one thread busy per core only gets slower by the threads of OpenCV.
+    If a stage already keeps one thread per core busy, further threads of OpenCV make it slower.
     """
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -1,8 +1,8 @@
 """Fingerprints of what each stage depends on: a stage is run again only if its fingerprint changes.
 
-The settings that a stage depends on are its sections of the settings, whole (of :class:`MethodSettings` the section of
-the chosen method), so that a new setting is always part of the fingerprint. A setting that is not, or not
-with its plain value, carries a :class:`Role` in its class.
+The fingerprint of a stage contains all settings of its sections; of :class:`MethodSettings` only the section of the
+chosen method. A new setting is therefore always part of the fingerprint. A :class:`Role` in the class of a setting
+excludes it, or replaces its value in the fingerprint, for example the path of a file by a hash of its content.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ from coarse2fine.types import Photo
 
 Value = TypeVar("Value", int, float)
 
-KEPT = {"probabilities": "kept"}
-"""Entry in the settings of a stage that also writes the probabilities of its masks."""
+SOFT_MASKS_SAVED = {"soft masks": "saved"}
+"""Entry in the settings of a stage that also writes the soft masks from which it makes its masks."""
 
 
 def describe_settings(settings: Settings, prefix: str, number: int = 1) -> dict[str, Any]:
-    """Return all settings that decide a result, as plain values by their full name.
+    """Return the settings of a section that change a result, as plain values by their full name.
 
     Args:
         settings: A section of the settings.
@@ -56,32 +56,32 @@ def describe_settings(settings: Settings, prefix: str, number: int = 1) -> dict[
     return described
 
 
-def coarse_settings(config: CoarseConfig, keeps_probabilities: bool = False) -> dict[str, Any]:
-    """Return the settings that decide the coarse masks."""
+def coarse_settings(config: CoarseConfig, keeps_soft_masks: bool = False) -> dict[str, Any]:
+    """Return the settings that change the coarse masks."""
     described = describe_settings(config, "coarse")
     if config.method == "student":  # the included student may change with the version of coarse2fine
         described["coarse.student.weights"] = describe_file(config.student.file)
-    return described | (KEPT if keeps_probabilities else {})
+    return described | (SOFT_MASKS_SAVED if keeps_soft_masks else {})
 
 
 def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str, Any]:
-    """Return the settings that decide the enhanced masks, for the start that is used."""
+    """Return the settings that change the enhanced masks; ``start`` is the start that the enhancement really uses."""
     described = describe_settings(config, "enhance") | {"enhance.start": start}
     uses_seed = config.method == "grabcut" and config.grabcut.engine == "opencv"
     return described | ({"seed": seed} if uses_seed else {})
 
 
 def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
-    """Return the settings that, beside its masks, decide the weights of a round, counted from 1."""
+    """Return the settings that change the weights of a round, counted from 1. The masks are an input of the stage."""
     described = describe_settings(config.train, "train", number) | describe_settings(config.network, "network")
-    if number > 1:  # the first round trains on all photos
+    if number > 1:  # the filter does not leave out photos of round 1
         described |= describe_settings(config.filter, "filter")
     return described | {"seed": config.seed}
 
 
-def refine_settings(config: RefineConfig, size_px: int, keeps_probabilities: bool) -> dict[str, Any]:
-    """Return the settings that, beside its network, decide the refined masks of a round."""
-    return describe_settings(config, "refine") | {"size_px": size_px} | (KEPT if keeps_probabilities else {})
+def refine_settings(config: RefineConfig, size_px: int, keeps_soft_masks: bool) -> dict[str, Any]:
+    """Return the settings that change the refined masks of a round. The network is an input of the stage."""
+    return describe_settings(config, "refine") | {"size_px": size_px} | (SOFT_MASKS_SAVED if keeps_soft_masks else {})
 
 
 def value_of(values: Sequence[Value], number: int) -> Value:
@@ -95,7 +95,7 @@ def describe_photos(photos: Sequence[Photo]) -> str:
     return f"{len(photos)} ({key})"
 
 
-def describe_given(photos: Sequence[Photo], folder: Path) -> str:
+def describe_photo_masks(photos: Sequence[Photo], folder: Path) -> str:
     """Return the fingerprint of the masks that a folder holds for the photos."""
     return describe_masks([mask_path(folder, photo.name) for photo in photos])
 
@@ -106,7 +106,7 @@ def describe_masks(paths: Sequence[Path]) -> str:
 
 
 def describe_file(given: Path | str) -> str:
-    """Return a fingerprint of the content of a file; a name that is no file, such as ``imagenet``, stays as it is."""
+    """Return a fingerprint of the content of a file; a name that is no file (``imagenet``) is returned unchanged."""
     path = Path(given).expanduser()
     if not path.is_file():
         return str(given)

@@ -46,7 +46,7 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """The finished network: all that predict, export and serve need."""
+        """The finished network: all that predict, serve and the export of networks need."""
         return self.root / "model"
 
     def round(self, number: int) -> Path:
@@ -69,9 +69,13 @@ class Run:
         """Return the folder of the refined masks of a round."""
         return self.round(number) / "refined"
 
-    def probabilities(self, number: int) -> Path:
+    def soft_masks(self, number: int) -> Path:
         """Return the folder of soft masks, if the enhancement of a round starts from them; round 0: coarse ones."""
-        return self.round(number) / "probabilities" if number else self.root / "coarse-probabilities"
+        return self.round(number) / "soft-masks" if number else self.root / "coarse-soft-masks"
+
+    def filter(self, number: int) -> Path:
+        """Return the file that records, after a round, for each photo null, or why the next round leaves it out."""
+        return self.round(number) / "filter.json"
 
     def quality(self, number: int) -> Path:
         """Return the folder of a round's quality tables: ``quality.csv``, ``quality-classes.csv``."""

@@ -1,7 +1,8 @@
-"""The training loop. It trains any network with a `TrainingJob`, on one CPU or GPU or on many.
+"""The training loop. It trains any network with a `TrainingJob`, on one CPU, one GPU or several of them.
 
-A training can be killed at any moment. It resumes from its last checkpoint and ends with exactly the weights of an
-undisturbed training, because the order and the augmentation of the photos depend on the seed and on the step only.
+A training can be killed at any moment. It resumes from its last checkpoint. With the same number of processes on the
+same kind of machine, it ends with exactly the weights of an uninterrupted training, because the order and the
+augmentation of the photos depend on the seed and on the step only.
 """
 
 import math
