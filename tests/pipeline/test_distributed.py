@@ -35,10 +35,35 @@ precision = "fp32"
 """
 
 
-@pytest.fixture
-def data(tmp_path) -> Path:
-    draw_dataset(tmp_path / "data", train_per_class=2, val_photos=2, size_px=48)
-    return tmp_path / "data"
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    draw_dataset(folder, train_per_class=2, val_photos=2, size_px=48)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two_launches(data, tmp_path_factory) -> tuple[Path, str, str]:
+    """A run of two processes, one of which is killed in training, and which a second launch resumes.
+
+    Returns:
+        The run folder, and the output of both launches.
+    """
+    out = tmp_path_factory.mktemp("runs") / "two"
+    process = launch(data, out, SETTINGS.replace("epochs = [2]", "epochs = [400]"))
+    deadline = time.monotonic() + 300
+    while not (out / "round-1" / "training" / "checkpoint.pt").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(workers[1]), signal.SIGKILL)
+    killed, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert (out / "coarse" / "done.json").exists()
+    again = launch(data, out)
+    resumed, _ = again.communicate(timeout=600)
+    assert again.returncode == 0, resumed
+    return out, killed, resumed
 
 
 def launch(data: Path, out: Path, settings: str = SETTINGS) -> "subprocess.Popen[str]":
@@ -55,38 +80,23 @@ def masks_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
 
 
-def test_fit__two_processes_write_the_same_masks_and_train(data, tmp_path):
-    process = launch(data, tmp_path / "two")
-    shown, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, shown
+def test_fit__a_killed_worker_ends_the_run_which_can_be_resumed(two_launches):
+    _, killed, resumed = two_launches
+    assert "another process" in killed.lower() and "everything finished is kept" in " ".join(killed.split())
+    assert "the same command again to resume" in " ".join(killed.split())
+    assert "coarse masks: already done" in resumed
+
+
+def test_fit__two_processes_write_the_same_masks_and_train(two_launches, data, tmp_path):
+    two, _, shown = two_launches
     assert shown.count("after round 1") == 1
     settings = parse_config(SETTINGS, "test", load_recipe("demo"))
     one = coarse2fine.fit(data / "train", tmp_path / "one", settings)
     for stage in ("coarse", "enhanced"):
-        assert masks_of(tmp_path / "two" / stage) == masks_of(one.root / stage)
-    assert masks_of(tmp_path / "two" / "round-1").keys() == masks_of(one.round(1)).keys()
-    both = masks_of(tmp_path / "two" / "round-1" / "refined")
-    shutil.rmtree(tmp_path / "two" / "round-1" / "refined")
-    coarse2fine.fit(data / "train", tmp_path / "two", settings)
-    assert masks_of(tmp_path / "two" / "round-1" / "refined") == both  # all processes used the network that was saved
-    assert TorchSegmenter.load(tmp_path / "two").classes == TorchSegmenter.load(one.root).classes
-
-
-def test_fit__a_killed_worker_ends_the_run_which_can_be_resumed(data, tmp_path):
-    out = tmp_path / "two"
-    process = launch(data, out, SETTINGS.replace("epochs = [2]", "epochs = [400]"))
-    deadline = time.monotonic() + 300
-    while not (out / "round-1" / "training" / "checkpoint.pt").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
-    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(workers[1]), signal.SIGKILL)
-    shown, _ = process.communicate(timeout=300)
-    assert process.returncode != 0
-    assert "another process" in shown.lower() and "everything finished is kept" in " ".join(shown.split())
-    assert "the same command again to resume" in " ".join(shown.split())
-    assert (out / "coarse" / "done.json").exists()
-    again = launch(data, out)
-    shown, _ = again.communicate(timeout=600)
-    assert again.returncode == 0, shown
-    assert "coarse masks: already done" in shown
+        assert masks_of(two / stage) == masks_of(one.root / stage)
+    assert masks_of(two / "round-1").keys() == masks_of(one.round(1)).keys()
+    both = masks_of(two / "round-1" / "refined")
+    shutil.rmtree(two / "round-1" / "refined")
+    coarse2fine.fit(data / "train", two, settings)
+    assert masks_of(two / "round-1" / "refined") == both  # all processes used the network that was saved
+    assert TorchSegmenter.load(two).classes == TorchSegmenter.load(one.root).classes

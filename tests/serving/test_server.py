@@ -116,11 +116,11 @@ def send_endlessly(url: str) -> int:
     return sent
 
 
-def test_serve__finishes_open_requests_after_sigterm(small_run, clouds):
+def test_serve__finishes_open_requests_after_sigterm(small_onnx, clouds):
     """One photo waits for a second one to fill its batch; the second upload ends after the signal."""
     photo = encode_png(clouds[0])
     options = ("--device", "cpu", "--wait-ms", "600000", "--batch", "2")
-    with served(small_run, *options) as (url, process), ThreadPoolExecutor(1) as pool:
+    with served(small_onnx, *options) as (url, process), ThreadPoolExecutor(1) as pool:
         first = pool.submit(httpx.post, f"{url}/segment", content=photo, timeout=60)
         second = start_upload(url, len(photo))
         wait_until(lambda: "coarse2fine_photos_in_progress 1.0" in httpx.get(f"{url}/metrics").text)
