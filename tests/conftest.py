@@ -18,6 +18,13 @@ from coarse2fine.networks.build import build_network
 from coarse2fine.types import Photo
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need an exported network as slow: making it takes 20 seconds."""
+    for item in items:
+        if "exported_networks" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_torch_thread():
     """Compute with one thread: on tiny arrays, several threads only wait for each other."""

@@ -83,6 +83,7 @@ def photos(tmp_path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.slow
 def test_fit__bad_photos_are_named_with_their_reason_and_the_run_ends(photos, tmp_path, capsys):
     (tmp_path / "settings.toml").write_text(dump_config(SETTINGS))
     main(["fit", str(photos), "--out", str(tmp_path / "run"), "--config", str(tmp_path / "settings.toml")])
@@ -116,6 +117,7 @@ def test_fit__only_bad_photos_stop_it(tmp_path):
         coarse2fine.fit(tmp_path / "photos", tmp_path / "run", SETTINGS)
 
 
+@pytest.mark.slow
 def test_fit__a_manifest_with_bad_rows(photos, tmp_path, capsys):
     rows = [
         "path,label",
@@ -140,6 +142,7 @@ def test_fit__a_manifest_with_bad_rows(photos, tmp_path, capsys):
     assert all(run.root in path.resolve().parents for path in run.enhanced(1).rglob("*.png"))
 
 
+@pytest.mark.slow
 def test_fit__a_full_disk_is_one_sentence_and_loses_nothing(photos, tmp_path, monkeypatch):
     writes = []
 

@@ -236,6 +236,7 @@ def stop_in_training(command: list[str], training: Path, number: int) -> tuple[i
     return process.returncode, printed
 
 
+@pytest.mark.slow
 def test_fit__stopped_in_training_says_how_to_go_on(tmp_path):
     draw_dataset(tmp_path / "data", train_per_class=1, val_photos=1, size_px=48)
     command = [sys.executable, "-m", "coarse2fine", "fit", str(tmp_path / "data" / "train"), "--recipe", "demo"]

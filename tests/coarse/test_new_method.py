@@ -161,6 +161,7 @@ assert "brightness.py" in coarse2fine.coarse.__doc__
 """
 
 
+@pytest.mark.slow
 def test_contributing__its_recipe_works_as_written(photos, tmp_path):
     copy = tmp_path / "src" / "coarse2fine"
     shutil.copytree(Path(coarse2fine.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))

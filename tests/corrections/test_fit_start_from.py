@@ -16,6 +16,8 @@ from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = """
 seed = 3
 [refine]

@@ -22,6 +22,8 @@ from coarse2fine.runtime.files import read_json, write_text
 from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def fresh(settings, data, tmp_path_factory) -> Run:

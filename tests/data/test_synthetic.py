@@ -113,6 +113,7 @@ def test_place_train__label_is_central_and_a_quarter_have_a_smaller_second():
         assert all(other != 2 and other_size < size for other, other_size, _, _ in others)
 
 
+@pytest.mark.slow
 def test_draw_dataset__grabcut_improves_the_centered_box_but_is_not_perfect(tmp_path):
     draw_dataset(tmp_path, train_per_class=4, val_photos=1)
     before, after = [], []

@@ -20,6 +20,8 @@ from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 50
 CONFIG = StudentConfig(
     network=StudentNetworkConfig(shape="unet", width=0.2, input_px=32, view_px=32),

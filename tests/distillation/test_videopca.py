@@ -103,6 +103,7 @@ class Endless:
             yield frame
 
 
+@pytest.mark.slow
 def test_videopca__memory_does_not_grow_with_the_video(monkeypatch):
     monkeypatch.setattr(principal, "CHUNK_MB", 1)
     peaks = []

@@ -222,6 +222,7 @@ def photo_with_mask(draw: st.DrawFn) -> tuple[Image, Mask]:
     return image, (generator.random((height, width)) < share).astype(np.uint8)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     pair=photo_with_mask(),

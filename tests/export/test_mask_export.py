@@ -117,6 +117,7 @@ def test_export_masks__a_photo_that_is_gone_leaves_nothing(predicted, tmp_path):
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_export_masks__a_kill_leaves_no_folder_and_the_run_as_it_was(predicted, tmp_path):
     mask = np.random.default_rng(0).integers(0, 2, (400, 400), np.uint8)
     write_mask(mask_path(predicted / "masks", "x/row"), mask)

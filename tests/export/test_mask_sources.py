@@ -231,6 +231,7 @@ def test_command__exports_and_reports_errors(finished, tmp_path, capsys):
     assert call(finished.root, "--format", "pascal", "--out", tmp_path / "o") == 2
 
 
+@pytest.mark.slow
 def test_command__existing_masks_need_no_torch(finished, tmp_path):
     code = (
         "import sys\nfrom coarse2fine.cli import main\nrun, out, *kinds = sys.argv[1:]\nfor kind in kinds:\n"

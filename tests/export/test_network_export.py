@@ -26,6 +26,7 @@ def test_export__onnx(small_run, clouds, tmp_path, capsys):
     assert (made.predict(clouds[0]) == own.predict(clouds[0])).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("converted_before")
 def test_export__int8_measures_its_loss_on_the_runs_own_photos(small_run, cloud_folder, ground_truth, tmp_path, capsys):
     shutil.copytree(small_run, tmp_path / "run")

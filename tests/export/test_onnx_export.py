@@ -84,6 +84,7 @@ class MobileBlock(nn.Module):
         return self.classify(features + self.activation(self.depthwise(features)))
 
 
+@pytest.mark.slow
 def test_export_onnx__operators_of_mobilenet(small_segmenter, tmp_path):
     network = TorchSegmenter(MobileBlock(), ("background", "a"), small_segmenter.network_config, 64)
     assert export_onnx(network, tmp_path / "a.onnx") < 1e-4

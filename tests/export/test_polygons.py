@@ -40,12 +40,14 @@ def large_mask() -> np.ndarray:
     return mask
 
 
+@pytest.mark.slow
 @given(small_masks)
 @settings(max_examples=300, deadline=None)
 def test_trace_centers__fills_to_the_same_mask(mask):
     assert np.array_equal(fill(trace_centers(mask), mask.shape), mask)
 
 
+@pytest.mark.slow
 @given(small_masks)
 @settings(max_examples=300, deadline=None)
 def test_trace_edges__fills_to_the_same_mask(mask):

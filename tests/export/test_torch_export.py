@@ -8,6 +8,7 @@ import torch
 from coarse2fine.export.torch_export import METADATA_FILE
 
 
+@pytest.mark.slow
 def test_export_torch__loads_with_its_probabilities_and_metadata(small_segmenter, exported_networks):
     metadata = {METADATA_FILE: ""}
     program = torch.export.load(exported_networks / "network.pt2", extra_files=metadata).module()

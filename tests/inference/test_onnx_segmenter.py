@@ -34,6 +34,7 @@ def masks_below(folder: Path) -> dict[str, np.ndarray]:
     return {path.relative_to(folder).as_posix(): read_mask(path) for path in folder.rglob("*.png")}
 
 
+@pytest.mark.slow
 def test_predict__without_torch_the_same_masks(small_run, small_onnx, cloud_folder, tmp_path):
     shown = call_without_torch(
         "predict", small_onnx, cloud_folder, "--out", tmp_path / "a", "--probabilities", "--threads", 1
@@ -60,6 +61,7 @@ def test_predict__without_torch_the_same_masks(small_run, small_onnx, cloud_fold
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_evaluate__without_torch_the_same_figures(small_run, small_onnx, cloud_folder, clouds, tmp_path):
     (cloud_folder / "broken.jpg").unlink()
     for index, image in enumerate(clouds):
@@ -72,12 +74,14 @@ def test_evaluate__without_torch_the_same_figures(small_run, small_onnx, cloud_f
     assert read_json(tmp_path / "a.json")["photos"] == 5
 
 
+@pytest.mark.slow
 def test_predict__a_crf_without_torch_is_refused(small_onnx, cloud_folder, tmp_path):
     shown = call_without_torch("predict", small_onnx, cloud_folder, "--out", tmp_path / "a", "--crf")
     assert shown.returncode == 2
     assert "The CRF needs torch" in shown.stderr and "Traceback" not in shown.stderr
 
 
+@pytest.mark.slow
 def test_predict__a_run_without_torch_is_refused(small_run, cloud_folder, tmp_path):
     shown = call_without_torch("predict", small_run, cloud_folder, "--out", tmp_path / "a")
     assert shown.returncode == 2

@@ -79,6 +79,7 @@ def test_segmenter__computes_with_a_folded_copy_of_the_network_as_it_was_at_to()
     assert np.allclose(made.to().predict_probabilities(two_halves()), 1 / 3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_segmenter__save_and_load_give_the_same_scores(tmp_path):
     torch.manual_seed(0)
     crf = PredictCrfConfig(on=True, steps=3)

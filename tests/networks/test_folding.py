@@ -39,6 +39,7 @@ def norms(network: nn.Module) -> int:
     return sum(isinstance(part, nn.BatchNorm2d) for part in network.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, encoder", [*PARTS, ("fpn", "tu-convnext_atto")])
 def test_fold__same_scores_without_batch_norms(name: str, encoder: str) -> None:
     network = trained(name, encoder)

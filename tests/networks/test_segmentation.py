@@ -55,6 +55,7 @@ contract = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @contract
 def test_networks__keep_the_contract(config: NetworkConfig):
     torch.manual_seed(0)
@@ -83,6 +84,7 @@ def test_networks__keep_the_contract(config: NetworkConfig):
         assert torch.equal(other(photos()), logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks__can_be_exported(name: str):
     network = build_network(settings(name), CLASSES).eval()

@@ -73,6 +73,7 @@ def test_key_network__patches_lie_where_they_are_seen():
     assert divmod(int(moved.argmax()), 5) == (1, 4)
 
 
+@pytest.mark.slow
 def test_build_key_network__loads_a_file_and_drops_its_classifier(stored):
     first = build_key_network(TINY, str(stored))
     tensors = first.vit.state_dict()

@@ -15,6 +15,8 @@ from coarse2fine.config import dump_config, load_recipe, parse_config
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = """
 rounds = 1
 [enhance.grabcut]

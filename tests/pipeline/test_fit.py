@@ -18,6 +18,8 @@ from coarse2fine.runtime.files import read_json
 from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.run import Run
 
+pytestmark = pytest.mark.slow
+
 TINY = """
 rounds = 2
 seed = 3

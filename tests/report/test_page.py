@@ -156,6 +156,7 @@ def test_write_report__many_photos_are_sampled(draw_run):
     assert run.report.read_bytes() == first
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_pictures")
 def test_write_report__of_254_classes_stays_small(draw_run):
     names = {f"class {label}": [f"{label}/0", f"{label}/1"] for label in range(254)}

@@ -54,6 +54,7 @@ def test_segment__png_and_json_are_the_segmenters_mask(client, small_segmenter, 
             assert region["name"] == small_segmenter.classes[region["index"]]
 
 
+@pytest.mark.slow
 def test_segment__an_exported_network_gives_the_same_masks(client, small_onnx, clouds):
     with TestClient(create_app(OnnxSegmenter.load(small_onnx, "cpu", 1), ServeConfig(), 1)) as other:
         for image in clouds:

@@ -23,6 +23,8 @@ from coarse2fine.cli import main
 from coarse2fine.serving import timeouts
 from coarse2fine.serving.timeouts import HeaderTimeoutProtocol
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.socket() as probe:

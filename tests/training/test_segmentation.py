@@ -66,12 +66,14 @@ def make_network() -> nn.Module:
     return build_network(NETWORK, 3)
 
 
+@pytest.mark.slow
 def test_train_segmentation__lowers_the_loss(tmp_path, photos):
     first = train_segmentation(make_network(), make_job(tmp_path / "first", photos, 1), Context())
     later = train_segmentation(make_network(), make_job(tmp_path / "later", photos, 18), Context())
     assert later < 0.6 * first
 
 
+@pytest.mark.slow
 def test_train_segmentation__killed_and_resumed_gives_the_same_weights(tmp_path, photos, monkeypatch):
     settings = {"checkpoint_photos": 8, "average_decay": 0.9}
     whole, resumed = make_network(), make_network()

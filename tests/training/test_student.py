@@ -21,6 +21,8 @@ from coarse2fine.training.student import (
 from coarse2fine.training.student_samples import StudentSamples
 from coarse2fine.types import Example, Photo
 
+pytestmark = pytest.mark.slow
+
 NETWORK = StudentNetworkConfig(width=0.25, input_px=32, view_px=32)
 TRAIN = StudentTrainConfig(
     batch=8, resize_px=36, learning_rate=0.01, loader_workers=0, precision="fp32", checkpoint_photos=1000

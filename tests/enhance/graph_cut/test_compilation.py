@@ -35,6 +35,7 @@ def test_compiled_no_refcount__without_the_private_option(monkeypatch):
     assert compilation.compiled_no_refcount(add_up)(np.arange(5)) == 10
 
 
+@pytest.mark.slow
 def test_prepare__compiles_everything_that_enhancement_needs():
     code = """
 import numpy as np
