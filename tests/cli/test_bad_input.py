@@ -30,7 +30,7 @@ SETTINGS = parse_config(
     min_share = 0.0
     max_share = 1.0
     [network]
-    encoder = "mobilenetv2_050"
+    encoder = "test_resnet"
     encoder_weights = "none"
     decoder_channels = 16
     freeze_batch_norm = false

@@ -25,7 +25,7 @@ iterations = 1
 min_share = 0.0
 max_share = 1.0
 [network]
-encoder = "mobilenetv2_050"
+encoder = "test_resnet"
 decoder_channels = 16
 [train]
 epochs = [2]
