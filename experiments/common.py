@@ -21,7 +21,6 @@ Changes: TypeAlias = Mapping[str, Mapping[str, Any]]
 EQUAL_ROUNDS: Changes = {
     "coarse": {"method": "student"},
     "train": {"epochs": [3], "resize_px": 256, "crop_px": 192},
-    "refine": {"scales": [1.0]},
     "predict": {"scales": [1.0]},
 }
 """Changes to the recipe ``small`` in the small versions of the experiments that compare rounds, masks or networks: all

@@ -23,9 +23,6 @@ SETTINGS = parse_config(
     [enhance.grabcut]
     iterations = 1
     max_side_px = 64
-    [refine]
-    flip = false
-    scales = [1.0]
     [filter]
     min_share = 0.0
     max_share = 1.0
@@ -43,6 +40,7 @@ SETTINGS = parse_config(
     loader_workers = 0
     precision = "fp32"
     [predict]
+    flip = false
     scales = [1.0]
     """,
     "test",

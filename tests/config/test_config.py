@@ -141,7 +141,7 @@ def test_start_of__a_crf_starts_from_probabilities_if_there_are_some():
 
 def test_settings__are_frozen():
     with pytest.raises(ValidationError):
-        RefineConfig().flip = True
+        RefineConfig().threshold = 0.4
     assert CoarseConfig(threshold=0.4).threshold == 0.4
 
 
@@ -150,7 +150,7 @@ def test_view_px__is_that_of_training_unless_set():
     assert parse_config("[predict]\nsize_px = 500", "test").view_px == 500
 
 
-@pytest.mark.parametrize("text", ["[refine]\nscales = []", "[predict]\nscales = []", "[train]\nepochs = []"])
+@pytest.mark.parametrize("text", ["[predict]\nscales = []", "[train]\nepochs = []"])
 def test_parse_config__an_empty_list_is_refused(text):
     with pytest.raises(ConfigError, match="at least 1"):
         parse_config(text, "test")

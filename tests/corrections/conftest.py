@@ -18,8 +18,6 @@ coarse_start = "box"
 iterations = 1
 [refine]
 constrain = "label"
-flip = false
-scales = [1.0]
 [filter]
 min_share = 0
 max_share = 1
@@ -45,6 +43,7 @@ warmup_share = 0.0
 loader_workers = 0
 precision = "fp32"
 [predict]
+flip = false
 scales = [1.0]
 """
 

@@ -28,8 +28,6 @@ method = "box"
 iterations = 1
 [refine]
 constrain = "foreground"
-flip = false
-scales = [1.0]
 [filter]
 min_share = 0.0
 max_share = 1.0
@@ -104,7 +102,7 @@ def test_open_experiment__small_versions_change_the_recipe_and_the_config_file_c
     common = importlib.import_module("common")
     arguments = ["--data", str(folder / "data"), "--small"]
     base = common.open_experiment("fig6", "", arguments, small=common.EQUAL_ROUNDS).base
-    assert base.coarse.method == "student" and base.train.epochs == (3,) and base.refine.scales == (1.0,)
+    assert base.coarse.method == "student" and base.train.epochs == (3,) and base.predict.scales == (1.0,)
     arguments += ["--config", str(folder / "tiny.toml")]
     base = common.open_experiment("fig6", "", arguments, small=common.EQUAL_ROUNDS).base
     assert base.coarse.method == "box" and base.train.epochs == (1,) and base.rounds == 2

@@ -32,8 +32,6 @@ coarse_start = "box"
 iterations = 1
 [refine]
 threshold = 0.5
-flip = false
-scales = [1.0]
 [filter]
 min_share = 0.0
 max_share = 1.0
@@ -60,6 +58,7 @@ loader_workers = 0
 checkpoint_photos = 6
 precision = "fp32"
 [predict]
+flip = false
 scales = [1.0]
 """
 
@@ -273,12 +272,12 @@ def test_fit__a_changed_setting_redoes_what_depends_on_it(finished, data, tmp_pa
     root = tmp_path / "run"
     shutil.copytree(finished.root, root)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
-    coarse2fine.fit(data / "train", root, settings("[refine]\nflip = true"), quiet=False)
+    coarse2fine.fit(data / "train", root, settings("[predict]\nflip = true"), quiet=False)
     changed = {path.relative_to(root).parts[0] for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
     assert changed == {"round-1", "round-2"}
     said = capsys.readouterr().out
     assert "coarse masks: already done" in said and "round 1: training: already done" in said
-    assert "round 1: refined masks: run again, because refine.flip False -> True" in said
+    assert "round 1: refined masks: run again, because predict.flip False -> True" in said
     assert "round 2: training: run again, because an earlier stage changed" in said
 
 

@@ -14,7 +14,6 @@ from coarse2fine.config import (
     FitEnhanceConfig,
     GrabCutConfig,
     NetworkConfig,
-    RefineConfig,
     Role,
     Settings,
     parse_config,
@@ -28,7 +27,7 @@ from coarse2fine.store.fingerprints import (
     training_settings,
 )
 
-SECTIONS = ["coarse", "coarse.box", "enhance", "enhance.grabcut", "refine", "filter", "network", "train"]
+SECTIONS = ["coarse", "coarse.box", "enhance", "enhance.grabcut", "refine", "filter", "network", "train", "predict"]
 
 
 def describe_all(config: FitConfig) -> dict[str, str]:
@@ -37,7 +36,7 @@ def describe_all(config: FitConfig) -> dict[str, str]:
         "coarse": coarse_settings(config.coarse),
         "enhance": enhance_settings(config.enhance, config.start_of(2), config.seed),
         "train": training_settings(config, 2),
-        "refine": refine_settings(config.refine, config.view_px, config.keeps_soft_masks(2)),
+        "refine": refine_settings(config, 2),
     }
     return {name: hash_of([described]) for name, described in stages.items()}
 
@@ -61,7 +60,7 @@ def add_setting(settings: Settings, path: list[str], value: int) -> Settings:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_fingerprint__a_setting_that_is_added_counts_without_being_listed(section):
-    owner = {"filter": "train", "network": "train"}.get(section, section.split(".")[0])
+    owner = {"filter": "train", "network": "train", "predict": "refine"}.get(section, section.split(".")[0])
     first, second = (describe_all(add_setting(FitConfig(), section.split("."), value)) for value in (1, 2))
     assert {name for name in first if first[name] != second[name]} == {owner}
 
@@ -76,7 +75,7 @@ def test_fingerprint__a_setting_that_is_added_counts_without_being_listed(sectio
         ("[enhance.crf]\ncolor_sigma = 9", set()),
         ('[enhance]\nstart = "mask"', {"enhance", "refine"}),
         ('[enhance]\ncoarse_start = "mask"', set()),
-        ("[refine]\nflip = false", {"refine"}),
+        ("[refine]\nthreshold = 0.4", {"refine"}),
         ("[filter]\ndrop_worst = 0.5", {"train"}),
         ("[network]\ndecoder_channels = 7", {"train"}),
         ("[train]\nflip = false", {"train"}),
@@ -84,7 +83,9 @@ def test_fingerprint__a_setting_that_is_added_counts_without_being_listed(sectio
         ("[train]\nepochs = [3, 5]", {"train"}),
         ("[train]\nloader_workers = 3\ncheckpoint_photos = 1", set()),
         ("seed = 5", {"train"}),
-        ("[predict]\ncrf = true\nflip = false", set()),
+        ("[predict]\ncrf = true", set()),
+        ("[predict]\nflip = false", {"refine"}),
+        ("[predict]\nscales = [2.0]", {"refine"}),
         ("[predict]\nsize_px = 99", {"refine"}),
         ("rounds = 9", set()),
     ],
@@ -140,4 +141,4 @@ def test_describe_settings__roles():
         inner: Inner = Inner()
 
     assert describe_settings(Outer(), "x", 3) == {"x.values": 8, "x.file": "imagenet", "x.inner.kept": 1}
-    assert refine_settings(RefineConfig(), 64, True)["soft masks"] == "saved"
+    assert refine_settings(FitConfig(), 1)["soft masks"] == "saved"

@@ -22,7 +22,7 @@ class Role(Enum):
     Attach a role in the annotation of the field: ``batch: Annotated[int, Role.NO_EFFECT] = Field(8, ...)``.
     """
 
-    NO_EFFECT = "changes how the work is done, not the result; not part of the fingerprint"
+    NO_EFFECT = "does not change the result of the stage; not part of the fingerprint"
     RESOLVED = "decides other settings, which are part of the fingerprint"
     PER_ROUND = "one value per round; the value of the round at hand is part of the fingerprint"
     FILE = "path of a file; the content of the file is part of the fingerprint"

@@ -1,27 +1,33 @@
-"""Settings of the finished network."""
+"""Settings of predictions by a trained network."""
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
-from coarse2fine.config.base import PositiveFloat, PositiveInt, Settings
+from coarse2fine.config.base import PositiveFloat, PositiveInt, Role, Settings
 from coarse2fine.config.enhance import CrfConfig
 
 
 class PredictConfig(Settings):
-    """How the finished network predicts masks; ``coarse2fine predict`` can override these."""
+    """How a network predicts, also the refined masks of each round; ``coarse2fine predict`` can override these."""
 
-    size_px: PositiveInt | None = Field(
+    size_px: Annotated[PositiveInt | None, Role.RESOLVED] = Field(
         None,
         description="longer side to which photos are resized for the network, also for the refined masks; default: "
         "train.resize_px; masks always have the size of the photo",
     )
-    flip: bool = Field(True, description="average the probabilities with those of the mirrored photo")
-    scales: tuple[PositiveFloat, ...] = Field(
-        (0.75, 1.0, 1.25), min_length=1, description="average the probabilities over these scales of the photo"
+    flip: bool = Field(
+        True, description="average the probabilities with those of the mirrored photo, also for the refined masks"
     )
-    crf: bool = Field(
-        False, description="align the masks with image edges by a fully connected CRF with the parameters of DeepLab v2"
+    scales: tuple[PositiveFloat, ...] = Field(
+        (0.75, 1.0, 1.25),
+        min_length=1,
+        description="average the probabilities over these scales of the photo, also for the refined masks",
+    )
+    crf: Annotated[bool, Role.NO_EFFECT] = Field(
+        False,
+        description="align the masks of the finished network, not the refined masks, with image edges by a fully "
+        "connected CRF with the parameters of DeepLab v2",
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coarse2fine.config.base import PositiveFloat, Settings, Share
+from coarse2fine.config.base import Settings, Share
 from coarse2fine.errors import ConfigError
 
 
@@ -19,10 +19,6 @@ class RefineConfig(Settings):
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.6, description="with constrain = foreground: smallest probability of the foreground"
-    )
-    flip: bool = Field(True, description="average the probabilities with those of the mirrored photo")
-    scales: tuple[PositiveFloat, ...] = Field(
-        (0.75, 1.0, 1.25), min_length=1, description="average the probabilities over these scales of the photo"
     )
 
 

@@ -36,11 +36,11 @@ def run_refine_stage(job: FitJob, number: int, trained: Stage, segmenter: Segmen
         trained: The stage that trained the network.
         segmenter: The trained network.
     """
-    config = job.config.refine
-    soft_folder = job.run.soft_masks(number) if job.config.keeps_soft_masks(number) else None
-    settings = refine_settings(config, segmenter.size_px, keeps_soft_masks=soft_folder is not None)
+    config = job.config
+    soft_folder = job.run.soft_masks(number) if config.keeps_soft_masks(number) else None
+    settings = refine_settings(config, number)
     stage = Stage(job.run.refined(number), title_of(number, "refined masks"), settings, (trained.key,))
-    return run_mask_stage(job, stage, lambda task: refine_masks(task, segmenter, config, soft_folder))
+    return run_mask_stage(job, stage, lambda task: refine_masks(task, segmenter, config.refine, soft_folder))
 
 
 def refine_masks(task: MaskTask, segmenter: Segmenter, config: RefineConfig, soft_folder: Path | None = None) -> None:

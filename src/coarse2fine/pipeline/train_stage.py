@@ -27,7 +27,7 @@ def run_train_stage(
         left_out: Names of photos that do not train, with the reason.
 
     Returns:
-        The stage, and the trained network with flip and scales of ``[refine]``.
+        The stage, and the trained network with size, flip and scales of ``[predict]``, without CRF.
 
     Raises:
         DataError: No photo is left to train on.
@@ -58,14 +58,13 @@ def run_train_stage(
 
     run_stage(stage, job.context, work)
     load_weights(network, job.run.weights(number))  # in every process: each has its own batch norm statistics
-    refine = config.refine
     segmenter = TorchSegmenter(
         network,
         job.dataset.classes,
         config.network,
         config.view_px,
-        flip=refine.flip,
-        scales=refine.scales,
+        flip=config.predict.flip,
+        scales=config.predict.scales,
         precision=config.train.precision,
     )
     return stage, segmenter.to()

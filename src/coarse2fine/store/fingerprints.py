@@ -15,7 +15,6 @@ from coarse2fine.config import (
     EnhanceConfig,
     FitConfig,
     MethodSettings,
-    RefineConfig,
     Role,
     Settings,
     Start,
@@ -79,9 +78,11 @@ def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
     return described | {"seed": config.seed}
 
 
-def refine_settings(config: RefineConfig, size_px: int, keeps_soft_masks: bool) -> dict[str, Any]:
+def refine_settings(config: FitConfig, number: int) -> dict[str, Any]:
     """Return the settings that change the refined masks of a round. The network is an input of the stage."""
-    return describe_settings(config, "refine") | {"size_px": size_px} | (SOFT_MASKS_SAVED if keeps_soft_masks else {})
+    described = describe_settings(config.refine, "refine") | describe_settings(config.predict, "predict")
+    described["predict.size_px"] = config.view_px
+    return described | (SOFT_MASKS_SAVED if config.keeps_soft_masks(number) else {})
 
 
 def value_of(values: Sequence[Value], number: int) -> Value:
