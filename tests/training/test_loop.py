@@ -49,7 +49,7 @@ class PointsJob:
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate)
 
     def learning_rate_factor(self, step: int, steps: int) -> float:
-        return poly_factor(step, steps, 0.9)
+        return poly_factor(step, steps)
 
     def compute_loss(self, network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         if len(self.steps_seen) == self.kill_at:

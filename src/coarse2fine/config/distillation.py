@@ -85,11 +85,6 @@ class StudentTrainConfig(StreamConfig):
     )
     learning_rate: PositiveFloat = Field(0.001, description="learning rate of AdamW at the start")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="decoupled weight decay of AdamW")
-    poly_power: Annotated[float, Field(ge=0)] = Field(
-        0.9,
-        description="the learning rate is multiplied by (1 - step / steps) to this power; 0: constant rate (the paper "
-        "does not say)",
-    )
 
 
 class GenerationsConfig(Settings):
@@ -109,10 +104,6 @@ class GenerationsConfig(Settings):
         description="generations 2, 3, ...: multiply masks by a centered Gaussian of this sigma (a share of the "
         "shorter side) and divide them by their maximum; 0: leave them unchanged; the last number is used for all "
         "later generations",
-    )
-    evalseg_epochs: PositiveInt = Field(
-        8,
-        description="evalseg: epochs of its training on the examples of the generation before (the paper does not say)",
     )
     keep_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="evalseg, mean: share of the masks to keep, those with the highest scores"

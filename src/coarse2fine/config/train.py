@@ -54,9 +54,6 @@ class TrainConfig(StreamConfig):
         5.0, description="learning rate of decoder and head, as a multiple of that of the encoder"
     )
     weight_decay: Weight = Field(0.01, description="weight decay; not applied to biases and norms")
-    poly_power: PositiveFloat = Field(
-        0.9, description="the learning rate is multiplied by (1 - step / steps) to this power"
-    )
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.05, description="share of the steps during which the learning rate rises from 0"
     )

@@ -34,6 +34,9 @@ from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.training.student import EvalSegJob, StudentJob, train_evalseg, train_student_network
 from coarse2fine.types import Example, Photo
 
+EVALSEG_EPOCHS = 8
+"""Epochs of the training of EvalSeg-Net. The paper does not say how many; docs/log.md records no comparison."""
+
 
 def train_student(
     frames: Sequence[Path | str],
@@ -193,8 +196,9 @@ class _Generations:
         """Score the soft masks of the new photos, 0 to 1, by name of the photo."""
         generations = self.config.generations
         use_evalseg = generations.selector == "evalseg"
-        names = {"selector", "evalseg_epochs"} if use_evalseg else {"selector"}
-        settings = generations.model_dump(mode="json", include=names)
+        settings: dict[str, object] = {"selector": generations.selector}
+        if use_evalseg:
+            settings["evalseg_epochs"] = EVALSEG_EPOCHS
         stage = self.stage(number, "selection", "selection", settings, soft.key)
 
         def work() -> dict[str, object]:
@@ -218,7 +222,7 @@ class _Generations:
         job = EvalSegJob(
             photos=trained.examples,
             config=self.config.train,
-            epochs=self.config.generations.evalseg_epochs,
+            epochs=EVALSEG_EPOCHS,
             input_px=self.config.network.input_px,
             seed=seed_of(self.config.seed, number - 1),
             folder=folder,

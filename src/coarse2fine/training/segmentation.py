@@ -55,7 +55,7 @@ class SegmentationJob:
 
     def learning_rate_factor(self, step: int, steps: int) -> float:
         """Return the factor of the poly schedule with warmup."""
-        return poly_factor(step, steps, self.config.poly_power, self.config.warmup_share)
+        return poly_factor(step, steps, self.config.warmup_share)
 
     def compute_loss(self, network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         """Compute the cross-entropy of a batch, see :func:`pixel_cross_entropy`.

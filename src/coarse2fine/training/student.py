@@ -52,7 +52,7 @@ class StudentJob:
 
     def learning_rate_factor(self, step: int, steps: int) -> float:
         """Return the factor of the poly schedule."""
-        return poly_factor(step, steps, self.config.poly_power)
+        return poly_factor(step, steps)
 
     def compute_loss(self, network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         """Compute the mean squared error of a batch at the size of the network's masks.
