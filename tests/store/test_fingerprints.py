@@ -69,7 +69,7 @@ def test_fingerprint__a_setting_that_is_added_counts_without_being_listed(sectio
     "text, stages",
     [
         ("[coarse.box]\nshare = 0.5", {"coarse"}),
-        ("[coarse.features]\nmax_side_px = 96", set()),
+        ("[coarse.features]\nmodel = 'vit_base_patch16_224.dino'", set()),
         ('[coarse.student]\nweights = "x"', set()),
         ("[enhance.grabcut]\niterations = 9", {"enhance"}),
         ("[enhance.crf]\ncolor_sigma = 9", set()),

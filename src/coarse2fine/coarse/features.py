@@ -14,7 +14,6 @@ normalized cut is that of Shi and Malik (TPAMI 2000).
 from collections.abc import Callable
 from functools import partial
 from threading import Lock
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,7 +21,6 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from coarse2fine.config import CoarseFeaturesConfig
-from coarse2fine.errors import ConfigError
 from coarse2fine.masks.resize import resize, resize_soft
 from coarse2fine.runtime.device import pick_device
 from coarse2fine.types import CoarseMethod, Image, SoftMask
@@ -31,16 +29,18 @@ from coarse2fine.types import CoarseMethod, Image, SoftMask
 SIMILAR = 0.2  # tau: patches are connected if the cosine of their keys is above it
 WEAK_EDGE = 1e-5  # weight of all other edges, so that the graph is connected
 
-MAX_PATCHES = 4096
-"""Limit of the patches of a photo. 4096 take 0.6 GB and 14 s of a core; memory grows with the square, time with the
-cube of their number."""
+SIDE_PX = 480
+"""Longer side to which photos are resized: at most 900 patches of 16 px, or 3,600 of 8 px.
+
+A cut of 660 patches takes 25 ms of a core, one of 4,096 patches 14 s and 0.6 GB (docs/log.md). Memory grows with the
+square of the number of patches, time with the cube. The masks of other sizes were not measured.
+"""
 
 FLAT_LEVELS = 2
 """A photo is flat if the values of each channel span at most this many of 256 levels. The keys of its patches differ
 only by their position."""
 
 Floats = NDArray[np.float64]
-Components = Literal["seed", "all"]
 Extract = Callable[[Image], NDArray[np.float32]]
 """A function from a photo of (h * patch_px, w * patch_px) pixels to one key per patch, shape (h, w, C)."""
 
@@ -51,12 +51,11 @@ def features_from(config: CoarseFeaturesConfig) -> CoarseMethod:
     The network is freed with the method, so that the GPU's memory is available for the training that follows.
 
     Raises:
-        ConfigError: There is no such network, its weights cannot be loaded, or photos would have too many patches.
+        ConfigError: There is no such network, or its weights cannot be loaded.
     """
     from coarse2fine.networks.vit import build_key_network, extract_keys  # importing torch and timm takes seconds
 
     network = build_key_network(config.model, config.weights)
-    _check_patches(config.max_side_px, network.patch_px, config.model)
     network.to(pick_device())
     in_use = Lock()  # one photo at a time, on all cores or on the GPU; other threads read and cut meanwhile
 
@@ -64,16 +63,10 @@ def features_from(config: CoarseFeaturesConfig) -> CoarseMethod:
         with in_use:
             return extract_keys(network, photo)
 
-    return partial(
-        cut_photo,
-        extract=extract,
-        patch_px=network.patch_px,
-        side_px=config.max_side_px,
-        components=config.components,
-    )
+    return partial(cut_photo, extract=extract, patch_px=network.patch_px, side_px=SIDE_PX)
 
 
-def cut_photo(image: Image, extract: Extract, patch_px: int, side_px: int, components: Components = "seed") -> SoftMask:
+def cut_photo(image: Image, extract: Extract, patch_px: int, side_px: int) -> SoftMask:
     """Estimate the foreground of a photo from the keys of its patches.
 
     Args:
@@ -81,11 +74,11 @@ def cut_photo(image: Image, extract: Extract, patch_px: int, side_px: int, compo
         extract: Returns the keys of a photo.
         patch_px: Side of a patch.
         side_px: Longer side to which the photo is resized first; smaller photos are enlarged.
-        components: ``seed``: keep only the connected component with the most probable patch, as in TokenCut; ``all``.
 
     Returns:
-        Soft mask, shape (H, W), 0 to 1. On the grid of patches, foreground is above 0.5 and its maximum is 1. All 0 if
-        there is nothing to cut: the photo is flat, or all patches are connected, or none are.
+        Soft mask, shape (H, W), 0 to 1. On the grid of patches, the foreground is above 0.5, has a maximum of 1, and is
+        one connected component, as in TokenCut. All 0 if there is nothing to cut: the photo is flat, or all patches are
+        connected, or none are.
     """
     fitted = fit_to_patches(image, side_px, patch_px)
     if np.ptp(fitted, axis=(0, 1)).max() <= FLAT_LEVELS:
@@ -93,9 +86,7 @@ def cut_photo(image: Image, extract: Extract, patch_px: int, side_px: int, compo
     keys = extract(fitted)
     rows, columns, channels = keys.shape
     eigenvector = find_cut(join_similar(keys.reshape(-1, channels)))
-    soft = soften(eigenvector).reshape(rows, columns)
-    if components == "seed":
-        soft = keep_seed_component(soft)
+    soft = keep_seed_component(soften(eigenvector).reshape(rows, columns))
     return resize_soft(soft, *image.shape[:2])
 
 
@@ -191,12 +182,3 @@ def keep_seed_component(soft: SoftMask) -> SoftMask:
     near = cv2.dilate(component.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     kept: SoftMask = np.where(component | (near & ~foreground), soft, np.float32(0))
     return kept
-
-
-def _check_patches(side_px: int, patch_px: int, model: str) -> None:
-    limit_px = int(MAX_PATCHES**0.5) * patch_px
-    if side_px > limit_px:
-        raise ConfigError(
-            f"coarse.features.max_side_px must be at most {limit_px} with the {patch_px} px patches of '{model}'; "
-            f"found {side_px}. More patches need too much memory and time."
-        )

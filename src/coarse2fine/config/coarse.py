@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coarse2fine.config.base import MethodSettings, PositiveInt, Role, Settings
+from coarse2fine.config.base import MethodSettings, Role, Settings
 from coarse2fine.errors import ConfigError
 
 EMBEDDED_STUDENT = "student.safetensors"
@@ -48,14 +48,6 @@ class CoarseFeaturesConfig(Settings):
     )
     weights: Annotated[str, Role.FILE] = Field(
         "pretrained", description="'pretrained' (downloaded by timm), or a safetensors file with timm's parameter names"
-    )
-    max_side_px: PositiveInt = Field(
-        480, description="longer side to which photos are resized; memory grows with its fourth power"
-    )
-    components: Literal["seed", "all"] = Field(
-        "seed",
-        description="connected components of the foreground to keep: only that of the most probable patch (TokenCut), "
-        "or all",
     )
 
 
