@@ -16,7 +16,7 @@ also torch tensors. This page is made by `python docs/make_api.py` from the docs
 
 Types: `Image` is uint8 RGB, shape (H, W, 3). `Mask` is uint8, one class index per pixel, shape (H, W); 0 is background
 and 255 is ignored. `SoftMask` is float32, foreground probability per pixel, shape (H, W). `Probabilities` is float32,
-class probabilities, shape (C, H, W).
+class probabilities, shape (C, H, W). `Enhanced` is a named tuple of `mask` and `note`.
 """
 
 WIDTH = 110

@@ -98,7 +98,7 @@ def test_parse_config__is_laid_over_its_base():
         ('[network]\nname = "deeplabv2"', "deeplabv2 needs network.output_stride = 8"),
         (
             '[enhance]\nstart = "probabilities"\n[enhance.grabcut]\nengine = "opencv"',
-            "OpenCV's GrabCut cannot weigh probabilities against colors",
+            "OpenCV's GrabCut cannot start from probabilities.* set it to mask or box",
         ),
     ],
 )
@@ -171,6 +171,6 @@ def test_method_settings__a_new_section_is_a_new_method():
         strength: float = Field(1.0, description="strength of the glow")
 
     kind = create_model("Enhance", __base__=EnhanceConfig, glow=(GlowConfig, GlowConfig()))
-    assert kind.methods() == ("grabcut", "crf", "glow", "box", "none")
+    assert kind.methods() == ("grabcut", "glow", "crf", "box", "none")
     assert kind(method="glow").section == GlowConfig()
     assert EnhanceConfig(method="none").section == Settings()

@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from coarse2fine.config import CrfConfig, CrfEnhanceConfig, EnhanceConfig
-from coarse2fine.enhance import enhancer_from
+from coarse2fine.config import CrfConfig, EnhanceConfig
+from coarse2fine.enhance import crf, enhancer_from
 from coarse2fine.enhance.crf import dense_crf, dense_crf_many, enhance_with_crf
 from coarse2fine.enhance.dense_crf.mean_field import MIN_PROBABILITY, infer_marginals
 from coarse2fine.errors import Coarse2FineError, DataError
@@ -285,13 +285,13 @@ def test_enhance_with_crf__from_scores_of_another_size():
 
 
 @pytest.mark.parametrize("start", ["mask", "box"])
-def test_enhance_with_crf__from_a_mask_without_scores(start):
+def test_enhance_with_crf__from_a_mask_without_scores(start, monkeypatch):
     image, truth = block()
     rough = np.roll(truth, 4, axis=1)
     made = enhancer_from(EnhanceConfig(method="crf"), start, 0)(image, rough)
     assert made.note is None and (made.mask == truth).all()
-    timid = EnhanceConfig(method="crf", crf=CrfEnhanceConfig(mask_probability=0.999))
-    assert (enhancer_from(timid, start, 0)(image, rough).mask != truth).any()
+    monkeypatch.setattr(crf, "MASK_PROBABILITY", 0.999)
+    assert (enhancer_from(EnhanceConfig(method="crf"), start, 0)(image, rough).mask != truth).any()
 
 
 def test_enhance_with_crf__keeps_what_is_empty_vanishes_or_explodes():

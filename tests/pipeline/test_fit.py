@@ -119,7 +119,7 @@ def test_fit__masks_without_scores_cannot_start_from_them(data, tmp_path):
         settings('[enhance]\ncoarse_start = "probabilities"')
 
 
-def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(finished, data, tmp_path, capsys):
+def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(finished, data, tmp_path):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
     text = 'rounds = 1\n[enhance]\nmethod = "crf"\n[predict]\ncrf = true'
     coarse2fine.fit(data / "train", run.root, settings(text), [data / "val"])
@@ -131,10 +131,6 @@ def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(finished, data,
     ]
     assert run.soft_masks(1).exists() and not run.soft_masks(0).exists()
     assert TorchSegmenter.load(run.root).crf.on
-    capsys.readouterr()
-    coarse2fine.fit(data / "train", run.root, settings(text + "\n[enhance.crf]\ncolor_sigma = 5"), quiet=False)
-    said = " ".join(capsys.readouterr().out.split())
-    assert "coarse masks: already done" in said and "because enhance.crf.color_sigma 3.0 -> 5.0" in said
 
 
 def test_fit__a_student_that_is_none_is_refused_before_anything_is_written(data, tmp_path):

@@ -72,7 +72,6 @@ def test_fingerprint__a_setting_that_is_added_counts_without_being_listed(sectio
         ("[coarse.features]\nmodel = 'vit_base_patch16_224.dino'", set()),
         ('[coarse.student]\nweights = "x"', set()),
         ("[enhance.grabcut]\niterations = 9", {"enhance"}),
-        ("[enhance.crf]\ncolor_sigma = 9", set()),
         ('[enhance]\nstart = "mask"', {"enhance", "refine"}),
         ('[enhance]\ncoarse_start = "mask"', set()),
         ("[refine]\nthreshold = 0.4", {"refine"}),
@@ -96,7 +95,6 @@ def test_fingerprint__a_change_redoes_only_the_stages_that_depend_on_it(text, st
 
 def test_fingerprint__the_section_of_the_chosen_method_counts():
     assert changed_stages("[coarse.box]\nshare = 0.5", '[coarse]\nmethod = "saliency"') == set()
-    assert changed_stages("[enhance.crf]\ncolor_sigma = 9", '[enhance]\nmethod = "crf"') == {"enhance"}
     assert changed_stages("[enhance.grabcut]\niterations = 9", '[enhance]\nmethod = "none"') == set()
 
 

@@ -43,7 +43,6 @@ from coarse2fine.config.distillation import (
 )
 from coarse2fine.config.enhance import (
     CrfConfig,
-    CrfEnhanceConfig,
     EnhanceConfig,
     FitEnhanceConfig,
     GrabCutConfig,
@@ -68,7 +67,6 @@ __all__ = [
     "CoarseStudentConfig",
     "Count",
     "CrfConfig",
-    "CrfEnhanceConfig",
     "EnhanceConfig",
     "FilterConfig",
     "FitConfig",

@@ -25,9 +25,6 @@ class EnhancerSettings(Settings):
     follows_start: ClassVar[bool] = False
 
 
-ColorSigma = Annotated[float, Field(ge=0.5)]
-
-
 class GrabCutConfig(EnhancerSettings):
     """Method grabcut: GrabCut (Rother et al., 2004), color models and the cheapest cut along image edges."""
 
@@ -37,7 +34,7 @@ class GrabCutConfig(EnhancerSettings):
     engine: Literal["fast", "opencv"] = Field(
         "fast",
         description="fast: own implementation, from small to large copies of the photo; opencv: cv2.grabCut, 10 to 40 "
-        "times slower",
+        "times slower, cannot start from probabilities",
     )
     iterations: PositiveInt = Field(5, description="repetitions of fitting the color models and cutting (the paper: 5)")
     box: Literal["all", "largest"] = Field(
@@ -45,53 +42,30 @@ class GrabCutConfig(EnhancerSettings):
         description="with start = box: bounding box of all foreground, or of its largest connected component (the "
         "paper does not say)",
     )
-    probability_weight: Weight = Field(
-        1.5,
-        description="with start = probabilities: weight of the log odds of the foreground probability relative to the "
-        "color models; must be 0 with engine opencv if a start is probabilities, because OpenCV cannot use them",
-    )
     max_side_px: PositiveInt = Field(
         1000, description="larger photos are reduced to this longer side for the cut; the result is enlarged again"
     )
 
 
 class CrfConfig(Settings):
-    """Parameters of a fully connected CRF; the defaults are those of DeepLab v2 for photos of PASCAL VOC."""
+    """Parameters of a fully connected CRF; the defaults are those of DeepLab v2 for photos of PASCAL VOC.
+
+    They are no settings of ``fit``. On 118 photos of voc-animals/val (docs/log.md, "dense CRF without a compiler"), the
+    mIoU was .675 with the defaults, with 5 steps, with bilateral weight 2 and with bilateral sigma 40 px, but .673 with
+    color sigma 5 and .665 with color sigma 10.
+    """
 
     steps: PositiveInt = Field(10, description="mean-field steps")
     position_weight: Weight = Field(3.0, description="weight of the kernel of position")
     position_sigma_px: PositiveFloat = Field(1.0, description="width of the kernel of position, in pixels")
     bilateral_weight: Weight = Field(4.0, description="weight of the kernel of position and color")
     bilateral_sigma_px: PositiveFloat = Field(67.0, description="width of that kernel in position, in pixels")
-    color_sigma: ColorSigma = Field(3.0, description="width of that kernel in color, in levels of 255 per channel")
+    color_sigma: Annotated[float, Field(ge=0.5)] = Field(
+        3.0, description="width of that kernel in color, in levels of 255 per channel"
+    )
     max_side_px: PositiveInt = Field(
         500, description="larger photos are reduced to this longer side, that of photos of VOC; sigmas refer to it"
     )
-
-
-class CrfEnhanceConfig(EnhancerSettings):
-    """Method crf: fully connected CRF with the parameters of DeepLab v2.
-
-    Only the setting that changed the result is a setting. On 118 photos of voc-animals/val (docs/log.md, "a dense CRF
-    without a compiler"), the mIoU was .675 with 10 or 5 steps, bilateral weight 4 or 2, and bilateral sigma 67 or 40
-    px, but .673 with color sigma 5 and .665 with color sigma 10.
-    """
-
-    takes_soft_masks: ClassVar[bool] = True
-
-    color_sigma: ColorSigma = Field(
-        3.0,
-        description="color difference, in levels of 255 per channel, up to which neighboring pixels tend to get the "
-        "same class; larger values are faster",
-    )
-    mask_probability: Annotated[float, Field(gt=0.5, lt=1)] = Field(
-        0.7, description="when it starts from a binary mask: probability that a pixel of the mask is right"
-    )
-
-    @property
-    def parameters(self) -> CrfConfig:
-        """The parameters of the CRF."""
-        return CrfConfig(color_sigma=self.color_sigma)
 
 
 class EnhanceConfig(MethodSettings):
@@ -99,6 +73,7 @@ class EnhanceConfig(MethodSettings):
 
     stage: ClassVar[str] = "enhance"
     without_settings: ClassVar[Mapping[str, str]] = {
+        "crf": "fully connected CRF with the parameters of DeepLab v2",
         "box": "the filled bounding box of the mask",
         "none": "the unchanged mask",
     }
@@ -110,12 +85,13 @@ class EnhanceConfig(MethodSettings):
         "of the mask is open, the rest is fixed; probabilities: the foreground probabilities of the mask",
     )
     grabcut: GrabCutConfig = GrabCutConfig()
-    crf: CrfEnhanceConfig = CrfEnhanceConfig()
 
     @property
     def takes_soft_masks(self) -> bool:
         """Whether the method can start from soft masks."""
-        return isinstance(self.section, EnhancerSettings) and self.section.takes_soft_masks
+        if self.method == "crf":
+            return True
+        return isinstance(self.section, EnhancerSettings) and self.section.takes_soft_masks and not self.uses_opencv
 
     @property
     def follows_start(self) -> bool:
@@ -123,22 +99,20 @@ class EnhanceConfig(MethodSettings):
         return isinstance(self.section, EnhancerSettings) and self.section.follows_start
 
     @property
-    def can_weigh_probabilities(self) -> bool:
-        """Whether the engine of GrabCut can use ``probability_weight``; true for other methods."""
-        return self.method != "grabcut" or self.grabcut.engine == "fast" or self.grabcut.probability_weight == 0
+    def uses_opencv(self) -> bool:
+        """Whether OpenCV cuts the masks. Its GrabCut has a random seed, and cannot start from soft masks."""
+        return self.method == "grabcut" and self.grabcut.engine == "opencv"
 
     @property
     def _starts(self) -> tuple[str, ...]:
         return (self.start,)
 
     @model_validator(mode="after")
-    def _opencv_cannot_weigh_probabilities(self) -> Self:
-        if "probabilities" in self._starts and not self.can_weigh_probabilities:
-            weight = self.grabcut.probability_weight
+    def _opencv_does_not_start_from_probabilities(self) -> Self:
+        if self.uses_opencv and "probabilities" in self._starts:
             raise ConfigError(
-                "OpenCV's GrabCut cannot weigh probabilities against colors (enhance.start or enhance.coarse_start is "
-                f"probabilities): set enhance.grabcut.probability_weight to 0 (found {weight:g}), or "
-                "enhance.grabcut.engine to fast, or start from box or mask."
+                "OpenCV's GrabCut cannot start from probabilities, but enhance.start or enhance.coarse_start is "
+                "probabilities: set it to mask or box, or set enhance.grabcut.engine to fast."
             )
         return self
 

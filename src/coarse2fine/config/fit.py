@@ -55,7 +55,7 @@ class FitConfig(Settings):
         chosen = enhance.start if number else enhance.coarse_start
         if chosen != "auto":
             return chosen
-        return "probabilities" if has_soft_masks and enhance.can_weigh_probabilities else "box"
+        return "probabilities" if has_soft_masks else "box"
 
     def keeps_soft_masks(self, number: int) -> bool:
         """Return whether the soft masks of a round are saved, because its enhancement starts from them."""

@@ -55,7 +55,7 @@ def align_with_edges(photo: Photo, soft_path: Path, soft_share: float = 0.0) -> 
     """
     image, soft = read_image(photo.path), read_soft(soft_path)
     resized = resize_soft(soft, *image.shape[:2])
-    cut = grabcut(image, (resized > 0.5).astype(np.uint8), "probabilities", soft)
+    cut = grabcut(image, (resized > 0.5).astype(np.uint8), "probabilities", soft).mask
     mean: SoftMask = soft_share * resized + np.float32(1 - soft_share) * cut
     return mean
 

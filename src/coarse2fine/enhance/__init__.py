@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from coarse2fine.config import CrfEnhanceConfig, EnhanceConfig, GrabCutConfig, Settings, Start
-from coarse2fine.enhance.grabcut import enhance_with_grabcut
+from coarse2fine.config import EnhanceConfig, GrabCutConfig, Settings, Start
+from coarse2fine.enhance.grabcut import grabcut as apply_grabcut  # the name grabcut is the module
 from coarse2fine.enhance.graph_cut.pyramid import GrabCutInput, cut_coarse_to_fine
 from coarse2fine.enhance.graph_cut.trimap import PROBABLE_FOREGROUND
 from coarse2fine.masks.regions import fill_box, foreground_mask
@@ -45,16 +45,16 @@ def prepare(config: EnhanceConfig) -> None:
 
 def _grabcut_from(config: GrabCutConfig, start: Start, seed: int) -> Enhancer:
     def enhance(image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
-        return enhance_with_grabcut(image, mask, start, soft, config, seed)
+        return apply_grabcut(image, mask, start, soft, config, seed)
 
     return enhance
 
 
-def _crf_from(config: CrfEnhanceConfig, start: Start, seed: int) -> Enhancer:
+def _crf_from(config: Settings, start: Start, seed: int) -> Enhancer:
     def enhance(image: Image, mask: Mask, soft: SoftMask | None = None) -> Enhanced:
         from coarse2fine.enhance.crf import enhance_with_crf  # importing torch takes seconds
 
-        return enhance_with_crf(image, mask, start, soft, config.parameters, config.mask_probability)
+        return enhance_with_crf(image, mask, start, soft)
 
     return enhance
 

@@ -38,6 +38,9 @@ Such a class cannot become the most probable one: kernels of weights 3 and 4 fav
 most. Its probability does not change. So time and memory do not grow with classes that the photo does not show.
 """
 
+MASK_PROBABILITY = 0.7
+"""For a start from a binary mask: probability that a pixel of the mask is right. Other values were not measured."""
+
 MEGAPIXELS_AT_ONCE = 2.0
 """Megapixels of a batch: eight photos of 500 px, which take 1 to 3 GB of a GPU's memory, 4 GB at most."""
 
@@ -145,7 +148,6 @@ def enhance_with_crf(
     start: Start = "mask",
     soft: SoftMask | None = None,
     config: CrfConfig = CrfConfig(),  # noqa: B008 - frozen
-    mask_probability: float = 0.7,
 ) -> Enhanced:
     """Align a mask with the edges of its image by a CRF; return it unchanged, with a note, if the CRF loses the object.
 
@@ -153,10 +155,10 @@ def enhance_with_crf(
         image: RGB, shape (H, W, 3).
         mask: Shape (H, W); ignored pixels count as background.
         start: ``probabilities``: the CRF starts from ``soft``, limited to `PROBABILITY_MARGIN` and
-            ``1 - PROBABILITY_MARGIN``. Any other start: from the mask.
+            ``1 - PROBABILITY_MARGIN``. Any other start: from the mask, whose pixels are right with
+            `MASK_PROBABILITY`.
         soft: Foreground probabilities, 0 to 1, of any height and width; needed for ``start="probabilities"``.
         config: Parameters of the CRF.
-        mask_probability: Probability that a pixel of the mask is right, for a start from the mask.
 
     Returns:
         The pixels with a foreground probability above 0.5, without a note. Or the binary input mask, with a note, if it
@@ -172,7 +174,7 @@ def enhance_with_crf(
     if start == "probabilities" and soft is not None:
         likely = soft.clip(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
     else:
-        likely = np.where(input_mask, mask_probability, 1 - mask_probability).astype(np.float32)
+        likely = np.where(input_mask, MASK_PROBABILITY, 1 - MASK_PROBABILITY).astype(np.float32)
     image = shrink(image, config.max_side_px)  # the photo may be huge: build the two classes at the small size
     likely = resize_soft(likely, *image.shape[:2])
     marginals = dense_crf(np.stack([1 - likely, likely]), image, config)

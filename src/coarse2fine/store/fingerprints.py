@@ -66,8 +66,7 @@ def coarse_settings(config: CoarseConfig, keeps_soft_masks: bool = False) -> dic
 def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str, Any]:
     """Return the settings that change the enhanced masks; ``start`` is the start that the enhancement really uses."""
     described = describe_settings(config, "enhance") | {"enhance.start": start}
-    uses_seed = config.method == "grabcut" and config.grabcut.engine == "opencv"
-    return described | ({"seed": seed} if uses_seed else {})
+    return described | ({"seed": seed} if config.uses_opencv else {})
 
 
 def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
