@@ -8,7 +8,6 @@ from coarse2fine.evaluation.mask_quality import (
     RoundMasks,
     compute_score,
     count_pieces,
-    find_worst,
     measure_agreement,
     measure_border_share,
     measure_confidence,
@@ -142,15 +141,6 @@ def test_measure_quality__a_missing_mask_is_named(round_of_masks):
     path.unlink()
     with pytest.raises(DataError, match=r"There is no mask .*dog/b\.png"):
         list(measure_quality(masks_of(run, 1), photos, CLASSES, threads=1))
-
-
-def test_find_worst__of_every_class_its_share():
-    found = [of(f"cat/{index}", index / 10) for index in range(10)]
-    found += [of(f"dog/{index}", 0.01 * index, "dog") for index in range(3)]
-    assert find_worst(found, 0.3) == {"cat/0", "cat/1", "cat/2"}
-    assert find_worst(found, 0.34) == {"cat/0", "cat/1", "cat/2", "dog/0"}
-    assert find_worst(found, 0) == set()
-    assert find_worst([of("b", 0.5), of("a", 0.5)], 0.5) == {"a"}
 
 
 def test_summarize_classes__mean_and_standard_deviation():

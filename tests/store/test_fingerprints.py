@@ -75,7 +75,7 @@ def test_fingerprint__a_setting_that_is_added_counts_without_being_listed(sectio
         ('[enhance]\nstart = "mask"', {"enhance", "refine"}),
         ('[enhance]\ncoarse_start = "mask"', set()),
         ("[refine]\nthreshold = 0.4", {"refine"}),
-        ("[filter]\ndrop_worst = 0.5", {"train"}),
+        ("[filter]\nmin_share = 0.02", {"train"}),
         ("[network]\ndecoder_channels = 7", {"train"}),
         ("[train]\nflip = false", {"train"}),
         ("[train]\nepochs = [1, 4]", set()),

@@ -27,9 +27,6 @@ class FilterConfig(Settings):
 
     min_share: Share = Field(0.01, description="smallest share of the photo that its mask must cover (the paper: 0.01)")
     max_share: Share = Field(0.80, description="largest share of the photo that its mask may cover (the paper: 0.80)")
-    drop_worst: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="share of the photos of each class to leave out, those of lowest quality score (quality.csv)"
-    )
 
     @model_validator(mode="after")
     def _limits_are_ordered(self) -> Self:

@@ -255,20 +255,6 @@ def group_by_class(qualities: Sequence[Quality]) -> dict[str, list[Quality]]:
     return groups
 
 
-def find_worst(qualities: Sequence[Quality], share: float) -> set[str]:
-    """Find the photos with the lowest scores of each class.
-
-    Args:
-        qualities: Qualities of all photos.
-        share: Share of each class, at least 0 and below 1; the number of photos is rounded down.
-
-    Returns:
-        Names of the photos. Of equal scores, the name that sorts first is taken.
-    """
-    groups = group_by_class(qualities).values()
-    return {quality.photo for group in groups for quality in group[: int(share * len(group) + 1e-9)]}
-
-
 def list_rounds(run: Run) -> list[int]:
     """List the rounds with complete enhanced masks, in order."""
     return list(takewhile(lambda number: (run.enhanced(number) / "done.json").exists(), count(1)))

@@ -7,8 +7,6 @@ import numpy as np
 
 from coarse2fine.config import FilterConfig, RefineConfig
 from coarse2fine.data.reader import ReadOptions
-from coarse2fine.evaluation.mask_quality import Quality, find_worst
-from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.inference.files import FilePrediction, predict_files
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.masks.constraint import constrain_soft, reason_to_leave_out
@@ -95,27 +93,23 @@ def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
     Returns:
         Photo name to reason.
     """
-    config = job.config.filter
-    qualities = read_quality(job.run.quality(number) / TABLE) if config.drop_worst else []
-    reasons = job.apply_people_decisions(
-        filter_masks(job.photos, job.run.refined(number), config, job.context, qualities)
-    )
+    reasons = filter_masks(job.photos, job.run.refined(number), job.config.filter, job.context)
+    reasons = job.apply_people_decisions(reasons)
     if job.context.is_main:
         write_json(job.run.filter(number), reasons)
     return _only_reasons(reasons)
 
 
 def filter_masks(
-    photos: Sequence[Photo], folder: Path, config: FilterConfig, context: Context, qualities: Sequence[Quality] = ()
+    photos: Sequence[Photo], folder: Path, config: FilterConfig, context: Context
 ) -> dict[str, str | None]:
-    """Decide by mask and quality which photos train in the next round.
+    """Decide by the foreground share of their masks which photos train in the next round.
 
     Args:
         photos: All photos.
         folder: Refined masks.
-        config: Limits of the foreground share, and the share of each class that is left out for its quality.
+        config: Limits of the foreground share.
         context: Processes and console.
-        qualities: Quality of all photos; not needed if ``drop_worst`` is 0.
 
     Returns:
         For each photo's name: None if it trains, else the reason why not.
@@ -126,14 +120,8 @@ def filter_masks(
     def check(photo: Photo) -> str | None:
         return reason_to_leave_out(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
 
-    worst = find_worst(qualities, config.drop_worst)
-    scores = {quality.photo: quality.score for quality in qualities if quality.photo in worst}
-    among = f"is among the lowest {100 * config.drop_worst:.4g} % of its class"
-    shares = zip(photos, map_threads(check, photos, context.threads), strict=True)
-    return {
-        photo.name: reason or (f"quality {scores[photo.name]:.3f} {among}" if photo.name in worst else None)
-        for photo, reason in shares
-    }
+    reasons = map_threads(check, photos, context.threads)
+    return {photo.name: reason for photo, reason in zip(photos, reasons, strict=True)}
 
 
 def find_empty(photos: Sequence[Photo], folder: Path, context: Context) -> set[str]:
