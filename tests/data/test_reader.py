@@ -37,7 +37,10 @@ def test_read_batches__a_photo_gets_its_working_shape_and_size(tmp_path):
     paths = draw(tmp_path, [(8, 9), (9, 8), (8, 9)])
     batches = list(
         read_batches(
-            paths, lambda file: (file.shape, file.size), ReadOptions(threads=1), working_shape=lambda size: size[::-1]
+            paths,
+            lambda file: (file.shape, file.size),
+            ReadOptions(8, 1),
+            working_shape=lambda size: size[::-1],
         )
     )
     assert [(batch.shape, list(batch.indices)) for batch in batches] == [((8, 9), [1]), ((9, 8), [0, 2])]
@@ -54,13 +57,13 @@ def test_read_batches__unreadable_photos_are_reported_and_empty_batches_left_out
     assert [list(batch.indices) for batch in batches] == [[0], [3]]
     assert sorted(reasons) == [1, 2] and reasons[1].startswith("truncated after 45")
     with pytest.raises(DataError, match=r"2\.png: not an image"):
-        list(read_batches(paths, first_pixel, ReadOptions(threads=1), working_shape=lambda size: size))
+        list(read_batches(paths, first_pixel, ReadOptions(8, 1), working_shape=lambda size: size))
 
 
 def test_read_batches__too_many_megapixels(tmp_path):
     paths = draw(tmp_path, [(8, 9), (80, 90)])
     reasons: dict[int, str] = {}
-    options = ReadOptions(threads=1, max_megapixels=0.001, on_skipped=reasons.__setitem__)
+    options = ReadOptions(8, 1, max_megapixels=0.001, on_skipped=reasons.__setitem__)
     assert [list(batch.indices) for batch in read_batches(paths, first_pixel, options)] == [[0]]
     assert reasons == {1: "90 x 80 pixels are 0.0072 megapixels, at most 0.001 are allowed"}
 

@@ -39,7 +39,7 @@ class ReadOptions:
             raises a DataError.
     """
 
-    batch_size: int = 8
+    batch_size: int
     threads: int | None = None
     world: World = field(default_factory=World)
     max_megapixels: float = math.inf

@@ -25,15 +25,13 @@ from coarse2fine.evaluation.metrics import binary_iou, confusion_matrix, iou_per
 from coarse2fine.evaluation.pairing import pair_by_name, pair_folders
 from coarse2fine.evaluation.result import EvaluationResult, round_metric
 from coarse2fine.inference.files import FilePrediction, predict_files
-from coarse2fine.inference.segmenter import Segmenter
+from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_mask
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Mask, Photo
-
-EVALUATION_BATCH = 8
 
 Progress: TypeAlias = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of known length and shows progress while it is consumed."""
@@ -140,7 +138,7 @@ def compute_confusion_matrices(segmenter: Segmenter, pairs: Pairs, threads: int)
         predicted = prediction.mask(actual.shape)
         return _count(_reduce(predicted, pairs), actual, len(classes), path)
 
-    options = ReadOptions(batch_size=EVALUATION_BATCH, threads=threads)
+    options = ReadOptions(BATCH_SIZE, threads)
     return map_threads(count, predict_files(segmenter, pairs.photos, options), threads)
 
 

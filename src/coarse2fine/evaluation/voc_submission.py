@@ -16,9 +16,9 @@ from coarse2fine.data.photos import read_size
 from coarse2fine.data.reader import ReadOptions
 from coarse2fine.data.voc import VOC_CLASSES, check_photos_there, photo_path, read_ids, voc_index
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.evaluate import EVALUATION_BATCH, Progress, no_progress
+from coarse2fine.evaluation.evaluate import Progress, no_progress
 from coarse2fine.inference.files import FilePrediction, predict_files
-from coarse2fine.inference.segmenter import Segmenter
+from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter
 from coarse2fine.masks.png import encode_mask, mask_path, read_mask
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.runtime.threads import map_threads
@@ -56,7 +56,7 @@ def write_network_submission(
     def predict(prediction: FilePrediction) -> tuple[str, bytes]:
         return ids[prediction.index], encode_mask(table[prediction.mask()])
 
-    predictions = predict_files(segmenter, photos, ReadOptions(batch_size=EVALUATION_BATCH, threads=threads))
+    predictions = predict_files(segmenter, photos, ReadOptions(BATCH_SIZE, threads))
     _write_archive(out, dict(progress(map_threads(predict, predictions, threads), len(ids))))
     return len(ids)
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
-from coarse2fine.inference.segmenter import Segmenter, most_probable_class
+from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter, most_probable_class
 from coarse2fine.masks.resize import fit_size, resize, shrink
 from coarse2fine.types import Image, Mask, Probabilities
 
@@ -58,7 +58,7 @@ class _Prepared:
 def predict_files(
     segmenter: Segmenter,
     paths: Sequence[Path],
-    options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
+    options: ReadOptions = ReadOptions(BATCH_SIZE),  # noqa: B008 - frozen
     wanted: Callable[[int], bool] = lambda _index: True,
     copy_px: int | None = None,
 ) -> Iterator[FilePrediction]:

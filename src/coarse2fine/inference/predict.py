@@ -13,7 +13,7 @@ from coarse2fine.data.photo_files import list_photos
 from coarse2fine.data.reader import ReadOptions
 from coarse2fine.errors import DataError
 from coarse2fine.inference.files import FilePrediction, predict_files
-from coarse2fine.inference.segmenter import Segmenter
+from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.masks.resize import resize_mask
@@ -38,7 +38,7 @@ class PredictOptions:
         max_megapixels: Larger photos are skipped.
     """
 
-    batch_size: int = 8
+    batch_size: int = BATCH_SIZE
     overlays: bool = True
     probabilities: bool = False
     max_megapixels: float = 200.0

@@ -29,7 +29,7 @@ SIDE_STEP_PX = 32
 """Working sides are multiples of this: the deepest stride of any encoder, and few shapes make full batches."""
 
 BATCH_SIZE = 8
-"""Images that :meth:`Segmenter.predict` passes to the network at once."""
+"""Photos that the network computes at once, at most, where the caller sets no other number."""
 
 
 class Segmenter(ABC):

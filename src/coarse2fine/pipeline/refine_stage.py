@@ -8,7 +8,7 @@ import numpy as np
 from coarse2fine.config import FilterConfig, RefineConfig
 from coarse2fine.data.reader import ReadOptions
 from coarse2fine.inference.files import FilePrediction, predict_files
-from coarse2fine.inference.segmenter import Segmenter
+from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter
 from coarse2fine.masks.constraint import constrain_soft, reason_to_leave_out
 from coarse2fine.masks.png import mask_path, read_mask, write_soft
 from coarse2fine.masks.regions import foreground_mask
@@ -21,8 +21,6 @@ from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.fingerprints import refine_settings
 from coarse2fine.store.stages import Stage
 from coarse2fine.types import Mask, Photo
-
-REFINE_BATCH = 8
 
 
 def run_refine_stage(job: FitJob, number: int, trained: Stage, segmenter: Segmenter) -> Stage:
@@ -55,7 +53,7 @@ def refine_masks(task: MaskTask, segmenter: Segmenter, config: RefineConfig, sof
     paths = [photo.path for photo in task.photos]
 
     def predict(wanted: Callable[[int], bool]) -> Iterable[tuple[int, FilePrediction]]:
-        options = ReadOptions(batch_size=REFINE_BATCH, threads=task.context.threads, world=task.context.world)
+        options = ReadOptions(BATCH_SIZE, task.context.threads, task.context.world)
         return ((prediction.index, prediction) for prediction in predict_files(segmenter, paths, options, wanted))
 
     def make(photo: Photo, prediction: FilePrediction) -> Mask:
