@@ -113,9 +113,9 @@ def find(settings: object, path: tuple[str, ...]) -> object:
 
 
 def show(value: object) -> str:
-    """Return a value as it is typed on the command line."""
+    """Return a value as it is typed on the command line; None cannot be typed there."""
     if value is None:
-        return "none"
+        return "not set"
     if isinstance(value, tuple):
         return "`" + " ".join(str(item) for item in value) + "`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -17,7 +17,7 @@ class MaskExportConfig(Settings):
         "copy", description="copy the photos into the export, link them, or leave them out"
     )
     round: Count | None = Field(
-        None, description="export the masks of this round; 0: before the first round; none: the last round"
+        None, description="export the masks of this round; 0: before the first round; default: the last round"
     )
     masks: Literal["enhanced", "refined", "coarse"] = Field(
         "enhanced",
@@ -26,11 +26,11 @@ class MaskExportConfig(Settings):
     )
     left_out: bool | None = Field(
         None,
-        description="also export photos that the filter left out of training (mask below 1 % or above 80 %); none: "
-        "only for labelstudio and cvat, where people correct the masks",
+        description="also export photos that the filter left out of training (mask below 1 % or above 80 %); "
+        "default: only for labelstudio and cvat, where people correct the masks",
     )
     min_quality: Share | None = Field(
-        None, description="only export photos with at least this quality score in quality.csv"
+        None, description="only export photos with at least this quality score in quality.csv; default: all"
     )
     instances: Literal["class", "part"] = Field(
         "class",
@@ -40,7 +40,7 @@ class MaskExportConfig(Settings):
     polygons: bool = Field(False, description="coco: write polygons instead of run lengths")
     image_prefix: str | None = Field(
         None,
-        description="labelstudio: text before the path of a photo, to make its address; none: "
+        description="labelstudio: text before the path of a photo, to make its address; default: "
         "/data/local-files/?d=DIR/images/, which Label Studio serves if LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT is the "
         "folder that contains DIR",
     )
