@@ -48,7 +48,8 @@ def training_rate(run: Run, rounds: int) -> float:
     """Compute the training speed over all rounds, in photos per second."""
     done = [read_json(run.training(number) / "done.json") for number in range(1, rounds + 1)]
     seen = sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
-    return float(seen / sum(record["seconds"] for record in done))
+    seconds = sum(record["seconds"] for record in done)
+    return float(seen / max(seconds, 0.1))  # done.json has tenths of a second: a tiny training has 0.0
 
 
 def submit(experiment: Experiment, run: Run) -> str:

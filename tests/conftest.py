@@ -1,7 +1,8 @@
-"""Fixtures that several test folders share: drawn photos, a small VOC tree, a tiny network and its exported files."""
+"""Fixtures that several test folders share: drawn photos, a small VOC tree, settings of a short run, tiny networks."""
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import torch
 from filelock import FileLock
 from PIL import Image
+from torch import Tensor, nn
 
-from coarse2fine.config import NetworkConfig
+from coarse2fine.config import FitConfig, NetworkConfig, parse_config
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path, write_mask, write_soft
@@ -50,6 +52,57 @@ def draw_squares():
     return draw
 
 
+SHORT_RUN = """
+rounds = 2
+[coarse]
+method = "box"
+[enhance.grabcut]
+iterations = 1
+[refine]
+constrain = "foreground"
+threshold = 0.5
+[filter]
+min_share = 0.0
+max_share = 1.0
+[network]
+encoder = "test_resnet"
+encoder_weights = "none"
+decoder_channels = 16
+freeze_batch_norm = false
+frozen_stages = 0
+[train]
+epochs = [1]
+batch = 6
+resize_px = 48
+keep_aspect = true
+crop_px = 32
+scale_jitter = [1.0, 1.0]
+color_jitter = 0.0
+optimizer = "adamw"
+learning_rate = 0.003
+head_learning_rate_factor = 1.0
+weight_decay = 0.0005
+warmup_share = 0.0
+loader_workers = 0
+precision = "fp32"
+[predict]
+flip = false
+scales = [1.0]
+"""
+
+
+@pytest.fixture(scope="session")
+def short_run() -> str:
+    """Settings of a run that takes seconds on a dozen photos of 48 px, as TOML; they hold for every recipe."""
+    return SHORT_RUN
+
+
+@pytest.fixture(scope="session")
+def settings(short_run) -> Callable[..., FitConfig]:
+    """Return a function that merges the settings of a test, as TOML, into those of the short run."""
+    return lambda text="": parse_config(text, "test", parse_config(short_run, "test"))
+
+
 VOC_OBJECTS = {  # photo id: class and side length of each object
     "2007_000001": [("dog", 6), ("cat", 12)],
     "2007_000002": [("cat", 8), ("cat", 4)],
@@ -86,6 +139,32 @@ def voc_tree(tmp_path) -> Path:
 def write_image(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
+
+
+class ByColor(nn.Module):
+    """Red pixels are class 1, blue pixels class 2 if there are three classes, all others background."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.anchor = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        red, green, blue = images.unbind(1)
+        logits = [torch.full_like(red, 0.5), red - green, blue - green]
+        return 20 * torch.stack(logits[: self.classes], dim=1)
+
+
+@pytest.fixture(scope="session")
+def color_segmenter() -> Callable[..., TorchSegmenter]:
+    """Return a function that makes a segmenter of classes that need no training, see `ByColor`."""
+
+    def make(classes: tuple[str, ...] = ("background", "Röte"), **options: object) -> TorchSegmenter:
+        config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decoder_channels=16)
+        options = {"size_px": 64, "precision": "fp32", **options}
+        return TorchSegmenter(ByColor(len(classes)), classes, config, **options).to("cpu")
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -8,43 +8,14 @@ from PIL import Image
 
 import coarse2fine
 from coarse2fine.cli import main
-from coarse2fine.config import dump_config, parse_config
+from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.runtime.files import read_json
 
-SETTINGS = parse_config(
-    """
-    rounds = 1
-    max_megapixels = 1.0
-    [coarse]
-    method = "box"
-    [enhance]
-    start = "box"
-    [enhance.grabcut]
-    iterations = 1
-    max_side_px = 64
-    [filter]
-    min_share = 0.0
-    max_share = 1.0
-    [network]
-    encoder = "test_resnet"
-    encoder_weights = "none"
-    decoder_channels = 16
-    freeze_batch_norm = false
-    frozen_stages = 0
-    [train]
-    epochs = [1]
-    resize_px = 48
-    crop_px = 32
-    batch = 4
-    loader_workers = 0
-    precision = "fp32"
-    [predict]
-    flip = false
-    scales = [1.0]
-    """,
-    "test",
-)
+
+@pytest.fixture
+def config(settings) -> FitConfig:
+    return settings("rounds = 1\nmax_megapixels = 1.0")
 
 
 def scene(height: int = 40, width: int = 60) -> Image.Image:
@@ -82,8 +53,8 @@ def photos(tmp_path) -> Path:
 
 
 @pytest.mark.slow
-def test_fit__bad_photos_are_named_with_their_reason_and_the_run_ends(photos, tmp_path, capsys):
-    (tmp_path / "settings.toml").write_text(dump_config(SETTINGS))
+def test_fit__bad_photos_are_named_with_their_reason_and_the_run_ends(config, photos, tmp_path, capsys):
+    (tmp_path / "settings.toml").write_text(dump_config(config))
     main(["fit", str(photos), "--out", str(tmp_path / "run"), "--config", str(tmp_path / "settings.toml")])
     told = capsys.readouterr()
     record = read_json(tmp_path / "run" / "photos.json")
@@ -108,15 +79,15 @@ def test_fit__bad_photos_are_named_with_their_reason_and_the_run_ends(photos, tm
     assert {path.name for path in (masks / "odd" / "deep" / "er").iterdir()} == {"same.jpg.png", "same.png.png"}
 
 
-def test_fit__only_bad_photos_stop_it(tmp_path):
+def test_fit__only_bad_photos_stop_it(config, tmp_path):
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     (tmp_path / "photos" / "cat" / "a.jpg").write_text("text")
     with pytest.raises(coarse2fine.DataError, match=r"at least one usable photo, but all 1 were skipped.*a\.jpg"):
-        coarse2fine.fit(tmp_path / "photos", tmp_path / "run", SETTINGS)
+        coarse2fine.fit(tmp_path / "photos", tmp_path / "run", config)
 
 
 @pytest.mark.slow
-def test_fit__a_manifest_with_bad_rows(photos, tmp_path, capsys):
+def test_fit__a_manifest_with_bad_rows(config, photos, tmp_path, capsys):
     rows = [
         "path,label",
         "good ones ü/0.jpg,cat",
@@ -130,7 +101,7 @@ def test_fit__a_manifest_with_bad_rows(photos, tmp_path, capsys):
     ]
     (photos / "list.csv").write_text("\n".join(rows), encoding="utf-8")
     (tmp_path / "outside.jpg").write_bytes((photos / "lone" / "one.png").read_bytes())
-    run = coarse2fine.fit(photos / "list.csv", tmp_path / "run", SETTINGS, quiet=False)
+    run = coarse2fine.fit(photos / "list.csv", tmp_path / "run", config, quiet=False)
     told = capsys.readouterr().err
     assert all(
         word in told for word in ("gone.jpg", "one.png", "outside.jpg", *(f"line {line}" for line in range(5, 10)))
@@ -141,7 +112,7 @@ def test_fit__a_manifest_with_bad_rows(photos, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_fit__a_full_disk_is_one_sentence_and_loses_nothing(photos, tmp_path, monkeypatch):
+def test_fit__a_full_disk_is_one_sentence_and_loses_nothing(config, photos, tmp_path, monkeypatch):
     writes = []
 
     def fill_up(self, target):
@@ -153,7 +124,7 @@ def test_fit__a_full_disk_is_one_sentence_and_loses_nothing(photos, tmp_path, mo
     rename = Path.replace
     monkeypatch.setattr(Path, "replace", fill_up)
     with pytest.raises(coarse2fine.DataError, match="could not be written .No space left on device.. Finished files"):
-        coarse2fine.fit(photos, tmp_path / "run", SETTINGS)
+        coarse2fine.fit(photos, tmp_path / "run", config)
     monkeypatch.setattr(Path, "replace", rename)
-    run = coarse2fine.fit(photos, tmp_path / "run", SETTINGS)
+    run = coarse2fine.fit(photos, tmp_path / "run", config)
     assert len(list(run.enhanced(1).rglob("*.png"))) == 12

@@ -20,37 +20,6 @@ from coarse2fine.store.run import Run
 pytestmark = pytest.mark.slow
 
 EXPERIMENTS = str(Path(__file__).parents[2] / "experiments")
-TINY = """
-rounds = 2
-[coarse]
-method = "box"
-[enhance.grabcut]
-iterations = 1
-[refine]
-constrain = "foreground"
-[filter]
-min_share = 0.0
-max_share = 1.0
-[predict]
-flip = false
-scales = [1.0]
-[network]
-encoder = "test_resnet"
-encoder_weights = "none"
-decoder_channels = 16
-freeze_batch_norm = false
-frozen_stages = 0
-[train]
-epochs = [1]
-batch = 6
-resize_px = 48
-crop_px = 32
-learning_rate = 0.003
-head_learning_rate_factor = 1.0
-loader_workers = 0
-precision = "fp32"
-"""
-
 
 RUNS: dict[str, Run] = {}
 """Finished runs by their folder and settings."""
@@ -75,11 +44,11 @@ def experiments(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory) -> Path:
+def folder(short_run, tmp_path_factory) -> Path:
     """``data`` and ``tiny.toml``; the runs and results in it are shared by all tests of a session."""
     root = tmp_path_factory.mktemp("experiments")
     draw_dataset(root / "data", train_per_class=2, val_photos=3, size_px=48)
-    (root / "tiny.toml").write_text(TINY, encoding="utf-8")
+    (root / "tiny.toml").write_text(short_run, encoding="utf-8")
     return root
 
 
@@ -255,10 +224,10 @@ def real(folder, voc_tree) -> Path:
     return data
 
 
-def test_experiments__on_the_data_of_the_paper(real, tmp_path):
+def test_experiments__on_the_data_of_the_paper(short_run, real, tmp_path):
     here = tmp_path / "here"
     here.mkdir()
-    (here / "tiny.toml").write_text(TINY.replace("rounds = 2", "rounds = 1"), encoding="utf-8")
+    (here / "tiny.toml").write_text(short_run.replace("rounds = 2", "rounds = 1"), encoding="utf-8")
     out = call("table2", here, data=str(real))
     run = Run(here / "runs/main")
     figures = read_json(run.metrics(1))["evaluation"]

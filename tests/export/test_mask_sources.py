@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import Tensor, nn
 
 from coarse2fine.cli import main
-from coarse2fine.config import MaskExportConfig, NetworkConfig, PredictConfig
+from coarse2fine.config import MaskExportConfig, PredictConfig
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.inference.predict import PredictOptions, predict_photos
@@ -18,18 +16,6 @@ from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, write_mask
 
 SCORES = [("cat/a", 0.9), ("cat/b", 0.25), ("dog/a", 0.5), ("dog/c", 1.0)]
-
-
-class RedIsOne(nn.Module):
-    """Predicts class 1 for red pixels and background for all others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.anchor = nn.Parameter(torch.zeros(1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        red, green, _ = images.unbind(1)
-        return 20 * torch.stack([torch.full_like(red, 0.5), red - green], dim=1)
 
 
 def rows_of(out: Path) -> dict[str, int]:
@@ -156,7 +142,7 @@ def test_export_masks__refuses_settings_and_sources_that_do_not_fit(finished, tm
     assert not out.exists() and not list(tmp_path.glob(".*"))
 
 
-def test_export_masks__folder_of_predict(tmp_path):
+def test_export_masks__folder_of_predict(color_segmenter, tmp_path):
     for name, column in (("x/a", 64), ("b", 32)):
         image = np.zeros((96, 128, 3), np.uint8)
         image[:, :column] = (250, 0, 0)
@@ -164,8 +150,7 @@ def test_export_masks__folder_of_predict(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
     (tmp_path / "in" / "bad.jpg").write_text("text")
-    config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
-    network = TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").to("cpu")
+    network = color_segmenter()
     predict_photos(network, [tmp_path / "in"], tmp_path / "found", PredictOptions(batch_size=2))
     assert export_masks(tmp_path / "found", tmp_path / "coco", "coco") == 2
     assert export_masks(tmp_path / "found", tmp_path / "voc", "voc") == 2
@@ -179,14 +164,13 @@ def test_export_masks__folder_of_predict(tmp_path):
         export_masks(tmp_path / "found", tmp_path / "other", "coco")
 
 
-def test_export_masks__predictions_of_a_network(tmp_path, monkeypatch):
+def test_export_masks__predictions_of_a_network(color_segmenter, tmp_path, monkeypatch):
     red = np.zeros((96, 128, 3), np.uint8)
     red[:, :64] = (250, 0, 0)
     (tmp_path / "in").mkdir()
     Image.fromarray(red).save(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "bad.jpg").write_text("text")
-    config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
-    network = TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").to("cpu")
+    network = color_segmenter()
     monkeypatch.setattr(TorchSegmenter, "load", lambda *_: network)
     assert export_masks(tmp_path / "run", tmp_path / "voc", "voc", photos=[tmp_path / "in"]) == 1
     mask = read_mask(tmp_path / "voc" / "SegmentationClass" / "a.png")

@@ -3,11 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import Tensor, nn
 
-from coarse2fine.config import NetworkConfig, PredictConfig
+from coarse2fine.config import PredictConfig
 from coarse2fine.data import read_image
 from coarse2fine.data.class_folders import names_below_common_folder
 from coarse2fine.errors import DataError
@@ -18,22 +16,9 @@ from coarse2fine.masks.png import read_mask, write_mask
 from coarse2fine.runtime.files import read_json
 
 
-class RedIsOne(nn.Module):
-    """Red pixels are class 1, all others background."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.anchor = nn.Parameter(torch.zeros(1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        red, green, _ = images.unbind(1)
-        return 20 * torch.stack([torch.full_like(red, 0.5), red - green], dim=1)
-
-
 @pytest.fixture
-def segmenter() -> TorchSegmenter:
-    config = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none")
-    return TorchSegmenter(RedIsOne(), ("background", "Röte"), config, 64, precision="fp32").to("cpu")
+def segmenter(color_segmenter) -> TorchSegmenter:
+    return color_segmenter()
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from coarse2fine.config import NetworkConfig, PredictConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
@@ -16,20 +18,9 @@ CONFIG = NetworkConfig(encoder="mobilenetv2_050", encoder_weights="none", decode
 CLASSES = ("background", "red", "blue")
 
 
-class ByColor(nn.Module):
-    """Red pixels are class 1, blue ones class 2, all others background."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.anchor = nn.Parameter(torch.zeros(1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        red, green, blue = images.unbind(1)
-        return 20 * torch.stack([torch.full_like(red, 0.5), red - green, blue - green], dim=1)
-
-
-def segmenter(**options) -> TorchSegmenter:
-    return TorchSegmenter(ByColor(), CLASSES, CONFIG, **{"size_px": 64, "precision": "fp32", **options}).to("cpu")
+@pytest.fixture
+def segmenter(color_segmenter) -> Callable[..., TorchSegmenter]:
+    return partial(color_segmenter, CLASSES)
 
 
 def two_halves(height: int = 90, width: int = 120) -> np.ndarray:
@@ -40,13 +31,13 @@ def two_halves(height: int = 90, width: int = 120) -> np.ndarray:
 
 
 @pytest.mark.parametrize("flip", [True, False])
-def test_segmenter__finds_several_classes_at_the_photos_size(flip):
+def test_segmenter__finds_several_classes_at_the_photos_size(segmenter, flip):
     mask = segmenter(flip=flip).predict(two_halves())
     assert mask.shape == (90, 120)
     assert (mask[:, :58] == 1).all() and (mask[:, 62:] == 2).all()
 
 
-def test_segmenter__scores_sum_to_one_at_the_photos_size():
+def test_segmenter__scores_sum_to_one_at_the_photos_size(segmenter):
     scores = segmenter(scales=(0.5, 1.0)).predict_probabilities(two_halves())
     assert scores.shape == (3, 90, 120)
     assert np.allclose(scores.sum(axis=0), 1, atol=1e-5)
@@ -107,7 +98,7 @@ def test_segmenter__load_without_a_finished_network(tmp_path):
         TorchSegmenter.load(tmp_path)
 
 
-def test_segmenter__with_other_settings():
+def test_segmenter__with_other_settings(segmenter):
     other = segmenter().with_settings(PredictConfig(size_px=128, flip=False, scales=(2.0,)))
     assert (other.size_px, other.flip, other.scales) == (128, False, (2.0,))
     assert segmenter().with_settings(PredictConfig()).size_px == 64

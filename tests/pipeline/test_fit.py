@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,51 +21,13 @@ from coarse2fine.store.run import Run
 
 pytestmark = pytest.mark.slow
 
-TINY = """
-rounds = 2
-seed = 3
-[coarse]
-method = "box"
-[enhance]
-start = "probabilities"
-coarse_start = "box"
-[enhance.grabcut]
-iterations = 1
-[refine]
-threshold = 0.5
-[filter]
-min_share = 0.0
-max_share = 1.0
-[network]
-encoder = "test_resnet"
-encoder_weights = "none"
-decoder_channels = 16
-freeze_batch_norm = false
-frozen_stages = 0
-[train]
-epochs = [2]
-batch = 6
-resize_px = 48
-keep_aspect = true
-crop_px = 32
-scale_jitter = [1.0, 1.0]
-color_jitter = 0.0
-weight_decay = 0.0005
-warmup_share = 0.0
-optimizer = "adamw"
-learning_rate = 0.003
-head_learning_rate_factor = 1.0
-loader_workers = 0
-checkpoint_photos = 6
-precision = "fp32"
-[predict]
-flip = false
-scales = [1.0]
-"""
+CHANGES = "seed = 3\n[train]\nepochs = [2]\ncheckpoint_photos = 6"
 
 
-def settings(text: str = "") -> FitConfig:
-    return parse_config(text, "test", parse_config(TINY, "test"))
+@pytest.fixture(scope="session")
+def settings(settings) -> Callable[..., FitConfig]:
+    """As for other tests, but a training has two epochs and a checkpoint after each step."""
+    return lambda text="": parse_config(text, "test", settings(CHANGES))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +38,7 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(data, tmp_path_factory) -> Run:
+def finished(settings, data, tmp_path_factory) -> Run:
     out = tmp_path_factory.mktemp("runs") / "run"
     return coarse2fine.fit(data / "train", out, settings(), [data / "val", data / "train_masks"])
 
@@ -102,7 +65,7 @@ def test_fit__keeps_the_scores_its_masks_were_made_from(finished):
         assert np.mean((resize_soft(soft, 48, 48) > 0.5) == (read_mask(refined) > 0)) > 0.98
 
 
-def test_fit__starts_from_the_scores_of_coarse_masks(finished, data, tmp_path):
+def test_fit__starts_from_the_scores_of_coarse_masks(settings, finished, data, tmp_path):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
     changed = settings('rounds = 1\n[coarse]\nmethod = "saliency"\n[enhance]\ncoarse_start = "probabilities"')
     coarse2fine.fit(data / "train", run.root, changed)
@@ -114,12 +77,12 @@ def test_fit__starts_from_the_scores_of_coarse_masks(finished, data, tmp_path):
     assert masks_of(run.enhanced(0)) != masks_of(finished.enhanced(0))
 
 
-def test_fit__masks_without_scores_cannot_start_from_them(data, tmp_path):
+def test_fit__masks_without_scores_cannot_start_from_them(settings, data, tmp_path):
     with pytest.raises(ConfigError, match="box gives no probabilities from which"):
         settings('[enhance]\ncoarse_start = "probabilities"')
 
 
-def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(finished, data, tmp_path):
+def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(settings, finished, data, tmp_path):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
     text = 'rounds = 1\n[enhance]\nmethod = "crf"\n[predict]\ncrf = true'
     coarse2fine.fit(data / "train", run.root, settings(text), [data / "val"])
@@ -133,14 +96,14 @@ def test_fit__a_crf_enhances_from_scores_wherever_there_are_some(finished, data,
     assert TorchSegmenter.load(run.root).crf.on
 
 
-def test_fit__a_student_that_is_none_is_refused_before_anything_is_written(data, tmp_path):
+def test_fit__a_student_that_is_none_is_refused_before_anything_is_written(settings, data, tmp_path):
     config = settings(f'[coarse]\nmethod = "student"\n[coarse.student]\nweights = "{tmp_path / "none.safetensors"}"')
     with pytest.raises(DataError, match=r"There is no student .*none\.safetensors"):
         coarse2fine.fit(data / "train", tmp_path / "run", config)
     assert not (tmp_path / "run").exists()
 
 
-def test_fit__another_start_redoes_what_depends_on_it(finished, data, tmp_path):
+def test_fit__another_start_redoes_what_depends_on_it(settings, finished, data, tmp_path):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
     shutil.rmtree(run.soft_masks(1))
     changed = settings('[enhance]\nstart = "mask"')
@@ -193,7 +156,7 @@ def test_fit__leaves_a_report(finished):
     assert f"{read_json(finished.metrics(2))['evaluation']['mean_iou']:.3f}" in page
 
 
-def test_fit__another_limit_of_the_filter_redoes_what_follows_round_1(finished, data, tmp_path):
+def test_fit__another_limit_of_the_filter_redoes_what_follows_round_1(settings, finished, data, tmp_path):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
     before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*.png")}
     coarse2fine.fit(data / "train", run.root, settings("[filter]\nmin_share = 0.01"))
@@ -203,7 +166,7 @@ def test_fit__another_limit_of_the_filter_redoes_what_follows_round_1(finished, 
     assert changed == {"round-2"}
 
 
-def test_fit__a_run_from_before_quality_is_judged_and_otherwise_left_alone(finished, data, tmp_path):
+def test_fit__a_run_from_before_quality_is_judged_and_otherwise_left_alone(settings, finished, data, tmp_path):
     run = Run(shutil.copytree(finished.root, tmp_path / "run"))
     for number in (1, 2):
         shutil.rmtree(run.quality(number))
@@ -220,7 +183,7 @@ def test_fit__leaves_a_network_that_predicts(finished, data):
     assert segmenter.classes == tuple(read_json(finished.classes))
 
 
-def test_fit__same_settings_and_seed_give_the_same_masks(finished, data, tmp_path):
+def test_fit__same_settings_and_seed_give_the_same_masks(settings, finished, data, tmp_path):
     again = coarse2fine.fit(data / "train", tmp_path / "run", settings())
     assert masks_of(again.root) == masks_of(finished.root)
     assert again.weights(2).read_bytes() == finished.weights(2).read_bytes()
@@ -228,13 +191,13 @@ def test_fit__same_settings_and_seed_give_the_same_masks(finished, data, tmp_pat
     assert other.weights(1).read_bytes() != finished.weights(1).read_bytes()
 
 
-def test_fit__a_finished_run_is_not_touched_again(finished, data):
+def test_fit__a_finished_run_is_not_touched_again(settings, finished, data):
     before = {path: path.stat().st_mtime_ns for path in finished.root.rglob("*.png")}
     coarse2fine.fit(data / "train", finished.root, settings())
     assert {path: path.stat().st_mtime_ns for path in finished.root.rglob("*.png")} == before
 
 
-def test_fit__killed_at_any_write_goes_on_to_the_same_masks(finished, data, tmp_path, monkeypatch):
+def test_fit__killed_at_any_write_goes_on_to_the_same_masks(settings, finished, data, tmp_path, monkeypatch):
     """Killed seven times, at writes 3, 17, 30, 44, 52, 61 and 75 of the run, and resumed each time."""
     replace, left = Path.replace, [0]
 
@@ -256,7 +219,7 @@ def test_fit__killed_at_any_write_goes_on_to_the_same_masks(finished, data, tmp_
     assert not list(run.root.rglob("*.tmp"))
 
 
-def test_fit__a_changed_setting_redoes_what_depends_on_it(finished, data, tmp_path, capsys):
+def test_fit__a_changed_setting_redoes_what_depends_on_it(settings, finished, data, tmp_path, capsys):
     root = tmp_path / "run"
     shutil.copytree(finished.root, root)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
@@ -269,7 +232,7 @@ def test_fit__a_changed_setting_redoes_what_depends_on_it(finished, data, tmp_pa
     assert "round 2: training: run again, because an earlier stage changed" in said
 
 
-def test_fit__more_rounds_go_on_from_the_last(finished, data, tmp_path):
+def test_fit__more_rounds_go_on_from_the_last(settings, finished, data, tmp_path):
     root = tmp_path / "run"
     shutil.copytree(finished.root, root)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
@@ -278,14 +241,14 @@ def test_fit__more_rounds_go_on_from_the_last(finished, data, tmp_path):
     assert len(list(run.enhanced(3).rglob("*.png"))) == 12
 
 
-def test_fit__warm_start_and_no_enhancement_between_rounds(data, tmp_path):
+def test_fit__warm_start_and_no_enhancement_between_rounds(settings, data, tmp_path):
     text = "[train]\nstart = 'warm'\n[enhance]\nbetween_rounds = false"
     run = coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
     assert masks_of(run.refined(1)) == masks_of(run.enhanced(1))
     assert run.enhanced(1) != run.refined(1)
 
 
-def test_fit__masks_from_a_folder(finished, data, tmp_path):
+def test_fit__masks_from_a_folder(settings, finished, data, tmp_path):
     given = tmp_path / "given"
     shutil.copytree(data / "train_masks", given)
     text = f"rounds = 1\n[coarse]\nmethod = 'folder'\n[coarse.folder]\npath = '{given}'"
@@ -300,14 +263,14 @@ def test_fit__masks_from_a_folder(finished, data, tmp_path):
         coarse2fine.fit(data / "train", tmp_path / "other", settings(text))
 
 
-def test_fit__one_class_is_enough(data, tmp_path):
+def test_fit__one_class_is_enough(settings, data, tmp_path):
     shutil.copytree(data / "train" / "fish", tmp_path / "in" / "ein Fisch ü")
     run = coarse2fine.fit(tmp_path / "in", tmp_path / "run", settings("rounds = 1"))
     assert read_json(run.classes) == ["background", "ein Fisch ü"]
     assert len(masks_of(run.enhanced(1))) == 2
 
 
-def test_fit__refuses_the_run_folder_of_another_data_set(finished, data, tmp_path):
+def test_fit__refuses_the_run_folder_of_another_data_set(settings, finished, data, tmp_path):
     shutil.copytree(data / "train" / "fish", tmp_path / "in" / "fish")
     with pytest.raises(DataError, match="belongs to another data set .*Choose another --out"):
         coarse2fine.fit(tmp_path / "in", finished.root, settings())
@@ -317,7 +280,7 @@ def test_fit__refuses_the_run_folder_of_another_data_set(finished, data, tmp_pat
         coarse2fine.fit(data / "train", tmp_path / "mine", settings())
 
 
-def test_fit__stops_before_hours_are_spent(data, tmp_path):
+def test_fit__stops_before_hours_are_spent(settings, data, tmp_path):
     for text, message in (
         ("[network]\nencoder = 'resnet1018'", "resnet101"),
         ("[network]\nfreeze_batch_norm = true", "can be frozen only if it has trained weights"),
@@ -329,13 +292,13 @@ def test_fit__stops_before_hours_are_spent(data, tmp_path):
     assert not (tmp_path / "run" / "coarse").exists()
 
 
-def test_fit__all_masks_filtered_says_what_to_do(data, tmp_path):
+def test_fit__all_masks_filtered_says_what_to_do(settings, data, tmp_path):
     text = "[filter]\nmin_share = 0.998\nmax_share = 0.999"
     with pytest.raises(DataError, match="Round 2 needs at least one photo .*filter.json.* Lower filter.min_share"):
         coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
 
 
-def test_fit__empty_coarse_masks_say_what_to_do(data, tmp_path):
+def test_fit__empty_coarse_masks_say_what_to_do(settings, data, tmp_path):
     for path in sorted((data / "train").rglob("*.jpg")):
         empty = np.zeros(coarse2fine.read_image(path).shape[:2], np.uint8)
         write_mask(mask_path(tmp_path / "empty", path.relative_to(data / "train").with_suffix("").as_posix()), empty)
@@ -344,26 +307,26 @@ def test_fit__empty_coarse_masks_say_what_to_do(data, tmp_path):
         coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
 
 
-def test_fit__refuses_to_write_among_the_photos(data):
+def test_fit__refuses_to_write_among_the_photos(settings, data):
     with pytest.raises(ConfigError, match="must lie outside the folder of photos"):
         coarse2fine.fit(data / "train", data / "train" / "run", settings())
     assert not (data / "train" / "run").exists()
 
 
-def test_fit__a_lower_limit_counts_for_photos_checked_before(finished, data, tmp_path):
+def test_fit__a_lower_limit_counts_for_photos_checked_before(settings, finished, data, tmp_path):
     shutil.copytree(finished.root, tmp_path / "run")
     with pytest.raises(DataError, match="at most 0.001 are allowed"):
         coarse2fine.fit(data / "train", tmp_path / "run", settings("max_megapixels = 0.001"))
 
 
-def test_fit__another_process_works_on_it(finished, data):
+def test_fit__another_process_works_on_it(settings, finished, data):
     with hold_folder(finished.root), pytest.MonkeyPatch.context() as patched:
         patched.setattr("coarse2fine.pipeline.fit.hold_folder", partial(hold_folder, timeout_s=0))
         with pytest.raises(DataError, match="Only one process at a time"):
             coarse2fine.fit(data / "train", finished.root, settings())
 
 
-def test_fit__foreground_needs_no_label_and_is_measured_with_any_class(data, tmp_path):
+def test_fit__foreground_needs_no_label_and_is_measured_with_any_class(settings, data, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     for path in sorted((data / "train").rglob("*.jpg")):
