@@ -189,10 +189,10 @@ def test_enhance__by_a_crf(start, photos, tmp_path):
         else:
             write_mask(path, (soft > 0.5).astype(np.uint8))
     arguments = ["enhance", photos / "class ü", tmp_path / "rough", "--out", tmp_path / "e", "--method", "crf"]
-    main([*map(str, arguments), "--start", start, "--crf.color-sigma", "3", "--quiet"])
+    main([*map(str, arguments), "--start", start, "--quiet"])
     mask = read_mask(tmp_path / "e" / "a.png")
     assert (mask[10:30, 15:45] == 1).all() and int(mask.sum()) == 600
-    assert call(*arguments, "--start", start, "--crf.color-sigma", "6") == 2
+    assert call(*arguments, "--start", "box") == 2  # the masks in the folder are of another start
 
 
 def test_evaluate__masks_against_masks(tmp_path, capsys):
