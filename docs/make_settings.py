@@ -22,7 +22,7 @@ Every setting of a run is a flag of `coarse2fine fit` (`--train.batch 8`) and a 
 rounds = 4
 
 [enhance.grabcut]
-engine = "opencv"
+iterations = 3
 ```
 
 The defaults are those of the recipe `small`. The last column shows what the recipes `paper` and `demo` change. A method
