@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from pydantic import ValidationError
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from coarse2fine.config import StudentNetworkConfig, explain
 from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
 from coarse2fine.errors import DataError
-from coarse2fine.masks.resize import resize_soft
+from coarse2fine.masks.resize import resize_soft, squash
 from coarse2fine.networks.student import build_student
 from coarse2fine.runtime.device import pick_device, pick_dtype
 from coarse2fine.runtime.files import write_atomically
@@ -87,10 +86,7 @@ class Student:
 
     def network_input(self, image: Image) -> Image:
         """Resize a photo to the square input of the network, without keeping its aspect ratio."""
-        side = self.config.seen_px
-        shrinks = min(image.shape[:2]) > side
-        square: Image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return square
+        return squash(image, self.config.seen_px)
 
     @torch.inference_mode()
     def predict_batch(self, inputs: Sequence[Image]) -> list[SoftMask]:
