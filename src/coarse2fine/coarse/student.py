@@ -114,7 +114,6 @@ def predict_soft_masks(
     threads: int,
     world: World = World(),  # noqa: B008 - frozen
     wanted: Callable[[int], bool] = lambda _index: True,
-    batch: int = BATCH,
 ) -> Iterator[tuple[int, SoftMask]]:
     """Apply a student to photo files, decoding ahead; memory does not grow with the number of photos.
 
@@ -125,7 +124,6 @@ def predict_soft_masks(
         world: The processes of the run; each computes its share of the batches.
         wanted: Whether the photo with an index is needed; a batch without such a photo is not computed, another one is
             computed as a whole, so that the mask of a photo does not depend on what an earlier run has done.
-        batch: Photos per batch.
 
     Yields:
         Index into ``paths`` and soft mask, shape (s, s).
@@ -138,7 +136,7 @@ def predict_soft_masks(
     def prepare(file: PhotoFile) -> Image:
         return student.network_input(file.decode(at_least_px))
 
-    options = ReadOptions(batch_size=batch, threads=threads, world=world)
+    options = ReadOptions(batch_size=BATCH, threads=threads, world=world)
     for read in read_batches(paths, prepare, options, wanted, bytes_per_photo=3 * student.config.seen_px**2):
         yield from zip(read.indices, student.predict_batch(read.photos), strict=True)
 
