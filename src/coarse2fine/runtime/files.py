@@ -42,6 +42,30 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
         raise
 
 
+def check_new_folder(path: Path) -> None:
+    """Check, before long work starts, that :func:`write_new_folder` can write a folder.
+
+    Raises:
+        DataError: The path is a file or a folder with content.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{path} must be a new or empty folder, but it is a file or has content; choose another --out.")
+
+
+@contextmanager
+def write_new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``path``, a new or empty folder, when the block ends without an error.
+
+    Raises:
+        DataError: The disk is full, or ``path`` is not writable or not empty.
+    """
+    with replace_when_complete(path.absolute()) as temporary:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rmdir()  # Windows cannot rename a folder to an existing one, not even if that is empty
+
+
 @contextmanager
 def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing in binary mode so that it appears complete or not at all.
