@@ -4,7 +4,6 @@ The page shows a photo with a longer side of at most `PAGE_SIDE_PX`. In larger p
 changed are enlarged.
 """
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import read_mask
 from coarse2fine.masks.resize import fit_size, resize, resize_mask
+from coarse2fine.runtime.files import hash_file
 from coarse2fine.types import IGNORE, Image, Mask
 
 PAGE_SIDE_PX = 2048
@@ -60,7 +60,7 @@ def hash_mask(path: Path) -> str:
         DataError: The file does not exist; ``fit`` may be replacing it.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return hash_file(path)
     except OSError as error:
         raise DataError(
             f"The mask {path} does not exist at the moment; fit may be writing it. Try again later."

@@ -8,8 +8,9 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from coarse2fine.corrections.photo_names import PHOTO_KEY, sanitize_name
-from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, hex_color, write_lines
+from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, write_lines
 from coarse2fine.export.streamed_files import write_json_files
+from coarse2fine.masks.palette import hex_color
 from coarse2fine.masks.run_length import encode_brush
 
 TASKS_PER_FILE = 1000

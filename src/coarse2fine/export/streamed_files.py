@@ -8,9 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from coarse2fine.evaluation.quality_table import TABLE
 from coarse2fine.export.mask_format import LoadedPhoto, MaskExport
-
-SCORES_FILE = "quality.csv"
 
 
 @contextmanager
@@ -24,7 +23,7 @@ def open_score_table(export: MaskExport) -> Iterator[Callable[[LoadedPhoto], Non
     if not export.source.has_scores:
         yield lambda photo: None
         return
-    with (export.folder / SCORES_FILE).open("w", encoding="utf-8", newline="") as file:
+    with (export.folder / TABLE).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["photo", "class", "score"])
 

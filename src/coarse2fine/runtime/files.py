@@ -159,4 +159,15 @@ def hash_of(value: Any) -> str:
     Returns:
         The first 16 hexadecimal digits of a SHA-256.
     """
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return hash_bytes(json.dumps(value, sort_keys=True).encode())
+
+
+def hash_bytes(content: bytes) -> str:
+    """Return a short fingerprint of bytes: the first 16 hexadecimal digits of a SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """Return :func:`hash_bytes` of the content of a file; it may be larger than the memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
