@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from coarse2fine.config import CrfConfig
 from coarse2fine.data import list_photos, read_image
 from coarse2fine.enhance.crf import dense_crf, dense_crf_many
-from coarse2fine.evaluation.evaluate import pair_by_name
 from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
+from coarse2fine.evaluation.pairing import pair_by_name
 from coarse2fine.inference.files import predict_files
 from coarse2fine.inference.segmenter import Segmenter, most_probable_class
 from coarse2fine.masks.png import read_mask

@@ -21,10 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import Experiment, open_experiment, read_network_metrics
+from common import Experiment, open_experiment, read_network_metrics, sum_training
 from numpy.typing import NDArray
 
-from coarse2fine import Run
 from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.data import open_dataset
 from coarse2fine.data.photo_mask_pairs import Pairs
@@ -40,11 +39,11 @@ from coarse2fine.networks.weights import load_weights, save_weights
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.files import read_json
 from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.store.fingerprints import describe_photos, training_settings
 from coarse2fine.store.stages import Stage, run_stage
-from coarse2fine.training.segmentation import SegmentationJob, train_segmentation
+from coarse2fine.training.loop import train
+from coarse2fine.training.segmentation import SegmentationJob
 from coarse2fine.types import Dataset, Photo
 
 MIN_GAIN = 0.005
@@ -97,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     training_set = find_ground_truth(experiment)  # fails before hours of training if there is no ground truth
     weak = experiment.fit("main", {})
     rounds = experiment.rounds_of(weak)
-    seen = photos_seen(weak, rounds)
+    seen, _ = sum_training(weak, rounds)
     weak_miou = read_network_metrics(weak, rounds)["mean_iou"]
     for full in train_doubling_epochs(experiment, training_set, seen):
         report(experiment, seen, weak_miou, len(training_set.photos), full)
@@ -134,12 +133,6 @@ def report(experiment: Experiment, seen: int, weak_miou: float, photos: int, ful
             "rising": improves,
         },
     )
-
-
-def photos_seen(run: Run, rounds: int) -> int:
-    """Count the photos that the weak run trained on, repetitions included."""
-    done = [read_json(run.training(number) / "done.json") for number in range(1, rounds + 1)]
-    return sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
 
 
 def find_ground_truth(experiment: Experiment) -> GroundTruthSet:
@@ -179,7 +172,7 @@ def train_doubling_epochs(
     found: dict[int, TrainingResult] = {}
     epochs, before = max(1, round(FIRST_SHARE * seen / len(training_set.photos))), None
     while not found or found[max(found)].still_improves:
-        matrices = train(experiment, f"bound-{epochs}-epochs", training_set, epochs, val)
+        matrices = train_and_evaluate(experiment, f"bound-{epochs}-epochs", training_set, epochs, val)
         gain = () if before is None else (gain_of(before, matrices), standard_error(before, matrices))
         found[epochs] = TrainingResult(mean_iou(matrices.sum(axis=0)), *gain)
         yield dict(found)
@@ -201,7 +194,9 @@ def standard_error(before: Matrices, after: Matrices) -> float:
     return float(np.std([gain_of(before[draw], after[draw]) for draw in draws]))
 
 
-def train(experiment: Experiment, name: str, training_set: GroundTruthSet, epochs: int, val: Pairs) -> Matrices:
+def train_and_evaluate(
+    experiment: Experiment, name: str, training_set: GroundTruthSet, epochs: int, val: Pairs
+) -> Matrices:
     """Train on ground truth, or load the weights of an earlier call; evaluate on val.
 
     Args:
@@ -231,7 +226,7 @@ def train(experiment: Experiment, name: str, training_set: GroundTruthSet, epoch
     )
 
     def run_training() -> dict[str, object]:
-        loss = train_segmentation(network, job, context)
+        loss = train(network, job, context)
         save_weights(network, folder / "weights.safetensors")
         return {"loss": loss}
 

@@ -192,6 +192,13 @@ def read_network_metrics(run: Run, number: int) -> dict[str, Any]:
     return dict(read_json(run.metrics(number))["evaluation"])
 
 
+def sum_training(run: Run, rounds: int) -> tuple[int, float]:
+    """Return the number of photos that a run trained on in all rounds, repetitions included, and the seconds spent."""
+    done = [read_json(run.training(number) / "done.json") for number in range(1, rounds + 1)]
+    photos = sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
+    return photos, sum(record["seconds"] for record in done)
+
+
 def mask_iou(run: Run, number: int, stage: str) -> float | None:
     """Read the mean IoU of the training masks of a stage; None without ground truth."""
     found = read_json(run.metrics(number)).get("training_masks_iou", {})

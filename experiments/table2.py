@@ -11,14 +11,13 @@ the archive for the evaluation server is written to the run folder.
 import sys
 from collections.abc import Sequence
 
-from common import Experiment, open_experiment, read_network_metrics
+from common import Experiment, open_experiment, read_network_metrics, sum_training
 
 from coarse2fine import Run
 from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.evaluation.voc_submission import write_network_submission
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.files import read_json
 
 PAPER = {"val": 61.9, "test": 62.8}
 
@@ -29,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = experiment.fit("main", {})
     rounds = experiment.rounds_of(run)
     by_round = [read_network_metrics(run, number)["mean_iou"] for number in range(1, rounds + 1)]
-    rate = training_rate(run, rounds)
+    photos, seconds = sum_training(run, rounds)
+    rate = photos / max(seconds, 0.1)  # done.json has tenths of a second: a tiny training has 0.0
     remarks = [
         f"mIoU by round: {', '.join(f'{value:.3f}' for value in by_round)}.",
         f"Training: {rate:.1f} photos/s; encoder weights: {experiment.describe_weights()}.",
@@ -42,14 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         remarks,
         {"mean_iou_by_round": by_round, "training_photos_per_s": rate},
     )
-
-
-def training_rate(run: Run, rounds: int) -> float:
-    """Compute the training speed over all rounds, in photos per second."""
-    done = [read_json(run.training(number) / "done.json") for number in range(1, rounds + 1)]
-    seen = sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
-    seconds = sum(record["seconds"] for record in done)
-    return float(seen / max(seconds, 0.1))  # done.json has tenths of a second: a tiny training has 0.0
 
 
 def submit(experiment: Experiment, run: Run) -> str:

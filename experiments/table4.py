@@ -18,7 +18,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
-from bound import find_ground_truth, train
+from bound import find_ground_truth, train_and_evaluate
 from common import EQUAL_ROUNDS, Experiment, open_experiment, read_network_metrics
 
 from coarse2fine import Segmenter
@@ -120,7 +120,7 @@ def train_on_ground_truth(experiment: Experiment, name: str) -> float:
     assert val is not None
     network = experiment.base.network.model_copy(update={"name": name})
     chosen = replace(experiment, base=experiment.base.model_copy(update={"network": network}))
-    matrices = train(chosen, f"table4-true-{name}", training_set, GROUND_TRUTH_EPOCHS, val)
+    matrices = train_and_evaluate(chosen, f"table4-true-{name}", training_set, GROUND_TRUTH_EPOCHS, val)
     return float(iou_per_class(matrices.sum(axis=0))[FOREGROUND_CLASSES.index("foreground")])
 
 

@@ -1,13 +1,7 @@
 import numpy as np
 
-from coarse2fine.app.images import apply_drawing, page_size
+from coarse2fine.app.images import apply_drawing
 from coarse2fine.masks.resize import resize_mask
-
-
-def test_page_size__only_shrinks():
-    assert page_size((30, 40), 100) == (30, 40)
-    assert page_size((3000, 4000), 2000) == (1500, 2000)
-    assert page_size((1, 9000), 100) == (1, 100)
 
 
 def test_apply_drawing__changes_the_drawn_pixels_only():

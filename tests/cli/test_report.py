@@ -13,8 +13,8 @@ from coarse2fine.store.run import Run
 
 
 @pytest.fixture
-def older_run(tmp_path) -> Run:
-    """One round of an older version, which judged nothing, and only masks of it: the true ones at every stage."""
+def unmeasured_run(tmp_path) -> Run:
+    """One round whose quality was not measured, and only masks of it: the true ones at every stage."""
     data, run = tmp_path / "data", Run(tmp_path / "run")
     draw_dataset(data, train_per_class=1, val_photos=1, size_px=48)
     photos = sorted((data / "train").rglob("*.jpg"))
@@ -37,39 +37,41 @@ def call(*arguments: object) -> int:
     return int(caught.value.code or 0)
 
 
-def test_report__judges_an_older_run_and_writes_its_page(older_run, tmp_path, capsys):
-    assert list_unmeasured_rounds(older_run) == [1]
-    main(["report", str(older_run.root), "--out", str(tmp_path / "page.html")])
+def test_report__judges_an_unmeasured_run_and_writes_its_page(unmeasured_run, tmp_path, capsys):
+    assert list_unmeasured_rounds(unmeasured_run) == [1]
+    main(["report", str(unmeasured_run.root), "--out", str(tmp_path / "page.html")])
     assert f"report: {tmp_path / 'page.html'}" in " ".join(capsys.readouterr().out.split())
     assert "6 photos of 6 classes" in (tmp_path / "page.html").read_text()
-    assert [one.score for one in read_quality(older_run.root / "quality.csv")] == [1.0] * 6
-    assert list_unmeasured_rounds(older_run) == [] and not older_run.report.exists()
+    assert [one.score for one in read_quality(unmeasured_run.root / "quality.csv")] == [1.0] * 6
+    assert list_unmeasured_rounds(unmeasured_run) == [] and not unmeasured_run.report.exists()
 
 
-def test_report__judges_again_what_changed_since(older_run):
-    main(["report", str(older_run.root), "--quiet"])
-    name = read_quality(older_run.root / "quality.csv")[0].photo
-    path = mask_path(older_run.refined(1), name)
+def test_report__judges_again_what_changed_since(unmeasured_run):
+    main(["report", str(unmeasured_run.root), "--quiet"])
+    name = read_quality(unmeasured_run.root / "quality.csv")[0].photo
+    path = mask_path(unmeasured_run.refined(1), name)
     write_mask(path, read_mask(path) * 0)
-    write_json(older_run.enhanced(1) / "done.json", read_json(older_run.enhanced(1) / "done.json") | {"key": "new"})
-    assert list_unmeasured_rounds(older_run) == [1]
-    main(["report", str(older_run.root), "--quiet"])
-    assert read_quality(older_run.root / "quality.csv")[0].score == 0
-    assert "1.000" in older_run.report.read_text()
+    write_json(
+        unmeasured_run.enhanced(1) / "done.json", read_json(unmeasured_run.enhanced(1) / "done.json") | {"key": "new"}
+    )
+    assert list_unmeasured_rounds(unmeasured_run) == [1]
+    main(["report", str(unmeasured_run.root), "--quiet"])
+    assert read_quality(unmeasured_run.root / "quality.csv")[0].score == 0
+    assert "1.000" in unmeasured_run.report.read_text()
 
 
-def test_report__of_a_run_that_fit_works_on_judges_nothing(older_run, capsys):
-    with FileLock(older_run.root / ".lock"):
-        main(["report", str(older_run.root)])
+def test_report__of_a_run_that_fit_works_on_judges_nothing(unmeasured_run, capsys):
+    with FileLock(unmeasured_run.root / ".lock"):
+        main(["report", str(unmeasured_run.root)])
     assert "fit is running on" in capsys.readouterr().out
-    assert older_run.report.exists() and not (older_run.root / "quality.csv").exists()
+    assert unmeasured_run.report.exists() and not (unmeasured_run.root / "quality.csv").exists()
 
 
-def test_report__bad_input_is_one_sentence_and_status_2(older_run, tmp_path, capsys):
+def test_report__bad_input_is_one_sentence_and_status_2(unmeasured_run, tmp_path, capsys):
     assert call("report", tmp_path / "gone") == 2
     assert "photos.json is missing" in capsys.readouterr().err
     (tmp_path / "data").rename(tmp_path / "moved")
-    assert call("report", older_run.root) == 2
+    assert call("report", unmeasured_run.root) == 2
     said = capsys.readouterr().err
     assert "that path does not exist. Restore it" in said and "Traceback" not in said
-    assert not older_run.report.exists()
+    assert not unmeasured_run.report.exists()

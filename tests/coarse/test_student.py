@@ -60,18 +60,19 @@ def test_student__a_photo_and_its_mirror_get_mirrored_masks():
     np.testing.assert_allclose(student(photo[:, ::-1])[:, ::-1], student(photo), atol=0.02)
 
 
-def test_predict_soft_masks__as_one_by_one_whoever_does_it(tmp_path):
+def test_predict_soft_masks__as_one_by_one_whoever_does_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("coarse2fine.coarse.student.BATCH", 3)
     student, paths = new_student(), []
     for index in range(7):
         paths.append(tmp_path / f"{index}.png")
         Image.fromarray(image(20 + index, 40, index)).save(paths[-1])
-    found = dict(predict_soft_masks(student, paths, threads=2, batch=3))
+    found = dict(predict_soft_masks(student, paths, threads=2))
     assert list(found) == list(range(7))
-    shared = [dict(predict_soft_masks(student, paths, 1, World(rank, 2), batch=3)) for rank in (0, 1)]
+    shared = [dict(predict_soft_masks(student, paths, 1, World(rank, 2))) for rank in (0, 1)]
     assert set(shared[0]) == {0, 1, 2, 6} and set(shared[1]) == {3, 4, 5}
     for index, soft in {**shared[0], **shared[1]}.items():
         assert (soft == found[index]).all()
-    late = dict(predict_soft_masks(student, paths, 1, wanted=lambda index: index == 4, batch=3))
+    late = dict(predict_soft_masks(student, paths, 1, wanted=lambda index: index == 4))
     assert set(late) == {3, 4, 5} and (late[4] == found[4]).all()
 
 

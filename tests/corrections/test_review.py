@@ -138,7 +138,7 @@ def test_fit__does_not_mind_decisions_made_while_it_works(settings, run, data, m
     photos, review = read_photos(run).photos, Review(run.review)
     mask = encode_mask(np.ones((48, 48), np.uint8))
     review.keep(photos[0].name, "fixed", "", mask)
-    train, turned = coarse2fine.pipeline.train_stage.train_segmentation, threading.Event()
+    train, turned = coarse2fine.pipeline.train_stage.train, threading.Event()
 
     def train_and_decide(*arguments):
         if not turned.is_set():
@@ -148,7 +148,7 @@ def test_fit__does_not_mind_decisions_made_while_it_works(settings, run, data, m
             review.keep(photos[2].name, "rejected", "")
         return train(*arguments)
 
-    monkeypatch.setattr("coarse2fine.pipeline.train_stage.train_segmentation", train_and_decide)
+    monkeypatch.setattr("coarse2fine.pipeline.train_stage.train", train_and_decide)
     coarse2fine.fit(data, run.root, settings())
     assert turned.is_set() and (read_mask(mask_path(run.enhanced(2), photos[0].name)) == 1).all()
     assert read_json(run.round(2) / "filter.json")[photos[2].name] is None

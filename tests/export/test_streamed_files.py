@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from coarse2fine.export import export_masks, hugging_face, label_studio
-from coarse2fine.export.streamed_files import open_json_lists, write_json_files
+from coarse2fine.export.streamed_files import open_json_lists, write_task_files
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -22,9 +22,11 @@ def test_open_json_lists__valid_json_for_any_number_of_items(tmp_path, count):
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
-@pytest.mark.parametrize("count, files", [(0, []), (2, ["t-1.json"]), (5, ["t-1.json", "t-2.json", "t-3.json"])])
-def test_write_json_files__items_per_file(tmp_path, count, files):
-    write_json_files(tmp_path, "t", range(count), 2)
+@pytest.mark.parametrize(
+    "count, files", [(0, []), (2, ["tasks-1.json"]), (5, ["tasks-1.json", "tasks-2.json", "tasks-3.json"])]
+)
+def test_write_task_files__tasks_per_file(tmp_path, count, files):
+    write_task_files(tmp_path, range(count), 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == files
     assert [one for name in files for one in json.loads((tmp_path / name).read_text())] == list(range(count))
 

@@ -84,13 +84,21 @@ def test_segmenter__save_and_load_give_the_same_scores(tmp_path):
         assert (loaded.predict_probabilities(two_halves()) == made.predict_probabilities(two_halves())).all()
 
 
-def test_segmenter__a_model_of_before_the_crf_has_none(tmp_path):
-    crf = PredictCrfConfig(on=True)
-    TorchSegmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, crf=crf).save(tmp_path)
+@pytest.mark.parametrize(
+    ("stored", "changed", "message"),
+    [
+        ("[network]\n", "[network]\nrates = [6, 12]\n", "there is no setting 'rates'"),
+        ("[predict.crf]\n", "[predict.old]\n", "'crf' is missing"),
+        ("flip = true\n", "", "'flip' is missing"),
+    ],
+)
+def test_segmenter__load_refuses_a_model_of_another_version(tmp_path, stored, changed, message):
+    TorchSegmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64).save(tmp_path)
     settings = (tmp_path / "model.toml").read_text()
-    assert "[predict.crf]" in settings
-    (tmp_path / "model.toml").write_text(settings.partition("[predict.crf]")[0])
-    assert TorchSegmenter.load(tmp_path).crf == PredictCrfConfig(on=False)
+    assert stored in settings
+    (tmp_path / "model.toml").write_text(settings.replace(stored, changed))
+    with pytest.raises(DataError, match=rf"model\.toml was written by another version of coarse2fine: {message}"):
+        TorchSegmenter.load(tmp_path)
 
 
 def test_segmenter__load_without_a_finished_network(tmp_path):

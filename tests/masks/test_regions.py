@@ -5,7 +5,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.masks.constraint import constrain, constrain_soft, reason_to_leave_out
 from coarse2fine.masks.palette import color_table, overlay, paint
 from coarse2fine.masks.regions import Box, bounding_box, fill_box, foreground_mask, foreground_values, largest_component
-from coarse2fine.masks.resize import resize_mask, resize_soft
+from coarse2fine.masks.resize import fit_size, resize_mask, resize_soft, squash
 from coarse2fine.types import Mask, Probabilities
 
 
@@ -155,6 +155,20 @@ def test_resize_soft__grows_evenly_within_zero_and_one():
     grown = resize_soft(np.array([[0, 1]], np.float32), 1, 4)
     assert grown.tolist() == [[0.0, 0.25, 0.75, 1.0]]
     assert grown.dtype == np.float32
+
+
+def test_squash__averages_areas_only_if_both_sides_shrink():
+    soft = np.array([[0, 1, 0, 1]] * 4, np.float32)
+    assert squash(soft, 2).tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert np.allclose(squash(soft[:1], 2), 0.5)
+    assert np.allclose(squash(np.array([[0], [1]], np.float32), 4)[:, 0], [0, 0.25, 0.75, 1])
+    assert squash(soft, 4) is soft
+
+
+def test_fit_size__only_shrinks():
+    assert fit_size((30, 40, 3), 100) == (30, 40)
+    assert fit_size((3000, 4000), 2000) == (1500, 2000)
+    assert fit_size((1, 9000), 100) == (1, 100)
 
 
 def test_paint__takes_palette_colors():

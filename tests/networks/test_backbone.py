@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from coarse2fine.errors import ConfigError
-from coarse2fine.networks import backbone
+from coarse2fine.networks import hub
 from coarse2fine.networks.backbone import build_encoder, find_mean_and_std, find_stage_parameters
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "weights" / "mobilenetv2_100.imagenet.safetensors"
@@ -120,7 +120,7 @@ def test_build_encoder__failed_download_names_the_way_out(monkeypatch: pytest.Mo
     def refuse(*_: object, **__: object) -> str:
         raise FileNotFoundError("no network")
 
-    monkeypatch.setattr(backbone, "hf_hub_download", refuse)
+    monkeypatch.setattr(hub, "hf_hub_download", refuse)
     with pytest.raises(ConfigError, match=rf"from the hub \({repository}\)\. Set .* safetensors file, or to none"):
         build_encoder(name, 16, "imagenet")
 
@@ -128,7 +128,7 @@ def test_build_encoder__failed_download_names_the_way_out(monkeypatch: pytest.Mo
 def test_build_encoder__imagenet_loads_what_the_hub_gives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     tensors = stored_resnet18(seed=1)
     save_file(tensors, tmp_path / "model.safetensors")
-    monkeypatch.setattr(backbone, "hf_hub_download", lambda *_, **__: str(tmp_path / "model.safetensors"))
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: str(tmp_path / "model.safetensors"))
     loaded = build_encoder("resnet18", 16, "imagenet").state_dict()
     assert torch.equal(loaded["conv1.weight"], tensors["conv1.weight"])
 

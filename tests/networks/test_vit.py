@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from coarse2fine.errors import ConfigError
-from coarse2fine.networks import vit
+from coarse2fine.networks import hub
 from coarse2fine.networks.vit import KeyNetwork, build_key_network, build_vit, extract_keys
 
 TINY = "vit_tiny_patch16_224"
@@ -132,7 +132,7 @@ def test_build_key_network__failed_download_names_the_way_out(monkeypatch):
     def refuse(*_, **__):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(vit, "hf_hub_download", refuse)
+    monkeypatch.setattr(hub, "hf_hub_download", refuse)
     with pytest.raises(
         ConfigError, match=r"hub \(timm/vit_small_patch16_224\.dino\)\. Copy .* set coarse\.features\.weights to"
     ):
@@ -141,7 +141,7 @@ def test_build_key_network__failed_download_names_the_way_out(monkeypatch):
 
 def test_build_key_network__pretrained_loads_what_the_hub_gives(monkeypatch, stored):
     asked = []
-    monkeypatch.setattr(vit, "hf_hub_download", lambda *where: asked.append(where) or str(stored))
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *where, **_: asked.append(where) or str(stored))
     network = build_key_network("vit_tiny_patch16_224.augreg_in21k", "pretrained")
     assert asked == [("timm/vit_tiny_patch16_224.augreg_in21k", "model.safetensors")]
     assert torch.equal(network.vit.cls_token, load_file(stored)["cls_token"])

@@ -16,11 +16,11 @@ def test_console__plain_lines_where_no_terminal_listens(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("coarse2fine.runtime.console.time.monotonic", lambda: now[0])
     console = Console()
-    for _ in console.track(range(10), 10, "sorting [x]", unit="nuts"):
+    for _ in console.track(range(10), 10, "sorting [x]"):
         now[0] += 6.0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "sorting [x]: 2/10 nuts, 0.2/s, 48 s left"
-    assert lines[-1] == "sorting [x]: 10/10 nuts in 1 min 00 s, 0.2/s"
+    assert lines[0] == "sorting [x]: 2/10 photos, 0.2/s, 48 s left"
+    assert lines[-1] == "sorting [x]: 10/10 photos in 1 min 00 s, 0.2/s"
     assert len(lines) == 6
 
 

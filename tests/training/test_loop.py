@@ -150,7 +150,7 @@ def test_train__rejects_batches_too_small_for_batch_norm(tmp_path, batch, size):
 
 
 def test_count_loader_workers__setting_or_number_of_cores(monkeypatch):
-    monkeypatch.setattr("coarse2fine.training.loop.count_cores", lambda: 16)
+    monkeypatch.setattr("coarse2fine.runtime.processes.count_cores", lambda: 16)
     assert count_loader_workers(TrainConfig(loader_workers=3), World()) == 3
     assert count_loader_workers(TrainConfig(), World(0, 4, 4)) == 4
     assert count_loader_workers(TrainConfig(), World()) == 8

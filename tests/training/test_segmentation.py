@@ -13,7 +13,8 @@ from coarse2fine.networks.build import build_network
 from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import SegmentationNetwork
 from coarse2fine.runtime.context import Context
-from coarse2fine.training.segmentation import SegmentationJob, pixel_cross_entropy, train_segmentation
+from coarse2fine.training.loop import train
+from coarse2fine.training.segmentation import SegmentationJob, pixel_cross_entropy
 from coarse2fine.types import IGNORE, Photo
 
 NETWORK = NetworkConfig(
@@ -67,17 +68,17 @@ def make_network() -> nn.Module:
 
 
 @pytest.mark.slow
-def test_train_segmentation__lowers_the_loss(tmp_path, photos):
-    first = train_segmentation(make_network(), make_job(tmp_path / "first", photos, 1), Context())
-    later = train_segmentation(make_network(), make_job(tmp_path / "later", photos, 18), Context())
+def test_segmentation_job__lowers_the_loss(tmp_path, photos):
+    first = train(make_network(), make_job(tmp_path / "first", photos, 1), Context())
+    later = train(make_network(), make_job(tmp_path / "later", photos, 18), Context())
     assert later < 0.6 * first
 
 
 @pytest.mark.slow
-def test_train_segmentation__killed_and_resumed_gives_the_same_weights(tmp_path, photos, monkeypatch):
+def test_segmentation_job__killed_and_resumed_gives_the_same_weights(tmp_path, photos, monkeypatch):
     settings = {"checkpoint_photos": 8, "average_decay": 0.9}
     whole, resumed = make_network(), make_network()
-    loss = train_segmentation(whole, make_job(tmp_path / "whole", photos, 2, **settings), Context())
+    loss = train(whole, make_job(tmp_path / "whole", photos, 2, **settings), Context())
     job = make_job(tmp_path / "parts", photos, 2, **settings)
     calls = []
 
@@ -89,13 +90,13 @@ def test_train_segmentation__killed_and_resumed_gives_the_same_weights(tmp_path,
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
         patch.setattr("coarse2fine.training.segmentation.pixel_cross_entropy", stop_at_fourth)
-        train_segmentation(make_network(), job, Context())
-    assert train_segmentation(resumed, job, Context()) == pytest.approx(loss, abs=0)
+        train(make_network(), job, Context())
+    assert train(resumed, job, Context()) == pytest.approx(loss, abs=0)
     assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())
 
 
-def test_train_segmentation__one_photo_is_enough(tmp_path, photos):
-    assert train_segmentation(make_network(), make_job(tmp_path, photos[:1], 8), Context()) > 0
+def test_segmentation_job__one_photo_is_enough(tmp_path, photos):
+    assert train(make_network(), make_job(tmp_path, photos[:1], 8), Context()) > 0
 
 
 @pytest.mark.parametrize("optimizer, kind", [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])

@@ -9,6 +9,7 @@ from coarse2fine.config import StudentNetworkConfig, StudentTrainConfig
 from coarse2fine.masks.png import mask_path
 from coarse2fine.networks.student import EvalSegNet, build_student
 from coarse2fine.runtime.context import Context
+from coarse2fine.training.loop import train
 from coarse2fine.training.sampler import SampleIndex
 from coarse2fine.training.student import (
     EvalSegJob,
@@ -16,7 +17,6 @@ from coarse2fine.training.student import (
     evalseg_target,
     soft_mask_mse,
     train_evalseg,
-    train_student_network,
 )
 from coarse2fine.training.student_samples import StudentSamples
 from coarse2fine.types import Example, Photo
@@ -43,10 +43,10 @@ def make_student() -> nn.Module:
     return build_student(NETWORK)
 
 
-def test_train_student_network__finds_the_squares(tmp_path, draw_squares):
+def test_student_job__finds_the_squares(tmp_path, draw_squares):
     photos = draw_squares(tmp_path, 12)
     network = make_student()
-    loss = train_student_network(network, make_job(tmp_path, photos, "a", 100), Context())
+    loss = train(network, make_job(tmp_path, photos, "a", 100), Context())
     samples = StudentSamples(pair(photos, tmp_path), TRAIN, 32, seed=99)
     images, wanted = (
         torch.stack(parts) for parts in zip(*(samples[SampleIndex(0, i)] for i in range(12)), strict=True)
@@ -58,10 +58,10 @@ def test_train_student_network__finds_the_squares(tmp_path, draw_squares):
     assert loss < 0.02 < soft_mask_mse(at_first, wanted)
 
 
-def test_train_student_network__killed_and_resumed_gives_the_same_weights(tmp_path, monkeypatch, draw_squares):
+def test_student_job__killed_and_resumed_gives_the_same_weights(tmp_path, monkeypatch, draw_squares):
     photos = draw_squares(tmp_path, 8)
     whole, halves = make_student(), make_student()
-    loss = train_student_network(whole, make_job(tmp_path, photos, "whole", 4, checkpoint_photos=16), Context())
+    loss = train(whole, make_job(tmp_path, photos, "whole", 4, checkpoint_photos=16), Context())
     calls = []
 
     def kill(found, wanted):
@@ -73,10 +73,10 @@ def test_train_student_network__killed_and_resumed_gives_the_same_weights(tmp_pa
     job = make_job(tmp_path, photos, "halves", 4, checkpoint_photos=16)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("coarse2fine.training.student.soft_mask_mse", kill)
-        train_student_network(halves, job, Context())
+        train(halves, job, Context())
     assert (tmp_path / "halves" / "checkpoint.pt").exists()
     again = make_student()
-    assert train_student_network(again, job, Context()) == pytest.approx(loss)
+    assert train(again, job, Context()) == pytest.approx(loss)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
 

@@ -4,7 +4,6 @@ The page shows a photo with a longer side of at most `PAGE_SIDE_PX`. In larger p
 changed are enlarged.
 """
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import read_mask
-from coarse2fine.masks.resize import resize, resize_mask
+from coarse2fine.masks.resize import fit_size, resize, resize_mask
+from coarse2fine.runtime.files import hash_file
 from coarse2fine.types import IGNORE, Image, Mask
 
 PAGE_SIDE_PX = 2048
@@ -27,10 +27,9 @@ _OVERLAY_OPACITY = 0.45
 _JPEG_QUALITY = 88
 
 
-def page_size(size: tuple[int, int], max_side_px: int = PAGE_SIDE_PX) -> tuple[int, int]:
-    """Return the height and width of a photo on the page: the longer side is at most ``max_side_px``."""
-    factor = min(1.0, max_side_px / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+def page_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the height and width on the page of a photo of height and width ``size``."""
+    return fit_size(size, PAGE_SIDE_PX)
 
 
 def encode_photo(path: Path) -> bytes:
@@ -61,7 +60,7 @@ def hash_mask(path: Path) -> str:
         DataError: The file does not exist; ``fit`` may be replacing it.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return hash_file(path)
     except OSError as error:
         raise DataError(
             f"The mask {path} does not exist at the moment; fit may be writing it. Try again later."
@@ -116,7 +115,7 @@ def apply_drawing(before: Mask, drawn: Mask) -> Mask:
 
 
 def _read_photo(path: Path, max_side_px: int) -> Image:
-    size = page_size(read_size(path), max_side_px)
+    size = fit_size(read_size(path), max_side_px)
     image: Image = resize(read_image(path, at_least_px=max_side_px), *size)
     return image
 

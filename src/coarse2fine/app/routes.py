@@ -28,7 +28,7 @@ from coarse2fine.app.network import RunNetwork
 from coarse2fine.app.photo_list import PhotoFilter, PhotoList, ReviewState, SortOrder
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import Coarse2FineError
-from coarse2fine.masks.palette import color_table
+from coarse2fine.masks.palette import hex_color
 from coarse2fine.masks.png import encode_mask, read_mask
 from coarse2fine.masks.resize import resize_mask
 from coarse2fine.serving.errors import RequestError, add_error_handlers, error_response
@@ -114,7 +114,7 @@ def _add_login_route(app: FastAPI, authentication: TokenAuthentication) -> None:
 def _add_run_routes(app: FastAPI, photo_list: PhotoList, network: RunNetwork) -> None:
     @app.get("/api/run")
     def run() -> dict[str, Any]:
-        colors = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in color_table().tolist()]
+        colors = [hex_color(label) for label in range(256)]
         return {**photo_list.describe_run(), "colors": colors, "max_mb": network.config.max_mb}
 
     @app.post("/api/segment")

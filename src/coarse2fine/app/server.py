@@ -1,11 +1,8 @@
 """Starts the review page of a run."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from coarse2fine.app.access import TokenAuthentication, is_loopback
 from coarse2fine.app.network import RunNetwork
@@ -13,9 +10,9 @@ from coarse2fine.app.photo_list import PhotoList
 from coarse2fine.app.routes import create_app
 from coarse2fine.config import AppConfig, ServeConfig
 from coarse2fine.corrections.review import Review
-from coarse2fine.errors import DataError
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import Device, count_cores
+from coarse2fine.runtime.lock import lock_file
 from coarse2fine.serving.server import check_port, format_url, run_server
 from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
@@ -61,23 +58,11 @@ def serve_page(folder: Path, device: Device, threads: int | None, config: AppCon
         run_server(app, config.host, config.port, _STOP_SECONDS)
 
 
-@contextmanager
-def lock_review(run: Run) -> Iterator[None]:
+def lock_review(run: Run) -> AbstractContextManager[None]:
     """Hold the lock of the decisions of a run; ``fit`` does not need this lock.
 
     Raises:
         DataError: Another review page holds the lock, or the run folder is not writable.
     """
-    lock = FileLock(run.root / ".review.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise DataError(
-            f"Another review page of {run.root} is already running. Use it, or stop its 'coarse2fine app' first."
-        ) from error
-    except OSError as error:
-        raise DataError(f"{run.root} must be writable to save decisions, but is not ({error.strerror}).") from error
-    try:
-        yield
-    finally:
-        lock.release()
+    locked = f"Another review page of {run.root} is already running. Use it, or stop its 'coarse2fine app' first."
+    return lock_file(run.root / ".review.lock", locked, "Make it writable, so that decisions can be saved.")

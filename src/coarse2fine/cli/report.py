@@ -54,17 +54,18 @@ def report(
 
 def measure_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> None:
     """Measure the quality scores that are missing, unless fit is running on the run folder."""
-    from filelock import FileLock, Timeout
-
     from coarse2fine.evaluation.mask_quality import list_unmeasured_rounds
+    from coarse2fine.runtime.lock import LockedError, lock_file
+    from coarse2fine.store.lock import LOCK
 
     if not list_unmeasured_rounds(run):
         return
+    locked = f"fit is running on {run.root}: the page shows what is finished so far"
     try:
-        with FileLock(run.root / ".lock", timeout=0):
+        with lock_file(run.root / LOCK, locked, "Make it writable, so that quality scores can be saved."):
             from coarse2fine.pipeline.quality_stage import write_missing_quality
             from coarse2fine.runtime.context import Context
 
             write_missing_quality(run, dataset, Context(console=console))
-    except Timeout:
-        console.say(f"fit is running on {run.root}: the page shows what is finished so far")
+    except LockedError as error:
+        console.say(str(error))

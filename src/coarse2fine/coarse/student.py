@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from pydantic import ValidationError
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from coarse2fine.config import StudentNetworkConfig, explain
 from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
 from coarse2fine.errors import DataError
-from coarse2fine.masks.resize import resize_soft
+from coarse2fine.masks.resize import resize_soft, squash
 from coarse2fine.networks.student import build_student
 from coarse2fine.runtime.device import pick_device, pick_dtype
 from coarse2fine.runtime.files import write_atomically
@@ -87,10 +86,7 @@ class Student:
 
     def network_input(self, image: Image) -> Image:
         """Resize a photo to the square input of the network, without keeping its aspect ratio."""
-        side = self.config.seen_px
-        shrinks = min(image.shape[:2]) > side
-        square: Image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return square
+        return squash(image, self.config.seen_px)
 
     @torch.inference_mode()
     def predict_batch(self, inputs: Sequence[Image]) -> list[SoftMask]:
@@ -118,7 +114,6 @@ def predict_soft_masks(
     threads: int,
     world: World = World(),  # noqa: B008 - frozen
     wanted: Callable[[int], bool] = lambda _index: True,
-    batch: int = BATCH,
 ) -> Iterator[tuple[int, SoftMask]]:
     """Apply a student to photo files, decoding ahead; memory does not grow with the number of photos.
 
@@ -129,7 +124,6 @@ def predict_soft_masks(
         world: The processes of the run; each computes its share of the batches.
         wanted: Whether the photo with an index is needed; a batch without such a photo is not computed, another one is
             computed as a whole, so that the mask of a photo does not depend on what an earlier run has done.
-        batch: Photos per batch.
 
     Yields:
         Index into ``paths`` and soft mask, shape (s, s).
@@ -142,7 +136,7 @@ def predict_soft_masks(
     def prepare(file: PhotoFile) -> Image:
         return student.network_input(file.decode(at_least_px))
 
-    options = ReadOptions(batch_size=batch, threads=threads, world=world)
+    options = ReadOptions(batch_size=BATCH, threads=threads, world=world)
     for read in read_batches(paths, prepare, options, wanted, bytes_per_photo=3 * student.config.seen_px**2):
         yield from zip(read.indices, student.predict_batch(read.photos), strict=True)
 

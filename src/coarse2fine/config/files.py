@@ -90,7 +90,7 @@ def parse_config(text: str, where: str, base: FitConfig | None = None) -> FitCon
 
 def dump_config(config: Settings) -> str:
     """Return TOML text from which :func:`parse_config` restores the settings; values of ``None`` are left out."""
-    return tomli_w.dumps(_without_none(config.model_dump(mode="json")))
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
 def _parse_recipe(name: str, base: FitConfig) -> FitConfig:
@@ -104,11 +104,3 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in values.items()
-        if value is not None
-    }

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from coarse2fine.corrections.annotations import AnnotatedPhoto, combine_regions
+from coarse2fine.corrections.annotations import AnnotatedPhoto, combine_regions, explain_bad_annotation
 from coarse2fine.corrections.cvat import read_cvat
 from coarse2fine.corrections.label_studio import read_label_studio
 from coarse2fine.corrections.photo_names import PhotoFinder, ignore_label, sanitize_name, sanitize_path
@@ -111,7 +111,7 @@ def _make_mask(annotated: AnnotatedPhoto, photo: Photo, labels: dict[str, int], 
     try:
         return combine_regions(annotated.regions, labels, *size)
     except DataError as error:
-        raise DataError(f"{path}: the annotation of {annotated.photo} cannot be imported: {error}.") from error
+        raise explain_bad_annotation(path, annotated.photo, error) from error
 
 
 def _read_folder(folder: Path, dataset: Dataset, unknown: list[str]) -> Iterator[tuple[Photo, Mask]]:

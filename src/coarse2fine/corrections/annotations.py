@@ -66,7 +66,7 @@ def combine_regions(regions: Sequence[AnnotatedRegion], labels: Mapping[str, int
     mask = np.zeros((height, width), np.uint8)
     for region in regions:
         if region.label not in labels:
-            raise DataError(f"its label '{region.label}' must be one of the classes {', '.join(labels)}")
+            raise DataError(f"its label '{region.label}' must be one of the classes {', '.join(labels)}.")
         mask[region.binary > 0] = labels[region.label]
     return mask
 

@@ -4,7 +4,6 @@ Only the app writes to ``<run>/review``. ``fit`` applies the decisions that exis
 it applied. So the app and ``fit`` can work on one run folder at the same time.
 """
 
-import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path
 from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.files import hash_of, read_json, write_atomically, write_json
+from coarse2fine.runtime.files import hash_bytes, hash_of, read_json, write_atomically, write_json
 from coarse2fine.types import Photo
 
 Decision = Literal["accepted", "fixed", "rejected"]
@@ -159,7 +158,7 @@ def apply_review_decisions(review: Path, photos: Sequence[Photo], corrected: Pat
                 applied[photo.name] = key
     for name, key in before["masks"].items():
         path = mask_path(corrected, name)
-        if name not in applied and path.exists() and _fingerprint(path.read_bytes()) == key:
+        if name not in applied and path.exists() and hash_bytes(path.read_bytes()) == key:
             path.unlink()
     now = {"masks": applied, "rejected": rejected}
     if now != before:
@@ -191,7 +190,7 @@ def _copy_mask(photo: Photo, source: Path, corrected: Path, known: str | None) -
         content = source.read_bytes()
     except FileNotFoundError:
         return None
-    key, target = _fingerprint(content), mask_path(corrected, photo.name)
+    key, target = hash_bytes(content), mask_path(corrected, photo.name)
     if key != known or not target.exists():
         if read_size(source) != read_size(photo.path):
             raise DataError(
@@ -206,7 +205,3 @@ def _copy_mask(photo: Photo, source: Path, corrected: Path, known: str | None) -
 def _read_applied(corrected: Path) -> dict[str, Any]:
     path = corrected / APPLIED_FILE
     return dict(read_json(path)) if path.exists() else {"masks": {}, "rejected": []}
-
-
-def _fingerprint(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.files import replace_when_complete, write_text
+from coarse2fine.runtime.files import check_new_folder, write_new_folder, write_text
 
 
 def write_dataset(photos: Sequence[tuple[str, Path]], out: Path) -> None:
@@ -65,15 +65,12 @@ def write_class_folders(photos: Sequence[tuple[str, Path]], folder: Path) -> Non
     Raises:
         DataError: The folder is not empty, or the file system supports no links.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} must be a new or empty folder, but it is not empty; choose another --out.")
+    check_new_folder(folder)
     try:
-        with replace_when_complete(folder.absolute()) as temporary:
+        with write_new_folder(folder) as temporary:
             for label, path in photos:
                 (temporary / label).mkdir(parents=True, exist_ok=True)
                 (temporary / label / path.name).symlink_to(path.absolute())
-            if folder.exists():
-                folder.rmdir()  # Windows renames a folder only to a free name
     except DataError as error:
         raise DataError(
             f"Links to the photos could not be created in {folder} ({_reason(error)}). If the file system supports no "

@@ -23,6 +23,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.types import FOREGROUND_CLASSES
 
 ADDRESS = "https://davischallenge.org"
+_RESOLUTION = "480p"
 _VAL_LISTS = ("480p/val.txt", "2016/val.txt", "2017/val.txt")
 
 
@@ -44,13 +45,12 @@ def find_validation_list(davis: Path) -> Path:
     raise DataError(f"DAVIS must have a list of its validation videos, but none of {places} exists; see {ADDRESS}.")
 
 
-def read_davis_pairs(davis: Path, file: Path, resolution: str = "480p") -> Pairs:
-    """Read the frames of the videos of a list, with their ground-truth masks.
+def read_davis_pairs(davis: Path, file: Path) -> Pairs:
+    """Read the frames of the videos of a list, with their ground-truth masks, at the resolution 480p.
 
     Args:
         davis: The folder DAVIS.
         file: A list of videos (2017) or of pairs of files (2016).
-        resolution: Name of the folder below JPEGImages and Annotations.
 
     Returns:
         Pairs called ``<video>/<frame>``, in the order of the list.
@@ -59,9 +59,9 @@ def read_davis_pairs(davis: Path, file: Path, resolution: str = "480p") -> Pairs
         DataError: The list, a video, or the mask of a frame does not exist.
     """
     videos = list(dict.fromkeys(_video_of(line) for line in read_lines(file)))
-    frames = [frame for video in videos for frame in _find_frames(davis, video, resolution)]
+    frames = [frame for video in videos for frame in _find_frames(davis / "JPEGImages" / _RESOLUTION / video)]
     names = tuple(f"{frame.parent.name}/{frame.stem}" for frame in frames)
-    masks = tuple(davis / "Annotations" / resolution / f"{name}.png" for name in names)
+    masks = tuple(davis / "Annotations" / _RESOLUTION / f"{name}.png" for name in names)
     missing = [mask for mask in masks if not mask.is_file()]
     if missing:
         raise DataError(
@@ -108,8 +108,7 @@ def _video_of(line: str) -> str:
     return Path(first).parent.name if "/" in first else first
 
 
-def _find_frames(davis: Path, video: str, resolution: str) -> Iterator[Path]:
-    folder = davis / "JPEGImages" / resolution / video
+def _find_frames(folder: Path) -> Iterator[Path]:
     frames = sorted(folder.glob("*.jpg"), key=lambda path: natural_key(path.name)) if folder.is_dir() else []
     if not frames:
         raise DataError(f"{folder} must be a folder of frames (.jpg), but it is missing or empty; see {ADDRESS}.")

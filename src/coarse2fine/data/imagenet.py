@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from coarse2fine.data.photo_files import PHOTO_ENDINGS, is_hidden
+from coarse2fine.data.photo_files import is_photo
 from coarse2fine.errors import DataError
 
 SynsetList = Literal["sub1", "sub2"]
@@ -176,7 +176,7 @@ def _shuffle(photos: Sequence[Path], seed: int) -> list[Path]:
 
 def _list_photos(folder: Path) -> list[Path]:
     entries = list(folder.iterdir()) if folder.is_dir() else []
-    return sorted(path for path in entries if path.suffix.lower() in PHOTO_ENDINGS and not is_hidden(path.name))
+    return sorted(path for path in entries if is_photo(path))
 
 
 def _explain_tar(tar: Path) -> str:

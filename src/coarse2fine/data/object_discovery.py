@@ -17,7 +17,7 @@ Source: Rubinstein, Joulin, Kopf, Liu, "Unsupervised Joint Object Discovery and 
 
 from pathlib import Path
 
-from coarse2fine.data.photo_files import PHOTO_ENDINGS, is_hidden, natural_key
+from coarse2fine.data.photo_files import is_photo, natural_key
 from coarse2fine.data.photo_mask_pairs import Pairs, read_foreground
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.device import count_cores
@@ -47,7 +47,7 @@ def read_object_discovery(folder: Path) -> Pairs:
     """
     if not (folder / _MASKS).is_dir():
         _refuse(folder)
-    photos = {path.stem: path for path in folder.iterdir() if _is_photo(path)}
+    photos = {path.stem: path for path in folder.iterdir() if is_photo(path)}
     masks = sorted((folder / _MASKS).glob("*.png"), key=lambda path: (natural_key(path.stem), path.stem))
     if not photos or not masks:
         what = folder / _MASKS if photos else folder
@@ -68,10 +68,6 @@ def read_object_discovery(folder: Path) -> Pairs:
         remark += f"; the paper measures with {expected} photos, so its figures are not comparable"
     title = f"MIT Object Discovery, {folder.name}"
     return Pairs(title, names, tuple(photos[name] for name in names), tuple(valid), FOREGROUND_CLASSES, remark)
-
-
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in PHOTO_ENDINGS and not is_hidden(path.name)
 
 
 def _refuse(folder: Path) -> None:

@@ -55,6 +55,11 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
+def is_photo(path: Path) -> bool:
+    """Return whether a file has a file name ending of photos and is not hidden."""
+    return path.suffix.lower() in PHOTO_ENDINGS and not is_hidden(path.name)
+
+
 def natural_key(text: str) -> list[str | int]:
     """Return a sort key that puts ``2`` before ``10``."""
     pieces = re.split(r"([0-9]+)", text.casefold())

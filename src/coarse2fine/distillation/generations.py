@@ -31,7 +31,8 @@ from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.fingerprints import describe_photos, enhance_settings, value_of
 from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.stages import Stage, run_stage
-from coarse2fine.training.student import EvalSegJob, StudentJob, train_evalseg, train_student_network
+from coarse2fine.training.loop import train
+from coarse2fine.training.student import EvalSegJob, StudentJob, train_evalseg
 from coarse2fine.types import Example, Photo
 
 EVALSEG_EPOCHS = 8
@@ -160,7 +161,7 @@ class _Generations:
         path = folder / "student.safetensors"
 
         def work() -> dict[str, object]:
-            loss = train_student_network(network, job, self.context)
+            loss = train(network, job, self.context)
             Student(network, config.network).save(path)
             return {"loss": round(loss, 6), "photos": len(job.photos)}
 

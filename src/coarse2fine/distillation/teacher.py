@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 from PIL import Image as PillowImage
 
 from coarse2fine.config import TeacherConfig
@@ -27,7 +26,7 @@ from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.console import Advance, format_seconds
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import hash_of, read_json, write_atomically, write_csv, write_json
-from coarse2fine.runtime.threads import map_threads
+from coarse2fine.runtime.threads import map_threads, single_threaded_opencv
 from coarse2fine.store.lock import claim_folder
 from coarse2fine.store.stages import measure_seconds
 from coarse2fine.types import Image, SoftMask
@@ -94,16 +93,11 @@ def make_teacher_masks(
     if any(video.is_file for video in videos):
         import_av()
     claim_folder(out, {f"teacher.{name}": getattr(config, name) for name in ("max_side_px", "every")})
-    cv2_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # frames are computed in one thread per core; threads of OpenCV would slow them down
-    try:
-        with measure_seconds() as seconds:
-            masks = _make_masks(videos, out, config, context)
-            rows = select_frames(masks, config)
-            write_selection(out / SELECTION, rows)
-            saved = _save_frames(masks, rows, out, config, context)
-    finally:
-        cv2.setNumThreads(cv2_threads)
+    with single_threaded_opencv(), measure_seconds() as seconds:
+        masks = _make_masks(videos, out, config, context)
+        rows = select_frames(masks, config)
+        write_selection(out / SELECTION, rows)
+        saved = _save_frames(masks, rows, out, config, context)
     _print_summary(rows, len(masks), out, saved, seconds[0], context)
     return rows
 

@@ -13,7 +13,7 @@ from coarse2fine.enhance.graph_cut.pyramid import GrabCutInput, cut_coarse_to_fi
 from coarse2fine.enhance.graph_cut.trimap import log_odds, trimap_from_band, trimap_from_box, trimap_from_probabilities
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.regions import fill_box, foreground_mask
-from coarse2fine.masks.resize import resize, resize_soft
+from coarse2fine.masks.resize import fit_size, resize, resize_soft
 from coarse2fine.types import Enhanced, Image, Mask, SoftMask
 
 BAND_SHARE = 0.15
@@ -161,8 +161,7 @@ def _prepare(
 ) -> tuple[Image, Mask]:
     """Return the image at the size of the cut, and its trimap."""
     region = fill_box(input_mask, config.box) if start == "box" else input_mask
-    scale = min(1.0, config.max_side_px / max(input_mask.shape))
-    height, width = (max(1, round(side * scale)) for side in input_mask.shape)
+    height, width = fit_size(input_mask.shape, config.max_side_px)
     small_image = resize(image, height, width)
     small_region = _resize_binary(region, height, width)
     if start == "box":

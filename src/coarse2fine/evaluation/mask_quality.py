@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_mask
-from coarse2fine.masks.resize import resize_soft
+from coarse2fine.masks.resize import fit_size, resize_soft
 from coarse2fine.runtime.files import read_json
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
@@ -191,9 +191,7 @@ def shrink_mask(mask: Mask) -> SoftMask:
     Returns:
         Share of foreground in each cell, shape (h, w), 0 to 1.
     """
-    factor = min(1.0, COMPARISON_PX / max(mask.shape))
-    height, width = (max(1, round(side * factor)) for side in mask.shape)
-    return resize_soft(foreground_mask(mask).astype(np.float32), height, width)
+    return resize_soft(foreground_mask(mask).astype(np.float32), *fit_size(mask.shape, COMPARISON_PX))
 
 
 def measure_agreement(one: SoftMask, other: SoftMask) -> float:

@@ -44,7 +44,7 @@ def quantize(source: Path, path: Path, photos: Sequence[Path]) -> None:
             quantize_static(
                 source,
                 quantized,
-                _CalibrationReader(segmenter, _choose_evenly(photos, CALIBRATION_PHOTOS)),
+                _CalibrationReader(segmenter, _choose_evenly(photos)),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
                 per_channel=True,
@@ -56,8 +56,9 @@ def quantize(source: Path, path: Path, photos: Sequence[Path]) -> None:
         write_onnx(onnx.load(quantized), to_metadata(segmenter) | {"int8": "true"}, path)
 
 
-def _choose_evenly(photos: Sequence[Path], count: int) -> list[Path]:
-    return [photos[index * len(photos) // count] for index in range(count)] if len(photos) > count else list(photos)
+def _choose_evenly(photos: Sequence[Path]) -> list[Path]:
+    count = min(len(photos), CALIBRATION_PHOTOS)
+    return [photos[index * len(photos) // count] for index in range(count)]
 
 
 class _CalibrationReader:

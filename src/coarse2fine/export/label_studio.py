@@ -8,8 +8,9 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from coarse2fine.corrections.photo_names import PHOTO_KEY, sanitize_name
-from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, hex_color, write_lines
-from coarse2fine.export.streamed_files import write_json_files
+from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, write_lines
+from coarse2fine.export.streamed_files import write_task_files
+from coarse2fine.masks.palette import hex_color
 from coarse2fine.masks.run_length import encode_brush
 
 TASKS_PER_FILE = 1000
@@ -26,7 +27,7 @@ def write_label_studio(export: MaskExport) -> None:
         photo.save(export.folder / "images")
         return _make_task(photo)
 
-    write_json_files(export.folder, "tasks", export.map_photos(write_photo), TASKS_PER_FILE)
+    write_task_files(export.folder, export.map_photos(write_photo), TASKS_PER_FILE)
     labels = [(quoteattr(name), hex_color(label)) for label, name in export.annotation_labels]
     write_lines(
         export.folder / "label_config.xml",

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from coarse2fine.config import MaskExportConfig
-from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.errors import ConfigError
 from coarse2fine.export.coco import COCO, COCO_PANOPTIC
 from coarse2fine.export.cvat import CVAT
 from coarse2fine.export.hugging_face import HUGGING_FACE
@@ -17,7 +17,7 @@ from coarse2fine.export.voc import VOC
 from coarse2fine.export.yolo import YOLO
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.files import replace_when_complete
+from coarse2fine.runtime.files import check_new_folder, write_new_folder
 
 MASK_FORMATS: dict[str, MaskFormat] = {
     "voc": VOC,
@@ -68,13 +68,10 @@ def export_masks(
     prefix = config.image_prefix
     if prefix is None:
         prefix = f"/data/local-files/?d={out.absolute().name}/images/"
-    with replace_when_complete(out) as folder:
-        folder.mkdir()
+    with write_new_folder(out) as folder:
         tracked = replace(masks, photos=console.track(masks.photos, masks.total, f"export to {format}"))
         export = MaskExport(folder, tracked, config, prefix, threads)
         mask_format.write(export)
-        if out.exists():
-            out.rmdir()  # Windows cannot rename a folder to an existing one, not even if that is empty
     for warning in masks.warnings:
         console.warn(warning)
     if export.photos_with_ignored and not mask_format.keeps_ignored:
@@ -99,5 +96,4 @@ def _check(format: str, config: MaskExportConfig, out: Path) -> None:
         raise ConfigError(f"The format {format} stores no addresses of photos; leave out --image-prefix.")
     if config.images == "link" and not chosen.has_links:
         raise ConfigError(f"The format {format} stores the photos in its own files; choose --images copy or none.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} must be a new or empty folder, but it is a file or has content; choose another --out.")
+    check_new_folder(out)

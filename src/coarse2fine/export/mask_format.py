@@ -17,7 +17,6 @@ from coarse2fine.data.photo_files import PHOTO_ENDINGS
 from coarse2fine.data.photos import Header, read_header, read_image
 from coarse2fine.errors import DataError
 from coarse2fine.export.mask_sources import MaskSource, PhotoMask
-from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.regions import Box, bounding_box, classes_in
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import BACKGROUND, IGNORE, Mask
@@ -206,12 +205,6 @@ def crop_to_object(label: int, binary: Mask) -> ObjectMask:
     box = bounding_box(binary)
     assert box is not None
     return ObjectMask(label, box, binary[box.y0 : box.y1, box.x0 : box.x1])
-
-
-def hex_color(label: int) -> str:
-    """Return the palette color of a class as ``#rrggbb``."""
-    red, green, blue = color_table()[label].tolist()
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def encode_upright(photo: Path, image_format: str) -> bytes:

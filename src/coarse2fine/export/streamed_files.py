@@ -8,9 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from coarse2fine.evaluation.quality_table import TABLE
 from coarse2fine.export.mask_format import LoadedPhoto, MaskExport
-
-SCORES_FILE = "quality.csv"
 
 
 @contextmanager
@@ -24,7 +23,7 @@ def open_score_table(export: MaskExport) -> Iterator[Callable[[LoadedPhoto], Non
     if not export.source.has_scores:
         yield lambda photo: None
         return
-    with (export.folder / SCORES_FILE).open("w", encoding="utf-8", newline="") as file:
+    with (export.folder / TABLE).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["photo", "class", "score"])
 
@@ -76,20 +75,19 @@ def open_json_lists(
         main.write("\n]}\n")
 
 
-def write_json_files(folder: Path, stem: str, items: Iterable[Any], items_per_file: int) -> None:
-    """Write items to the JSON lists ``<stem>-1.json``, ``<stem>-2.json``, ...; no file if there is no item.
+def write_task_files(folder: Path, tasks: Iterable[Any], tasks_per_file: int) -> None:
+    """Write tasks to the JSON lists ``tasks-1.json``, ``tasks-2.json``, ...; no file if there is no task.
 
     Args:
         folder: The folder of the files.
-        stem: First part of the file names.
-        items: The items, in order.
-        items_per_file: Number of items in each file but the last.
+        tasks: The tasks, in order.
+        tasks_per_file: Number of tasks in each file but the last.
     """
     with ExitStack() as stack:
-        for index, item in enumerate(items):
-            if index % items_per_file == 0:
+        for index, task in enumerate(tasks):
+            if index % tasks_per_file == 0:
                 stack.close()
-                path = folder / f"{stem}-{index // items_per_file + 1}.json"
+                path = folder / f"tasks-{index // tasks_per_file + 1}.json"
                 file = stack.enter_context(path.open("w", encoding="ascii", newline="\n"))
                 stack.callback(file.write, "\n]\n")
-            file.write(("[\n" if index % items_per_file == 0 else ",\n") + json.dumps(item))
+            file.write(("[\n" if index % tasks_per_file == 0 else ",\n") + json.dumps(task))

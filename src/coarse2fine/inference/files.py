@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
-from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter, most_probable_class
+from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter, most_probable_class, working_shape
 from coarse2fine.masks.resize import fit_size, resize, shrink
 from coarse2fine.types import Image, Mask, Probabilities
 
@@ -95,8 +95,9 @@ def predict_files(
         return _Prepared(file.size, inputs, for_crf, copy)
 
     sides = [round(segmenter.size_px * scale) for scale in segmenter.scales] + [crf_px or 0, copy_px or 0]
+    shape_of = partial(working_shape, size_px=segmenter.size_px)
     batches = read_batches(
-        paths, prepare, options, wanted, segmenter.working_shape, bytes_per_photo=3 * sum(side**2 for side in sides)
+        paths, prepare, options, wanted, shape_of, bytes_per_photo=3 * sum(side**2 for side in sides)
     )
     for batch in batches:
         inputs = [photo.inputs for photo in batch.photos]

@@ -150,10 +150,6 @@ class Segmenter(ABC):
         """Longer side of the largest input of the network; a photo may be decoded reduced to it."""
         return round(self.size_px * max(1.0, *self.scales))
 
-    def working_shape(self, size: Sequence[int]) -> tuple[int, int]:
-        """Return height and width of the network's probabilities for a photo of height and width ``size[:2]``."""
-        return working_shape(size, self.size_px)
-
     def network_inputs(self, image: Image, shape: tuple[int, int]) -> list[Image]:
         """Resize a photo to the inputs of the network, one per scale.
 
@@ -226,7 +222,7 @@ class Segmenter(ABC):
     def _compute_probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
         """Compute class probabilities of images of any sizes, after the CRF if it is on."""
         found: dict[int, Probabilities] = {}
-        shapes = {index: self.working_shape(image.shape) for index, image in enumerate(images)}
+        shapes = {index: working_shape(image.shape, self.size_px) for index, image in enumerate(images)}
         for batch in plan_batches(shapes, BATCH_SIZE):
             shape = shapes[batch[0]]
             inputs = [self.network_inputs(images[index], shape) for index in batch]

@@ -10,9 +10,10 @@ import numpy as np
 import tomli_w
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import nn
 
-from coarse2fine.config import NetworkConfig, PredictCrfConfig
+from coarse2fine.config import NetworkConfig, PredictCrfConfig, explain
 from coarse2fine.errors import DataError
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.networks.build import build_network
@@ -59,14 +60,11 @@ class TorchSegmenter(Segmenter):
         target = pick_device(device)
         root = Path(path)
         folder = root if (root / "model.toml").exists() else root / "model"
-        settings = _read_model_settings(folder)
-        config = NetworkConfig(**settings["network"])
-        network = build_network(config.model_copy(update={"encoder_weights": "none"}), len(settings["classes"]))
+        settings = _read_model_settings(folder / "model.toml")
+        config, classes = settings["network_config"], settings["classes"]
+        network = build_network(config.model_copy(update={"encoder_weights": "none"}), len(classes))
         load_weights(network, folder / "weights.safetensors")
-        names = ("size_px", "flip", "precision")
-        predict = {name: settings["predict"][name] for name in names} | {"scales": tuple(settings["predict"]["scales"])}
-        crf = PredictCrfConfig(**settings["predict"].get("crf", {}))  # runs of the first versions have no CRF settings
-        return cls(network, tuple(settings["classes"]), config, crf=crf, threads=threads, **predict).to(target)
+        return cls(network, threads=threads, **settings).to(target)
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``model.toml`` into a folder; :meth:`load` reads them."""
@@ -130,14 +128,30 @@ class TorchSegmenter(Segmenter):
             return super().apply_crf(photos)
 
 
-def _read_model_settings(folder: Path) -> dict[str, Any]:
-    path = folder / "model.toml"
+def _read_model_settings(path: Path) -> dict[str, Any]:
+    """Read what :meth:`TorchSegmenter.save` wrote about a network, by attribute of `TorchSegmenter`."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        stored = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        folder = path.parent
         raise DataError(
             f"{folder.parent if folder.name == 'model' else folder} contains no finished network ({path} is missing); "
             "let fit finish first, or choose another run folder."
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}).") from error
+    try:
+        predict = stored["predict"]
+        return {
+            "classes": tuple(stored["classes"]),
+            "network_config": NetworkConfig.model_validate(stored["network"]),
+            "crf": PredictCrfConfig.model_validate(predict["crf"]),
+            "scales": tuple(predict["scales"]),
+            **{name: predict[name] for name in ("size_px", "flip", "precision")},
+        }
+    except (ValidationError, KeyError, TypeError) as error:
+        missing = f"{error} is missing or has an unexpected value."
+        reason = explain(error) if isinstance(error, ValidationError) else missing
+        raise DataError(
+            f"{path} was written by another version of coarse2fine: {reason} Use that version, or train again."
+        ) from error

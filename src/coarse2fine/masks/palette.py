@@ -35,6 +35,12 @@ def color_table() -> NDArray[np.uint8]:
     return table
 
 
+def hex_color(label: int) -> str:
+    """Return the palette color of a class as ``#rrggbb``."""
+    red, green, blue = color_table()[label].tolist()
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 def paint(mask: Mask) -> Image:
     """Color a mask with the palette color of each class; returns RGB, shape (H, W, 3)."""
     return color_table()[mask]

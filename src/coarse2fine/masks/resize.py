@@ -41,6 +41,19 @@ def resize_soft(soft: SoftMask, height: int, width: int) -> SoftMask:
     return resized
 
 
+def squash(array: NDArray[Any], side_px: int) -> NDArray[Any]:
+    """Resize a photo, shape (H, W, 3), or one channel, shape (H, W), to a square, without keeping its aspect ratio.
+
+    Areas are averaged only if both sides shrink: along a side that grows, area averaging of OpenCV repeats pixels.
+    """
+    if array.shape[:2] == (side_px, side_px):
+        return array
+    shrinks = min(array.shape[:2]) > side_px
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    squashed: NDArray[Any] = cv2.resize(array, (side_px, side_px), interpolation=interpolation)
+    return squashed
+
+
 def shrink(image: Image, max_side_px: int) -> Image:
     """Reduce a photo so that its longer side is at most ``max_side_px``; areas are averaged."""
     return resize(image, *fit_size(image.shape, max_side_px))

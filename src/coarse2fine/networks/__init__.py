@@ -9,6 +9,7 @@ vit.py            keys of a vision transformer
 build.py          segmentation network from settings
 normalization.py  input normalization of an encoder
 weights.py        safetensors files
+hub.py            names of timm's networks; download of published weights
 depthwise.py      dilated depthwise convolutions that train fast on a CPU
 folding.py        faster copies of networks for prediction
 """

@@ -8,10 +8,10 @@ from typing import TypeAlias
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from huggingface_hub import hf_hub_download
 from torch import Tensor, nn
 
 from coarse2fine.errors import ConfigError
+from coarse2fine.networks.hub import download_weights, find_similar_timm_names, find_timm_repository, is_timm_network
 from coarse2fine.networks.weights import check_fit, find_weights, read_weights
 
 Triple: TypeAlias = tuple[float, float, float]
@@ -87,11 +87,9 @@ def _find_encoder(name: str) -> str:
     if name in smp_names:
         return name
     timm_name = name.removeprefix("tu-")
-    tagged_names = timm.list_models(pretrained=True)
-    if timm_name in tagged_names or ("." not in timm_name and timm.is_model(timm_name)):
+    if is_timm_network(timm_name):
         return f"tu-{timm_name}"
-    timm_names = tagged_names if "." in timm_name else timm.list_models()
-    near = difflib.get_close_matches(timm_name, smp_names) + difflib.get_close_matches(timm_name, timm_names)
+    near = difflib.get_close_matches(timm_name, smp_names) + find_similar_timm_names(timm_name)
     hint = f"did you mean {', '.join(dict.fromkeys(near))}?" if near else "try resnet101 or mobilenetv2_100."
     raise ConfigError(f"Neither segmentation-models-pytorch nor timm has an encoder '{name}'; {hint}")
 
@@ -123,7 +121,6 @@ def _probe(encoder: nn.Module) -> list[Tensor]:
 
 
 def _fetch_imagenet_weights(known_name: str) -> Path:
-    """Download the published safetensors file of the encoder, or take it from the cache of the hub."""
     shown_name = known_name.removeprefix("tu-")
     source = _find_imagenet_source(known_name)
     if source is None:
@@ -132,20 +129,15 @@ def _fetch_imagenet_weights(known_name: str) -> Path:
             "Set network.encoder_weights to a safetensors file, or to none."
         )
     repository, revision = source
-    try:
-        return Path(hf_hub_download(repository, "model.safetensors", revision=revision))
-    except Exception as error:  # the client of the hub also raises the errors of its HTTP library
-        raise ConfigError(
-            f"The ImageNet weights of '{shown_name}' could not be downloaded from the hub ({repository}). "
-            "Set network.encoder_weights to a local safetensors file, or to none."
-        ) from error
+    remedy = "Set network.encoder_weights to a local safetensors file, or to none."
+    return download_weights(repository, f"ImageNet weights of '{shown_name}'", remedy, revision)
 
 
 def _find_imagenet_source(known_name: str) -> tuple[str, str | None] | None:
     """Return the repository on the hub and its revision (None: the newest)."""
     if known_name.startswith("tu-"):
-        record = timm.models.get_pretrained_cfg(known_name.removeprefix("tu-"))
-        return (record.hf_hub_id, None) if record and record.hf_hub_id else None
+        repository = find_timm_repository(known_name.removeprefix("tu-"))
+        return (repository, None) if repository else None
     source = smp.encoders.encoders[known_name]["pretrained_settings"].get("imagenet")
     return (source["repo_id"], source["revision"]) if source else None
 

@@ -4,19 +4,18 @@ Source: LOST (Simeoni et al., BMVC 2021) found objects in these keys; TokenCut (
 Spectral Methods (Melas-Kyriazi et al., CVPR 2022) cut graphs of them.
 """
 
-import difflib
 from pathlib import Path
 
 import numpy as np
 import timm
 import torch
-from huggingface_hub import hf_hub_download
 from numpy.typing import NDArray
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from coarse2fine.errors import ConfigError
 from coarse2fine.networks.backbone import IMAGENET_MEAN, IMAGENET_STD
+from coarse2fine.networks.hub import download_weights, find_similar_timm_names, find_timm_repository, is_timm_network
 from coarse2fine.networks.weights import check_fit, find_weights, read_weights
 from coarse2fine.types import Image
 
@@ -88,9 +87,8 @@ def build_vit(name: str) -> VisionTransformer:
     Raises:
         ConfigError: timm has no network of this name, or it is not a plain vision transformer.
     """
-    tagged_names = timm.list_models(pretrained=True)
-    if name not in tagged_names and ("." in name or not timm.is_model(name)):
-        near = difflib.get_close_matches(name, tagged_names if "." in name else timm.list_models())
+    if not is_timm_network(name):
+        near = find_similar_timm_names(name)
         hint = f"did you mean {', '.join(near)}?" if near else "try vit_small_patch16_224.dino."
         raise ConfigError(f"timm has no network '{name}' (coarse.features.model); {hint}")
     try:
@@ -139,18 +137,14 @@ def _not_plain(name: str) -> ConfigError:
 
 
 def _fetch(name: str) -> Path:
-    """Download the safetensors file published for timm, or take it from the cache of the hub."""
-    record = timm.models.get_pretrained_cfg(name)
-    if not record or not record.hf_hub_id:
+    repository = find_timm_repository(name)
+    if repository is None:
         raise ConfigError(
             f"No weights are published for '{name}'. Set {SETTING} to a safetensors file, or coarse.features.model to "
             "vit_small_patch16_224.dino."
         )
-    try:
-        return Path(hf_hub_download(record.hf_hub_id, "model.safetensors"))
-    except Exception as error:  # the client of the hub also raises the errors of its HTTP library
-        raise ConfigError(
-            f"The weights of '{name}' could not be downloaded from the hub ({record.hf_hub_id}). Copy the file "
-            f"model.safetensors of that repository from a machine with access and set {SETTING} to the copy, or "
-            "choose another coarse.method."
-        ) from error
+    remedy = (
+        "Copy the file model.safetensors of that repository from a machine with access and set "
+        f"{SETTING} to the copy, or choose another coarse.method."
+    )
+    return download_weights(repository, f"weights of '{name}'", remedy)

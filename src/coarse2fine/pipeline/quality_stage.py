@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from coarse2fine.corrections import list_corrected
 from coarse2fine.evaluation.mask_quality import (
     COMPARISON_PX,
     Quality,
@@ -17,7 +18,6 @@ from coarse2fine.evaluation.quality_table import (
     write_class_quality,
     write_quality,
 )
-from coarse2fine.masks.png import mask_path
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.runtime.context import Context
@@ -102,7 +102,7 @@ def measure_round_quality(
         soft_masks=run.soft_masks(number) if has_soft_masks else None,
         previous_confidence=previous_confidence,
         not_enhanced=set(read_notes(run.enhanced(number))) if is_enhanced else names,
-        corrected={name for name in names if mask_path(run.corrected, name).exists()},
+        corrected={photo.name for photo in list_corrected(dataset.photos, run.corrected)},
     )
     return measure_quality(masks, dataset.photos, dataset.classes, threads)
 

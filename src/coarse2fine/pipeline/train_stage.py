@@ -12,7 +12,8 @@ from coarse2fine.pipeline.job import FitJob, title_of
 from coarse2fine.runtime.seeds import seed_of, torch_seed
 from coarse2fine.store.fingerprints import training_settings, value_of
 from coarse2fine.store.stages import Stage, run_stage
-from coarse2fine.training.segmentation import SegmentationJob, train_segmentation
+from coarse2fine.training.loop import train
+from coarse2fine.training.segmentation import SegmentationJob
 
 
 def run_train_stage(
@@ -51,7 +52,7 @@ def run_train_stage(
             folder=stage.folder,
             title=stage.title,
         )
-        loss = train_segmentation(network, training, job.context)
+        loss = train(network, training, job.context)
         if job.context.is_main:
             save_weights(network, job.run.weights(number))
         return {"loss": round(loss, 5), "photos": len(photos)}

@@ -2,6 +2,7 @@
 
 files.py        atomic files and folders, JSON, CSV, hashes
 console.py      lines, tables and progress in the terminal
+lock.py         locks between processes
 context.py      the processes of a run and the console they print to
 processes.py    several processes under torchrun or SLURM
 threads.py      thread pools with bounded look-ahead; threads of OpenCV and torch

@@ -83,11 +83,9 @@ class Console:
             yield lines.advance
             lines.end()
 
-    def track(
-        self, items: Iterable[Item], total: int, title: str, done: int = 0, unit: str = "photos"
-    ) -> Iterator[Item]:
-        """Yield ``items`` and show their progress; arguments as for :meth:`progress`."""
-        with self.progress(total, title, done, unit) as advance:
+    def track(self, items: Iterable[Item], total: int, title: str, done: int = 0) -> Iterator[Item]:
+        """Yield photos and show their progress; arguments as for :meth:`progress`."""
+        with self.progress(total, title, done) as advance:
             for item in items:
                 yield item
                 advance(1)

@@ -42,6 +42,30 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
         raise
 
 
+def check_new_folder(path: Path) -> None:
+    """Check, before long work starts, that :func:`write_new_folder` can write a folder.
+
+    Raises:
+        DataError: The path is a file or a folder with content.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{path} must be a new or empty folder, but it is a file or has content; choose another --out.")
+
+
+@contextmanager
+def write_new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``path``, a new or empty folder, when the block ends without an error.
+
+    Raises:
+        DataError: The disk is full, or ``path`` is not writable or not empty.
+    """
+    with replace_when_complete(path.absolute()) as temporary:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rmdir()  # Windows cannot rename a folder to an existing one, not even if that is empty
+
+
 @contextmanager
 def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing in binary mode so that it appears complete or not at all.
@@ -135,4 +159,15 @@ def hash_of(value: Any) -> str:
     Returns:
         The first 16 hexadecimal digits of a SHA-256.
     """
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return hash_bytes(json.dumps(value, sort_keys=True).encode())
+
+
+def hash_bytes(content: bytes) -> str:
+    """Return a short fingerprint of bytes: the first 16 hexadecimal digits of a SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """Return :func:`hash_bytes` of the content of a file; it may be larger than the memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -20,7 +20,7 @@ from coarse2fine.config import (
     Start,
 )
 from coarse2fine.masks.png import mask_path
-from coarse2fine.runtime.files import hash_of
+from coarse2fine.runtime.files import hash_file, hash_of
 from coarse2fine.types import Photo
 
 Value = TypeVar("Value", int, float)
@@ -108,7 +108,4 @@ def describe_masks(paths: Sequence[Path]) -> str:
 def describe_file(given: Path | str) -> str:
     """Return a fingerprint of the content of a file; a name that is no file (``imagenet``) is returned unchanged."""
     path = Path(given).expanduser()
-    if not path.is_file():
-        return str(given)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return hash_file(path) if path.is_file() else str(given)

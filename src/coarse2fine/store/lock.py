@@ -1,25 +1,24 @@
 """Exclusive access to a run folder, and folders of masks that belong to one set of settings."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.files import read_json, write_json
+from coarse2fine.runtime.lock import lock_file
 from coarse2fine.store.stages import explain_change, holds_files
+
+LOCK = ".lock"
+"""Name of the lock file of a run folder."""
 
 LOCK_TIMEOUT_S = 15
 """The data loader processes of a killed run keep its lock until they exit, a few seconds later."""
 
 
-@contextmanager
-def hold_folder(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+def hold_folder(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> AbstractContextManager[None]:
     """Lock a run folder, so that no other process works on it, as long as the block lasts.
-
-    The operating system releases the lock of a killed process.
 
     Args:
         folder: The run folder. It is created if it does not exist.
@@ -28,21 +27,11 @@ def hold_folder(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[Non
     Raises:
         DataError: Another process holds the lock, or the folder is not writable.
     """
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=timeout_s)
-    except Timeout as error:
-        raise DataError(
-            f"Only one process at a time may work on {folder}, but another process does. Wait until it ends, stop it, "
-            "or choose another --out."
-        ) from error
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror or error}). Choose another --out.") from error
-    try:
-        yield
-    finally:
-        lock.release()
+    locked = (
+        f"Only one process at a time may work on {folder}, but another process does. Wait until it ends, stop it, or "
+        "choose another --out."
+    )
+    return lock_file(folder / LOCK, locked, "Choose another --out.", timeout_s)
 
 
 def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:

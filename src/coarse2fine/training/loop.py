@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 from coarse2fine.config import StreamConfig
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.device import count_cores, pick_device, pick_dtype
-from coarse2fine.runtime.processes import World
+from coarse2fine.runtime.device import pick_device, pick_dtype
+from coarse2fine.runtime.processes import World, count_threads
 from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.training.checkpoint import CHECKPOINT, Checkpoint
 from coarse2fine.training.log import open_log
@@ -195,4 +195,4 @@ def count_loader_workers(config: StreamConfig, world: World) -> int:
     """Return the number of processes that load photos: the setting, else one per core of this process, at most 8."""
     if config.loader_workers is not None:
         return config.loader_workers
-    return min(LOADER_WORKERS_MAX, max(1, count_cores() // world.local_size))
+    return min(LOADER_WORKERS_MAX, count_threads(world))

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from coarse2fine.config import TrainConfig
 from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import SegmentationNetwork, parameter_groups
-from coarse2fine.runtime.context import Context
-from coarse2fine.training.loop import train
 from coarse2fine.training.schedule import poly_factor
 from coarse2fine.training.segmentation_samples import SegmentationSamples
 from coarse2fine.types import IGNORE, Photo
@@ -31,6 +29,8 @@ class SegmentationJob:
         seed: Seed of order, augmentation and dropout.
         folder: Folder of the checkpoint and of the log.
         title: Title of the progress display.
+
+    Source: the paper, section IV-B; the schedule of DeepLab v2 (Chen et al., TPAMI 2018).
     """
 
     encoder: str
@@ -66,21 +66,6 @@ class SegmentationJob:
             targets: Class indices, shape (N, H, W), with IGNORE.
         """
         return pixel_cross_entropy(cast(SegmentationNetwork, network), normalize(images, self.encoder), targets)
-
-
-def train_segmentation(network: nn.Module, job: SegmentationJob, context: Context) -> float:
-    """Train a segmentation network in place; resume from the checkpoint in the job's folder if there is one.
-
-    Returns:
-        Mean cross-entropy over the last tenth of the steps.
-
-    Raises:
-        ConfigError: The batch is not a multiple of the number of processes, or has fewer than two photos per process.
-        Coarse2FineError: The loss is not finite.
-
-    Source: the paper, section IV-B; the schedule of DeepLab v2 (Chen et al., TPAMI 2018).
-    """
-    return train(network, job, context)
 
 
 def pixel_cross_entropy(network: SegmentationNetwork, images: Tensor, masks: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class StudentJob:
         seed: Seed of order and augmentation.
         folder: Folder of the checkpoint and of the log.
         title: Title of the progress display.
+
+    Source: Croitoru et al., ICCV 2017, section 4.2.
     """
 
     photos: Sequence[Example]
@@ -89,21 +91,6 @@ class EvalSegJob(StudentJob):
         with torch.no_grad():
             soft = self.student.to(images.device)(images).float().clamp(0, 1)
         return functional.mse_loss(network(images, soft), evalseg_target(soft, targets))
-
-
-def train_student_network(network: nn.Module, job: StudentJob, context: Context) -> float:
-    """Train a student network in place; resume from the checkpoint in the job's folder if there is one.
-
-    Returns:
-        Mean squared error over the last tenth of the steps.
-
-    Raises:
-        ConfigError: The batch is not a multiple of the number of processes, or has fewer than two photos per process.
-        Coarse2FineError: The loss is not finite.
-
-    Source: Croitoru et al., ICCV 2017, section 4.2.
-    """
-    return train(network, job, context)
 
 
 def train_evalseg(network: nn.Module, job: EvalSegJob, context: Context) -> float:

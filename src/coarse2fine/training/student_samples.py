@@ -1,12 +1,9 @@
 """Samples of the student network: photos and soft masks, squashed to a square, cropped and augmented together."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
@@ -15,6 +12,7 @@ from torchvision.transforms import v2
 from coarse2fine.config import StudentTrainConfig
 from coarse2fine.data.photos import read_image
 from coarse2fine.masks.png import read_soft_or_binary
+from coarse2fine.masks.resize import squash
 from coarse2fine.runtime.seeds import torch_seed
 from coarse2fine.training.sampler import SampleIndex
 from coarse2fine.training.segmentation_samples import FILL_RGB
@@ -48,7 +46,7 @@ class StudentSamples(Dataset[tuple[Tensor, Tensor]]):
         example = self.photos[index.photo]
         image = read_image(example.photo, at_least_px=2 * self.squashed_px).astype(np.float32) / np.float32(255)
         soft = read_soft_or_binary(example.mask)
-        layers = np.dstack([_squash(image, self.squashed_px), _squash(soft, self.squashed_px)])
+        layers = np.dstack([squash(image, self.squashed_px), squash(soft, self.squashed_px)])
         with torch_seed(self.seed, *index):
             cropped = self.crop(tv_tensors.Image(torch.from_numpy(layers).permute(2, 0, 1)))
             colored = self.jitter_color(cropped[:3])
@@ -73,12 +71,3 @@ def make_soft_augmentation(config: StudentTrainConfig, side_px: int, crop_px: in
         steps.append(v2.RandomHorizontalFlip())
     strength = config.color_jitter
     return v2.Compose(steps), v2.ColorJitter(strength, strength, strength)
-
-
-def _squash(layer: NDArray[Any], side_px: int) -> NDArray[np.float32]:
-    # Area averaging only if both sides shrink: along a side that grows, OpenCV's repeats pixels.
-    shrinks = min(layer.shape[:2]) > side_px
-    squashed: NDArray[np.float32] = cv2.resize(
-        layer, (side_px, side_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    return squashed
