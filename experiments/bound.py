@@ -40,10 +40,9 @@ from coarse2fine.networks.weights import load_weights, save_weights
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.files import read_json
 from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.store.fingerprints import describe_photos, training_settings
-from coarse2fine.store.stages import Stage, run_stage
+from coarse2fine.store.stages import Stage, read_done, run_stage
 from coarse2fine.training.segmentation import SegmentationJob, train_segmentation
 from coarse2fine.types import Dataset, Photo
 
@@ -138,7 +137,7 @@ def report(experiment: Experiment, seen: int, weak_miou: float, photos: int, ful
 
 def photos_seen(run: Run, rounds: int) -> int:
     """Count the photos that the weak run trained on, repetitions included."""
-    done = [read_json(run.training(number) / "done.json") for number in range(1, rounds + 1)]
+    done = [read_done(run.training(number)) for number in range(1, rounds + 1)]
     return sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
 
 

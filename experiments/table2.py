@@ -18,7 +18,7 @@ from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.evaluation.voc_submission import write_network_submission
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.files import read_json
+from coarse2fine.store.stages import read_done
 
 PAPER = {"val": 61.9, "test": 62.8}
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def training_rate(run: Run, rounds: int) -> float:
     """Compute the training speed over all rounds, in photos per second."""
-    done = [read_json(run.training(number) / "done.json") for number in range(1, rounds + 1)]
+    done = [read_done(run.training(number)) for number in range(1, rounds + 1)]
     seen = sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
     return float(seen / sum(record["seconds"] for record in done))
 

@@ -289,6 +289,13 @@ def test_judge_run__nothing_where_no_round_ended(tmp_path, photos):
     assert not (tmp_path / "quality.csv").exists()
 
 
+def test_judge_run__unfinished_masks_are_one_sentence(judged_photos):
+    run, dataset = judged_photos
+    (run.refined(1) / "done.json").unlink()
+    with pytest.raises(DataError, match="refined is not finished. Run fit until it ends"):
+        write_missing_quality(run, dataset, CONTEXT)
+
+
 def test_judge_round__scores_left_over_from_other_settings_do_not_count(judged_photos):
     run, dataset = judged_photos
     write_json(run.refined(1) / "done.json", {"settings": {}})
@@ -311,8 +318,8 @@ def test_judge_round__agrees_with_no_enhancement_where_there_is_none(judged_phot
 def test_run_stage__works_once(tmp_path):
     calls = []
     stage = Stage(tmp_path / "s", "test", {"x": 1})
-    assert run_stage(stage, CONTEXT, lambda: calls.append(1) or {"photos": 7})
-    assert not run_stage(stage, CONTEXT, lambda: calls.append(1) or {})
+    run_stage(stage, CONTEXT, lambda: calls.append(1) or {"photos": 7})
+    run_stage(stage, CONTEXT, lambda: calls.append(1) or {})
     assert calls == [1] and read_json(stage.folder / "done.json")["photos"] == 7
 
 

@@ -19,7 +19,7 @@ from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.files import read_json
+from coarse2fine.runtime.files import read_json_or_empty
 from coarse2fine.store.run import Run
 
 NetworkFormat = Literal["onnx", "torch-export"]
@@ -102,9 +102,8 @@ def _measure_mean_iou(name: str, path: Path, pairs: Pairs, console: Console) -> 
 
 def _find_training_photos(run: Path) -> list[Path]:
     root = run.parent if (run / "model.toml").exists() else run
-    listed = Run(root).photos
-    paths = [Path(path) for path in read_json(listed)["usable"]] if listed.exists() else []
-    photos = [path for path in paths if path.is_file()]
+    usable = read_json_or_empty(Run(root).photos).get("usable", ())
+    photos = [path for path in map(Path, usable) if path.is_file()]
     if not photos:
         raise ConfigError(
             f"The scales of an 8-bit network are computed from photos, but the training photos of {root} are not where "
