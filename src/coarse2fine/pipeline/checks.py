@@ -54,7 +54,7 @@ def prepare_run_folder(data: Path, listed: Dataset, run: Run, config: FitConfig,
     if context.is_main:
         _check_every_photo(data, listed, run, config, context)
     context.barrier()
-    dataset = keep_usable(listed, run)
+    dataset = keep_usable(listed, read_json(run.photos))
     if not dataset.photos:
         first = dataset.skipped[0]
         raise DataError(
