@@ -16,10 +16,10 @@ from coarse2fine.config import (
     CoarseStudentConfig,
     EnhanceConfig,
     FilterConfig,
+    Start,
     StudentNetworkConfig,
 )
 from coarse2fine.data import read_image
-from coarse2fine.enhance import Start
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality
 from coarse2fine.evaluation.quality_table import read_quality
