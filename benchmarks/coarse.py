@@ -54,7 +54,7 @@ def read_options() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos (.jpg)")
-    parser.add_argument("--masks", type=Path, required=True, help="folder of ground-expected masks (.png)")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of ground-truth masks (.png)")
     parser.add_argument("--sample", type=int, default=100, help="number of photos, evenly spaced")
     return parser.parse_args()
 

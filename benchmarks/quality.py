@@ -117,7 +117,7 @@ def measure_rounds(run: Run, rounds: Sequence[int]) -> tuple[dict[str, Quality],
 
 def compute_iou(photo: Photo, folder: Path, ground_truth: Path) -> float:
     """Compute the IoU of one photo's mask with its ground truth."""
-    return evaluate_training_masks([photo], folder, ground_truth, threads=1)[0]
+    return evaluate_training_masks([photo], [folder], ground_truth, threads=1)[0][0]
 
 
 def report_ranking(name: str, values: Sequence[float | None], ious: Floats) -> dict[str, float]:

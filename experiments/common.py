@@ -14,6 +14,7 @@ from coarse2fine.config import Task, load_config, load_recipe, parse_config
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.runtime.device import describe_machine
 from coarse2fine.runtime.files import read_json, write_json, write_text
+from coarse2fine.store.stages import read_done
 
 Changes: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Settings by section: ``{"train": {"epochs": [3]}}``."""
@@ -194,7 +195,7 @@ def read_network_metrics(run: Run, number: int) -> dict[str, Any]:
 
 def sum_training(run: Run, rounds: int) -> tuple[int, float]:
     """Return the number of photos that a run trained on in all rounds, repetitions included, and the seconds spent."""
-    done = [read_json(run.training(number) / "done.json") for number in range(1, rounds + 1)]
+    done = [read_done(run.training(number)) for number in range(1, rounds + 1)]
     photos = sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
     return photos, sum(record["seconds"] for record in done)
 

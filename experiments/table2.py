@@ -29,10 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rounds = experiment.rounds_of(run)
     by_round = [read_network_metrics(run, number)["mean_iou"] for number in range(1, rounds + 1)]
     photos, seconds = sum_training(run, rounds)
-    rate = photos / max(seconds, 0.1)  # done.json has tenths of a second: a tiny training has 0.0
     remarks = [
         f"mIoU by round: {', '.join(f'{value:.3f}' for value in by_round)}.",
-        f"Training: {rate:.1f} photos/s; encoder weights: {experiment.describe_weights()}.",
+        f"Training: {photos / seconds:.1f} photos/s; encoder weights: {experiment.describe_weights()}.",
         submit(experiment, run),
     ]
     experiment.write_results(

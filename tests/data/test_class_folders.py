@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from coarse2fine.data import open_dataset, read_class_folders
-from coarse2fine.data.class_folders import read_unlabeled_folder, unique_names
+from coarse2fine.data import open_dataset
+from coarse2fine.data.class_folders import read_class_folders, read_unlabeled_folder, unique_names
 from coarse2fine.errors import DataError
 from coarse2fine.types import Photo, Skipped
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from coarse2fine.data import read_manifest, safe_name
+from coarse2fine.data.manifest import read_manifest, safe_name
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.types import Photo
 

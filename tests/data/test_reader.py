@@ -71,7 +71,7 @@ def test_read_batches__too_many_megapixels(tmp_path):
 def test_read_batches__large_results_limit_how_far_it_reads_ahead(tmp_path):
     paths, read = draw(tmp_path, [(8, 9)]) * 20, []
     batches = read_batches(
-        paths, lambda file: read.append(file.index) or 1, ReadOptions(1, threads=2), bytes_per_photo=10**9
+        paths, lambda file: read.append(file.path) or 1, ReadOptions(1, threads=2), bytes_per_photo=10**9
     )
     next(batches)
     batches.close()

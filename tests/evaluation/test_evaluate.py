@@ -80,10 +80,11 @@ def test_evaluate_training_masks__only_the_labeled_object_counts(tmp_path):
     photos = [Photo(tmp_path / "a.jpg", "cat/a", 1), Photo(tmp_path / "b.jpg", "cat/b", 1)]
     write_mask(mask_path(tmp_path / "ground_truth", "cat/a"), mask_of([[1, 1, 2, IGNORE]]))
     write_mask(mask_path(tmp_path / "masks", "cat/a"), mask_of([[1, 0, 1, 1]]))
-    iou, count = evaluate_training_masks(photos, tmp_path / "masks", tmp_path / "ground_truth", 1)
-    assert (iou, count) == (pytest.approx(1 / 3), 1)
-    none = evaluate_training_masks(photos[1:], tmp_path / "masks", tmp_path / "ground_truth", 1)
-    assert np.isnan(none[0]) and none[1] == 0
+    folders = [tmp_path / "masks", tmp_path / "ground_truth"]  # as a mask, the ground truth has one pixel too many
+    ious, count = evaluate_training_masks(photos, folders, tmp_path / "ground_truth", 1)
+    assert (ious, count) == (pytest.approx([1 / 3, 2 / 3]), 1)
+    ious, count = evaluate_training_masks(photos[1:], folders, tmp_path / "ground_truth", 1)
+    assert np.isnan(ious).tolist() == [True, True] and count == 0
 
 
 def test_open_ground_truth__recognizes_both_kinds(tmp_path):
@@ -154,8 +155,8 @@ def test_evaluate_training_masks__any_object_is_foreground(tmp_path, actual, exp
     photos = [Photo(tmp_path / "a.jpg", "a", 1)]
     write_mask(tmp_path / "out" / "a.png", mask_of([[0, 1], [expected != 0.5, 0]]))
     write_mask(tmp_path / "ground_truth" / "a.png", mask_of(actual))
-    iou, count = evaluate_training_masks(photos, tmp_path / "out", tmp_path / "ground_truth", 1, any_class=True)
-    assert (iou, count) == (expected, 1)
+    found = evaluate_training_masks(photos, [tmp_path / "out"], tmp_path / "ground_truth", 1, any_class=True)
+    assert found == ([expected], 1)
 
 
 def test_evaluate_masks__foreground_against_any_classes(tmp_path):

@@ -53,3 +53,11 @@ def test_export__int8_without_photos_says_what_to_give(small_run, tmp_path, caps
         main(["export", str(small_run), "--format", "onnx", "--out", str(tmp_path / "s.onnx"), "--int8"])
     assert caught.value.code == 2 and not (tmp_path / "s.onnx").exists()
     assert "Give other photos: --calibrate PHOTOS" in capsys.readouterr().err
+
+
+def test_export__int8_needs_ground_truth_with_photos(small_run, tmp_path, capsys):
+    out = ["--format", "onnx", "--out", str(tmp_path / "s.onnx"), "--int8"]
+    with pytest.raises(SystemExit) as caught:
+        main(["export", str(small_run), *out, "--ground-truth", str(tmp_path)])
+    assert caught.value.code == 2 and not (tmp_path / "s.onnx").exists()
+    assert "a folder with 'images' and 'masks' in it, or a public data set" in " ".join(capsys.readouterr().err.split())

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,6 @@ from coarse2fine.networks import hub
 from coarse2fine.networks.backbone import build_encoder, find_mean_and_std, find_stage_parameters
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "weights" / "mobilenetv2_100.imagenet.safetensors"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads wait for each other much longer than these small arrays take."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def stored_resnet18(seed: int) -> dict[str, Tensor]:

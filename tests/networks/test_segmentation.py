@@ -1,5 +1,4 @@
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,15 +10,6 @@ from coarse2fine.networks.build import NETWORKS, build_network
 from coarse2fine.networks.segmentation import SegmentationNetwork, freeze, parameter_groups
 
 CLASSES = 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads wait for each other much longer than these small arrays take."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def settings(name: str = "deeplabv3plus", encoder: str = "resnet18", **changes: object) -> NetworkConfig:

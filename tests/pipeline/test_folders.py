@@ -8,6 +8,7 @@ from coarse2fine.config import CoarseConfig, CoarseFolderConfig, CoarseStudentCo
 from coarse2fine.enhance import grabcut
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import read_mask, read_soft, write_mask, write_soft
+from coarse2fine.pipeline import folders
 from coarse2fine.pipeline.folders import coarse_folder, enhance_folder, merge_masks, split_classes, split_soft
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
@@ -51,6 +52,18 @@ def test_coarse_folder__never_hands_back_the_mask_of_another_photo(photos, tmp_p
     with pytest.raises(DataError, match="masks made with other settings .photos 1 "):
         coarse_folder([other / "0.jpg"], tmp_path / "m", BOX, Context())
     assert read_mask(tmp_path / "m" / "0.png").shape == (40, 60)
+
+
+def test_coarse_folder__a_repeated_call_decodes_only_photos_without_a_mask(photos, tmp_path, monkeypatch):
+    coarse_folder([photos], tmp_path / "m", BOX, Context())
+    (tmp_path / "m" / "1.png").unlink()
+    decoded = []
+    monkeypatch.setattr(folders, "find_unreadable", lambda paths: decoded.extend(paths) or [])
+    coarse_folder([photos], tmp_path / "m", BOX, Context())
+    assert decoded == [photos / "1.jpg"]
+    (photos / "0.jpg").write_text("text")
+    with pytest.raises(DataError, match="masks made with other settings .photos 3 "):
+        coarse_folder([photos], tmp_path / "m", BOX, Context())
 
 
 def test_coarse_folder__scores_from_which_enhance_starts(photos, tmp_path):

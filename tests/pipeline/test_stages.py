@@ -16,10 +16,10 @@ from coarse2fine.config import (
     CoarseStudentConfig,
     EnhanceConfig,
     FilterConfig,
+    Start,
     StudentNetworkConfig,
 )
 from coarse2fine.data import read_image
-from coarse2fine.enhance import Start
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
@@ -264,6 +264,13 @@ def test_judge_run__nothing_where_no_round_ended(tmp_path, photos):
     assert not (tmp_path / "quality.csv").exists()
 
 
+def test_judge_run__unfinished_masks_are_one_sentence(judged_photos):
+    run, dataset = judged_photos
+    (run.refined(1) / "done.json").unlink()
+    with pytest.raises(DataError, match="refined is not finished. Run fit until it ends"):
+        write_missing_quality(run, dataset, CONTEXT)
+
+
 def test_judge_round__scores_left_over_from_other_settings_do_not_count(judged_photos):
     run, dataset = judged_photos
     write_json(run.refined(1) / "done.json", {"settings": {}})
@@ -286,8 +293,8 @@ def test_judge_round__agrees_with_no_enhancement_where_there_is_none(judged_phot
 def test_run_stage__works_once(tmp_path):
     calls = []
     stage = Stage(tmp_path / "s", "test", {"x": 1})
-    assert run_stage(stage, CONTEXT, lambda: calls.append(1) or {"photos": 7})
-    assert not run_stage(stage, CONTEXT, lambda: calls.append(1) or {})
+    run_stage(stage, CONTEXT, lambda: calls.append(1) or {"photos": 7})
+    run_stage(stage, CONTEXT, lambda: calls.append(1) or {})
     assert calls == [1] and read_json(stage.folder / "done.json")["photos"] == 7
 
 

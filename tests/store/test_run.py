@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.png import read_mask, read_soft, read_soft_or_binary, write_mask, write_soft
-from coarse2fine.runtime.files import read_json, write_atomically, write_json
+from coarse2fine.runtime.files import read_json, read_json_or_empty, write_atomically, write_json
 from coarse2fine.store.lock import claim_folder, hold_folder
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import Stage, explain_change
@@ -88,6 +88,8 @@ def test_write_json__is_sorted_and_readable(tmp_path):
     write_json(tmp_path / "a.json", {"b": "ü", "a": 1})
     assert (tmp_path / "a.json").read_text(encoding="utf-8").index('"a"') < 5
     assert read_json(tmp_path / "a.json") == {"a": 1, "b": "ü"}
+    assert read_json_or_empty(tmp_path / "a.json") == {"a": 1, "b": "ü"}
+    assert read_json_or_empty(tmp_path / "none.json") == {}
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(DataError, match="cannot be read as JSON"):
         read_json(tmp_path / "a.json")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from coarse2fine.data.photos import read_image, read_size
+from coarse2fine.data.photos import read_image_and_header
 from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import read_mask
@@ -115,9 +115,9 @@ def apply_drawing(before: Mask, drawn: Mask) -> Mask:
 
 
 def _read_photo(path: Path, max_side_px: int) -> Image:
-    size = fit_size(read_size(path), max_side_px)
-    image: Image = resize(read_image(path, at_least_px=max_side_px), *size)
-    return image
+    image, header = read_image_and_header(path, at_least_px=max_side_px)
+    resized: Image = resize(image, *fit_size(header.size, max_side_px))
+    return resized
 
 
 def _encode_jpeg(image: Image) -> bytes:

@@ -17,6 +17,7 @@ from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.masks.png import mask_path
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
+from coarse2fine.store.stages import is_complete
 from coarse2fine.types import Dataset, Photo
 
 SortOrder = Literal["lowest", "highest", "name"]
@@ -197,7 +198,7 @@ class PhotoList:
     def _scored_photos(self) -> _ScoredPhotos:
         """Return the scores of the last round that has them."""
         folders = [self.run.quality(number) for number in reversed(list_rounds(self.run))]
-        finished = [folder / TABLE for folder in folders if (folder / "done.json").exists()]
+        finished = [folder / TABLE for folder in folders if is_complete(folder)]
         for path in [*finished, self.run.root / TABLE]:
             try:
                 return self._read_scores(path)

@@ -14,7 +14,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def demo(out: Path = Path("demo"), seed: int = 0, quiet: Quiet = False) -> None:
-    """Draw photos of six classes, and train masks and a network on them, in a few minutes on two cores.
+    """Draw photos of six classes, and train masks and a network on them, in about 12 minutes on two cores.
 
     Writes OUT/data (photos, and ground truth for measuring), OUT/run (the run) and OUT/rounds.png (the masks after each
     round).

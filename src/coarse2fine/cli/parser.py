@@ -12,7 +12,6 @@ from coarse2fine.errors import ConfigError
 Result = TypeVar("Result")
 
 Quiet: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-Threads: TypeAlias = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 
 MARKERS = (tyro.conf.DisallowNone,)
 """An optional value is shown without None; an optional bool has the flags ``--x`` and ``--no-x``."""

@@ -17,16 +17,7 @@ files.py         recipes, TOML files and TOML text
 recipes/         what a recipe changes, as TOML
 """
 
-from coarse2fine.config.base import (
-    Count,
-    MethodSettings,
-    PositiveFloat,
-    PositiveInt,
-    Role,
-    Settings,
-    Share,
-    explain,
-)
+from coarse2fine.config.base import MethodSettings, Role, Settings, explain
 from coarse2fine.config.coarse import (
     CoarseBoxConfig,
     CoarseConfig,
@@ -65,7 +56,6 @@ __all__ = [
     "CoarseFeaturesConfig",
     "CoarseFolderConfig",
     "CoarseStudentConfig",
-    "Count",
     "CrfConfig",
     "EnhanceConfig",
     "FilterConfig",
@@ -76,15 +66,12 @@ __all__ = [
     "MaskExportConfig",
     "MethodSettings",
     "NetworkConfig",
-    "PositiveFloat",
-    "PositiveInt",
     "PredictConfig",
     "PredictCrfConfig",
     "RefineConfig",
     "Role",
     "ServeConfig",
     "Settings",
-    "Share",
     "Start",
     "StreamConfig",
     "StudentConfig",

@@ -17,7 +17,7 @@ from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path
 from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.files import hash_bytes, hash_of, read_json, write_atomically, write_json
+from coarse2fine.runtime.files import hash_bytes, hash_of, read_json, read_json_or_empty, write_atomically, write_json
 from coarse2fine.types import Photo
 
 Decision = Literal["accepted", "fixed", "rejected"]
@@ -203,5 +203,4 @@ def _copy_mask(photo: Photo, source: Path, corrected: Path, known: str | None) -
 
 
 def _read_applied(corrected: Path) -> dict[str, Any]:
-    path = corrected / APPLIED_FILE
-    return dict(read_json(path)) if path.exists() else {"masks": {}, "rejected": []}
+    return {"masks": {}, "rejected": []} | read_json_or_empty(corrected / APPLIED_FILE)

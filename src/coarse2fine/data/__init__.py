@@ -20,28 +20,20 @@ synthetic.py         the drawn data set of ``coarse2fine demo``; its objects are
 
 from pathlib import Path
 
-from coarse2fine.data.class_folders import read_class_folders, read_unlabeled_folder, unique_names
-from coarse2fine.data.manifest import read_manifest, safe_name
-from coarse2fine.data.photo_files import PHOTO_ENDINGS, list_photos
-from coarse2fine.data.photos import MIN_SIDE_PX, check_photos, find_unreadable, read_image, read_size
+from coarse2fine.data.class_folders import read_class_folders, read_unlabeled_folder
+from coarse2fine.data.manifest import read_manifest
+from coarse2fine.data.photo_files import list_photos
+from coarse2fine.data.photos import check_photos, find_unreadable, read_image
 from coarse2fine.data.voc import find_voc
 from coarse2fine.errors import DataError
 from coarse2fine.types import Dataset
 
 __all__ = [
-    "MIN_SIDE_PX",
-    "PHOTO_ENDINGS",
     "check_photos",
     "find_unreadable",
     "list_photos",
     "open_dataset",
-    "read_class_folders",
     "read_image",
-    "read_manifest",
-    "read_size",
-    "read_unlabeled_folder",
-    "safe_name",
-    "unique_names",
 ]
 
 

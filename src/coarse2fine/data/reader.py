@@ -54,13 +54,11 @@ class PhotoFile:
     another reduction: the result for one consumer must not depend on the others.
 
     Attributes:
-        index: Index of the photo in the list of files.
         path: The file.
         shape: Working shape of its batch: height and width.
         max_megapixels: Larger photos raise an error.
     """
 
-    index: int
     path: Path
     shape: tuple[int, int]
     max_megapixels: float = math.inf
@@ -149,7 +147,7 @@ def read_batches(
     def load(indices: Sequence[int]) -> PhotoBatch[PreparedPhoto]:
         shape, loaded = shapes[indices[0]], {}
         for index in indices:
-            file = PhotoFile(index, paths[index], shape, options.max_megapixels, headers.get(index))
+            file = PhotoFile(paths[index], shape, options.max_megapixels, headers.get(index))
             photo = try_reading(partial(prepare, file), index)
             if photo is not None:
                 loaded[index] = photo

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from PIL import Image as PillowImage
 
@@ -25,7 +24,7 @@ from coarse2fine.masks.png import mask_path, write_soft
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.console import Advance, format_seconds
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import hash_of, read_json, write_atomically, write_csv, write_json
+from coarse2fine.runtime.files import hash_of, read_json_or_empty, write_atomically, write_csv, write_json
 from coarse2fine.runtime.threads import map_threads, single_threaded_opencv
 from coarse2fine.store.lock import claim_folder
 from coarse2fine.store.stages import measure_seconds
@@ -198,8 +197,7 @@ def _record_path(video: Video, out: Path) -> Path:
 
 def _read_record(video: Video, out: Path) -> VideoMasks | None:
     """Return the record of an earlier call, if the files of the video are the same and all masks exist."""
-    path = _record_path(video, out)
-    record: dict[str, Any] = read_json(path) if path.exists() else {}
+    record = read_json_or_empty(_record_path(video, out))
     if record.get("files") != _describe(video):
         return None
     if not all(mask_path(out / "masks" / video.name, frame).exists() for frame in record["frames"]):

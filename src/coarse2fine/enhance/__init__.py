@@ -17,7 +17,7 @@ from coarse2fine.enhance.graph_cut.trimap import PROBABLE_FOREGROUND
 from coarse2fine.masks.regions import fill_box, foreground_mask
 from coarse2fine.types import Enhanced, Enhancer, Image, Mask, SoftMask
 
-__all__ = ["ENHANCERS", "Start", "enhancer_from", "prepare"]
+__all__ = ["ENHANCERS", "enhancer_from", "prepare"]
 
 
 def enhancer_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:

@@ -1,9 +1,10 @@
 """Compare predictions with ground truth.
 
-Metrics come from one confusion matrix over all photos; pixels marked 255 are ignored, as in PASCAL VOC. Only this
-package reads ground-truth masks.
+Metrics come from one confusion matrix over all photos; pixels marked 255 are ignored, as in PASCAL VOC. Nothing that
+trains reads ground-truth masks.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -193,44 +194,43 @@ def evaluate_round(
     """
     metrics: dict[str, Any] = {}
     if ground_truth.masks:
-        measured = {
-            name: evaluate_training_masks(photos, folder, ground_truth.masks, threads, ground_truth.any_class)
-            for name, folder in masks.items()
-        }
-        metrics["training_masks_iou"] = {name: round_metric(iou) for name, (iou, _) in measured.items()}
-        metrics["training_masks_measured"] = max(count for _, count in measured.values())
+        ious, count = evaluate_training_masks(
+            photos, list(masks.values()), ground_truth.masks, threads, ground_truth.any_class
+        )
+        metrics["training_masks_iou"] = {name: round_metric(iou) for name, iou in zip(masks, ious, strict=True)}
+        metrics["training_masks_measured"] = count
     if ground_truth.pairs and segmenter:
         metrics["evaluation"] = evaluate_network_pairs(segmenter, ground_truth.pairs, threads).as_dict()
     return metrics
 
 
 def evaluate_training_masks(
-    photos: Sequence[Photo], folder: Path, ground_truth: Path, threads: int, any_class: bool = False
-) -> tuple[float, int]:
+    photos: Sequence[Photo], folders: Sequence[Path], ground_truth: Path, threads: int, any_class: bool = False
+) -> tuple[list[float], int]:
     """Compute the mean IoU of training masks with the ground truth of the labeled class, photo by photo.
 
     Args:
         photos: Photos with their labels.
-        folder: Folder of their masks.
+        folders: Folders of their masks.
         ground_truth: Folder of ground-truth masks of the same names, class indices as labels; photos without one do not
             count.
         threads: Number of threads that read and compare.
         any_class: Whether objects of every class count as the photo's own object.
 
     Returns:
-        Mean IoU over the photos (nan without photos) and the number of photos.
+        Mean IoU over the photos for each folder (nan without photos), and the number of photos.
     """
     known = [photo for photo in photos if mask_path(ground_truth, photo.name).exists()]
     read = make_foreground_reader([mask_path(ground_truth, photo.name) for photo in known]) if any_class else read_mask
 
-    def compute_iou(photo: Photo) -> float:
+    def compute_ious(photo: Photo) -> list[float]:
         actual = read(mask_path(ground_truth, photo.name))
-        mask = resize_mask(read_mask(mask_path(folder, photo.name)), *actual.shape)
         own = np.where(actual == IGNORE, IGNORE, actual == photo.label).astype(np.uint8)
-        return binary_iou(mask, own)
+        masks = (read_mask(mask_path(folder, photo.name)) for folder in folders)
+        return [binary_iou(resize_mask(mask, *actual.shape), own) for mask in masks]
 
-    ious = list(map_threads(compute_iou, known, threads))
-    return (float(np.mean(ious)) if ious else float("nan")), len(ious)
+    ious = list(map_threads(compute_ious, known, threads))
+    return [float(np.mean(of_folder)) for of_folder in zip(*ious, strict=True)] or [math.nan] * len(folders), len(known)
 
 
 def _reduce(predicted: Mask, pairs: Pairs) -> Mask:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.data.photos import find_unreadable
-from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.ground_truth_reader import make_ground_truth_reader
-from coarse2fine.evaluation.pairing import pair_folders
+from coarse2fine.evaluation.pairing import open_pairs
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.masks.regions import classes_in
 from coarse2fine.runtime.device import count_cores
@@ -43,8 +42,8 @@ def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
     """Recognize ground truth and check that it fits the data set.
 
     Args:
-        paths: Each is a part of a public data set (:func:`open_public_dataset`), a folder with ``images`` and
-            ``masks`` of other photos, or a folder of masks named like the photos of the data set.
+        paths: Each is ground truth of other photos (:func:`~coarse2fine.evaluation.pairing.open_pairs`), or a folder
+            of masks named like the photos of the data set.
         dataset: Photos of the run.
 
     Raises:
@@ -53,7 +52,7 @@ def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
     """
     opened = GroundTruth(any_class=dataset.classes == FOREGROUND_CLASSES)
     for path in paths:
-        if pairs := open_public_dataset(path) or _open_images_and_masks(path):
+        if pairs := open_pairs(path):
             if opened.pairs:
                 raise DataError(
                     f"Only one ground truth of other photos can be given, but {opened.pairs.title} and {pairs.title} "
@@ -72,11 +71,6 @@ def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
                 f"{path} is none of these."
             )
     return opened
-
-
-def _open_images_and_masks(path: Path) -> Pairs | None:
-    exists = (path / "images").is_dir() and (path / "masks").is_dir()
-    return pair_folders(path / "images", path / "masks") if exists else None
 
 
 def _check_readable(paths: Sequence[Path]) -> None:

@@ -32,7 +32,7 @@ def make_ground_truth_reader(pairs: Pairs, classes: tuple[str, ...]) -> Callable
     Args:
         pairs: Photos and ground-truth masks.
         classes: Class names of the run by index. They are matched by name with the classes of the data set, in the
-            normalize_class_nameing of VOC or another usual one (``tv monitor`` is ``tvmonitor``).
+            spelling of VOC or another usual one (``tv monitor`` is ``tvmonitor``).
 
     Returns:
         A function from a file to a mask. Classes that the run does not know become background; 255 stays. If the

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import fit_size, resize_soft
-from coarse2fine.runtime.files import read_json
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
+from coarse2fine.store.stages import is_complete, read_done
 from coarse2fine.types import Mask, Photo, SoftMask
 
 COMPARISON_PX = 128
@@ -255,14 +255,14 @@ def group_by_class(qualities: Sequence[Quality]) -> dict[str, list[Quality]]:
 
 def list_rounds(run: Run) -> list[int]:
     """List the rounds with complete enhanced masks, in order."""
-    return list(takewhile(lambda number: (run.enhanced(number) / "done.json").exists(), count(1)))
+    return list(takewhile(lambda number: is_complete(run.enhanced(number)), count(1)))
 
 
 def list_unmeasured_rounds(run: Run) -> list[int]:
     """List the rounds with complete enhanced masks but without quality tables for these masks."""
 
     def is_measured(number: int) -> bool:
-        masks, quality = run.enhanced(number) / "done.json", run.quality(number) / "done.json"
-        return quality.exists() and read_json(quality)["inputs"][0] == read_json(masks)["key"]
+        masks, quality = read_done(run.enhanced(number)), read_done(run.quality(number))
+        return bool(quality) and quality["inputs"][0] == masks["key"]
 
     return [number for number in list_rounds(run) if not is_measured(number)]

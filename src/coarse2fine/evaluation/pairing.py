@@ -5,7 +5,21 @@ from pathlib import Path
 
 from coarse2fine.data.photo_files import list_photos
 from coarse2fine.data.photo_mask_pairs import Pairs
+from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.errors import DataError
+
+
+def open_pairs(path: Path) -> Pairs | None:
+    """Open ground truth that has its own photos: a public data set, or a folder with ``images`` and ``masks``.
+
+    Returns:
+        None if the path is neither.
+
+    Raises:
+        DataError: The path is one of these, but a part of it is missing.
+    """
+    images, masks = path / "images", path / "masks"
+    return open_public_dataset(path) or (pair_folders(images, masks) if images.is_dir() and masks.is_dir() else None)
 
 
 def pair_folders(photos: Path, masks: Path) -> Pairs:

@@ -13,6 +13,7 @@ from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
+from coarse2fine.store.stages import is_complete
 from coarse2fine.types import Mask
 
 
@@ -137,7 +138,7 @@ def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:
         folder = run.enhanced(number) if config.masks == "enhanced" else run.refined(number)
     if number > rounds:
         raise ConfigError(f"{run.root} has {rounds} rounds, so --round must be at most {rounds}, found {number}.")
-    if not (folder / "done.json").exists():
+    if not is_complete(folder):
         raise DataError(f"{folder} is not finished. Run fit until it ends, or choose an earlier --round.")
     return folder, number
 

@@ -8,10 +8,9 @@ from typing import Literal
 
 from coarse2fine.data import list_photos
 from coarse2fine.data.photo_mask_pairs import Pairs
-from coarse2fine.data.public_datasets import open_public_dataset
-from coarse2fine.errors import ConfigError
+from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.evaluate import evaluate_network_pairs
-from coarse2fine.evaluation.pairing import pair_folders
+from coarse2fine.evaluation.pairing import open_pairs
 from coarse2fine.export.int8_quantization import quantize
 from coarse2fine.export.onnx_export import check_onnx_installed, export_onnx
 from coarse2fine.export.torch_export import export_torch
@@ -19,7 +18,7 @@ from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.files import read_json
+from coarse2fine.runtime.files import read_json_or_empty
 from coarse2fine.store.run import Run
 
 NetworkFormat = Literal["onnx", "torch-export"]
@@ -76,10 +75,12 @@ def export_int8_network(
     """
     check_onnx_installed()
     run, out, console = Path(run), Path(out), Console(quiet)
-    pairs = None
-    if ground_truth is not None:
-        root = Path(ground_truth)
-        pairs = open_public_dataset(root) or pair_folders(root / "images", root / "masks")
+    pairs = None if ground_truth is None else open_pairs(Path(ground_truth))
+    if ground_truth is not None and pairs is None:
+        raise DataError(
+            f"The ground truth must be a folder with 'images' and 'masks' in it, or a public data set, but "
+            f"{ground_truth} is neither."
+        )
     photos = list_photos(calibration_photos) if calibration_photos else _find_training_photos(run)
     with tempfile.TemporaryDirectory() as folder:
         float32 = Path(folder) / "float32.onnx"
@@ -102,9 +103,8 @@ def _measure_mean_iou(name: str, path: Path, pairs: Pairs, console: Console) -> 
 
 def _find_training_photos(run: Path) -> list[Path]:
     root = run.parent if (run / "model.toml").exists() else run
-    listed = Run(root).photos
-    paths = [Path(path) for path in read_json(listed)["usable"]] if listed.exists() else []
-    photos = [path for path in paths if path.is_file()]
+    usable = read_json_or_empty(Run(root).photos).get("usable", ())
+    photos = [path for path in map(Path, usable) if path.is_file()]
     if not photos:
         raise ConfigError(
             f"The scales of an 8-bit network are computed from photos, but the training photos of {root} are not where "

@@ -64,7 +64,7 @@ def predict_files(
 ) -> Iterator[FilePrediction]:
     """Apply a network to photo files, decoding ahead; memory does not grow with the number of photos.
 
-    Each file is opened once for its size, to plan the batches, and once for its pixels.
+    Each file is opened once for its size, to plan the batches, and once per JPEG reduction that it needs.
 
     Args:
         segmenter: The network.

@@ -20,7 +20,6 @@ from coarse2fine.config import StudentNetworkConfig
 LOW_RES_INPUT_PX = 128
 LOW_RES_MASK_PX = 32
 LUMA = (0.299, 0.587, 0.114)
-UNET_STRIDE = 8
 BOTTLENECK_DILATIONS = (1, 2, 4, 8, 16, 32)
 
 

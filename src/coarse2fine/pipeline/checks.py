@@ -11,7 +11,7 @@ from coarse2fine.evaluation.ground_truth import GroundTruth, open_ground_truth
 from coarse2fine.networks.build import build_network
 from coarse2fine.pipeline.terminal_summary import show_start
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import read_json, write_json, write_text
+from coarse2fine.runtime.files import read_json, read_json_or_empty, write_json, write_text
 from coarse2fine.store.photos import keep_usable
 from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Skipped
@@ -54,7 +54,7 @@ def prepare_run_folder(data: Path, listed: Dataset, run: Run, config: FitConfig,
     if context.is_main:
         _check_every_photo(data, listed, run, config, context)
     context.barrier()
-    dataset = keep_usable(listed, run)
+    dataset = keep_usable(listed, read_json(run.photos))
     if not dataset.photos:
         first = dataset.skipped[0]
         raise DataError(
@@ -97,7 +97,7 @@ def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
 
 def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> None:
     """Decode the photos that no earlier run has decoded, and write which ones are usable to ``photos.json``."""
-    record = read_json(run.photos) if run.photos.exists() else {}
+    record = read_json_or_empty(run.photos)
     before = record["usable"] if record.get("max_megapixels") == config.max_megapixels else {}
     paths = [photo.path for photo in listed.photos]
     known = {str(path) for path in paths if before.get(str(path.absolute())) == _stamp(path)}

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from coarse2fine.config import EnhanceConfig
+from coarse2fine.config import EnhanceConfig, Start
 from coarse2fine.data.photos import read_image
-from coarse2fine.enhance import Start, enhancer_from, prepare
+from coarse2fine.enhance import enhancer_from, prepare
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.pipeline.job import FitJob, title_of

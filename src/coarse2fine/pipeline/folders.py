@@ -16,7 +16,7 @@ from coarse2fine.masks.regions import foreground_values
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
 from coarse2fine.pipeline.enhance_stage import prepare_enhancer
-from coarse2fine.pipeline.mask_writer import MaskTask, write_masks
+from coarse2fine.pipeline.mask_writer import MaskTask, list_missing, write_masks
 from coarse2fine.runtime.context import Context
 from coarse2fine.store.fingerprints import coarse_settings, describe_photo_masks, describe_photos, enhance_settings
 from coarse2fine.store.lock import claim_folder
@@ -47,7 +47,7 @@ def coarse_folder(
     check_method(config)
     paths = [path for path in list_photos(photos, apart_from=out) if not (soft_folder and _lies_in(path, soft_folder))]
     names = names_below_common_folder(paths)
-    named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], context)
+    named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], out, context)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
     if config.method == "folder" and config.folder.path is not None:
         settings["masks from folder"] = describe_photo_masks(named, config.folder.path)
@@ -78,7 +78,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     """
     pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
     listed = [Photo(path, mask.relative_to(masks).with_suffix("").as_posix(), 1) for path, mask in pairs]
-    named = _find_usable(listed, context)
+    named = _find_usable(listed, out, context)
     files = {"photos": describe_photos(named), "masks from folder": describe_photo_masks(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
     enhance = prepare_enhancer(config, config.start, seed, context.console)
@@ -104,9 +104,13 @@ def _lies_in(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def _find_usable(photos: Sequence[Photo], context: Context) -> list[Photo]:
-    """Return the photos that can be read, and print the others with the reason."""
-    skipped = find_unreadable([photo.path for photo in photos])
+def _find_usable(photos: Sequence[Photo], out: Path, context: Context) -> list[Photo]:
+    """Return the photos that can be read, and print the others with the reason.
+
+    A photo with a mask in ``out`` was read by an earlier call and is not decoded again. If its file has changed since,
+    the fingerprint of the photos differs, and the folder is refused.
+    """
+    skipped = find_unreadable([photo.path for photo in list_missing(photos, out)])
     if len(skipped) == len(photos):
         raise DataError(f"None of the {len(photos)} photos can be read; {skipped[0].path}: {skipped[0].reason}.")
     for item in skipped:

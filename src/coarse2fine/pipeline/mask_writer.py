@@ -17,7 +17,7 @@ from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import read_json, write_atomically, write_json
+from coarse2fine.runtime.files import read_json_or_empty, write_atomically, write_json
 from coarse2fine.runtime.threads import map_threads, single_threaded_opencv
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.types import Enhanced, Mask, Photo
@@ -138,8 +138,7 @@ def run_mask_stage(job: FitJob, stage: Stage, work: Callable[[MaskTask], object]
 
 def read_notes(folder: Path) -> dict[str, str]:
     """Read a stage's notes on single photos, by name."""
-    path = folder / "notes.json"
-    return dict(read_json(path)) if path.exists() else {}
+    return read_json_or_empty(folder / "notes.json")
 
 
 def with_class_index(enhanced: Enhanced, photo: Photo) -> Enhanced:

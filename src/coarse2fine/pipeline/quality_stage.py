@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from coarse2fine.corrections import list_corrected
+from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import (
     COMPARISON_PX,
     Quality,
@@ -21,10 +22,10 @@ from coarse2fine.evaluation.quality_table import (
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import read_json, write_atomically
+from coarse2fine.runtime.files import write_atomically
 from coarse2fine.store.fingerprints import SOFT_MASKS_SAVED
 from coarse2fine.store.run import Run
-from coarse2fine.store.stages import Stage, run_stage
+from coarse2fine.store.stages import Stage, is_complete, read_done, run_stage
 from coarse2fine.types import Dataset
 
 
@@ -88,8 +89,15 @@ def measure_round_quality(
 
     Yields:
         One record per photo, in order.
+
+    Raises:
+        DataError: The masks of the round are not complete.
     """
-    refined, enhanced = (read_json(folder / "done.json") for folder in (run.refined(number), run.enhanced(number)))
+    folders = run.refined(number), run.enhanced(number)
+    for folder in folders:
+        if not is_complete(folder):
+            raise DataError(f"{folder} is not finished. Run fit until it ends.")
+    refined, enhanced = map(read_done, folders)
     # A folder of soft masks may remain from a run with other settings, so done.json decides, not the folder.
     has_soft_masks = SOFT_MASKS_SAVED.items() <= refined["settings"].items()
     is_enhanced = enhanced["settings"]["enhance.method"] != "none"
@@ -118,7 +126,7 @@ def write_missing_quality(run: Run, dataset: Dataset, context: Context) -> int:
     """
     keys: list[str] = []
     for number in list_rounds(run):
-        inputs = (read_json(run.enhanced(number) / "done.json")["key"], *keys[-1:])
+        inputs = (read_done(run.enhanced(number))["key"], *keys[-1:])
         keys.append(write_round_quality(run, dataset, number, inputs, context).key)
     if keys:
         copy_quality_tables(run, len(keys))

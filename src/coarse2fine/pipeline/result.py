@@ -9,7 +9,7 @@ from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.quality_stage import copy_quality_tables
 from coarse2fine.pipeline.terminal_summary import show_end, show_round
 from coarse2fine.report.page import write_report
-from coarse2fine.runtime.files import hash_of, read_json, write_json
+from coarse2fine.runtime.files import hash_of, read_json_or_empty, write_json
 from coarse2fine.store.stages import Stage
 
 
@@ -38,7 +38,7 @@ def _measure(
     path, enhanced = run.metrics(number), run.enhanced(number)
     masks_key = next(stage.key for stage in stages if stage.folder == enhanced)
     key = hash_of([masks_key, job.ground_truth.fingerprint, predict.model_dump(mode="json"), len(left_out)])
-    before: dict[str, object] = read_json(path) if path.exists() else {}
+    before = read_json_or_empty(path)
     if before.get("key") == key:
         return before
     folders = (run.refined(number), enhanced) if number else (run.coarse, enhanced)

@@ -39,7 +39,7 @@ def run_train_stage(
         raise DataError(_explain_no_photos(job, number, left_out))
     settings = training_settings(config, number) | describe_rejected(job.rejected)
     stage = Stage(job.run.training(number), title_of(number, "training"), settings, (masks.key,))
-    network = _initialize(job, number)
+    network = _initialize(job, number, stage.is_done())
 
     def work() -> dict[str, object]:
         training = SegmentationJob(
@@ -87,10 +87,13 @@ def _explain_no_photos(job: FitJob, number: int, left_out: Mapping[str, str]) ->
     )
 
 
-def _initialize(job: FitJob, number: int) -> SegmentationNetwork:
-    """Build the network of a round, with the weights it starts from."""
+def _initialize(job: FitJob, number: int, is_trained: bool) -> SegmentationNetwork:
+    """Build the network of a round, with the weights it starts from; with any weights if it is trained already."""
+    config, is_warm = job.config.network, number > 1 and job.config.train.start == "warm"
+    if is_trained or is_warm:  # the weights of a file replace all others
+        config = config.model_copy(update={"encoder_weights": "none"})
     with torch_seed(job.config.seed, number, 0):
-        network = build_network(job.config.network, len(job.dataset.classes))
-    if number > 1 and job.config.train.start == "warm":
+        network = build_network(config, len(job.dataset.classes))
+    if is_warm and not is_trained:
         load_weights(network, job.run.weights(number - 1))
     return network

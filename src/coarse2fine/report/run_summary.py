@@ -4,15 +4,15 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality
 from coarse2fine.evaluation.metrics import main_metric
 from coarse2fine.evaluation.quality_table import TABLE, read_quality
-from coarse2fine.runtime.files import read_json
+from coarse2fine.runtime.files import read_json, read_json_or_empty
 from coarse2fine.store.run import Run
+from coarse2fine.store.stages import is_complete, read_done
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset
 
 
@@ -171,8 +171,8 @@ def read_run_summary(run: Run, dataset: Dataset) -> RunSummary:
 
 
 def _list_stages(run: Run, rounds: int) -> Iterator[StageSummary]:
-    yield StageSummary("coarse masks", _read(run.coarse / "done.json"))
-    yield StageSummary("enhancement", _read(run.enhanced(0) / "done.json"))
+    yield StageSummary("coarse masks", read_done(run.coarse))
+    yield StageSummary("enhancement", read_done(run.enhanced(0)))
     for number in range(1, rounds + 1):
         folders = {
             "training": run.training(number),
@@ -181,27 +181,23 @@ def _list_stages(run: Run, rounds: int) -> Iterator[StageSummary]:
             "quality": run.quality(number),
         }
         for name, folder in folders.items():
-            yield StageSummary(f"round {number}: {name}", _read(folder / "done.json"))
+            yield StageSummary(f"round {number}: {name}", read_done(folder))
 
 
 def _read_round(run: Run, number: int) -> RoundSummary:
-    training = _read(run.training(number) / "done.json") if number else {}
+    training = read_done(run.training(number)) if number else {}
     filtered = run.filter(number)
     table = run.quality(number) / TABLE
-    qualities = read_quality(table) if number and (table.parent / "done.json").exists() else []
+    qualities = read_quality(table) if number and is_complete(table.parent) else []
     return RoundSummary(
         number,
-        metrics=_read(run.metrics(number)),
+        metrics=read_json_or_empty(run.metrics(number)),
         reasons={name: reason for name, reason in read_json(filtered).items() if reason}
         if number and filtered.exists()
         else None,
-        notes=_read(run.enhanced(number) / "notes.json"),
+        notes=read_json_or_empty(run.enhanced(number) / "notes.json"),
         qualities={quality.photo: quality for quality in qualities},
         loss=training.get("loss"),
         trained=training.get("photos"),
-        has_masks=(run.enhanced(number) / "done.json").exists(),
+        has_masks=is_complete(run.enhanced(number)),
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return dict(read_json(path)) if path.exists() else {}

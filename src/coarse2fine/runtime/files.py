@@ -105,6 +105,15 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} cannot be read as JSON ({error}).") from error
 
 
+def read_json_or_empty(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object; return an empty one if the file does not exist.
+
+    Raises:
+        DataError: The file is not valid JSON.
+    """
+    return dict(read_json(path)) if path.exists() else {}
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     r"""Write a CSV table atomically, row by row, so that ``rows`` may be a long generator.
 

@@ -34,11 +34,6 @@ class World:
     size: int = 1
     local_size: int = 1
 
-    @property
-    def nodes(self) -> int:
-        """Number of machines."""
-        return max(1, self.size // self.local_size)
-
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return this process's share of ``items``: every ``size``-th item, starting with item ``rank``."""
         return items[self.rank :: self.size]

@@ -1,6 +1,8 @@
 """The photos of a run, as recorded in its ``photos.json``."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from coarse2fine.data import open_dataset
 from coarse2fine.errors import DataError
@@ -22,7 +24,7 @@ def read_photos(run: Run) -> Dataset:
     if not data.exists():
         raise DataError(f"The photos of {run.root} must be in {data}, but that path does not exist. Restore it.")
     labeled = tuple(record["classes"]) != FOREGROUND_CLASSES
-    dataset = keep_usable(open_dataset(data, labeled), run)
+    dataset = keep_usable(open_dataset(data, labeled), record)
     if list(dataset.classes) != record["classes"] or len(dataset.photos) != len(record["usable"]):
         raise DataError(
             f"The photos in {data} must be those of {run.root}, but only {len(dataset.photos)} of "
@@ -31,9 +33,8 @@ def read_photos(run: Run) -> Dataset:
     return dataset
 
 
-def keep_usable(listed: Dataset, run: Run) -> Dataset:
-    """Return the listed photos that the run recorded as usable; the others are among the skipped."""
-    record = read_json(run.photos)
+def keep_usable(listed: Dataset, record: Mapping[str, Any]) -> Dataset:
+    """Return the listed photos that ``photos.json`` records as usable; the others are among the skipped."""
     photos = tuple(photo for photo in listed.photos if str(photo.path.absolute()) in record["usable"])
     skipped = tuple(Skipped(Path(path), reason) for path, reason in sorted(record["skipped"].items()))
     return Dataset(listed.classes, photos, skipped)

@@ -15,7 +15,9 @@ from typing import Any
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import VERSIONED, find_version
-from coarse2fine.runtime.files import hash_of, read_json, write_json
+from coarse2fine.runtime.files import hash_of, read_json_or_empty, write_json
+
+_DONE = "done.json"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Stage:
 
     def is_done(self) -> bool:
         """Return whether the stage is complete with these settings and inputs."""
-        return self._recorded("done.json").get("key") == self.key
+        return self.done().get("key") == self.key
 
     def begin(self) -> str | None:
         """Prepare the folder: keep the files of a stopped run with the same settings and inputs, remove all others.
@@ -52,7 +54,7 @@ class Stage:
         Raises:
             DataError: The folder holds files that no stage wrote.
         """
-        before = self._recorded("done.json") or self._recorded("stage.json")
+        before = self.done() or read_json_or_empty(self.folder / "stage.json")
         why = None
         if before and before.get("key") != self.key:
             why = explain_change(before.get("settings", {}), self.settings)
@@ -61,22 +63,22 @@ class Stage:
             raise DataError(
                 f"{self.folder} must be empty or from an earlier run, but holds other files. Move them elsewhere."
             )
-        (self.folder / "done.json").unlink(missing_ok=True)
+        (self.folder / _DONE).unlink(missing_ok=True)
         write_json(self.folder / "stage.json", self._record())
         return why
 
     def finish(self, seconds: float, **counts: Any) -> None:
         """Record that the stage is complete; ``seconds`` is the duration of the last run that worked on it."""
         versions = {name: find_version(name) for name in VERSIONED}
-        record = self._record() | {"versions": versions, "seconds": round(seconds, 1), **counts}
-        write_json(self.folder / "done.json", record)
+        record = self._record() | {"versions": versions, "seconds": round(seconds, 3), **counts}
+        write_json(self.folder / _DONE, record)
         (self.folder / "stage.json").unlink(missing_ok=True)
         for left_behind in self.folder.rglob(".*.tmp"):
             left_behind.unlink()
 
     def done(self) -> dict[str, Any]:
         """Return the record that :meth:`finish` wrote; empty if the stage is not complete."""
-        return self._recorded("done.json")
+        return read_done(self.folder)
 
     def _remove_folder(self) -> None:
         """Remove the folder so that a kill at any moment leaves either all of it or nothing."""
@@ -88,9 +90,15 @@ class Stage:
     def _record(self) -> dict[str, Any]:
         return {"key": self.key, "settings": dict(self.settings), "inputs": list(self.inputs)}
 
-    def _recorded(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
-        return dict(read_json(path)) if path.exists() else {}
+
+def is_complete(folder: Path) -> bool:
+    """Return whether the stage of a folder is complete, with any settings."""
+    return (folder / _DONE).exists()
+
+
+def read_done(folder: Path) -> dict[str, Any]:
+    """Return the record that :meth:`Stage.finish` wrote to a folder; empty if the stage is not complete."""
+    return read_json_or_empty(folder / _DONE)
 
 
 def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -111,20 +119,17 @@ def measure_seconds() -> Iterator[list[float]]:
         seconds.append(time.monotonic() - began)
 
 
-def run_stage(stage: Stage, context: Context, work: Callable[[], dict[str, object] | None]) -> bool:
+def run_stage(stage: Stage, context: Context, work: Callable[[], dict[str, object] | None]) -> None:
     """Run a stage unless it is complete; resume it where an earlier run stopped.
 
     Args:
         stage: Its folder, settings and inputs.
         context: Processes and console.
         work: Computes the stage, in every process. It may return counts for ``done.json``.
-
-    Returns:
-        Whether the stage had to run.
     """
     if stage.is_done():
         context.console.say(f"{stage.title}: already done", style="dim")
-        return False
+        return
     context.barrier()
     if context.is_main:
         why = stage.begin()
@@ -137,7 +142,6 @@ def run_stage(stage: Stage, context: Context, work: Callable[[], dict[str, objec
     if context.is_main:
         stage.finish(seconds[0], **counts)
     context.barrier()
-    return True
 
 
 def holds_files(folder: Path, except_for: Path | None = None) -> bool:
