@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ["split", "paper", "here"],
         [["val", PAPER["val"] / 100, by_round[-1]], ["test", PAPER["test"] / 100, None]],
         remarks,
-        {"mean_iou_by_round": by_round, "training_photos_per_s": rate},
+        {"mean_iou_by_round": by_round, "training_photos_per_s": photos / seconds},
     )
 
 
