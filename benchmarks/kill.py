@@ -26,6 +26,7 @@ min_share = 0.0
 max_share = 1.0
 [train]
 epochs = [10]
+min_steps = [1]
 checkpoint_photos = 60
 """
 

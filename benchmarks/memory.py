@@ -31,6 +31,7 @@ iterations = 1
 encoder = "mobilenetv2_050"
 [train]
 epochs = [1]
+min_steps = [1]
 crop_px = 64
 resize_px = 64
 """

@@ -196,7 +196,7 @@ def read_network_metrics(run: Run, number: int) -> dict[str, Any]:
 def sum_training(run: Run, rounds: int) -> tuple[int, float]:
     """Return the number of photos that a run trained on in all rounds, repetitions included, and the seconds spent."""
     done = [read_done(run.training(number)) for number in range(1, rounds + 1)]
-    photos = sum(record["photos"] * record["settings"]["train.epochs"] for record in done)
+    photos = sum(record["settings"]["train.steps"] * record["settings"]["train.batch"] for record in done)
     return photos, sum(record["seconds"] for record in done)
 
 

@@ -72,6 +72,7 @@ freeze_batch_norm = false
 frozen_stages = 0
 [train]
 epochs = [1]
+min_steps = [1]
 batch = 6
 resize_px = 48
 keep_aspect = true

@@ -9,6 +9,7 @@ from coarse2fine.config import (
     FitEnhanceConfig,
     RefineConfig,
     Settings,
+    TrainConfig,
     dump_config,
     load_config,
     load_recipe,
@@ -34,7 +35,7 @@ def list_descriptions(kind: type[Settings], path: str = "") -> dict[str, str | N
 
 
 def test_settings__are_few_and_each_has_a_description():
-    assert count_settings(FitConfig) <= 53
+    assert count_settings(FitConfig) <= 55
     assert all(list_descriptions(FitConfig).values())
     assert not any(text.startswith("start=") for text in list_descriptions(FitConfig).values() if text)
 
@@ -174,3 +175,16 @@ def test_method_settings__a_new_section_is_a_new_method():
     assert kind.methods() == ("grabcut", "glow", "crf", "box", "none")
     assert kind(method="glow").section == GlowConfig()
     assert EnhanceConfig(method="none").section == Settings()
+
+
+@pytest.mark.parametrize(
+    "photos, number, steps", [(1, 1, 20), (99, 1, 20), (240, 1, 40), (241, 1, 41), (10_000, 1, 50), (120, 3, 60)]
+)
+def test_train_config__steps_follow_the_photos_within_limits(photos, number, steps):
+    config = TrainConfig(batch=12, epochs=(2, 1, 6), min_steps=(20, 30), max_steps=(50, 50, 100))
+    assert config.count_steps(photos, number) == steps
+
+
+def test_train_config__limits_of_steps_are_ordered():
+    with pytest.raises(ConfigError, match="found 300 above 200 in round 2"):
+        parse_config("[train]\nmin_steps = [100, 300]\nmax_steps = [200]", "test")

@@ -29,6 +29,7 @@ encoder = "test_resnet"
 decoder_channels = 16
 [train]
 epochs = [2]
+min_steps = [1]
 resize_px = 48
 crop_px = 32
 loader_workers = 0

@@ -35,7 +35,7 @@ def describe_all(config: FitConfig) -> dict[str, str]:
     stages = {
         "coarse": coarse_settings(config.coarse),
         "enhance": enhance_settings(config.enhance, config.start_of(2), config.seed),
-        "train": training_settings(config, 2),
+        "train": training_settings(config, 2, config.train.count_steps(3000, 2)),
         "refine": refine_settings(config, 2),
     }
     return {name: hash_of([described]) for name, described in stages.items()}
@@ -78,8 +78,11 @@ def test_fingerprint__a_setting_that_is_added_counts_without_being_listed(sectio
         ("[filter]\nmin_share = 0.02", {"train"}),
         ("[network]\ndecoder_channels = 7", {"train"}),
         ("[train]\nflip = false", {"train"}),
-        ("[train]\nepochs = [1, 4]", set()),
-        ("[train]\nepochs = [3, 5]", {"train"}),
+        ("[train]\nepochs = [5, 1]", set()),
+        ("[train]\nepochs = [1, 5]", {"train"}),
+        ("[train]\nmin_steps = [1]", set()),
+        ("[train]\nmin_steps = [700]", {"train"}),
+        ("[train]\nmax_steps = [9]\nmin_steps = [9]", {"train"}),
         ("[train]\nloader_workers = 3\ncheckpoint_photos = 1", set()),
         ("seed = 5", {"train"}),
         ("[predict]\ncrf = true", set()),
@@ -100,7 +103,7 @@ def test_fingerprint__the_section_of_the_chosen_method_counts():
 
 def test_training_settings__the_filter_counts_after_the_first_round():
     strict = parse_config("[filter]\nmin_share = 0.1", "test")
-    assert training_settings(strict, 1) == training_settings(FitConfig(), 1)
+    assert training_settings(strict, 1, 5) == training_settings(FitConfig(), 1, 5)
 
 
 def test_enhance_settings__only_opencv_has_a_seed():
@@ -133,10 +136,9 @@ def test_describe_settings__roles():
         speed: Annotated[int, Role.NO_EFFECT] = 2
 
     class Outer(Settings):
-        values: Annotated[tuple[int, ...], Role.PER_ROUND] = (7, 8)
         file: Annotated[str, Role.FILE] = "imagenet"
         chosen: Annotated[str, Role.RESOLVED] = "auto"
         inner: Inner = Inner()
 
-    assert describe_settings(Outer(), "x", 3) == {"x.values": 8, "x.file": "imagenet", "x.inner.kept": 1}
+    assert describe_settings(Outer(), "x") == {"x.file": "imagenet", "x.inner.kept": 1}
     assert refine_settings(FitConfig(), 1)["soft masks"] == "saved"

@@ -14,7 +14,7 @@ from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.processes import World
 from coarse2fine.training.loop import count_loader_workers, train
-from coarse2fine.training.sampler import SampleIndex
+from coarse2fine.training.sampler import SampleIndex, count_steps
 from coarse2fine.training.schedule import poly_factor
 
 CONFIG = TrainConfig(batch=4, loader_workers=0, precision="fp32", average_decay=0.0, checkpoint_photos=8)
@@ -41,6 +41,10 @@ class PointsJob:
     kill_at: int | None = None
     config: TrainConfig = CONFIG
     steps_seen: list[Tensor] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        return count_steps(len(self.photos), self.epochs, self.config.batch)
 
     def make_samples(self) -> Points:
         return Points()
@@ -134,7 +138,7 @@ def test_train__restores_the_random_state_of_the_process(tmp_path):
 def test_train__shows_how_many_photos_were_seen(tmp_path, capsys):
     context = Context(console=Console())
     train(make_network(), PointsJob(tmp_path, photos=range(7), epochs=3), context)
-    assert "points: 21/21 photos" in capsys.readouterr().out
+    assert "points: 24/24 photos" in capsys.readouterr().out
 
 
 def test_train__reports_a_loss_that_is_not_finite(tmp_path):

@@ -14,6 +14,7 @@ from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import SegmentationNetwork
 from coarse2fine.runtime.context import Context
 from coarse2fine.training.loop import train
+from coarse2fine.training.sampler import count_steps
 from coarse2fine.training.segmentation import SegmentationJob, pixel_cross_entropy
 from coarse2fine.types import IGNORE, Photo
 
@@ -59,7 +60,8 @@ def photos(tmp_path_factory) -> list[Photo]:
 
 def make_job(folder: Path, photos: list[Photo], epochs: int, **changes: object) -> SegmentationJob:
     config = TRAIN.model_copy(update=changes)
-    return SegmentationJob(NETWORK.encoder, photos, photos[0].path.parent / "masks", config, epochs, 5, folder)
+    steps = count_steps(len(photos), epochs, config.batch)
+    return SegmentationJob(NETWORK.encoder, photos, photos[0].path.parent / "masks", config, steps, 5, folder)
 
 
 def make_network() -> nn.Module:

@@ -17,7 +17,7 @@ files.py         recipes, TOML files and TOML text
 recipes/         what a recipe changes, as TOML
 """
 
-from coarse2fine.config.base import MethodSettings, Role, Settings, explain
+from coarse2fine.config.base import MethodSettings, Role, Settings, explain, value_of
 from coarse2fine.config.coarse import (
     CoarseBoxConfig,
     CoarseConfig,
@@ -87,4 +87,5 @@ __all__ = [
     "load_recipe",
     "parse_config",
     "read_task",
+    "value_of",
 ]

@@ -1,9 +1,9 @@
 """The base class of all settings: frozen, validated, and with one-sentence error messages."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,6 +14,12 @@ PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+Value = TypeVar("Value", int, float)
+
+
+def value_of(values: Sequence[Value], number: int) -> Value:
+    """Return the value of a round or generation, counted from 1; the last value is used for all later ones."""
+    return values[min(number, len(values)) - 1]
 
 
 class Role(Enum):
@@ -24,7 +30,6 @@ class Role(Enum):
 
     NO_EFFECT = "does not change the result of the stage; not part of the fingerprint"
     RESOLVED = "decides other settings, which are part of the fingerprint"
-    PER_ROUND = "one value per round; the value of the round at hand is part of the fingerprint"
     FILE = "path of a file; the content of the file is part of the fingerprint"
 
 

@@ -1,10 +1,11 @@
 """Settings of training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Role, Settings, Weight
+from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Role, Settings, Weight, value_of
+from coarse2fine.errors import ConfigError
 
 
 class StreamConfig(Settings):
@@ -30,8 +31,21 @@ class StreamConfig(Settings):
 class TrainConfig(StreamConfig):
     """Training of one round."""
 
-    epochs: Annotated[tuple[PositiveInt, ...], Role.PER_ROUND] = Field(
-        (3, 4, 8), min_length=1, description="epochs of rounds 1, 2, ...; the last number is used for all later rounds"
+    epochs: Annotated[tuple[PositiveInt, ...], Role.RESOLVED] = Field(
+        (1, 1, 2),
+        min_length=1,
+        description="epochs of rounds 1, 2, ..., within min_steps and max_steps; the last number is used for all later "
+        "rounds",
+    )
+    min_steps: Annotated[tuple[PositiveInt, ...], Role.RESOLVED] = Field(
+        (100, 100, 200),
+        min_length=1,
+        description="fewest optimizer steps of rounds 1, 2, ..., however few photos there are",
+    )
+    max_steps: Annotated[tuple[PositiveInt, ...], Role.RESOLVED] = Field(
+        (2000, 2000, 4000),
+        min_length=1,
+        description="most optimizer steps of rounds 1, 2, ..., however many photos there are",
     )
     start: Literal["fresh", "warm"] = Field(
         "fresh", description="the network of a round starts from the encoder weights, or from the round before"
@@ -57,3 +71,24 @@ class TrainConfig(StreamConfig):
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.05, description="share of the steps during which the learning rate rises from 0"
     )
+
+    @model_validator(mode="after")
+    def _limits_are_ordered(self) -> Self:
+        for number in range(1, max(len(self.min_steps), len(self.max_steps)) + 1):
+            fewest, most = value_of(self.min_steps, number), value_of(self.max_steps, number)
+            if fewest > most:
+                raise ConfigError(
+                    f"train.min_steps must be at most train.max_steps in every round; found {fewest} above {most} in "
+                    f"round {number}."
+                )
+        return self
+
+    def count_steps(self, photos: int, number: int) -> int:
+        """Return the number of optimizer steps of a round.
+
+        Args:
+            photos: Photos to train on.
+            number: The round, from 1.
+        """
+        steps = -(-photos * value_of(self.epochs, number) // self.batch)
+        return min(max(steps, value_of(self.min_steps, number)), value_of(self.max_steps, number))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from coarse2fine.coarse.student import Student, predict_soft_masks
-from coarse2fine.config import EnhanceConfig, StudentConfig
+from coarse2fine.config import EnhanceConfig, StudentConfig, value_of
 from coarse2fine.data import list_photos
 from coarse2fine.data.class_folders import names_below_common_folder
 from coarse2fine.distillation.examples import describe_examples, find_teacher_examples
@@ -28,7 +28,7 @@ from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import hash_of, read_json, write_json
 from coarse2fine.runtime.seeds import seed_of, torch_seed
 from coarse2fine.runtime.threads import map_threads
-from coarse2fine.store.fingerprints import describe_photos, enhance_settings, value_of
+from coarse2fine.store.fingerprints import describe_photos, enhance_settings
 from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.training.loop import train

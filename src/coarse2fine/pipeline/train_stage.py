@@ -10,7 +10,7 @@ from coarse2fine.networks.segmentation import SegmentationNetwork
 from coarse2fine.networks.weights import load_weights, save_weights
 from coarse2fine.pipeline.job import FitJob, title_of
 from coarse2fine.runtime.seeds import seed_of, torch_seed
-from coarse2fine.store.fingerprints import training_settings, value_of
+from coarse2fine.store.fingerprints import training_settings
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.training.loop import train
 from coarse2fine.training.segmentation import SegmentationJob
@@ -37,7 +37,8 @@ def run_train_stage(
     photos = [photo for photo in job.photos if photo.name not in left_out]
     if not photos:
         raise DataError(_explain_no_photos(job, number, left_out))
-    settings = training_settings(config, number) | describe_rejected(job.rejected)
+    steps = config.train.count_steps(len(photos), number)
+    settings = training_settings(config, number, steps) | describe_rejected(job.rejected)
     stage = Stage(job.run.training(number), title_of(number, "training"), settings, (masks.key,))
     network = _initialize(job, number, stage.is_done())
 
@@ -47,7 +48,7 @@ def run_train_stage(
             photos=photos,
             masks=masks.folder,
             config=config.train,
-            epochs=value_of(config.train.epochs, number),
+            steps=steps,
             seed=seed_of(config.seed, number),
             folder=stage.folder,
             title=stage.title,

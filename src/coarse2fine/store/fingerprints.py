@@ -8,7 +8,7 @@ excludes it, or replaces its value in the fingerprint, for example the path of a
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from coarse2fine.config import (
     CoarseConfig,
@@ -23,19 +23,16 @@ from coarse2fine.masks.png import mask_path
 from coarse2fine.runtime.files import hash_file, hash_of
 from coarse2fine.types import Photo
 
-Value = TypeVar("Value", int, float)
-
 SOFT_MASKS_SAVED = {"soft masks": "saved"}
 """Entry in the settings of a stage that also writes the soft masks from which it makes its masks."""
 
 
-def describe_settings(settings: Settings, prefix: str, number: int = 1) -> dict[str, Any]:
+def describe_settings(settings: Settings, prefix: str) -> dict[str, Any]:
     """Return the settings of a section that change a result, as plain values by their full name.
 
     Args:
         settings: A section of the settings.
         prefix: Name of the section, such as ``train``.
-        number: The round, for settings with one value per round.
     """
     described: dict[str, Any] = {}
     roles, plain = settings.roles(), settings.model_dump(mode="json")
@@ -45,9 +42,7 @@ def describe_settings(settings: Settings, prefix: str, number: int = 1) -> dict[
             continue
         if isinstance(value, Settings):
             if not isinstance(settings, MethodSettings) or name == settings.method:
-                described |= describe_settings(value, key, number)
-        elif role is Role.PER_ROUND:
-            described[key] = value_of(value, number)
+                described |= describe_settings(value, key)
         elif role is Role.FILE and value is not None:
             described[key] = describe_file(value)
         else:
@@ -69,9 +64,16 @@ def enhance_settings(config: EnhanceConfig, start: Start, seed: int) -> dict[str
     return described | ({"seed": seed} if config.uses_opencv else {})
 
 
-def training_settings(config: FitConfig, number: int) -> dict[str, Any]:
-    """Return the settings that change the weights of a round, counted from 1. The masks are an input of the stage."""
-    described = describe_settings(config.train, "train", number) | describe_settings(config.network, "network")
+def training_settings(config: FitConfig, number: int, steps: int) -> dict[str, Any]:
+    """Return the settings that change the weights of a round. The masks are an input of the stage.
+
+    Args:
+        config: All settings.
+        number: The round, from 1.
+        steps: Optimizer steps of the round.
+    """
+    described = describe_settings(config.train, "train") | describe_settings(config.network, "network")
+    described["train.steps"] = steps
     if number > 1:  # the filter does not leave out photos of round 1
         described |= describe_settings(config.filter, "filter")
     return described | {"seed": config.seed}
@@ -82,11 +84,6 @@ def refine_settings(config: FitConfig, number: int) -> dict[str, Any]:
     described = describe_settings(config.refine, "refine") | describe_settings(config.predict, "predict")
     described["predict.size_px"] = config.view_px
     return described | (SOFT_MASKS_SAVED if config.keeps_soft_masks(number) else {})
-
-
-def value_of(values: Sequence[Value], number: int) -> Value:
-    """Return the value of a round or generation, counted from 1; the last value is used for all later ones."""
-    return values[min(number, len(values)) - 1]
 
 
 def describe_photos(photos: Sequence[Photo]) -> str:

@@ -29,7 +29,7 @@ from coarse2fine.runtime.processes import World, count_threads
 from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.training.checkpoint import CHECKPOINT, Checkpoint
 from coarse2fine.training.log import open_log
-from coarse2fine.training.sampler import ResumableBatchSampler, count_steps
+from coarse2fine.training.sampler import ResumableBatchSampler
 
 LOADER_WORKERS_MAX = 8
 
@@ -40,7 +40,7 @@ class TrainingJob(Protocol):
     Attributes:
         photos: Photos to train on, with or without further files.
         config: Batch size, precision, checkpoints, weight averaging.
-        epochs: Passes over the photos.
+        steps: Optimizer steps.
         seed: Seed of order, augmentation and dropout.
         folder: Folder of the checkpoint and of the log.
         title: Title of the progress display.
@@ -51,7 +51,7 @@ class TrainingJob(Protocol):
     @property
     def config(self) -> StreamConfig: ...  # noqa: D102
     @property
-    def epochs(self) -> int: ...  # noqa: D102
+    def steps(self) -> int: ...  # noqa: D102
     @property
     def seed(self) -> int: ...  # noqa: D102
     @property
@@ -87,8 +87,7 @@ def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
     config, world, device = job.config, context.world, pick_device()
     _check_batch(config.batch, world)
     dtype = pick_dtype(config.precision, device)
-    total, steps = len(job.photos) * job.epochs, count_steps(len(job.photos), job.epochs, config.batch)
-    steps_per_checkpoint = max(1, config.checkpoint_photos // config.batch)
+    steps, steps_per_checkpoint = job.steps, max(1, config.checkpoint_photos // config.batch)
 
     network.to(device).to(memory_format=torch.channels_last).train()
     optimizer = job.make_optimizer(network)
@@ -105,7 +104,7 @@ def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
     with (
         _isolated_state(device),
         open_log(job.folder, first_step) if context.is_main else nullcontext() as log,
-        context.console.progress(total, job.title, first_step * config.batch) as advance,
+        context.console.progress(steps * config.batch, job.title, first_step * config.batch) as advance,
     ):
         compute_loss: nn.Module = _LossModule(network, job.compute_loss)
         if world.size > 1:
@@ -127,7 +126,7 @@ def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
             if average:
                 average.update_parameters(network)
 
-            advance(min(config.batch, total - step * config.batch))
+            advance(config.batch)
             done = step + 1
             if context.is_main and done % steps_per_checkpoint == 0 and done < steps:
                 checkpoint.save(done)

@@ -24,8 +24,8 @@ class SegmentationJob:
         encoder: Name of the network's encoder.
         photos: Photos to train on.
         masks: Folder of their class masks.
-        config: Training settings; ``config.epochs`` is not used.
-        epochs: Passes over the photos.
+        config: Training settings; ``config.epochs`` and its limits are not used.
+        steps: Optimizer steps.
         seed: Seed of order, augmentation and dropout.
         folder: Folder of the checkpoint and of the log.
         title: Title of the progress display.
@@ -37,7 +37,7 @@ class SegmentationJob:
     photos: Sequence[Photo]
     masks: Path
     config: TrainConfig
-    epochs: int
+    steps: int
     seed: int
     folder: Path
     title: str = "training"

@@ -14,6 +14,7 @@ from torch.nn import functional
 from coarse2fine.config import StudentTrainConfig
 from coarse2fine.runtime.context import Context
 from coarse2fine.training.loop import train
+from coarse2fine.training.sampler import count_steps
 from coarse2fine.training.schedule import poly_factor
 from coarse2fine.training.student_samples import StudentSamples
 from coarse2fine.types import Example
@@ -42,6 +43,11 @@ class StudentJob:
     seed: int
     folder: Path
     title: str
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return count_steps(len(self.photos), self.epochs, self.config.batch)
 
     def make_samples(self) -> StudentSamples:
         """Return the augmented photos and soft masks."""
