@@ -9,6 +9,7 @@ from coarse2fine.corrections import check_corrections_path, import_corrections, 
 from coarse2fine.corrections.review import apply_review_decisions, list_rejected
 from coarse2fine.pipeline.checks import check_inputs, prepare_run_folder
 from coarse2fine.pipeline.coarse_stage import run_coarse_stage
+from coarse2fine.pipeline.collapse import has_collapsed, restore_round, undo_round
 from coarse2fine.pipeline.enhance_stage import run_enhance_stage
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.quality_stage import run_quality_stage
@@ -86,22 +87,28 @@ def run_rounds(job: FitJob) -> None:
     7.     Enhance these refined masks by GrabCut. They are the masks of the next round.
     8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of them. A
            photo that was left out comes back if its next refined mask is within these limits.
+    9.     End with the round before if this leaves out most of the photos that the network was trained on.
 
     Settings can replace GrabCut (``enhance.method``), the rule of line 6 (``refine.constrain``) and the limits of line
     8 (``filter``). Photos that a person rejected are left out of every round.
 
-    Source: the paper, Algorithm 1; line 3 and the estimated quality of the masks are ours.
+    Source: the paper, Algorithm 1; lines 3 and 9 and the estimated quality of the masks are ours.
     """
     coarse = run_coarse_stage(job)  # line 1
     masks = run_enhance_stage(job, 0, coarse)  # line 2
     left_out = leave_out_empty(job, masks)  # line 3
     report_round(job, 0, [masks], left_out)
-    quality = None
+    quality = network = None
     for number in range(1, job.config.rounds + 1):  # line 4
-        trained, network = run_train_stage(job, number, masks, left_out)  # line 5
-        refined = run_refine_stage(job, number, trained, network)  # line 6
+        restore_round(job, number)
+        trained, new_network = run_train_stage(job, number, masks, left_out)  # line 5
+        refined = run_refine_stage(job, number, trained, new_network)  # line 6
         masks = run_enhance_stage(job, number, refined)  # line 7
         quality = run_quality_stage(job, number, masks, quality)
-        left_out = leave_out_filtered(job, number)  # line 8
-        report_round(job, number, [trained, refined, masks, quality], left_out, network)
+        before, left_out = left_out, leave_out_filtered(job, number)  # line 8
+        report_round(job, number, [trained, refined, masks, quality], left_out, new_network)
+        if has_collapsed(job, before, left_out):  # line 9
+            undo_round(job, number, before, left_out)
+            break
+        network = new_network
     save_result(job, network)

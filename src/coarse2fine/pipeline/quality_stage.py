@@ -138,3 +138,9 @@ def copy_quality_tables(run: Run, number: int) -> None:
     for name in (TABLE, CLASS_TABLE):
         with write_atomically(run.root / name) as file:
             file.write((run.quality(number) / name).read_bytes())
+
+
+def remove_quality_tables(run: Run) -> None:
+    """Remove the quality tables in the run folder itself, if there are any."""
+    for name in (TABLE, CLASS_TABLE):
+        (run.root / name).unlink(missing_ok=True)

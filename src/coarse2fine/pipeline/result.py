@@ -1,12 +1,13 @@
 """Metrics of a round, and the result of a run: model, quality tables, report."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 
 from coarse2fine.evaluation.evaluate import evaluate_round
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.pipeline.job import FitJob
-from coarse2fine.pipeline.quality_stage import copy_quality_tables
+from coarse2fine.pipeline.quality_stage import copy_quality_tables, remove_quality_tables
 from coarse2fine.pipeline.terminal_summary import show_end, show_round
 from coarse2fine.report.page import write_report
 from coarse2fine.runtime.files import hash_of, read_json_or_empty, write_json
@@ -50,12 +51,23 @@ def _measure(
     return metrics
 
 
-def save_result(job: FitJob, segmenter: TorchSegmenter) -> None:
-    """Write the finished model, the quality tables of the last round and the report, and print where they are."""
+def save_result(job: FitJob, segmenter: TorchSegmenter | None) -> None:
+    """Write the finished model, the quality tables of the last round and the report, and print where they are.
+
+    Args:
+        job: The run.
+        segmenter: The network of the last round that counts; None if round 1 collapsed. Then there is neither a model
+            nor a quality table, and those of an earlier call are removed, because they belong to other masks.
+    """
     if job.context.is_main:
-        run, rounds = job.run, job.config.rounds
-        segmenter.with_settings(job.config.predict).save(run.model)
-        copy_quality_tables(run, rounds)
+        run = job.run
+        rounds = run.count_rounds(job.config.rounds)
+        if segmenter:
+            segmenter.with_settings(job.config.predict).save(run.model)
+            copy_quality_tables(run, rounds)
+        else:
+            shutil.rmtree(run.model, ignore_errors=True)
+            remove_quality_tables(run)
         write_report(run, job.dataset, run.report, job.context.threads)
         show_end(job.context.console, run, rounds)
     job.context.barrier()

@@ -92,10 +92,12 @@ def show_end(console: Console, run: Run, rounds: int) -> None:
     if measured:
         console.show(_rounds_table(measured))
     console.say(f"masks of the training photos: {run.enhanced(rounds)}", style="green")
-    console.say(f"quality score of each mask: {run.root / 'quality.csv'}", style="green")
-    console.say(f"network: {run.model}", style="green")
+    if rounds:
+        console.say(f"quality score of each mask: {run.root / 'quality.csv'}", style="green")
+        console.say(f"network: {run.model}", style="green")
     console.say(f"report: {run.report}", style="green")
-    console.say(f"next: coarse2fine predict {run.root} PHOTOS --out DIR", style="green")
+    if rounds:
+        console.say(f"next: coarse2fine predict {run.root} PHOTOS --out DIR", style="green")
 
 
 def _rounds_table(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Table:

@@ -25,6 +25,7 @@ FEW_PHOTOS = 20
 def find_hints(summary: RunSummary) -> list[str]:
     """Return one sentence or two about each unusual result, with a setting to change; empty if nothing is unusual."""
     hints = [
+        _check_collapsed(summary),
         _check_rising(summary),
         _check_weak_classes(summary),
         _check_small_classes(summary),
@@ -32,6 +33,17 @@ def find_hints(summary: RunSummary) -> list[str]:
         _check_good_left_out(summary.last),
     ]
     return [hint for hint in hints if hint]
+
+
+def _check_collapsed(summary: RunSummary) -> str | None:
+    if not summary.has_collapsed:
+        return None
+    number = summary.total_rounds + 1
+    return (
+        f"Round {number} collapsed: most of its refined masks covered nearly nothing or nearly the whole photo. The "
+        f"masks shown are those before it{'; there is no network' if number == 1 else ''}. If they are good, train "
+        "longer (--train.min-steps 300); if not, choose another --coarse.method."
+    )
 
 
 def _check_rising(summary: RunSummary) -> str | None:
@@ -44,7 +56,8 @@ def _check_rising(summary: RunSummary) -> str | None:
         values = [value for value in line if value is not None]
         if len(values) >= 2:
             before, now = values[-2:]
-            remedy = f" Add a round to this run: --rounds {summary.total_rounds + 1}." if summary.is_finished else ""
+            can_go_on = summary.is_finished and not summary.has_collapsed
+            remedy = f" Add a round to this run: --rounds {summary.total_rounds + 1}." if can_go_on else ""
             risen = f"The {name} still rose in the last round, from {before:.3f} to {now:.3f}.{remedy}"
             return risen if now - before > MIN_RISE else None
     return None

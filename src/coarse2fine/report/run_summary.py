@@ -106,7 +106,7 @@ class RunSummary:
         dataset: Photos of the run.
         settings: All settings, nested as in ``config.toml``.
         settings_text: Text of ``config.toml``.
-        rounds: All rounds of the settings, from 0.
+        rounds: All rounds of the settings, from 0, without a collapsed one and those after it.
         stages: All stages, in their order.
     """
 
@@ -125,7 +125,13 @@ class RunSummary:
     @property
     def is_finished(self) -> bool:
         """Whether all stages are complete and the network is saved."""
-        return (self.run.model / "model.toml").exists() and all(stage.done for stage in self.stages)
+        has_model = (self.run.model / "model.toml").exists()
+        return (has_model or self.has_collapsed) and all(stage.done for stage in self.stages)
+
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether a round collapsed, so that the run ended before it."""
+        return self.total_rounds < int(self.settings["rounds"])
 
     @cached_property
     def last(self) -> RoundSummary:
@@ -139,8 +145,8 @@ class RunSummary:
 
     @property
     def total_rounds(self) -> int:
-        """Number of rounds in the settings."""
-        return int(self.settings["rounds"])
+        """Number of rounds that count."""
+        return len(self.rounds) - 1
 
     @property
     def seconds(self) -> float:
@@ -161,7 +167,7 @@ def read_run_summary(run: Run, dataset: Dataset) -> RunSummary:
     try:
         text = run.config.read_text(encoding="utf-8")
         settings = tomllib.loads(text)
-        rounds = int(settings["rounds"])
+        rounds = run.count_rounds(int(settings["rounds"]))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"{run.root} must be a run folder of 'coarse2fine fit', but its {run.config.name} cannot be read ({error})."

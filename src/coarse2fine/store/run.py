@@ -53,6 +53,14 @@ class Run:
         """Return the folder of a round, counted from 1."""
         return self.root / f"round-{number}"
 
+    def collapsed(self, number: int) -> Path:
+        """Return the folder to which a round is moved if its masks collapsed; it does not count."""
+        return self.root / f"collapsed-round-{number}"
+
+    def count_rounds(self, rounds: int) -> int:
+        """Return how many of the rounds of the settings count: those before the first one that collapsed."""
+        return next((number - 1 for number in range(1, rounds + 1) if self.collapsed(number).exists()), rounds)
+
     def weights(self, number: int) -> Path:
         """Return the weights of the network that a round trained."""
         return self.round(number) / "weights.safetensors"
