@@ -24,7 +24,7 @@ class FitConfig(Settings):
         description="classes: each photo has one label, the network segments all classes; foreground: photos have no "
         "label, the network separates foreground and background",
     )
-    rounds: PositiveInt = Field(3, description="number of rounds: a network is trained, then it makes the next masks")
+    rounds: PositiveInt = Field(4, description="number of rounds: a network is trained, then it makes the next masks")
     seed: Count = Field(0, description="seed of all random numbers; equal settings and seed give equal masks")
     max_megapixels: PositiveFloat = Field(200.0, description="larger photos are skipped")
     coarse: CoarseConfig = CoarseConfig()

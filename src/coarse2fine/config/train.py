@@ -32,7 +32,7 @@ class TrainConfig(StreamConfig):
     """Training of one round."""
 
     epochs: Annotated[tuple[PositiveInt, ...], Role.RESOLVED] = Field(
-        (1, 1, 2),
+        (1, 1, 2, 4),
         min_length=1,
         description="epochs of rounds 1, 2, ..., within min_steps and max_steps; the last number is used for all later "
         "rounds",
