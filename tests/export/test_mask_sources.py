@@ -211,7 +211,7 @@ def test_command__exports_and_reports_errors(finished, tmp_path, capsys):
     assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "0.5") == 2
     assert "--min-quality needs quality scores, but" in capsys.readouterr().err
     assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "2") == 2
-    assert "min_quality: Input should be less than or equal to 1" in capsys.readouterr().err
+    assert "min_quality must be less than or equal to 1" in capsys.readouterr().err
     assert call(finished.root, "--format", "pascal", "--out", tmp_path / "o") == 2
 
 
