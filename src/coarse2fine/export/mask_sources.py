@@ -72,7 +72,7 @@ def open_mask_source(
             ``.onnx`` file.
         photos: Files, folders or patterns of photos to predict on. If empty, existing masks are exported.
         config: Settings of the export.
-        include_left_out: Export photos that the filter left out of training, too.
+        include_left_out: Export photos that were left out of training, too.
         threads: Number of photos that are decoded at the same time.
         out: The folder of the export. It must not lie among the photos of a run.
 
