@@ -98,7 +98,7 @@ def draw(folder: Path, photos: int) -> Run:
         reasons = {
             name: "foreground 0.4 % is below 1 %" if index % 50 == 7 else None for index, name in enumerate(names)
         }
-        write_json(run.filter(number), reasons)
+        write_json(run.filter_file(number), reasons)
         write_json(run.metrics(number), {"round": number})
     write_json(run.metrics(0), {"round": 0})
     write_text(run.config, dump_config(load_recipe("small")))

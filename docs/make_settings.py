@@ -51,21 +51,10 @@ COMMANDS: tuple[tuple[str, str, type[Settings]], ...] = (
 )
 
 
-def list_leaves(kind: type[Settings], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return the paths of all settings and sections, in the order of the classes."""
-    found: list[tuple[str, ...]] = []
-    for name, field in kind.model_fields.items():
-        section = field.annotation
-        found.append((*path, name))
-        if isinstance(section, type) and issubclass(section, Settings):
-            found += list_leaves(section, (*path, name))
-    return found
-
-
 def make_rows(settings: Settings, with_recipes: bool) -> list[str]:
     """Return one row for each setting and section."""
     lines = []
-    for path in list_leaves(type(settings)):
+    for path in type(settings).list_paths():
         name, value = ".".join(path), find(settings, path)
         if isinstance(value, Settings):
             meaning = (type(value).__doc__ or "").strip().splitlines()[0]
@@ -95,7 +84,7 @@ def make_foreground_rows() -> list[str]:
     """Return one row for each setting that a recipe changes for the foreground task."""
     pairs = {recipe: (load_recipe(recipe), load_recipe(recipe, "foreground")) for recipe in RECIPES}
     lines = []
-    for path in list_leaves(FitConfig):
+    for path in FitConfig.list_paths():
         if path == ("task",) or isinstance(find(FitConfig(), path), Settings):
             continue
         changed = {name: find(new, path) for name, (old, new) in pairs.items() if find(old, path) != find(new, path)}

@@ -64,6 +64,10 @@ def test_photo__describes_stages_score_and_why_it_was_left_out(drawn_run, open_a
     assert about["stages"] == ["coarse", "enhanced", "round-1", "round-2"]
     assert (about["height"], about["width"], about["label"]) == (30, 40, 1)
     assert about["quality"]["score"] == 0 and about["left_out"] == "foreground 0.4 % is below 1 %"
+    (drawn_run.round(2) / "filter.json").unlink()
+    write_json(drawn_run.filter_file(0), {"cat/a": "foreground is empty"})
+    about = client.get("/api/photo", params={"name": "cat/a"}).json()
+    assert about["left_out"] == "foreground is empty"  # before round 1
     areas = [(get_mask(client, "cat/a", stage)[0] == 1).sum() for stage in about["stages"]]
     assert areas == [16, 25, 49, 81]
     assert client.get("/api/image", params={"name": HTML}).headers["content-type"] == "image/jpeg"

@@ -82,7 +82,9 @@ def test_fit__bad_photos_are_named_with_their_reason_and_the_run_ends(config, ph
 def test_fit__only_bad_photos_stop_it(config, tmp_path):
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     (tmp_path / "photos" / "cat" / "a.jpg").write_text("text")
-    with pytest.raises(coarse2fine.DataError, match=r"at least one usable photo, but all 1 were skipped.*a\.jpg"):
+    with pytest.raises(
+        coarse2fine.DataError, match=r"at least one usable photo, but has none. Skipped: 1. The first: .*a\.jpg"
+    ):
         coarse2fine.fit(tmp_path / "photos", tmp_path / "run", config)
 
 

@@ -49,6 +49,7 @@ def test_fit__leaves_out_what_is_rejected_and_does_only_training_again(settings,
     for number in (1, 2):
         assert read_json(run.round(number) / "filter.json")[name] == REJECTED
         assert read_json(run.training(number) / "done.json")["photos"] < 12
+    assert read_json(run.filter_file(0))[name] == REJECTED
     assert read_json(run.training(1) / "done.json")["photos"] == 11
     coarse2fine.fit(data, run.root, settings(), quiet=False)
     assert not done_again(capsys.readouterr().out)

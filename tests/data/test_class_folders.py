@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from coarse2fine.data import open_dataset
-from coarse2fine.data.class_folders import read_class_folders, read_unlabeled_folder, unique_names
+from coarse2fine.data.class_folders import (
+    names_below_common_folder,
+    read_class_folders,
+    read_unlabeled_folder,
+    unique_names,
+)
 from coarse2fine.errors import DataError
 from coarse2fine.types import Photo, Skipped
 
@@ -52,7 +57,10 @@ def test_read_class_folders__no_class_is_called_background(tmp_path, name):
 def test_read_class_folders__no_class_folder_says_the_way_out(tmp_path):
     with pytest.raises(DataError, match=r"one sub-folder of photos per class, such as .*found no photos"):
         read_class_folders(tmp_path)
-    touch(tmp_path, "1.jpg", "2.jpg")
+    touch(tmp_path, "1.jpg")
+    with pytest.raises(DataError, match="found 1 photo outside of sub-folders"):
+        read_class_folders(tmp_path)
+    touch(tmp_path, "2.jpg")
     with pytest.raises(DataError, match="found 2 photos outside of sub-folders"):
         read_class_folders(tmp_path)
     with pytest.raises(DataError, match="No such file"):
@@ -138,3 +146,9 @@ def test_open_dataset__takes_folders_and_tables(tmp_path):
         open_dataset(tmp_path / "labels.txt")
     with pytest.raises(DataError, match="no such file or folder"):
         open_dataset(tmp_path / "gone")
+
+
+def test_names_below_common_folder__distinct_and_short(tmp_path):
+    paths = [tmp_path / "x" / "a.jpg", tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg"]
+    assert names_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]
+    assert names_below_common_folder(paths[:1]) == ["a"]

@@ -14,6 +14,7 @@ from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.inference.predict import PredictOptions, predict_photos
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, write_mask
+from coarse2fine.runtime.files import write_json
 
 SCORES = [("cat/a", 0.9), ("cat/b", 0.25), ("dog/a", 0.5), ("dog/c", 1.0)]
 
@@ -30,7 +31,7 @@ def rows_of(out: Path) -> dict[str, int]:
 def test_export_masks__last_round_without_left_out_photos(finished, tmp_path, capsys):
     assert export_masks(finished.root, tmp_path / "out", "voc", quiet=False) == 3
     assert rows_of(tmp_path / "out") == {"cat/a": 4, "cat/b": 5, "dog/a": 6}
-    assert "1 of 4 photos are not exported, because the filter left them out" in capsys.readouterr().err
+    assert "1 of 4 photos are not exported, because they were left out of training" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,12 @@ def test_export_masks__last_round_without_left_out_photos(finished, tmp_path, ca
 def test_export_masks__of_any_round_and_stage(finished, tmp_path, config, rows):
     export_masks(finished.root, tmp_path / "out", "voc", config)
     assert rows_of(tmp_path / "out") == rows
+
+
+def test_export_masks__round_0_without_photos_left_out_before_round_1(finished, tmp_path):
+    write_json(finished.filter_file(0), {"cat/a": "foreground is empty", "cat/b": None, "dog/a": None, "dog/c": None})
+    export_masks(finished.root, tmp_path / "out", "voc", MaskExportConfig(round=0))
+    assert rows_of(tmp_path / "out") == {"cat/b": 3, "dog/a": 4, "dog/c": 5}
 
 
 @pytest.mark.parametrize("kind", ["labelstudio", "cvat"])
@@ -205,13 +212,13 @@ def test_command__exports_and_reports_errors(finished, tmp_path, capsys):
 
     main(["export", str(finished.root), "--format", "coco", "--out", str(tmp_path / "out"), "--images", "none"])
     shown = capsys.readouterr()
-    assert "3 photos: " in shown.out and "the filter left them out" in shown.err
+    assert "3 photos: " in shown.out and "they were left out of training" in shown.err
     assert call(finished.root, "--format", "coco", "--out", tmp_path / "out") == 2
     assert "must be a new or empty folder" in capsys.readouterr().err
     assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "0.5") == 2
     assert "--min-quality needs quality scores, but" in capsys.readouterr().err
     assert call(finished.root, "--format", "coco", "--out", tmp_path / "o", "--min-quality", "2") == 2
-    assert "min_quality: Input should be less than or equal to 1" in capsys.readouterr().err
+    assert "min_quality must be less than or equal to 1" in capsys.readouterr().err
     assert call(finished.root, "--format", "pascal", "--out", tmp_path / "o") == 2
 
 

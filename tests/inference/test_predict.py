@@ -7,7 +7,6 @@ from PIL import Image
 
 from coarse2fine.config import PredictConfig
 from coarse2fine.data import read_image
-from coarse2fine.data.class_folders import names_below_common_folder
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_network
 from coarse2fine.inference.predict import PredictOptions, predict_photos
@@ -119,12 +118,6 @@ def test_predict_and_evaluate__a_crf_in_batches_like_one_by_one(segmenter, tmp_p
         assert np.load(tmp_path / name / "probabilities" / "0.npz")["probabilities"].shape == (2, 32, 32)
     assert results["alone"] == results["batches"]
     assert all(one != other for one, other in zip(results["network"], results["alone"], strict=True))
-
-
-def test_name_below_common_folder__distinct_and_short(tmp_path):
-    paths = [tmp_path / "x" / "a.jpg", tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg"]
-    assert names_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]
-    assert names_below_common_folder(paths[:1]) == ["a"]
 
 
 def test_predict_photos__its_own_results_are_no_photos(segmenter, photos):

@@ -124,6 +124,7 @@ def test_fit__measures_every_round(finished):
         assert set(figures["training_masks_iou"]) == {"refined", "enhanced"}
     kept = read_json(finished.round(1) / "filter.json")
     assert len(kept) == 12 and set(kept.values()) == {None}
+    assert read_json(finished.root / "filter.json") == kept
 
 
 def folders_of(run: Run, number: int) -> tuple[Path, Path]:
@@ -305,6 +306,8 @@ def test_fit__empty_coarse_masks_say_what_to_do(settings, data, tmp_path):
     text = f"[enhance]\nmethod = 'none'\n[coarse]\nmethod = 'folder'\n[coarse.folder]\npath = '{tmp_path / 'empty'}'"
     with pytest.raises(DataError, match="Round 1 .*: 12 because their coarse mask is empty .* another coarse.method"):
         coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
+    reasons = read_json(tmp_path / "run" / "filter.json")
+    assert len(reasons) == 12 and set(reasons.values()) == {"foreground is empty"}
 
 
 def test_fit__refuses_to_write_among_the_photos(settings, data):

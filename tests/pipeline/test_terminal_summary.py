@@ -16,7 +16,11 @@ def test_show_start__names_what_is_left_out(tmp_path, capsys):
     shown = capsys.readouterr()
     assert "6 photos of 2 classes" in shown.out
     assert "Few photos: dog (0)" in shown.err
-    assert "25 photos skipped" in shown.err and "bad19.jpg: empty file" in shown.err and "bad20.jpg" not in shown.err
+    assert (
+        "25 files or folders skipped" in shown.err
+        and "bad19.jpg: empty file" in shown.err
+        and "bad20.jpg" not in shown.err
+    )
     assert "photos.json" in shown.err
 
 
@@ -29,24 +33,29 @@ def test_show_round__figures_reasons_and_times(tmp_path, capsys):
     judged.begin()
     judged.finish(2.0, quality=0.6543)
     figures = {
+        "round": 1,
         "training_masks_iou": {"enhanced": 0.6, "refined": 0.5},
         "training_masks_measured": 3,
         "evaluation": {"mean_iou": 0.4321, "iou": {"background": 0.4, "cat": 0.46}, "photos": 7},
     }
     left_out = {"x": "foreground 0.4 % is below 1 %", "y": "foreground 0.1 % is below 1 %"}
-    show_round(Console(), 1, figures, [stage, judged], 10, left_out)
+    show_round(Console(), figures, [stage, judged], 10, left_out, is_last=False)
     shown = capsys.readouterr().out
     for text in (
         "after round 1",
         "0.432",
+        "kept for the next round",
         "8 of 10",
-        "2 below 1 %",
+        "2: foreground below 1 % of the photo",
         "1 min 15 s",
         "0.654",
         "unchanged: GrabCut found no foreground",
     ):
         assert text in shown
     assert shown.index("refined masks") < shown.index("enhanced masks")
+    show_round(Console(), figures, [stage, judged], 10, left_out, is_last=True)
+    shown = capsys.readouterr().out
+    assert "next round" not in shown and "left out of exports" in shown and "2 of 10" in shown
 
 
 def test_show_end__how_the_figures_went(tmp_path, capsys):
@@ -63,4 +72,5 @@ def test_show_end__how_the_figures_went(tmp_path, capsys):
     show_end(Console(), run, 1)
     shown = capsys.readouterr().out
     assert all(figure in shown for figure in ("0.300", "0.450", "0.500", "0.600", "0.550"))
+    assert "before enhancement" in shown and "after enhancement" in shown and "0 (coarse)" in shown
     assert f"coarse2fine predict {tmp_path} PHOTOS" in shown and f"report: {run.report}" in shown

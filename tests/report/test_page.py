@@ -76,7 +76,7 @@ def test_write_report__shows_the_results_of_the_run(draw_run):
     assert "0.420IoU of 5 training masks with the ground truth" in text
     assert "0.500mean quality score of the masks" in text and "5of 6 photos kept after round 2" in text
     assert "left out: foreground 0.4 % is below 1 %" in text
-    assert "not enhanced (unchanged: GrabCut found no foreground)" in text
+    assert "mask left unchanged: GrabCut found no foreground" in text
     assert "round 2: enhancement4.0 s2.9 %" in text
     assert "encoder = " in text and "not complete" not in text
     assert page.count("svg") == 4 and page.count("desc") == page.count("title") - 1 == 4
@@ -113,6 +113,15 @@ def test_write_report__without_ground_truth_shows_scores_alone(draw_run):
     assert "mIoU of" not in page.text and "Confusions between classes" not in page.text
     assert "estimated without ground truth" in page.text and "coarse2fine evaluate" in page.text
     assert page.count("svg") == 3
+
+
+def test_write_report__names_photos_left_out_before_round_1(draw_run):
+    run, dataset = draw_run({"cat": [f"cat/{index}" for index in range(3)]}, done=0)
+    write_json(run.filter_file(0), {"cat/0": "foreground is empty", "cat/1": None, "cat/2": None})
+    text = flat(page_of(run, dataset).text)
+    assert "2of 3 photos kept before round 1" in text and "before round 11foreground is empty" in text
+    assert "Photos left out before round 1, with their enhanced mask (1 of 1)" in text
+    assert "1 of 3 photos were left out before round 1, because their mask is empty" in text
 
 
 @pytest.mark.parametrize("done, missing", [(0, "round 1: training"), (1, "round 2: training")])
@@ -200,6 +209,6 @@ def test_render__metrics_of_foreground_only(draw_run):
 
 
 def test_reason_kind__removes_the_number_of_the_photo():
-    assert reason_kind("foreground 0.4 % is below 1 %") == "foreground below 1 %"
+    assert reason_kind("foreground 0.4 % is below 1 %") == "foreground below 1 % of the photo"
     assert reason_kind("foreground is empty") == "foreground is empty"
     assert reason_kind("foreground is empty") == "foreground is empty"

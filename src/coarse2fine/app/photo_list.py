@@ -249,10 +249,10 @@ class PhotoList:
         }
 
     def _find_reason_left_out(self, photo: Photo) -> str | None:
-        """Return why the last round left a photo out of training; None if it did not."""
-        for number in reversed(list_rounds(self.run)):
+        """Return why a photo was last left out of training; None if it was not."""
+        for number in (*reversed(list_rounds(self.run)), 0):
             try:
-                reason: str | None = self._read_reasons(self.run.filter(number)).get(photo.name)
+                reason: str | None = self._read_reasons(self.run.filter_file(number)).get(photo.name)
             except OSError:  # the file does not exist, or fit is replacing it
                 continue
             return reason

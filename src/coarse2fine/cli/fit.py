@@ -86,7 +86,8 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         """Train masks and a segmentation network from photos with one class label each.
 
         DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label. The
-        same command resumes a stopped run; a changed setting redoes only what depends on it.
+        same command resumes a stopped run; a changed setting redoes only what depends on it, and deletes the files that
+        this replaces.
 
         For example:
           coarse2fine fit photos --out runs/pets

@@ -9,7 +9,7 @@ enhance.py       stage 2: enhanced masks
 network.py       the segmentation network
 train.py         training
 refine.py        refined masks, and the filter that selects the photos of the next round
-predict.py       the finished network
+predict.py       predictions: of the refined masks, and of the finished network
 distillation.py  the teacher (VideoPCA) and student networks
 export.py        the mask export
 serving.py       the HTTP service and the review page

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -44,6 +45,19 @@ class Settings(BaseModel):
         return {
             name: mark for name, field in cls.model_fields.items() for mark in field.metadata if isinstance(mark, Role)
         }
+
+    @classmethod
+    def list_paths(cls) -> list[tuple[str, ...]]:
+        """Return the paths of all settings and sections; the own settings of a section precede its sub-sections."""
+        inner: list[tuple[str, ...]] = []
+        own: list[tuple[str, ...]] = []
+        for name, field in cls.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, Settings):
+                inner += [(name,), *((name, *path) for path in kind.list_paths())]
+            else:
+                own.append((name,))
+        return own + inner
 
 
 class MethodSettings(Settings):
@@ -99,14 +113,59 @@ def _first_line(kind: object) -> str:
     return re.sub(r"^Method \w+: ", "", line).removesuffix(".")
 
 
-def explain(error: ValidationError) -> str:
-    """Return one sentence that names each wrong setting, what must hold, and what was found."""
-    return "; ".join(_explain_one(dict(detail)) for detail in error.errors()) + "."
+def explain(error: ValidationError, kind: type[Settings] | None = None) -> str:
+    """Return one sentence that names each wrong setting, what must hold, and what was found.
+
+    Args:
+        error: From the validation of settings.
+        kind: The class that was validated. If given, the sentence suggests known settings for an unknown one.
+    """
+    places: dict[tuple[str | int, ...], list[dict[str, Any]]] = {}
+    for detail in error.errors():
+        places.setdefault(_place_of(detail), []).append(dict(detail))
+    # An item that is wrong does not count, so pydantic reports that its list is too short, too.
+    wrong_items = {place[:-1] for place in places if place and isinstance(place[-1], int)}
+    return "; ".join(_explain_place(at, found, kind) for at, found in places.items() if at not in wrong_items) + "."
 
 
-def _explain_one(detail: dict[str, Any]) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return f"there is no setting '{key}'"
+def find_similar_names(key: str, kind: type[Settings]) -> list[str]:
+    """Return the full names of up to three settings that may be meant by an unknown one, such as ``train.batchsize``.
+
+    These are the settings of the same name in other sections; if there are none, those that are spelled similarly.
+    """
+    names = [".".join(path) for path in kind.list_paths()]
+    elsewhere = [name for name in names if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    return elsewhere[:3] or get_close_matches(key, names, cutoff=0.75)
+
+
+def _place_of(detail: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return names and indices of a wrong value, without pydantic's names of types (``literal['otsu']``)."""
+    return tuple(part for part in detail["loc"] if isinstance(part, int) or part.isidentifier())
+
+
+def _explain_place(place: tuple[str | int, ...], details: list[dict[str, Any]], kind: type[Settings] | None) -> str:
+    """Explain the errors of one value; there are several if it may have one of several types."""
+    key = ".".join(part for part in place if isinstance(part, str))
+    if details[0]["type"] == "extra_forbidden":
+        near = find_similar_names(key, kind) if kind else []
+        return f"there is no setting '{key}'" + (f" (did you mean {' or '.join(near)}?)" if near else "")
+    is_item = bool(place) and isinstance(place[-1], int)
+    if details[0]["type"] == "missing":
+        return f"{key} has too few values (found {details[0]['input']!r})" if is_item else f"{key} is missing"
+    first, *others = map(_requirement, details)
+    required = " or ".join([first, *(other.removeprefix("must be ") for other in others)])
+    if not key:
+        return required
+    subject = f"each value of {key}" if is_item else key
+    colon = "" if required.startswith("must ") else ":"
+    return f"{subject}{colon} {required} (found {details[0]['input']!r})"
+
+
+def _requirement(detail: Mapping[str, Any]) -> str:
+    """Turn pydantic's ``Input should be greater than 0`` into ``must be greater than 0``."""
+    kinds = {"model_type": "must be a section of settings", "path_type": "must be a path"}
+    if detail["type"] in kinds:
+        return kinds[detail["type"]]
     message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{key}: {message} (found {detail['input']!r})" if key else message
+    message = re.sub(r"^(Input|Tuple) should ", "must ", message)
+    return re.sub(r"( after validation, not|, got|, unable to) .*", "", message)

@@ -9,7 +9,7 @@ from coarse2fine.config.base import MethodSettings, PositiveFloat, PositiveInt, 
 from coarse2fine.errors import ConfigError
 
 Start = Literal["box", "mask", "probabilities"]
-"""What an enhancement starts from: the bounding box of the mask, the mask, or its foreground probabilities."""
+"""What an enhancement starts from: the bounding box of the mask, the mask, or a soft mask (probabilities)."""
 
 
 class EnhancerSettings(Settings):
@@ -81,8 +81,9 @@ class EnhanceConfig(MethodSettings):
     method: str = "grabcut"
     start: Start = Field(
         "box",
-        description="start of GrabCut: box: the bounding box of the mask (the paper); mask: a band along the contour "
-        "of the mask is open, the rest is fixed; probabilities: the foreground probabilities of the mask",
+        description="what grabcut and crf start from; box: the bounding box of the mask (the paper; only grabcut); "
+        "mask: the mask, which grabcut changes only in a band along its contour; probabilities: a soft mask, with the "
+        "foreground probability of each pixel",
     )
     grabcut: GrabCutConfig = GrabCutConfig()
 
@@ -122,13 +123,14 @@ class FitEnhanceConfig(EnhanceConfig):
 
     start: Start = Field(
         "probabilities",
-        description="start of GrabCut after each round: box: the bounding box of the mask (the paper); mask: a band "
-        "along the contour of the mask is open, the rest is fixed; probabilities: those of the network",
+        description="what grabcut starts from after each round; box: the bounding box of the refined mask (the paper); "
+        "mask: the refined mask, which changes only in a band along its contour; probabilities: the network's soft "
+        "mask (crf always starts from soft masks if there are some)",
     )
     coarse_start: Annotated[Start | Literal["auto"], Role.RESOLVED] = Field(
         "auto",
-        description="start of GrabCut on the coarse masks; auto: probabilities if the coarse method gives them and the "
-        "engine can use them, otherwise box",
+        description="what grabcut starts from on the coarse masks; auto: probabilities, the soft masks of the coarse "
+        "method, if it gives them and the engine can use them, otherwise box",
     )
     between_rounds: Annotated[bool, Role.RESOLVED] = Field(
         True, description="enhance the refined masks of each round, not only the coarse masks"

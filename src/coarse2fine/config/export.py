@@ -26,8 +26,8 @@ class MaskExportConfig(Settings):
     )
     left_out: bool | None = Field(
         None,
-        description="also export photos that the filter left out of training (mask below 1 % or above 80 %); "
-        "default: only for labelstudio and cvat, where people correct the masks",
+        description="also export photos that were left out of training (those with a reason in filter.json of the "
+        "round); default: only for labelstudio and cvat, where people correct the masks",
     )
     min_quality: Share | None = Field(
         None, description="only export photos with at least this quality score in quality.csv; default: all"

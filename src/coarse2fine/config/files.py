@@ -83,7 +83,9 @@ def parse_config(text: str, where: str, base: FitConfig | None = None) -> FitCon
     try:
         return FitConfig.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {explain(error)}") from error
+        is_unknown = any(detail["type"] == "extra_forbidden" for detail in error.errors())
+        hint = " 'coarse2fine fit --help-all' shows all settings." if is_unknown else ""
+        raise ConfigError(f"{where}: {explain(error, FitConfig)}{hint}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 

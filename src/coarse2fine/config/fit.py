@@ -25,7 +25,11 @@ class FitConfig(Settings):
         "label, the network separates foreground and background",
     )
     rounds: PositiveInt = Field(4, description="number of rounds: a network is trained, then it makes the next masks")
-    seed: Count = Field(0, description="seed of all random numbers; equal settings and seed give equal masks")
+    seed: Count = Field(
+        0,
+        description="seed of all random numbers; equal settings, seed, number of processes and kind of machine give "
+        "equal masks",
+    )
     max_megapixels: PositiveFloat = Field(200.0, description="larger photos are skipped")
     coarse: CoarseConfig = CoarseConfig()
     enhance: FitEnhanceConfig = FitEnhanceConfig()

@@ -9,7 +9,7 @@ from coarse2fine.errors import ConfigError
 
 
 class NetworkConfig(Settings):
-    """The segmentation network: a decoder on a pretrained encoder."""
+    """The segmentation network: an encoder and a decoder."""
 
     name: Literal["deeplabv2", "deeplabv3plus", "fpn", "dfpn"] = Field(
         "deeplabv3plus",

@@ -1,4 +1,4 @@
-"""Settings of predictions by a trained network."""
+"""Settings of predictions: those of the refined masks in each round, and those of the finished network."""
 
 from typing import Annotated, Self
 
@@ -9,7 +9,7 @@ from coarse2fine.config.enhance import CrfConfig
 
 
 class PredictConfig(Settings):
-    """How a network predicts, also the refined masks of each round; ``coarse2fine predict`` can override these."""
+    """Predictions of the refined masks and of the finished network; options of ``predict`` override them."""
 
     size_px: Annotated[PositiveInt | None, Role.RESOLVED] = Field(
         None,

@@ -25,8 +25,15 @@ class RefineConfig(Settings):
 class FilterConfig(Settings):
     """Filter: photos whose refined mask is implausible are left out of the next round."""
 
-    min_share: Share = Field(0.01, description="smallest share of the photo that its mask must cover (the paper: 0.01)")
-    max_share: Share = Field(0.80, description="largest share of the photo that its mask may cover (the paper: 0.80)")
+    min_share: Share = Field(
+        0.01,
+        description="smallest share of the photo that its refined mask (before enhancement) must cover (the paper: "
+        "0.01)",
+    )
+    max_share: Share = Field(
+        0.80,
+        description="largest share of the photo that its refined mask (before enhancement) may cover (the paper: 0.80)",
+    )
 
     @model_validator(mode="after")
     def _limits_are_ordered(self) -> Self:

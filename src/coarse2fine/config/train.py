@@ -63,9 +63,11 @@ class TrainConfig(StreamConfig):
         0.3, description="strength of random changes of brightness, contrast and saturation; 0: none"
     )
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="sgd has a momentum of 0.9")
-    learning_rate: PositiveFloat = Field(0.0003, description="learning rate of the encoder at the start")
+    learning_rate: PositiveFloat = Field(0.0003, description="highest learning rate of the encoder, after the warmup")
     head_learning_rate_factor: PositiveFloat = Field(
-        5.0, description="learning rate of decoder and head, as a multiple of that of the encoder"
+        5.0,
+        description="learning rate of all layers outside the encoder, as a multiple of the encoder's; 1 if the encoder "
+        "is not pretrained",
     )
     weight_decay: Weight = Field(0.01, description="weight decay; not applied to biases and norms")
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = Field(

@@ -35,7 +35,8 @@ def read_class_folders(root: Path) -> Dataset:
     labels = [file.relative_to(root).parts[0] for file in files]
     empty = sorted(set(folders) - set(labels))
     if not folders:
-        loose = f"{len(skipped)} photos outside of sub-folders" if skipped else "no photos"
+        photos = "1 photo" if len(skipped) == 1 else f"{len(skipped) or 'no'} photos"
+        loose = f"{photos} outside of sub-folders" if skipped else photos
         raise DataError(
             f"{root} must contain one sub-folder of photos per class, such as {root / 'cat' / '1.jpg'}; found {loose}."
         )

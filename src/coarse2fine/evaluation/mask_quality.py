@@ -38,11 +38,11 @@ class Quality:
         class_name: Class of the photo.
         score: Quality score, 0 to 1: mean confidence times mean agreement. In round 1 ``agreement_training_mask`` does
             not count. A mask that a person corrected scores 1.
-        confidence: Value of the round's soft mask (the soft mask of the constrained prediction) inside the network's
+        confidence: Value of the round's soft mask (the soft mask of the constrained prediction) inside the refined
             mask, mean over its pixels, 0 to 1; None if the run saves no soft masks.
         previous_confidence: Confidence in the round before; None in round 1 and without soft masks.
-        agreement_training_mask: IoU of the network's mask with the mask that the network was trained on, 0 to 1.
-        agreement_enhanced_mask: IoU of the network's mask with the enhanced mask, 0 to 1; None if enhancement
+        agreement_training_mask: IoU of the refined mask with the mask that the network was trained on, 0 to 1.
+        agreement_enhanced_mask: IoU of the refined mask with the enhanced mask, 0 to 1; None if enhancement
             left the mask unchanged.
         area_share: Share of the photo that the enhanced mask covers, 0 to 1.
         pieces: Number of connected pieces of the enhanced mask, without tiny ones.
@@ -168,8 +168,8 @@ def compute_score(
     Args:
         confidence: Confidence of the round, 0 to 1; None if unknown.
         previous_confidence: Confidence of the round before, 0 to 1; None if unknown.
-        agreement_training_mask: IoU of the network's mask with its training mask; None if it must not count.
-        agreement_enhanced_mask: IoU of the network's mask with the enhanced mask; None if enhancement left the mask
+        agreement_training_mask: IoU of the refined mask with its training mask; None if it must not count.
+        agreement_enhanced_mask: IoU of the refined mask with the enhanced mask; None if enhancement left the mask
             unchanged. At least one agreement is known.
 
     Returns:

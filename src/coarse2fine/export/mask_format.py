@@ -33,7 +33,7 @@ class MaskFormat:
     Attributes:
         write: Writes all files of an export into its folder.
         packages: Packages of the extra ``export`` that it imports.
-        for_correction: People correct masks in the tool that reads it, so photos that the filter left out of training
+        for_correction: People correct masks in the tool that reads it, so photos that were left out of training
             are exported by default.
         keeps_ignored: It can store pixels to ignore (255); otherwise they become background.
         has_instances: ``--instances part`` is possible.

@@ -72,7 +72,7 @@ def open_mask_source(
             ``.onnx`` file.
         photos: Files, folders or patterns of photos to predict on. If empty, existing masks are exported.
         config: Settings of the export.
-        include_left_out: Export photos that the filter left out of training, too.
+        include_left_out: Export photos that were left out of training, too.
         threads: Number of photos that are decoded at the same time.
         out: The folder of the export. It must not lie among the photos of a run.
 
@@ -115,12 +115,13 @@ def _open_run(run: Run, config: MaskExportConfig, include_left_out: bool, out: P
         for photo in dataset.photos
     ]
     warnings: list[str] = []
-    reasons = read_json(run.filter(number)) if number and not include_left_out else {}
+    has_reasons = number or run.filter_file(0).exists()  # runs of earlier versions have no file of round 0
+    reasons = read_json(run.filter_file(number)) if has_reasons and not include_left_out else {}
     exported = [photo for photo in photos if not reasons.get(photo.name)]
     if len(exported) < len(photos):
         warnings.append(
-            f"{len(photos) - len(exported)} of {len(photos)} photos are not exported, because the filter left them out "
-            f"(reasons: {run.filter(number)}); --left-out exports them, too"
+            f"{len(photos) - len(exported)} of {len(photos)} photos are not exported, because they were left out of "
+            f"training (reasons: {run.filter_file(number)}); --left-out exports them, too"
         )
     title = f"{run.root.resolve().name}, {folder.relative_to(run.root).as_posix()}"
     return _add_scores(MaskSource(title, dataset.classes, iter(exported), len(exported), warnings), run.root, config)

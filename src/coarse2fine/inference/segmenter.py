@@ -71,7 +71,7 @@ class Segmenter(ABC):
         return load_model(path, device, threads)
 
     def predict(self, images: Images) -> Images:
-        """Predict the class of every pixel.
+        """Predict the class of every pixel. If ``crf.on`` is true, the CRF aligns the masks with image edges.
 
         Args:
             images: RGB images: one, a batch of one size, or a list of different sizes. NumPy: uint8, shape (H, W, 3) or
@@ -79,7 +79,7 @@ class Segmenter(ABC):
 
         Returns:
             Class indices at the size of the images, in the form of ``images``: shape (H, W), (N, H, W), or a list;
-            uint8 arrays for NumPy, int64 tensors on the same device for torch.
+            uint8 arrays for NumPy, int64 tensors on the same device for torch. ``classes`` names the indices.
 
         Raises:
             DataError: An image has another type, shape or range.
@@ -91,7 +91,7 @@ class Segmenter(ABC):
         return result
 
     def predict_probabilities(self, images: Images) -> Images:
-        """Predict class probabilities of every pixel.
+        """Predict class probabilities of every pixel, after the CRF if ``crf.on`` is true.
 
         Args:
             images: As for :meth:`predict`.

@@ -12,23 +12,24 @@ ConstrainRule = Literal["label", "pair", "foreground"]
 
 
 def constrain(probabilities: Probabilities, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> Mask:
-    """Keep only the pixels predicted as the class of the photo.
+    """Compute the foreground of a photo from class probabilities and its label.
 
     Args:
         probabilities: Class probabilities, shape (C, H, W); class 0 is background.
-        label: Class index of the photo, 1 to C - 1.
+        label: Class index of the photo, 1 to C - 1. The rule ``foreground`` gives the same mask for each label.
         rule: ``label``: the label is the most probable class (the rule of the paper); ``pair``: the label is more
             probable than background; ``foreground``: the probability of all foreground classes together is above
             ``threshold``. With each rule a tie is background.
         threshold: Only for the rule ``foreground``, 0 to 1.
 
     Returns:
-        Binary mask, shape (H, W).
+        Binary mask, shape (H, W): 1 for foreground, all of which belongs to the class of the photo.
 
     Raises:
         DataError: ``label`` is not a foreground class.
 
-    Source: the paper, section IV-D2, strategy b: keep only the pixels predicted as the class of the photo.
+    Source: for the rule ``label``, the paper, section IV-D2, strategy b: keep only the pixels predicted as the class of
+    the photo. The other rules are ours.
     """
     return (constrain_soft(probabilities, label, rule, threshold) > 0.5).astype(np.uint8)
 

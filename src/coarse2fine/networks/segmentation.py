@@ -14,11 +14,11 @@ from coarse2fine.networks.backbone import find_stage_parameters
 
 
 class SegmentationNetwork(nn.Module, ABC):
-    """An encoder and a head that predict class logits at the size of the images.
+    """An encoder and a decoder that predict class logits at the size of the images.
 
     Attributes:
         encoder: From :func:`~coarse2fine.networks.backbone.build_encoder`.
-        head_bias_factor: Learning rate of the head's biases as a multiple of that of its weights.
+        head_bias_factor: Learning rate of the decoder's biases as a multiple of that of its weights.
         scales: Factors by which images are resized. The network computes logits at each scale and keeps the maximum.
     """
 
@@ -42,7 +42,7 @@ class SegmentationNetwork(nn.Module, ABC):
             images: Normalized RGB, shape (N, 3, H, W), any height and width from 1; N at least 2 in training mode.
 
         Returns:
-            Logits in float32, shape (N, C, H, W), bilinearly upsampled from the head's stride.
+            Logits in float32, shape (N, C, H, W), bilinearly upsampled from the decoder's stride.
         """
         parts = self.compute_scale_logits(images)
         return parts[0] if len(parts) == 1 else torch.stack(parts).amax(dim=0)
@@ -55,7 +55,7 @@ class SegmentationNetwork(nn.Module, ABC):
         return self.upsample(self.compute_head_logits(images), images.shape[-2:])
 
     def compute_head_logits(self, images: Tensor) -> list[Tensor]:
-        """Compute class logits at each of the network's scales and at the stride of the head.
+        """Compute class logits at each of the network's scales and at the stride of the decoder.
 
         Args:
             images: As for :meth:`forward`.
@@ -96,7 +96,7 @@ class SegmentationNetwork(nn.Module, ABC):
         return self
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Return all parameters outside the encoder."""
+        """Return all parameters of the decoder, that is, outside the encoder."""
         return [parameter for name, parameter in self.named_parameters() if not name.startswith("encoder.")]
 
 
@@ -120,8 +120,8 @@ def freeze(network: SegmentationNetwork, config: NetworkConfig) -> None:
 def parameter_groups(network: SegmentationNetwork, config: TrainConfig) -> list[dict[str, Any]]:
     """Group the trainable parameters for an optimizer by learning rate and weight decay, without empty groups.
 
-    The learning rate of the head is ``head_learning_rate_factor`` times that of the encoder, for biases of DeepLab v2
-    twice that. Parameters of one dimension (biases, weights of norms) have no weight decay.
+    The learning rate of the decoder is ``head_learning_rate_factor`` times that of the encoder, for biases of DeepLab
+    v2 twice that. Parameters of one dimension (biases, weights of norms) have no weight decay.
 
     Returns:
         Dictionaries with ``name``, ``params``, ``lr`` and ``weight_decay``.

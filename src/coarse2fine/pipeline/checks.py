@@ -58,7 +58,7 @@ def prepare_run_folder(data: Path, listed: Dataset, run: Run, config: FitConfig,
     if not dataset.photos:
         first = dataset.skipped[0]
         raise DataError(
-            f"{data} must hold at least one usable photo, but all {len(dataset.skipped)} were skipped. "
+            f"{data} must hold at least one usable photo, but has none. Skipped: {len(dataset.skipped)}. "
             f"The first: {first.path}: {first.reason}."
         )
     if context.is_main:

@@ -96,7 +96,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
 
     notes = write_masks(MaskTask(named, out, context, "enhancement"), make)
     if notes:
-        context.console.warn(f"unchanged: {len(notes)} of {len(named)} masks, see {out / 'notes.json'}")
+        context.console.warn(f"masks left unchanged: {len(notes)} of {len(named)}, see {out / 'notes.json'}")
     context.console.say(f"masks: {out}", style="green")
 
 

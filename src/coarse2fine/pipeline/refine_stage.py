@@ -67,7 +67,7 @@ def refine_masks(task: MaskTask, segmenter: Segmenter, config: RefineConfig, sof
 
 
 def leave_out_empty(job: FitJob, masks: Stage) -> dict[str, str]:
-    """Find the photos that are left out of the first round.
+    """Find the photos that are left out of the first round, and write ``filter.json`` with the reasons.
 
     Args:
         job: The run.
@@ -78,7 +78,7 @@ def leave_out_empty(job: FitJob, masks: Stage) -> dict[str, str]:
     """
     empty = find_empty(job.photos, masks.folder, job.context)
     reasons = {photo.name: "foreground is empty" if photo.name in empty else None for photo in job.photos}
-    return _only_reasons(job.apply_people_decisions(reasons))
+    return _record_reasons(job, 0, reasons)
 
 
 def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
@@ -92,10 +92,7 @@ def leave_out_filtered(job: FitJob, number: int) -> dict[str, str]:
         Photo name to reason.
     """
     reasons = filter_masks(job.photos, job.run.refined(number), job.config.filter, job.context)
-    reasons = job.apply_people_decisions(reasons)
-    if job.context.is_main:
-        write_json(job.run.filter(number), reasons)
-    return _only_reasons(reasons)
+    return _record_reasons(job, number, reasons)
 
 
 def filter_masks(
@@ -132,5 +129,9 @@ def find_empty(photos: Sequence[Photo], folder: Path, context: Context) -> set[s
     return {photo.name for photo, is_empty in zip(photos, empty, strict=True) if is_empty}
 
 
-def _only_reasons(reasons: dict[str, str | None]) -> dict[str, str]:
+def _record_reasons(job: FitJob, number: int, reasons: dict[str, str | None]) -> dict[str, str]:
+    """Apply the decisions of people, write ``filter.json`` of a round, and return only the photos with a reason."""
+    reasons = job.apply_people_decisions(reasons)
+    if job.context.is_main:
+        write_json(job.run.filter_file(number), reasons)
     return {name: reason for name, reason in reasons.items() if reason}

@@ -23,12 +23,13 @@ def report_round(
         job: The run.
         number: The round; 0 is before the first.
         stages: The stages of the round. One of them is the enhancement.
-        left_out: Names of photos that the next round leaves out, with the reason.
+        left_out: Names of photos that a next round leaves out, with the reason.
         segmenter: The network of the round.
     """
     if job.context.is_main:
         metrics = _measure(job, number, stages, left_out, segmenter)
-        show_round(job.context.console, number, metrics, stages, len(job.photos), left_out)
+        is_last = number == job.config.rounds
+        show_round(job.context.console, metrics, stages, len(job.photos), left_out, is_last)
     job.context.barrier()
 
 

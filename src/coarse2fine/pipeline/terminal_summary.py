@@ -10,6 +10,7 @@ from rich.table import Table
 from coarse2fine.config import FitConfig
 from coarse2fine.evaluation.metrics import main_metric
 from coarse2fine.pipeline.mask_writer import read_notes
+from coarse2fine.report.tables import count_reasons
 from coarse2fine.runtime.console import Console, format_seconds
 from coarse2fine.runtime.device import count_cores, pick_device
 from coarse2fine.runtime.files import read_json
@@ -36,7 +37,8 @@ def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path
     if few:
         console.warn(f"Few photos: {', '.join(few)}. The network needs some dozens per class.")
     if dataset.skipped:
-        console.warn(f"{len(dataset.skipped)} photos skipped:")
+        count = len(dataset.skipped)
+        console.warn(f"{count} {'files or folders' if count > 1 else 'file or folder'} skipped:")
         for item in dataset.skipped[:SKIPPED_SHOWN]:
             console.warn(f"  {item.path}: {item.reason}")
         if len(dataset.skipped) > SKIPPED_SHOWN:
@@ -45,21 +47,21 @@ def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path
 
 def show_round(
     console: Console,
-    number: int,
     metrics: Mapping[str, Any],
     stages: Sequence[Stage],
     photos: int,
     left_out: Mapping[str, str],
+    is_last: bool,
 ) -> None:
     """Print a table of a round.
 
     Args:
         console: Where to print.
-        number: The round; 0 is before the first.
-        metrics: Content of ``metrics.json``.
+        metrics: Content of the round's ``metrics.json``.
         stages: The stages of the round.
         photos: Number of usable photos.
-        left_out: Names of photos that the next round leaves out, with the reason.
+        left_out: Content of the round's ``filter.json``, without the photos that are kept.
+        is_last: Whether no round follows, so that no photo is kept for one.
     """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, iou in sorted(metrics.get("training_masks_iou", {}).items(), key=lambda item: MASKS.index(item[0])):
@@ -70,7 +72,10 @@ def show_round(
     for stage in stages:
         if "quality" in stage.done():
             table.add_row("quality", f"{stage.done()['quality']:.3f}", "0 to 1, estimated without ground truth")
-    table.add_row("photos for training", f"{photos - len(left_out)} of {photos}", _reasons(left_out))
+    if not is_last:
+        table.add_row("kept for the next round", f"{photos - len(left_out)} of {photos}", _count_reasons(left_out))
+    elif left_out:
+        table.add_row("left out of exports", f"{len(left_out)} of {photos}", _count_reasons(left_out))
     for stage in stages:
         done = stage.done()
         if "loss" in done:
@@ -78,9 +83,10 @@ def show_round(
     notes = {name: note for stage in stages for name, note in read_notes(stage.folder).items()}
     if notes:
         common = ", ".join(f"{count} {note}" for note, count in Counter(notes.values()).most_common(3))
-        table.add_row("enhancement failed", str(len(notes)), common)
+        table.add_row("masks left unchanged", str(len(notes)), common)
     durations = {stage.folder.name: format_seconds(stage.done().get("seconds", 0)) for stage in stages}
     table.add_row("time", "", ", ".join(f"{name} {duration}" for name, duration in durations.items()))
+    number = metrics["round"]
     console.say(f"after round {number}" if number else "before the first round", style="bold cyan")
     console.show(table)
 
@@ -103,13 +109,14 @@ def show_end(console: Console, run: Run, rounds: int) -> None:
 def _rounds_table(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Table:
     table = Table(title="metrics by round", title_justify="left")
     names = {main_metric(row["evaluation"])[0] for _, row in rows if "evaluation" in row}
-    for column in ("round", names.pop() if names else "mIoU", "refined masks, IoU", "enhanced masks, IoU", "left out"):
+    metric = names.pop() if names else "mIoU"
+    for column in ("round", metric, "before enhancement, IoU", "after enhancement, IoU", "left out"):
         table.add_column(column, justify="right")
     for number, row in rows:
         masks = row.get("training_masks_iou", {})
         not_enhanced = masks.get("refined", masks.get("coarse"))
         table.add_row(
-            str(number) if number else "coarse",
+            str(number) if number else "0 (coarse)",
             _figure(main_metric(row["evaluation"])[1] if "evaluation" in row else None),
             _figure(not_enhanced),
             _figure(masks.get("enhanced")),
@@ -122,6 +129,5 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _reasons(left_out: Mapping[str, str]) -> str:
-    kinds = Counter(reason.rsplit(" is ", 1)[-1] for reason in left_out.values())
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+def _count_reasons(left_out: Mapping[str, str]) -> str:
+    return ", ".join(f"{count}: {kind}" for kind, count in count_reasons(left_out))

@@ -74,12 +74,12 @@ def run_train_stage(
 
 def _explain_no_photos(job: FitJob, number: int, left_out: Mapping[str, str]) -> str:
     """Return the error message for a round without photos to train on; only later rounds depend on the filter."""
-    message = f"Round {number} needs at least one photo to train on, but all {len(job.photos)} were left out"
+    message = (
+        f"Round {number} needs at least one photo to train on, but all {len(job.photos)} were left out (reasons: "
+        f"{job.run.filter_file(number - 1)})"
+    )
     if number > 1:
-        return (
-            f"{message} (reasons: {job.run.filter(number - 1)}). Lower filter.min_share, raise filter.max_share, or "
-            "take back rejections in coarse2fine app."
-        )
+        return f"{message}. Lower filter.min_share, raise filter.max_share, or take back rejections in coarse2fine app."
     rejected = sum(name in left_out for name in job.rejected)
     return (
         f"{message}: {len(left_out) - rejected} because their coarse mask is empty (masks: {job.run.enhanced(0)}), "

@@ -83,8 +83,13 @@ def _check_left_out(summary: RunSummary) -> str | None:
     photos, gone = len(summary.dataset.photos), len(summary.last.reasons or {})
     if gone <= MANY_SHARE * photos:
         return None
+    if not summary.last.number:
+        return (
+            f"{gone} of {photos} photos were left out {summary.last.when}, because their mask is empty or a person "
+            "rejected them. If many masks are empty, choose another --coarse.method."
+        )
     return (
-        f"{gone} of {photos} photos were left out after {summary.last.title}. Check under 'Photos left out' that their "
+        f"{gone} of {photos} photos were left out {summary.last.when}. Check under 'Photos left out' that their "
         "masks are wrong; if they are right, change the limits --filter.min-share and --filter.max-share."
     )
 
@@ -97,7 +102,7 @@ def _check_good_left_out(last: RoundSummary) -> str | None:
     if len(good) < MIN_GOOD_LEFT_OUT or len(good) <= MANY_SHARE * len(scores):
         return None
     return (
-        f"{len(good)} of the {len(scores)} photos left out after {last.title} have masks with scores above the mean. "
+        f"{len(good)} of the {len(scores)} photos left out {last.when} have masks with scores above the mean. "
         "If they look right under 'Photos left out', change the limits --filter.min-share and --filter.max-share."
     )
 

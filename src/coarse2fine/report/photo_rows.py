@@ -1,6 +1,6 @@
 """Draw the photos of the report: rows of masks from stage to stage, and photos that were left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coarse2fine.evaluation.mask_quality import Quality
@@ -48,7 +48,8 @@ def draw_groups(summary: RunSummary, threads: int) -> list[PhotoGroup]:
     columns, dataset = list_columns(summary), summary.dataset
     selections = select_photos(dataset.photos, dataset.classes, summary.last.qualities, len(columns))
     photos = [photo for selection in selections for photo in selection.photos]
-    rows = map_threads(lambda photo: _draw_photo(summary, photo, columns), photos, threads)
+    reasons = summary.last.reasons or {}
+    rows = map_threads(lambda photo: _draw_photo(summary, photo, columns, reasons), photos, threads)
     return [PhotoGroup(one.class_name, one.kind, [next(rows) for _ in one.photos]) for one in selections]
 
 
@@ -62,7 +63,7 @@ def list_columns(summary: RunSummary) -> PhotoColumns:
 
 
 def draw_left_out(summary: RunSummary, threads: int) -> list[PhotoRow]:
-    """Draw some of the photos that the last round left out, some for every reason, with the network's mask."""
+    """Draw some of the photos that were last left out, some for every reason, with the mask that was checked."""
     decided = next((one for one in reversed(summary.rounds) if one.reasons is not None), None)
     if decided is None or not decided.reasons:
         return []
@@ -73,11 +74,12 @@ def draw_left_out(summary: RunSummary, threads: int) -> list[PhotoRow]:
     names = [name for _, group in sorted(names_by_kind.items()) for name in pick_evenly(group, each)][:MAX_LEFT_OUT]
     photos = {photo.name: photo for photo in summary.dataset.photos}
     shown = [photos[name] for name in names if name in photos]
-    column = [("mask predicted by the network", summary.run.refined(decided.number))]
-    return list(map_threads(lambda photo: _draw_photo(summary, photo, column), shown, threads))
+    run, number = summary.run, decided.number
+    column = [("mask predicted by the network", run.refined(number)) if number else ("enhanced mask", run.enhanced(0))]
+    reasons = decided.reasons
+    return list(map_threads(lambda photo: _draw_photo(summary, photo, column, reasons), shown, threads))
 
 
-def _draw_photo(summary: RunSummary, photo: Photo, columns: PhotoColumns) -> PhotoRow:
-    last = summary.last
-    reason, note = (last.reasons or {}).get(photo.name), last.notes.get(photo.name)
-    return PhotoRow(photo.name, last.qualities.get(photo.name), reason, note, draw_row(photo, columns))
+def _draw_photo(summary: RunSummary, photo: Photo, columns: PhotoColumns, reasons: Mapping[str, str]) -> PhotoRow:
+    name, last = photo.name, summary.last
+    return PhotoRow(name, last.qualities.get(name), reasons.get(name), last.notes.get(name), draw_row(photo, columns))

@@ -65,6 +65,11 @@ class RoundSummary:
         return f"round {self.number}" if self.number else "before round 1"
 
     @property
+    def when(self) -> str:
+        """Time of its results for people: ``after round 2``, or ``before round 1``."""
+        return f"after {self.title}" if self.number else self.title
+
+    @property
     def left_out(self) -> int | None:
         """Number of photos that are left out of the next round; None if not known yet."""
         count = self.metrics.get("left_out") if self.reasons is None else len(self.reasons)
@@ -192,15 +197,13 @@ def _list_stages(run: Run, rounds: int) -> Iterator[StageSummary]:
 
 def _read_round(run: Run, number: int) -> RoundSummary:
     training = read_done(run.training(number)) if number else {}
-    filtered = run.filter(number)
+    filtered = run.filter_file(number)
     table = run.quality(number) / TABLE
     qualities = read_quality(table) if number and is_complete(table.parent) else []
     return RoundSummary(
         number,
         metrics=read_json_or_empty(run.metrics(number)),
-        reasons={name: reason for name, reason in read_json(filtered).items() if reason}
-        if number and filtered.exists()
-        else None,
+        reasons={name: reason for name, reason in read_json(filtered).items() if reason} if filtered.exists() else None,
         notes=read_json_or_empty(run.enhanced(number) / "notes.json"),
         qualities={quality.photo: quality for quality in qualities},
         loss=training.get("loss"),

@@ -72,9 +72,9 @@ def summarize_class_rows(summary: RunSummary) -> list[ClassRow]:
 def reason_kind(reason: str) -> str:
     """Remove the photo's own number from a reason.
 
-    ``foreground 0.4 % is below 1 %`` becomes ``foreground below 1 %``; ``foreground is empty`` stays.
+    ``foreground 0.4 % is below 1 %`` becomes ``foreground below 1 % of the photo``; ``foreground is empty`` stays.
     """
-    return re.sub(r"^(\w+) [\d.e-]+(?: %)? is ", r"\1 ", reason)
+    return re.sub(r"^(\w+) [\d.e-]+ % is (.*)$", r"\1 \2 of the photo", reason)
 
 
 def count_reasons(reasons: Mapping[str, str]) -> list[tuple[str, int]]:

@@ -81,9 +81,12 @@ class Run:
         """Return the folder of soft masks, if the enhancement of a round starts from them; round 0: coarse ones."""
         return self.round(number) / "soft-masks" if number else self.root / "coarse-soft-masks"
 
-    def filter(self, number: int) -> Path:
-        """Return the file that records, after a round, for each photo null, or why the next round leaves it out."""
-        return self.round(number) / "filter.json"
+    def filter_file(self, number: int) -> Path:
+        """Return the file that holds for each photo null, or why the round after this one leaves it out of training.
+
+        Round 0 is before the first: its file is about round 1.
+        """
+        return (self.round(number) if number else self.root) / "filter.json"
 
     def quality(self, number: int) -> Path:
         """Return the folder of a round's quality tables: ``quality.csv``, ``quality-classes.csv``."""

@@ -243,7 +243,7 @@ function listFacts(photo) {
   if (quality) {
     facts.push(["score", figure(quality.score)]);
     facts.push(["confidence", `${figure(quality.confidence)} (previous round: ${figure(quality.previous_confidence)})`]);
-    const enhanced = quality.agreement_enhanced_mask === null ? "mask was not enhanced" : `${figure(quality.agreement_enhanced_mask)} with the enhanced mask`;
+    const enhanced = quality.agreement_enhanced_mask === null ? "mask left unchanged by enhancement" : `${figure(quality.agreement_enhanced_mask)} with the enhanced mask`;
     facts.push(["agreement", `${figure(quality.agreement_training_mask)} with the training mask, ${enhanced}`]);
     facts.push(["area", `${formatPercent(quality.area_share)} of the photo`]);
     facts.push(["pieces", String(quality.pieces)]);
