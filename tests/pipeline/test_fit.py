@@ -293,12 +293,6 @@ def test_fit__stops_before_hours_are_spent(settings, data, tmp_path):
     assert not (tmp_path / "run" / "coarse").exists()
 
 
-def test_fit__all_masks_filtered_says_what_to_do(settings, data, tmp_path):
-    text = "[filter]\nmin_share = 0.998\nmax_share = 0.999"
-    with pytest.raises(DataError, match="Round 2 needs at least one photo .*filter.json.* Lower filter.min_share"):
-        coarse2fine.fit(data / "train", tmp_path / "run", settings(text))
-
-
 def test_fit__empty_coarse_masks_say_what_to_do(settings, data, tmp_path):
     for path in sorted((data / "train").rglob("*.jpg")):
         empty = np.zeros(coarse2fine.read_image(path).shape[:2], np.uint8)

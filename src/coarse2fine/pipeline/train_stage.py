@@ -36,7 +36,7 @@ def run_train_stage(
     config = job.config
     photos = [photo for photo in job.photos if photo.name not in left_out]
     if not photos:
-        raise DataError(_explain_no_photos(job, number, left_out))
+        raise DataError(_explain_no_photos(job, left_out))
     steps = config.train.count_steps(len(photos), number)
     settings = training_settings(config, number, steps) | describe_rejected(job.rejected)
     stage = Stage(job.run.training(number), title_of(number, "training"), settings, (masks.key,))
@@ -72,19 +72,14 @@ def run_train_stage(
     return stage, segmenter.to()
 
 
-def _explain_no_photos(job: FitJob, number: int, left_out: Mapping[str, str]) -> str:
-    """Return the error message for a round without photos to train on; only later rounds depend on the filter."""
-    message = (
-        f"Round {number} needs at least one photo to train on, but all {len(job.photos)} were left out (reasons: "
-        f"{job.run.filter_file(number - 1)})"
-    )
-    if number > 1:
-        return f"{message}. Lower filter.min_share, raise filter.max_share, or take back rejections in coarse2fine app."
+def _explain_no_photos(job: FitJob, left_out: Mapping[str, str]) -> str:
+    """Return the error message for a first round without photos; later rounds keep half of them, or the run ends."""
     rejected = sum(name in left_out for name in job.rejected)
     return (
-        f"{message}: {len(left_out) - rejected} because their coarse mask is empty (masks: {job.run.enhanced(0)}), "
-        f"{rejected} because they were rejected in review. Choose another coarse.method, or take back rejections in "
-        "coarse2fine app."
+        f"Round 1 needs at least one photo to train on, but all {len(job.photos)} were left out (reasons: "
+        f"{job.run.filter_file(0)}): {len(left_out) - rejected} because their coarse mask is empty (masks: "
+        f"{job.run.enhanced(0)}), {rejected} because they were rejected in review. Choose another coarse.method, or "
+        "take back rejections in coarse2fine app."
     )
 
 
