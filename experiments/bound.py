@@ -43,7 +43,6 @@ from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.store.fingerprints import describe_photos, training_settings
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.training.loop import train
-from coarse2fine.training.sampler import count_steps
 from coarse2fine.training.segmentation import SegmentationJob
 from coarse2fine.types import Dataset, Photo
 
@@ -211,7 +210,7 @@ def train_and_evaluate(
         Confusion matrix of each photo of ``val``.
     """
     config, folder, context = experiment.base, experiment.runs / name, Context(console=Console())
-    steps = count_steps(len(training_set.photos), epochs, config.train.batch)
+    steps = config.train.count_steps(len(training_set.photos), epochs)
     settings = training_settings(config, 1, steps) | {"photos": describe_photos(training_set.photos)}
     stage = Stage(folder / "training", f"ground truth, {epochs} epochs", settings)
     torch.manual_seed(seed_of(config.seed, 1, 0))

@@ -88,8 +88,8 @@ class Experiment:
         return fit(self.photos, run.root, settings, ground_truth, quiet=False)
 
     def rounds_of(self, run: Run) -> int:
-        """Read the number of rounds of a run; another experiment may have continued it further."""
-        return load_config(run.config).rounds
+        """Count the rounds of a run, without a collapsed one; another experiment may have continued it further."""
+        return run.count_rounds(load_config(run.config).rounds)
 
     def seeded(self, seed: int) -> "Experiment":
         """Return the same experiment with another seed."""

@@ -187,9 +187,14 @@ def test_method_settings__a_new_section_is_a_new_method():
 )
 def test_train_config__steps_follow_the_photos_within_limits(photos, number, steps):
     config = TrainConfig(batch=12, epochs=(2, 1, 6), min_steps=(20, 30), max_steps=(50, 50, 100))
-    assert config.count_steps(photos, number) == steps
+    assert config.count_round_steps(photos, number) == steps
 
 
 def test_train_config__limits_of_steps_are_ordered():
     with pytest.raises(ConfigError, match="found 300 above 200 in round 2"):
         parse_config("[train]\nmin_steps = [100, 300]\nmax_steps = [200]", "test")
+
+
+@pytest.mark.parametrize("photos, epochs, batch, steps", [(10, 3, 4, 8), (1, 1, 12, 1), (12, 2, 12, 2)])
+def test_count_steps__covers_all_photos_in_all_epochs(photos, epochs, batch, steps):
+    assert TrainConfig(batch=batch).count_steps(photos, epochs) == steps

@@ -7,19 +7,12 @@ import pytest
 
 import coarse2fine
 from coarse2fine.cli import main
-from coarse2fine.data.synthetic import draw_dataset
-from coarse2fine.pipeline.collapse import has_collapsed
+from coarse2fine.config import FitConfig
+from coarse2fine.pipeline.collapse import explain_collapse
 from coarse2fine.store.run import Run
 
 FLOODS = "[filter]\nmin_share = 0.3\nmax_share = 0.4"
 """After one step a network predicts all pixels as foreground, or none."""
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    draw_dataset(folder, train_per_class=2, val_photos=1, size_px=48)
-    return folder
 
 
 def list_files(root: Path) -> dict[str, int]:
@@ -29,7 +22,7 @@ def list_files(root: Path) -> dict[str, int]:
 def test_fit__ends_with_the_enhanced_coarse_masks_if_round_1_collapses(settings, data, tmp_path, capsys):
     run = coarse2fine.fit(data / "train", tmp_path / "run", settings(FLOODS))
     said = " ".join(capsys.readouterr().err.split())
-    assert "Round 1 collapsed: 12 of its 12 training photos" in said and "less than 30% or more than 40%" in said
+    assert "Round 1 collapsed: 12 of its 12 training photos" in said and "less than 30 % or more than 40 %" in said
     assert "--train.min-steps" in said and str(run.enhanced(0)) in said
     assert not run.model.exists() and not run.round(1).exists() and run.collapsed(1).is_dir()
     page = run.report.read_text()
@@ -68,11 +61,13 @@ def test_fit__ends_with_the_round_before_if_a_later_one_collapses(settings, data
 
 
 @pytest.mark.parametrize("lost, collapsed", [(0, False), (4, False), (5, True), (8, True)])
-def test_has_collapsed__counts_only_photos_that_trained(lost, collapsed):
+def test_explain_collapse__counts_only_photos_that_trained(lost, collapsed):
     photos = [SimpleNamespace(name=str(index)) for index in range(10)]
-    job = SimpleNamespace(photos=photos)
+    job = SimpleNamespace(photos=photos, config=FitConfig())
     before = {"8": "foreground is empty", "9": "foreground is empty"}
-    assert has_collapsed(job, before, before | {str(index): "floods" for index in range(lost)}) is collapsed
+    why = explain_collapse(job, before, before | {str(index): "floods" for index in range(lost)})
+    assert (why is not None) is collapsed
+    assert why is None or f"{lost} of its 8 training photos" in why
 
 
 def test_count_rounds__ends_before_the_first_collapsed_round(tmp_path):

@@ -12,7 +12,6 @@ import pytest
 
 import coarse2fine
 from coarse2fine.config import dump_config, load_recipe, parse_config
-from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 
 pytestmark = pytest.mark.slow
@@ -36,13 +35,6 @@ loader_workers = 0
 checkpoint_photos = 12
 precision = "fp32"
 """
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    draw_dataset(folder, train_per_class=2, val_photos=2, size_px=48)
-    return folder
 
 
 @pytest.fixture(scope="module")

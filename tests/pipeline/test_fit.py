@@ -8,7 +8,6 @@ import pytest
 
 import coarse2fine
 from coarse2fine.config import FitConfig, parse_config
-from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.mask_quality import compute_score, measure_agreement, measure_confidence, shrink_mask
 from coarse2fine.evaluation.quality_table import read_quality
@@ -28,13 +27,6 @@ CHANGES = "seed = 3\n[train]\nepochs = [2]\ncheckpoint_photos = 6"
 def settings(settings) -> Callable[..., FitConfig]:
     """As for other tests, but a training has two epochs and a checkpoint after each step."""
     return lambda text="": parse_config(text, "test", settings(CHANGES))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    draw_dataset(folder, train_per_class=2, val_photos=3, size_px=48)
-    return folder
 
 
 @pytest.fixture(scope="module")

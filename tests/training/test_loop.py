@@ -14,7 +14,7 @@ from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.processes import World
 from coarse2fine.training.loop import count_loader_workers, train
-from coarse2fine.training.sampler import SampleIndex, count_steps
+from coarse2fine.training.sampler import SampleIndex
 from coarse2fine.training.schedule import poly_factor
 
 CONFIG = TrainConfig(batch=4, loader_workers=0, precision="fp32", average_decay=0.0, checkpoint_photos=8)
@@ -44,7 +44,7 @@ class PointsJob:
 
     @property
     def steps(self) -> int:
-        return count_steps(len(self.photos), self.epochs, self.config.batch)
+        return self.config.count_steps(len(self.photos), self.epochs)
 
     def make_samples(self) -> Points:
         return Points()

@@ -1,6 +1,4 @@
-import pytest
-
-from coarse2fine.training.sampler import ResumableBatchSampler, SampleIndex, count_steps
+from coarse2fine.training.sampler import ResumableBatchSampler, SampleIndex
 
 
 def list_batches(photos: int, batch: int, steps: range, seed: int, *processes: int) -> list[list[SampleIndex]]:
@@ -29,8 +27,3 @@ def test_resumable_batch_sampler__processes_share_each_batch():
 
 def test_resumable_batch_sampler__batches_are_full_even_with_one_photo():
     assert [len(batch) for batch in list_batches(1, 4, range(2), 0)] == [4, 4]
-
-
-@pytest.mark.parametrize("photos, epochs, batch, steps", [(10, 3, 4, 8), (1, 1, 12, 1), (12, 2, 12, 2)])
-def test_count_steps__covers_all_photos_in_all_epochs(photos, epochs, batch, steps):
-    assert count_steps(photos, epochs, batch) == steps

@@ -14,7 +14,6 @@ from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import SegmentationNetwork
 from coarse2fine.runtime.context import Context
 from coarse2fine.training.loop import train
-from coarse2fine.training.sampler import count_steps
 from coarse2fine.training.segmentation import SegmentationJob, pixel_cross_entropy
 from coarse2fine.types import IGNORE, Photo
 
@@ -60,7 +59,7 @@ def photos(tmp_path_factory) -> list[Photo]:
 
 def make_job(folder: Path, photos: list[Photo], epochs: int, **changes: object) -> SegmentationJob:
     config = TRAIN.model_copy(update=changes)
-    steps = count_steps(len(photos), epochs, config.batch)
+    steps = config.count_steps(len(photos), epochs)
     return SegmentationJob(NETWORK.encoder, photos, photos[0].path.parent / "masks", config, steps, 5, folder)
 
 

@@ -50,9 +50,9 @@ class GrabCutConfig(EnhancerSettings):
 class CrfConfig(Settings):
     """Parameters of a fully connected CRF; the defaults are those of DeepLab v2 for photos of PASCAL VOC.
 
-    They are no settings of ``fit``. On 118 photos of voc-animals/val (docs/log.md, "dense CRF without a compiler"), the
-    mIoU was .675 with the defaults, with 5 steps, with bilateral weight 2 and with bilateral sigma 40 px, but .673 with
-    color sigma 5 and .665 with color sigma 10.
+    They are not settings of ``fit``. On 118 photos of voc-animals/val (docs/log.md, "dense CRF without a compiler"),
+    the mIoU was .675 with the defaults, with 5 steps, with bilateral weight 2 and with bilateral sigma 40 px, but .673
+    with color sigma 5 and .665 with color sigma 10.
     """
 
     steps: PositiveInt = Field(10, description="mean-field steps")

@@ -27,6 +27,10 @@ class StreamConfig(Settings):
         2000, description="write a checkpoint each time this many photos were seen; a stopped run loses at most these"
     )
 
+    def count_steps(self, photos: int, epochs: int) -> int:
+        """Return the number of optimizer steps in which every photo is seen at least ``epochs`` times."""
+        return -(-photos * epochs // self.batch)
+
 
 class TrainConfig(StreamConfig):
     """Training of one round."""
@@ -85,12 +89,12 @@ class TrainConfig(StreamConfig):
                 )
         return self
 
-    def count_steps(self, photos: int, number: int) -> int:
-        """Return the number of optimizer steps of a round.
+    def count_round_steps(self, photos: int, number: int) -> int:
+        """Return the number of optimizer steps of a round: those of its epochs, within the limits.
 
         Args:
             photos: Photos to train on.
             number: The round, from 1.
         """
-        steps = -(-photos * value_of(self.epochs, number) // self.batch)
+        steps = self.count_steps(photos, value_of(self.epochs, number))
         return min(max(steps, value_of(self.min_steps, number)), value_of(self.max_steps, number))

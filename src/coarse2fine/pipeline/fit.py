@@ -9,7 +9,7 @@ from coarse2fine.corrections import check_corrections_path, import_corrections, 
 from coarse2fine.corrections.review import apply_review_decisions, list_rejected
 from coarse2fine.pipeline.checks import check_inputs, prepare_run_folder
 from coarse2fine.pipeline.coarse_stage import run_coarse_stage
-from coarse2fine.pipeline.collapse import has_collapsed, restore_round, undo_round
+from coarse2fine.pipeline.collapse import explain_collapse, restore_round, undo_round
 from coarse2fine.pipeline.enhance_stage import run_enhance_stage
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.quality_stage import run_quality_stage
@@ -107,8 +107,8 @@ def run_rounds(job: FitJob) -> None:
         quality = run_quality_stage(job, number, masks, quality)
         before, left_out = left_out, leave_out_filtered(job, number)  # line 8
         report_round(job, number, [trained, refined, masks, quality], left_out, new_network)
-        if has_collapsed(job, before, left_out):  # line 9
-            undo_round(job, number, before, left_out)
+        if why := explain_collapse(job, before, left_out):  # line 9
+            undo_round(job, number, why)
             break
         network = new_network
     save_result(job, network)

@@ -37,7 +37,7 @@ def run_train_stage(
     photos = [photo for photo in job.photos if photo.name not in left_out]
     if not photos:
         raise DataError(_explain_no_photos(job, left_out))
-    steps = config.train.count_steps(len(photos), number)
+    steps = config.train.count_round_steps(len(photos), number)
     settings = training_settings(config, number, steps) | describe_rejected(job.rejected)
     stage = Stage(job.run.training(number), title_of(number, "training"), settings, (masks.key,))
     network = _initialize(job, number, stage.is_done())

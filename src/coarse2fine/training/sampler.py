@@ -50,8 +50,3 @@ class ResumableBatchSampler(Sampler[list[SampleIndex]]):
 
     def _shuffle(self, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng((self.seed, epoch)).permutation(self.photos)
-
-
-def count_steps(photos: int, epochs: int, batch: int) -> int:
-    """Return the number of optimizer steps in which every photo is seen at least ``epochs`` times."""
-    return -(-photos * epochs // batch)

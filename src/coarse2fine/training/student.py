@@ -14,7 +14,6 @@ from torch.nn import functional
 from coarse2fine.config import StudentTrainConfig
 from coarse2fine.runtime.context import Context
 from coarse2fine.training.loop import train
-from coarse2fine.training.sampler import count_steps
 from coarse2fine.training.schedule import poly_factor
 from coarse2fine.training.student_samples import StudentSamples
 from coarse2fine.types import Example
@@ -47,7 +46,7 @@ class StudentJob:
     @property
     def steps(self) -> int:
         """Optimizer steps."""
-        return count_steps(len(self.photos), self.epochs, self.config.batch)
+        return self.config.count_steps(len(self.photos), self.epochs)
 
     def make_samples(self) -> StudentSamples:
         """Return the augmented photos and soft masks."""
