@@ -121,7 +121,7 @@ def test_export_masks__refuses_settings_and_sources_that_do_not_fit(finished, tm
     out = tmp_path / "out"
     with pytest.raises(DataError, match="must be a run folder of fit or a folder that predict wrote"):
         export_masks(tmp_path / "data", out, "voc")
-    with pytest.raises(ConfigError, match="has 1 rounds, so --round must be at most 1, found 2"):
+    with pytest.raises(ConfigError, match="--round must be from 0 to 1, the last round of .*; found 2"):
         export_masks(finished.root, out, "voc", MaskExportConfig(round=2))
     with pytest.raises(ConfigError, match="Round 0 has no refined masks"):
         export_masks(finished.root, out, "voc", MaskExportConfig(round=0, masks="refined"))

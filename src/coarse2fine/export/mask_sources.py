@@ -138,7 +138,7 @@ def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:
     else:
         folder = run.enhanced(number) if config.masks == "enhanced" else run.refined(number)
     if number > rounds:
-        raise ConfigError(f"{run.root} has {rounds} rounds, so --round must be at most {rounds}, found {number}.")
+        raise ConfigError(f"--round must be from 0 to {rounds}, the last round of {run.root}; found {number}.")
     if not is_complete(folder):
         raise DataError(f"{folder} is not finished. Run fit until it ends, or choose an earlier --round.")
     return folder, number

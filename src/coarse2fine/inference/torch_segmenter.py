@@ -136,7 +136,7 @@ def _read_model_settings(path: Path) -> dict[str, Any]:
         folder = path.parent
         raise DataError(
             f"{folder.parent if folder.name == 'model' else folder} contains no finished network ({path} is missing); "
-            "let fit finish first, or choose another run folder."
+            "let fit finish first, look into its report if round 1 collapsed, or choose another run folder."
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}).") from error
