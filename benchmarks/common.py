@@ -12,17 +12,18 @@ RESULTS = Path(__file__).with_name("results")
 Item = TypeVar("Item")
 
 
-def keep(name: str, result: dict[str, Any]) -> None:
-    """Print the result as one line of JSON and write it to ``results/<name>.json``, with a description of the machine.
+def keep(name: str, result: dict[str, Any], folder: Path = RESULTS) -> None:
+    """Print the result as one line of JSON and write it to ``<name>.json``, with a description of the machine.
 
     Args:
         name: Name of the file, without ending.
         result: The measured values.
+        folder: Folder of the file; it is created.
     """
     whole = describe_machine() | result
-    RESULTS.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     text = json.dumps(whole, indent=2, sort_keys=True)
-    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(json.dumps(whole, sort_keys=True))
 
 
