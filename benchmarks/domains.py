@@ -59,7 +59,13 @@ FOREGROUND_FACTOR = 5
 """A set without classes is fitted with this many times as many photos as a class of the other sets."""
 
 COLUMNS = 3
+"""Panels of the plot beside each other."""
+
 MIN_TICK_RATIO = 1.3
+"""Numbers of photos that are closer to each other share a label of the plot's axis."""
+
+UNDONE = "undone round"
+"""Label of the rounds that do not count."""
 
 
 @dataclass(frozen=True)
@@ -451,9 +457,9 @@ def find_date() -> str:
 def draw_plot(results: Sequence[dict[str, Any]], out: Path) -> None:
     """Plot the IoU by the number of photos, one panel per set."""
     names = list(dict.fromkeys(result["set"] for result in results))
-    columns = min(COLUMNS, len(names))
+    columns = 2 if len(names) == 4 else min(COLUMNS, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(4.2 * max(columns, 1.3), 3.3 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(4.2 * max(columns, 1.3), 3.3 * rows + 0.7), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for panel, name in zip(panels, names, strict=False):
         draw_panel(panel, name, [result for result in results if result["set"] == name], list_round_numbers(results))
@@ -462,7 +468,9 @@ def draw_plot(results: Sequence[dict[str, Any]], out: Path) -> None:
     for first in range(0, len(panels), columns):
         panels[first].set_ylabel("IoU of the training masks")
     labeled = {label: line for panel in panels for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    figure.legend(labeled.values(), labeled.keys(), loc="outside lower center", ncols=min(8, len(labeled)), fontsize=9)
+    labels = sorted(labeled, key=lambda label: label == UNDONE)  # a stable sort: the crosses come last
+    lines = [labeled[label] for label in labels]
+    figure.legend(lines, labels, loc="outside lower center", ncols=4 if columns < 3 else 8, fontsize=9)
     with write_atomically(out) as file:
         figure.savefig(file, format="png", dpi=130)
 
@@ -481,8 +489,8 @@ def draw_panel(axes: Axes, name: str, results: Sequence[dict[str, Any]], numbers
         axes.plot(photos, np.where(undone, np.nan, values), color=shade, marker=".", lw=1, label=f"round {number}")
         if undone.any():
             crosses = np.where(undone, values, np.nan)
-            axes.plot(photos, crosses, "x", color="tab:red", markersize=6, label="round that does not count")
-    axes.plot(photos, as_floats([iou["final"] for iou in ious]), color="black", marker="o", lw=1.8, label="final")
+            axes.plot(photos, crosses, "x", color="tab:red", markersize=6, label=UNDONE)
+    axes.plot(photos, as_floats([iou["final"] for iou in ious]), color="black", marker="o", markersize=5, label="final")
     shown: list[int] = []
     for count in sorted(photos, reverse=True):
         if not shown or shown[-1] >= MIN_TICK_RATIO * count:
@@ -490,6 +498,7 @@ def draw_panel(axes: Axes, name: str, results: Sequence[dict[str, Any]], numbers
     axes.set(title=name, xlabel="photos", xscale="log")
     axes.set_xticks(shown, [str(count) for count in shown])
     axes.set_xticks([], minor=True)
+    axes.locator_params(axis="y", nbins=6)
     axes.grid(alpha=0.3)
 
 

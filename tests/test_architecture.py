@@ -74,7 +74,11 @@ def test_packages__list_their_modules():
 def test_tests__mirror_the_package():
     """Every folder of tests is named after a package; ``experiments`` tests the scripts beside the package."""
     here = Path(__file__).parent
-    folders = {path.parent.relative_to(here) for path in here.rglob("test_*.py")} - {Path(), Path("experiments")}
+    folders = {path.parent.relative_to(here) for path in here.rglob("test_*.py")} - {
+        Path(),
+        Path("benchmarks"),
+        Path("experiments"),
+    }
     assert all((ROOT / folder).is_dir() for folder in folders), folders
 
 

@@ -14,7 +14,7 @@ from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
-from coarse2fine.runtime.files import read_json
+from coarse2fine.runtime.files import read_json, write_json
 from coarse2fine.store.run import Run
 
 pytestmark = pytest.mark.slow
@@ -282,3 +282,11 @@ def test_voc_animals__its_list_is_complete():
     lines = importlib.import_module("voc_animals").LIST.read_text(encoding="utf-8").split()
     splits = [line.split(",")[0] for line in lines[1:]]
     assert (splits.count("train"), splits.count("val")) == (1305, 235) and len(set(lines)) == len(lines)
+
+
+def test_fig7__draws_the_figures_of_evaluate(tmp_path):
+    names = [f"class {number}" for number in range(21)]
+    matrix = np.eye(21, dtype=int) + np.eye(21, k=1, dtype=int)
+    write_json(tmp_path / "metrics.json", {"confusion_matrix": matrix.tolist(), "iou": dict.fromkeys(names, 0.5)})
+    importlib.import_module("fig7").main(["--metrics", str(tmp_path / "metrics.json")])
+    assert np.asarray(Image.open(tmp_path / "confusion.png").convert("L")).std() > 10
