@@ -72,7 +72,7 @@ def test_packages__list_their_modules():
 
 
 def test_tests__mirror_the_package():
-    """Every folder of tests is named after a package; ``experiments`` tests the scripts beside the package."""
+    """Every folder of tests is named after a package; ``benchmarks`` and ``experiments`` test scripts beside it."""
     here = Path(__file__).parent
     folders = {path.parent.relative_to(here) for path in here.rglob("test_*.py")} - {
         Path(),
