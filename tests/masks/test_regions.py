@@ -90,15 +90,24 @@ def test_constrain__pair_compares_with_background_only():
 
 
 def test_constrain__foreground_takes_what_background_has_less_than_half_of():
-    scores = as_scores((0.4, 0.0, 0.6), (0.45, 0.25, 0.3), (0.6, 0.4, 0.0))
-    assert constrain(scores, 1, "foreground").tolist() == [[1, 1, 0]]
-    assert constrain(scores, 1, "label").tolist() == [[0, 0, 0]]
+    scores = as_scores((0.4, 0.0, 0.6), (0.45, 0.25, 0.3), (0.6, 0.4, 0.0), (0.0, 0.5, 0.5))
+    assert constrain(scores, 1, "foreground").tolist() == [[1, 1, 0, 1]]
+    assert constrain(scores, 1, "label").tolist() == [[0, 0, 0, 0]]
+
+
+def test_constrain__foreground_threshold_is_relative_to_the_highest_foreground_of_the_photo():
+    unsure = as_scores((0.6, 0.3, 0.1), (0.8, 0.1, 0.1), (0.85, 0.1, 0.05), (1.0, 0.0, 0.0))
+    assert constrain(unsure, 1, "foreground", threshold=0.45).tolist() == [[1, 1, 0, 0]]  # limit 0.45 * 0.4
+
+
+def test_constrain__foreground_of_a_photo_without_any_is_empty():
+    assert constrain(as_scores((1, 0, 0), (1, 0, 0)), 1, "foreground").tolist() == [[0, 0]]
 
 
 @pytest.mark.parametrize("rule", ["label", "pair", "foreground"])
 def test_constrain__a_tie_with_background_is_background(rule):
-    mask = constrain(as_scores((0.5, 0.5), (0.25, 0.75)), 1, rule)
-    assert mask.tolist() == [[0, 1]]
+    mask = constrain(as_scores((0.5, 0.5), (0.25, 0.75), (0.0, 1.0)), 1, rule)
+    assert mask.tolist() == [[0, 1, 1]]
     assert mask.dtype == np.uint8
 
 
@@ -204,8 +213,8 @@ def test_constrain_soft__by_hand():
     scores = as_scores((0.2, 0.6, 0.2), (0.5, 0.2, 0.3))
     assert constrain_soft(scores, 1)[0] == pytest.approx([0.75, 0.2 / 0.7])
     assert constrain_soft(scores, 1, "pair")[0] == pytest.approx([0.75, 0.2 / 0.7])
-    # odds of foreground 4 and 1, those of the threshold 4
-    assert constrain_soft(scores, 1, "foreground", threshold=0.8)[0] == pytest.approx([0.5, 0.2])
+    # odds of foreground 4 and 1; the limit is 0.75 * 0.8, with odds 1.5
+    assert constrain_soft(scores, 1, "foreground", threshold=0.75)[0] == pytest.approx([4 / 5.5, 1 / 2.5])
 
 
 def test_constrain_soft__of_what_is_neither_is_none():
@@ -213,9 +222,9 @@ def test_constrain_soft__of_what_is_neither_is_none():
 
 
 def test_constrain__foreground_above_a_threshold():
-    scores = np.array([[[0.3, 0.45, 0.5]], [[0.3, 0.5, 0.1]], [[0.4, 0.05, 0.4]]], np.float32)
-    assert constrain(scores, 1, "foreground").tolist() == [[1, 1, 0]]
-    assert constrain(scores, 1, "foreground", threshold=0.6).tolist() == [[1, 0, 0]]
+    scores = np.array([[[0.3, 0.45, 0.5, 0.0]], [[0.3, 0.5, 0.1, 0.0]], [[0.4, 0.05, 0.4, 1.0]]], np.float32)
+    assert constrain(scores, 1, "foreground").tolist() == [[1, 1, 0, 1]]
+    assert constrain(scores, 1, "foreground", threshold=0.6).tolist() == [[1, 0, 0, 1]]
 
 
 def test_foreground_values__white_means_the_object_where_there_is_no_class():

@@ -15,10 +15,12 @@ class RefineConfig(Settings):
         "foreground",
         description="pixels that become foreground: label: the label is the most probable class (the paper); pair: the "
         "label is more probable than the background; foreground: the sum of all foreground classes exceeds "
-        "refine.threshold",
+        "refine.threshold times its highest value in the photo",
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.6, description="with constrain = foreground: smallest probability of the foreground"
+        0.6,
+        description="with constrain = foreground: smallest probability of the foreground, as a share of its highest "
+        "value in the photo",
     )
 
 

@@ -10,6 +10,10 @@ from coarse2fine.types import BACKGROUND, Mask, Probabilities, SoftMask
 
 ConstrainRule = Literal["label", "pair", "foreground"]
 
+HIGHEST_QUANTILE = 0.98
+"""The rule ``foreground`` takes this quantile of a photo's foreground probabilities as its highest one: not the maximum,
+which one pixel can decide."""
+
 
 def constrain(probabilities: Probabilities, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> Mask:
     """Compute the foreground of a photo from class probabilities and its label.
@@ -19,8 +23,9 @@ def constrain(probabilities: Probabilities, label: int, rule: ConstrainRule = "l
         label: Class index of the photo, 1 to C - 1. The rule ``foreground`` gives the same mask for each label.
         rule: ``label``: the label is the most probable class (the rule of the paper); ``pair``: the label is more
             probable than background; ``foreground``: the probability of all foreground classes together is above
-            ``threshold``. With each rule a tie is background.
-        threshold: Only for the rule ``foreground``, 0 to 1.
+            ``threshold`` times its highest value in the photo (`HIGHEST_QUANTILE`), because the label says that there
+            is an object. With each rule a tie is background.
+        threshold: Only for the rule ``foreground``, between 0 and 1.
 
     Returns:
         Binary mask, shape (H, W): 1 for foreground, all of which belongs to the class of the photo.
@@ -43,8 +48,9 @@ def constrain_soft(
 
     - ``label``: p is the probability of the label, q the highest probability of any other class, also of background.
     - ``pair``: p is the probability of the label, q that of background.
-    - ``foreground``: p is (1 - ``threshold``) times the probability of all foreground classes together, q is
-      ``threshold`` times that of background. So the result is 0.5 where the foreground has probability ``threshold``.
+    - ``foreground``: p is (1 - t) times the probability of all foreground classes together, q is t times that of
+      background, where t is ``threshold`` times the highest foreground probability of the photo. So the result is 0.5
+      where the foreground has probability t.
 
     Args:
         probabilities: As for :func:`constrain`.
@@ -67,7 +73,9 @@ def constrain_soft(
     if rule == "label":
         q = np.delete(probabilities, label, axis=0).max(axis=0)
     elif rule == "foreground":
-        p, q = (1 - q) * np.float32(1 - threshold), q * np.float32(threshold)
+        foreground = 1 - q
+        limit = np.float32(threshold * np.quantile(foreground, HIGHEST_QUANTILE, method="higher"))
+        p, q = foreground * (1 - limit), q * limit
     soft: SoftMask = p / np.maximum(p + q, np.finfo(np.float32).tiny)
     return soft
 
