@@ -55,7 +55,7 @@ def photos(tmp_path) -> list[Photo]:
         image = np.full((40, 60, 3), 128, np.uint8)
         image[10:30, 15:45] = (230, 20, 20)
         Image.fromarray(image).save(tmp_path / f"{index}.png")
-        made.append(Photo(tmp_path / f"{index}.png", f"class {1 + index % 2}/{index}", 1 + index % 2))
+        made.append(Photo(tmp_path / f"{index}.png", f"class {1 + index % 2}/{index}", (1 + index % 2,)))
     return made
 
 
