@@ -59,10 +59,10 @@ def test_open_dataset__wrong_negatives_are_one_sentence(tmp_path):
     write(tmp_path / "none", x=b"2")
     with pytest.raises(DataError, match=r"x\.jpg has the same content as .*b\.jpg, a photo of dog\. Remove one"):
         open_dataset(tmp_path / "in", negatives=tmp_path / "none")
-    with pytest.raises(DataError, match="--negatives must be a folder of photos .* gone does not exist"):
+    with pytest.raises(DataError, match="--negatives must be a folder of photos .*gone does not exist"):
         open_dataset(tmp_path / "in", negatives=tmp_path / "gone")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="--negatives must be a folder of photos .* empty has none"):
+    with pytest.raises(DataError, match="--negatives must be a folder of photos .*empty has none"):
         open_dataset(tmp_path / "in", negatives=tmp_path / "empty")
 
 
