@@ -87,6 +87,17 @@ def test_evaluate_training_masks__only_the_labeled_object_counts(tmp_path):
     assert np.isnan(ious).tolist() == [True, True] and count == 0
 
 
+def test_evaluate_training_masks__mean_over_several_labels_and_no_negatives(tmp_path):
+    photos = [Photo(tmp_path / "a.jpg", "a", (1, 2)), Photo(tmp_path / "n.jpg", "n", ())]
+    write_mask(mask_path(tmp_path / "ground_truth", "a"), mask_of([[1, 1, 2, 0]]))
+    write_mask(mask_path(tmp_path / "ground_truth", "n"), mask_of([[0, 0, 0, 0]]))
+    write_mask(mask_path(tmp_path / "coarse", "a"), mask_of([[IGNORE, IGNORE, IGNORE, IGNORE]]))
+    write_mask(mask_path(tmp_path / "refined", "a"), mask_of([[1, 2, 2, 0]]))
+    folders = [tmp_path / "coarse", tmp_path / "refined"]
+    ious, count = evaluate_training_masks(photos, folders, tmp_path / "ground_truth", 1)
+    assert (ious, count) == (pytest.approx([3 / 4, 1 / 2]), 1)
+
+
 def test_open_ground_truth__recognizes_both_kinds(tmp_path):
     photo = Photo(tmp_path / "a.jpg", "cat/a", (1,))
     dataset = Dataset(CLASSES, (photo,))

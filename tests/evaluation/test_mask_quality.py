@@ -150,3 +150,20 @@ def test_summarize_classes__mean_and_standard_deviation():
     cat, dog = summarize_classes([of("a", 0.2), of("c", 0.6), of("b", 0.9, "dog")])
     assert (cat.class_name, cat.photos, dog.photos) == ("cat", 2, 1)
     assert (cat.mean_score, cat.score_std, dog.score_std) == (pytest.approx(0.4), pytest.approx(0.2), 0)
+
+
+def test_summarize_classes__a_photo_of_several_classes_counts_in_each():
+    cat, dog = summarize_classes([of("a", 0.4), of("b", 0.8, "cat|dog")])
+    assert (cat.class_name, cat.photos, cat.mean_score) == ("cat", 2, pytest.approx(0.6))
+    assert (dog.class_name, dog.photos, dog.mean_score) == ("dog", 1, 0.8)
+
+
+def test_measure_quality__leaves_out_negatives_and_counts_unknown_classes_as_foreground(tmp_path):
+    run, both = Run(tmp_path), Photo(tmp_path / "a.jpg", "a", (1, 2))
+    masks = {run.enhanced(0): [[0, 255, 255]], run.refined(1): [[0, 1, 2]], run.enhanced(1): [[0, 1, 2]]}
+    for folder, mask in masks.items():
+        write_mask(mask_path(folder, "a"), np.array(mask, np.uint8))
+    dataset = Dataset(("background", "cat", "dog"), (both, Photo(tmp_path / "n.jpg", "n", ())))
+    round_1 = RoundMasks(1, run.enhanced(0), run.refined(1), run.enhanced(1))
+    (quality,) = measure_quality(round_1, dataset, threads=1)
+    assert (quality.class_name, quality.agreement_training_mask, quality.score) == ("cat|dog", 1, 1)

@@ -1,4 +1,4 @@
-"""``coarse2fine fit``: photos with one class label each become masks and a network."""
+"""``coarse2fine fit``: photos with class labels, usually one each, become masks and a network."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,12 +84,11 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         quiet: Quiet = False,
         help_all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     ) -> None:
-        """Train masks and a segmentation network from photos with class labels, usually one each.
+        """Train masks and a segmentation network from photos with class labels.
 
-        DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label. A
-        photo of several classes lies in the folder of each of them, or has a label such as cat|person in the table. The
-        same command resumes a stopped run; a changed setting redoes only what depends on it, and deletes the files that
-        this replaces.
+        DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label
+        (cat|person: both). The same command resumes a stopped run; a changed setting redoes only what depends on it,
+        and deletes the files that this replaces.
 
         For example:
           coarse2fine fit photos --out runs/pets
@@ -107,7 +106,7 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
                 named like your photos, or a public data set (see evaluate --help).
             start_from: Corrected masks that every round uses unchanged: a folder of masks named like your photos, or
                 an export of Label Studio (JSON) or CVAT (CVAT for images 1.1).
-            negatives: Folder of photos that show none of the classes; they train as background in every round.
+            negatives: Folder of photos without any class.
             quiet: Print only warnings and errors.
             help_all: Show the help of all settings.
         """
