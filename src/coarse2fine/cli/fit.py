@@ -86,9 +86,9 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
     ) -> None:
         """Train masks and a segmentation network from photos with class labels.
 
-        DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label
-        (cat|person: both). The same command resumes a stopped run; a changed setting redoes only what depends on it,
-        and deletes the files that this replaces.
+        DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label. The
+        same command resumes a stopped run; a changed setting redoes only what depends on it, and deletes the files that
+        this replaces.
 
         For example:
           coarse2fine fit photos --out runs/pets
@@ -104,8 +104,8 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
             config: TOML file of settings, applied on top of the recipe; config.toml of a run is such a file.
             ground_truth: Masks for measuring, never for training: a folder with images and masks, a folder of masks
                 named like your photos, or a public data set (see evaluate --help).
-            start_from: Corrected masks that every round uses unchanged: a folder of masks named like your photos, or
-                an export of Label Studio (JSON) or CVAT (CVAT for images 1.1).
+            start_from: Corrected masks that every round uses unchanged: a folder
+                of masks named like your photos, or an export of Label Studio (JSON) or CVAT for images 1.1.
             negatives: Folder of photos without any class.
             quiet: Print only warnings and errors.
             help_all: Show the help of all settings.
