@@ -152,7 +152,7 @@ def find_ground_truth(experiment: Experiment) -> GroundTruthSet:
         return GroundTruthSet(dataset.classes, tuple(photos), masks)
     longest = experiment.val / "ImageSets/Segmentation/trainaug.txt"
     pairs = read_voc_pairs(experiment.val, "trainaug" if longest.exists() else "train")
-    photos = [Photo(path, name, 1) for path, name in zip(pairs.photos, pairs.names, strict=True)]
+    photos = [Photo(path, name, (1,)) for path, name in zip(pairs.photos, pairs.names, strict=True)]
     masks = experiment.runs / "bound-masks"  # links to the masks of VOC and of SBD, which are in two folders
     masks.mkdir(parents=True, exist_ok=True)
     for name, mask in zip(pairs.names, pairs.masks, strict=True):

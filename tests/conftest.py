@@ -44,7 +44,7 @@ def draw_squares():
             top, left = rng.integers(2, 18, 2)
             image[top : top + 18, left : left + 18] += 150
             soft[top : top + 18, left : left + 18] = 0.9
-            photos.append(Photo(folder / f"{index}.png", f"v/{index}", 1))
+            photos.append(Photo(folder / f"{index}.png", f"v/{index}", (1,)))
             write_image(photos[-1].path, image)
             write_soft(mask_path(masks or folder / "masks", photos[-1].name), soft)
         return photos

@@ -28,23 +28,32 @@ IGNORE = 255
 FOREGROUND_CLASSES = ("background", "foreground")
 """Class names if objects are only distinguished from background: of the foreground task, and of some data sets."""
 
+LABEL_SEPARATOR = "|"
+"""Separates class names where a photo with several labels is written as text, such as ``cat|person``."""
+
 MAX_CLASSES = 254
 """Number of foreground classes that fit between `BACKGROUND` and `IGNORE` in an 8-bit mask."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo of a data set and its single label.
+    """A photo of a data set and its labels.
 
     Attributes:
         path: The file.
         name: ``<class folder>/<photo>``, unique in the data set and valid as a path; its mask is ``<name>.png``.
-        label: Class index, 1 to C - 1.
+        labels: Class indices, 1 to C - 1, ascending: the classes that the photo shows. Usually one. Empty for a
+            negative: a photo without any of the classes, which trains as background only.
     """
 
     path: Path
     name: str
-    label: int
+    labels: tuple[int, ...]
+
+    @property
+    def label(self) -> int | None:
+        """The class index of all foreground of the photo; None if the photo has no label or several."""
+        return self.labels[0] if len(self.labels) == 1 else None
 
 
 class Example(NamedTuple):
@@ -69,17 +78,31 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Photos with one label each.
+    """Photos with their labels.
 
     Attributes:
         classes: Class names by index; ``classes[0]`` is ``background``.
-        photos: Usable photos, sorted by name.
+        photos: Usable photos, sorted by name, including negatives.
         skipped: Files that cannot be used, sorted by path.
     """
 
     classes: tuple[str, ...]
     photos: tuple[Photo, ...]
     skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def labeled(self) -> tuple[Photo, ...]:
+        """The photos with at least one label."""
+        return tuple(photo for photo in self.photos if photo.labels)
+
+    @property
+    def negatives(self) -> tuple[Photo, ...]:
+        """The photos without a label, which train as background only."""
+        return tuple(photo for photo in self.photos if not photo.labels)
+
+    def class_names_of(self, photo: Photo) -> str:
+        """Return the class names of a photo, separated by `LABEL_SEPARATOR`; ``background`` for a negative."""
+        return LABEL_SEPARATOR.join(self.classes[label] for label in photo.labels or (BACKGROUND,))
 
 
 class CoarseMethod(Protocol):

@@ -35,7 +35,7 @@ def drawn_run(tmp_path) -> Run:
         for name in names:
             path = tmp_path / "photos" / kind / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (40, 30), (200, 180, 40)).save(path)
+            Image.new("RGB", (40, 30), (200, 180, len(qualities))).save(path)
             stages = [run.coarse, run.enhanced(0), run.refined(1), run.enhanced(1), run.refined(2), run.enhanced(2)]
             for size, folder in enumerate(stages, start=4):
                 mask = np.zeros((30, 40), np.uint8)

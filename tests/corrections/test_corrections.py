@@ -30,7 +30,7 @@ def dataset(tmp_path) -> Dataset:
         path = tmp_path / "data" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.zeros((12, 17, 3), np.uint8)).save(path)
-        photos.append(Photo(path, name, 1 if name.startswith("cat") else 2))
+        photos.append(Photo(path, name, (1 if name.startswith("cat") else 2,)))
     return Dataset(CLASSES, tuple(photos))
 
 

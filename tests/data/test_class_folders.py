@@ -26,9 +26,9 @@ def test_read_class_folders__one_class_per_folder(tmp_path):
     data = read_class_folders(tmp_path)
     assert data.classes == ("background", "cat", "dog")
     assert data.photos == (
-        Photo(tmp_path / "cat/2.PNG", "cat/2", 1),
-        Photo(tmp_path / "cat/sub/1.tiff", "cat/sub/1", 1),
-        Photo(tmp_path / "dog/1.jpg", "dog/1", 2),
+        Photo(tmp_path / "cat/2.PNG", "cat/2", (1,)),
+        Photo(tmp_path / "cat/sub/1.tiff", "cat/sub/1", (1,)),
+        Photo(tmp_path / "dog/1.jpg", "dog/1", (2,)),
     )
     assert data.skipped == ()
 

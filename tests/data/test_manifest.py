@@ -29,15 +29,15 @@ def test_read_manifest__classes_are_the_labels(tmp_path):
     file = write(tmp_path, "path,label\nx/1.jpg,dog\n2.png, big cat \n", "x/1.jpg 2.png")
     data = read_manifest(file)
     assert data.classes == ("background", "big cat", "dog")
-    assert data.photos == (Photo(tmp_path / "2.png", "big cat/2", 1), Photo(tmp_path / "x/1.jpg", "dog/x/1", 2))
+    assert data.photos == (Photo(tmp_path / "2.png", "big cat/2", (1,)), Photo(tmp_path / "x/1.jpg", "dog/x/1", (2,)))
     assert data.skipped == ()
 
 
-@pytest.mark.parametrize("text", ["path\nx/1.jpg\n2.png\n", "path,label\nx/1.jpg,dog\n2.png,\n2.png,cat\n"])
+@pytest.mark.parametrize("text", ["path\nx/1.jpg\n2.png\n", "path,label\nx/1.jpg,dog\n2.png,cat|dog\n2.png,cat\n"])
 def test_read_manifest__without_labels_all_is_foreground(tmp_path, text):
     data = read_manifest(write(tmp_path, text, "x/1.jpg 2.png"), labeled=False)
     assert data.classes == ("background", "foreground")
-    assert data.photos == (Photo(tmp_path / "2.png", "2", 1), Photo(tmp_path / "x/1.jpg", "x/1", 1))
+    assert data.photos == (Photo(tmp_path / "2.png", "2", (1,)), Photo(tmp_path / "x/1.jpg", "x/1", (1,)))
 
 
 def test_read_manifest__without_labels_still_needs_paths(tmp_path):
@@ -56,7 +56,7 @@ def test_read_manifest__without_labels_still_needs_paths(tmp_path):
 def test_read_manifest__other_forms_of_csv(tmp_path, text):
     data = read_manifest(write(tmp_path, text, "1.jpg"))
     assert data.classes == ("background", "cat")
-    assert data.photos == (Photo(tmp_path / "1.jpg", "cat/1", 1),)
+    assert data.photos == (Photo(tmp_path / "1.jpg", "cat/1", (1,)),)
 
 
 def test_read_manifest__rows_that_cannot_be_used(tmp_path):
@@ -66,22 +66,41 @@ def test_read_manifest__rows_that_cannot_be_used(tmp_path):
             (".", "line 10: no such file"),
             ("gone.jpg", "line 4: no such file"),
             ((tmp_path / "labels.csv").as_posix(), "line 5: the path is empty"),
-            ("2.jpg", "line 6: the label is empty"),
             ("1.jpg", "line 7: repeats line 2"),
-            ("2.jpg", "line 8: the label is empty"),
+            ("2.jpg", "line 8: repeats line 6"),
             ("\0", "line 9: no such file"),
         ]
     )
 
 
-def test_read_manifest__two_labels_for_one_photo(tmp_path):
-    file = write(tmp_path, "path,label\n1.jpg,cat\n2.jpg,cat\nx/../1.jpg,dog\n", "1.jpg 2.jpg")
-    assert [photo.name for photo in read_manifest(file).photos] == ["cat/2"]
-    assert read_manifest(file).classes == ("background", "cat")
-    assert reasons_of(file) == [
-        ("1.jpg", "line 2: labeled differently (line 2 'cat', line 4 'dog')"),
-        ("x/../1.jpg", "line 4: labeled differently (line 2 'cat', line 4 'dog')"),
-    ]
+def test_read_manifest__several_labels_in_one_cell_or_in_several_rows(tmp_path):
+    text = "path,label\n1.jpg,dog | cat\n2.jpg,cat\nx/../2.jpg,dog\n2.jpg,cat\n3.jpg,bird\n"
+    file = write(tmp_path, text, "1.jpg 2.jpg 3.jpg")
+    data = read_manifest(file)
+    assert data.classes == ("background", "bird", "cat", "dog")
+    found = [(photo.name, photo.labels, photo.label) for photo in data.photos]
+    assert found == [("bird/3", (1,), 1), ("cat/1", (2, 3), None), ("cat/2", (2, 3), None)]
+    assert reasons_of(file) == [("2.jpg", "line 5: repeats line 3")]
+
+
+def test_read_manifest__an_empty_label_means_none_of_the_classes(tmp_path):
+    file = write(tmp_path, "path,label\n1.jpg,cat\nx/2.jpg,\n", "1.jpg x/2.jpg")
+    data = read_manifest(file)
+    assert data.classes == ("background", "cat")
+    assert [photo.name for photo in data.labeled] == ["cat/1"]
+    assert data.negatives == (Photo(tmp_path / "x/2.jpg", "background/x/2", ()),)
+    unlabeled = read_manifest(file, labeled=False)
+    assert [(photo.name, photo.labels) for photo in unlabeled.photos] == [("1", (1,)), ("background/x/2", ())]
+    file.write_text("path,label\n1.jpg,\nx/2.jpg,\n")
+    assert [photo.labels for photo in read_manifest(file, labeled=False).photos] == [(1,), (1,)]
+    with pytest.raises(DataError, match="at least one row with a photo and a label, found 2 rows"):
+        read_manifest(file)
+
+
+def test_read_manifest__a_photo_cannot_have_a_label_and_none(tmp_path):
+    file = write(tmp_path, "path,label\n1.jpg,\n2.jpg,dog\n1.jpg,cat\n", "1.jpg 2.jpg")
+    with pytest.raises(DataError, match=r"1\.jpg has none in line 2 and 'cat' in line 4\. Remove one of the two rows"):
+        read_manifest(file)
 
 
 def test_read_manifest__paths_may_not_leave_the_folder(tmp_path):
@@ -148,8 +167,11 @@ def test_read_manifest__parquet(tmp_path):
     parquet.write_table(pyarrow.table(columns), folder / "labels.parquet")
     data = read_manifest(folder / "labels.parquet")
     assert data.classes == ("background", "7")
-    assert [photo.name for photo in data.photos] == ["7/1", "7/2"]
-    assert [one.reason for one in data.skipped] == ["row 3: the label is empty"]
+    assert [(photo.name, photo.labels) for photo in data.photos] == [("7/1", (1,)), ("7/2", (1,)), ("background/3", ())]
+    data = read_manifest(folder / "labels.parquet", labeled=False)
+    assert [(photo.name, photo.labels) for photo in data.photos] == [("1", (1,)), ("2", (1,)), ("background/3", ())]
+    parquet.write_table(pyarrow.table({"path": ["1.jpg"]}), folder / "paths.parquet")
+    assert [photo.labels for photo in read_manifest(folder / "paths.parquet", labeled=False).photos] == [(1,)]
 
 
 def test_read_manifest__parquet_without_pyarrow(tmp_path, monkeypatch):

@@ -266,11 +266,11 @@ def test_list_photos__says_what_is_missing(tmp_path):
 
 
 def test_check_photos__keeps_the_order_and_says_why(tmp_path):
-    good = [Photo(save(draw_noise(8, 8), tmp_path / f"{at}.png"), f"a/{at}", 1) for at in range(20)]
-    tiny = Photo(save(draw_noise(1, 1), tmp_path / "tiny.png"), "a/tiny", 1)
-    thin = Photo(save(draw_noise(7, 30), tmp_path / "thin.png"), "a/thin", 1)
-    gone = Photo(tmp_path / "gone.png", "a/gone", 1)
-    large = Photo(save(draw_noise(30, 30), tmp_path / "large.png"), "a/large", 1)
+    good = [Photo(save(draw_noise(8, 8), tmp_path / f"{at}.png"), f"a/{at}", (1,)) for at in range(20)]
+    tiny = Photo(save(draw_noise(1, 1), tmp_path / "tiny.png"), "a/tiny", (1,))
+    thin = Photo(save(draw_noise(7, 30), tmp_path / "thin.png"), "a/thin", (1,))
+    gone = Photo(tmp_path / "gone.png", "a/gone", (1,))
+    large = Photo(save(draw_noise(30, 30), tmp_path / "large.png"), "a/large", (1,))
     result = list(check_photos([tiny, *good, thin, gone, large], max_megapixels=0.0005))
     assert result == [
         Skipped(tiny.path, "1 x 1 pixels, at least 8 x 8 are needed"),
@@ -282,7 +282,7 @@ def test_check_photos__keeps_the_order_and_says_why(tmp_path):
 
 
 def test_check_photos__known_ones_are_not_read(tmp_path):
-    gone = Photo(tmp_path / "gone.png", "a/gone", 1)
+    gone = Photo(tmp_path / "gone.png", "a/gone", (1,))
     assert list(check_photos([gone], 200, known={str(gone.path)})) == [gone]
 
 
@@ -290,7 +290,7 @@ def test_check_photos__reads_ahead_only_a_little(monkeypatch):
     started: list[str] = []
     monkeypatch.setattr(photos, "_check_photo", lambda photo, *_: started.append(photo.name) or photo)
     monkeypatch.setattr(photos, "count_cores", lambda: 2)
-    results = check_photos([Photo(Path(f"{at}"), f"{at}", 1) for at in range(100)], 200)
+    results = check_photos([Photo(Path(f"{at}"), f"{at}", (1,)) for at in range(100)], 200)
     assert next(results).name == "0"
     assert len(started) <= 5
     results.close()
@@ -310,7 +310,7 @@ def test_read_image__comes_reduced_where_less_is_needed(tmp_path, needed_px, sid
 def test_check_photos__a_strip_cannot_be_learned_from(tmp_path):
     PIL.Image.new("RGB", (2000, 10)).save(tmp_path / "strip.png")
     PIL.Image.new("RGB", (320, 8)).save(tmp_path / "banner.png")
-    found = list(check_photos([Photo(tmp_path / f"{name}.png", name, 1) for name in ("strip", "banner")], 10))
+    found = list(check_photos([Photo(tmp_path / f"{name}.png", name, (1,)) for name in ("strip", "banner")], 10))
     assert isinstance(found[0], Skipped) and "one side may be at most 40 times the other" in found[0].reason
     assert isinstance(found[1], Photo)
 

@@ -77,7 +77,7 @@ def test_pair_by_name__same_name_with_two_endings(tmp_path):
 
 
 def test_evaluate_training_masks__only_the_labeled_object_counts(tmp_path):
-    photos = [Photo(tmp_path / "a.jpg", "cat/a", 1), Photo(tmp_path / "b.jpg", "cat/b", 1)]
+    photos = [Photo(tmp_path / "a.jpg", "cat/a", (1,)), Photo(tmp_path / "b.jpg", "cat/b", (1,))]
     write_mask(mask_path(tmp_path / "ground_truth", "cat/a"), mask_of([[1, 1, 2, IGNORE]]))
     write_mask(mask_path(tmp_path / "masks", "cat/a"), mask_of([[1, 0, 1, 1]]))
     folders = [tmp_path / "masks", tmp_path / "ground_truth"]  # as a mask, the ground truth has one pixel too many
@@ -87,8 +87,19 @@ def test_evaluate_training_masks__only_the_labeled_object_counts(tmp_path):
     assert np.isnan(ious).tolist() == [True, True] and count == 0
 
 
+def test_evaluate_training_masks__mean_over_several_labels_and_no_negatives(tmp_path):
+    photos = [Photo(tmp_path / "a.jpg", "a", (1, 2)), Photo(tmp_path / "n.jpg", "n", ())]
+    write_mask(mask_path(tmp_path / "ground_truth", "a"), mask_of([[1, 1, 2, 0]]))
+    write_mask(mask_path(tmp_path / "ground_truth", "n"), mask_of([[0, 0, 0, 0]]))
+    write_mask(mask_path(tmp_path / "coarse", "a"), mask_of([[IGNORE, IGNORE, IGNORE, IGNORE]]))
+    write_mask(mask_path(tmp_path / "refined", "a"), mask_of([[1, 2, 2, 0]]))
+    folders = [tmp_path / "coarse", tmp_path / "refined"]
+    ious, count = evaluate_training_masks(photos, folders, tmp_path / "ground_truth", 1)
+    assert (ious, count) == (pytest.approx([3 / 4, 1 / 2]), 1)
+
+
 def test_open_ground_truth__recognizes_both_kinds(tmp_path):
-    photo = Photo(tmp_path / "a.jpg", "cat/a", 1)
+    photo = Photo(tmp_path / "a.jpg", "cat/a", (1,))
     dataset = Dataset(CLASSES, (photo,))
     write_mask(mask_path(tmp_path / "own", "cat/a"), mask_of([[1]]))
     write_mask(tmp_path / "val" / "masks" / "v.png", mask_of([[1]]))
@@ -108,13 +119,13 @@ def test_open_ground_truth__rejects_classes_that_are_not_in_the_data_set(tmp_pat
     write_mask(tmp_path / "val" / "masks" / "v.png", mask_of([[7]]))
     (tmp_path / "val" / "images").mkdir()
     Image.new("RGB", (1, 1)).save(tmp_path / "val" / "images" / "v.jpg")
-    dataset = Dataset(CLASSES, (Photo(tmp_path / "a.jpg", "cat/a", 1),))
+    dataset = Dataset(CLASSES, (Photo(tmp_path / "a.jpg", "cat/a", (1,)),))
     with pytest.raises(DataError, match=r"v\.png holds class index 7, but the data set has the classes 0 to 2"):
         open_ground_truth([tmp_path / "val"], dataset)
 
 
 def test_evaluate_round__without_ground_truth_no_metrics(tmp_path):
-    photo = Photo(tmp_path / "a.jpg", "cat/a", 1)
+    photo = Photo(tmp_path / "a.jpg", "cat/a", (1,))
     for folder in ("ground_truth", "coarse"):
         write_mask(mask_path(tmp_path / folder, "cat/a"), mask_of([[1, 0]]))
     assert evaluate_round(GroundTruth(), [photo], {"coarse": tmp_path / "coarse"}, None, 1) == {}
@@ -145,14 +156,14 @@ def test_open_ground_truth__an_unreadable_photo_is_an_error(tmp_path):
     (tmp_path / "val" / "images").mkdir(parents=True)
     (tmp_path / "val" / "images" / "a.jpg").write_text("text")
     write_mask(tmp_path / "val" / "masks" / "a.png", np.ones((20, 30), np.uint8))
-    dataset = Dataset(("background", "cat"), (Photo(tmp_path / "b.jpg", "cat/b", 1),), ())
+    dataset = Dataset(("background", "cat"), (Photo(tmp_path / "b.jpg", "cat/b", (1,)),), ())
     with pytest.raises(DataError, match=r"must be readable, but .*a\.jpg is not .not an image"):
         open_ground_truth([tmp_path / "val"], dataset)
 
 
 @pytest.mark.parametrize(("actual", "expected"), [([[0, 2], [3, IGNORE]], 0.5), ([[0, IGNORE], [IGNORE, 0]], 1.0)])
 def test_evaluate_training_masks__any_object_is_foreground(tmp_path, actual, expected):
-    photos = [Photo(tmp_path / "a.jpg", "a", 1)]
+    photos = [Photo(tmp_path / "a.jpg", "a", (1,))]
     write_mask(tmp_path / "out" / "a.png", mask_of([[0, 1], [expected != 0.5, 0]]))
     write_mask(tmp_path / "ground_truth" / "a.png", mask_of(actual))
     found = evaluate_training_masks(photos, [tmp_path / "out"], tmp_path / "ground_truth", 1, any_class=True)

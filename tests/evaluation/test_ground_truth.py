@@ -74,14 +74,14 @@ def test_make_foreground_reader__masks_of_nothing_but_black_and_white(tmp_path):
 
 def test_open_ground_truth__of_the_foreground_task_takes_any_class(voc_tree, tmp_path):
     write_mask(tmp_path / "masks" / "a.png", np.full((2, 2), 7, np.uint8))
-    dataset = Dataset(FOREGROUND_CLASSES, (Photo(tmp_path / "a.jpg", "a", 1),))
+    dataset = Dataset(FOREGROUND_CLASSES, (Photo(tmp_path / "a.jpg", "a", (1,)),))
     opened = open_ground_truth([voc_tree, tmp_path / "masks"], dataset)
     assert opened.any_class and opened.masks == tmp_path / "masks"
     assert opened.fingerprint != replace(opened, any_class=False).fingerprint
 
 
 def test_open_ground_truth__a_public_data_set_and_only_one(voc_tree, tmp_path):
-    dataset = Dataset(VOC_CLASSES, (Photo(tmp_path / "a.jpg", "cat/a", 8),))
+    dataset = Dataset(VOC_CLASSES, (Photo(tmp_path / "a.jpg", "cat/a", (8,)),))
     opened = open_ground_truth([voc_tree], dataset)
     assert opened.pairs == open_public_dataset(voc_tree)
     with pytest.raises(DataError, match="Only one ground truth of other photos"):

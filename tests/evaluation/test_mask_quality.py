@@ -17,7 +17,7 @@ from coarse2fine.evaluation.mask_quality import (
 )
 from coarse2fine.masks.png import mask_path, write_mask, write_soft
 from coarse2fine.store.run import Run
-from coarse2fine.types import Photo
+from coarse2fine.types import Dataset, Photo
 
 
 def of(photo: str, score: float, class_name: str = "cat", confidence: float | None = 0.5) -> Quality:
@@ -90,7 +90,7 @@ def masks_of(run: Run, number: int, **known) -> RoundMasks:
 def round_of_masks(tmp_path) -> tuple[Run, list[Photo]]:
     """One photo whose masks halve from stage to stage, one without any foreground."""
     run = Run(tmp_path)
-    photos = [Photo(tmp_path / "a.jpg", "cat/a", 1), Photo(tmp_path / "b.jpg", "dog/b", 2)]
+    photos = [Photo(tmp_path / "a.jpg", "cat/a", (1,)), Photo(tmp_path / "b.jpg", "dog/b", (2,))]
     for folder, right in ((run.enhanced(0), 16), (run.refined(1), 8), (run.enhanced(1), 4)):
         write_mask(mask_path(folder, "cat/a"), block(0, right))
         write_mask(mask_path(folder, "dog/b"), block(0, 0))
@@ -102,7 +102,7 @@ def round_of_masks(tmp_path) -> tuple[Run, list[Photo]]:
 def test_measure_quality__by_hand(round_of_masks):
     run, photos = round_of_masks
     masks = masks_of(run, 1, soft_masks=run.soft_masks(1), previous_confidence={"cat/a": 0.4})
-    cat, dog = measure_quality(masks, photos, CLASSES, threads=2)
+    cat, dog = measure_quality(masks, Dataset(CLASSES, tuple(photos)), threads=2)
     assert (cat.photo, cat.class_name, cat.pieces) == ("cat/a", "cat", 1)
     assert (cat.agreement_training_mask, cat.agreement_enhanced_mask, cat.area_share) == (0.5, 0.5, 0.25)
     assert cat.confidence == pytest.approx(0.8, abs=0.002) and cat.previous_confidence == 0.4
@@ -112,7 +112,7 @@ def test_measure_quality__by_hand(round_of_masks):
 
 def test_measure_quality__masks_not_enhanced_and_runs_without_probabilities(round_of_masks):
     run, photos = round_of_masks
-    cat, _ = measure_quality(masks_of(run, 1, not_enhanced={"cat/a"}), photos, CLASSES, threads=1)
+    cat, _ = measure_quality(masks_of(run, 1, not_enhanced={"cat/a"}), Dataset(CLASSES, tuple(photos)), threads=1)
     assert cat.confidence is None and cat.agreement_enhanced_mask is None
     assert cat.score == cat.agreement_training_mask == 0.5
 
@@ -121,7 +121,7 @@ def test_measure_quality__corrected_masks_score_1_and_need_no_probabilities(roun
     run, photos = round_of_masks
     mask_path(run.soft_masks(1), "cat/a").unlink()
     masks = masks_of(run, 1, soft_masks=run.soft_masks(1), corrected={"cat/a"})
-    cat, dog = measure_quality(masks, photos, CLASSES, threads=1)
+    cat, dog = measure_quality(masks, Dataset(CLASSES, tuple(photos)), threads=1)
     assert (cat.score, cat.confidence, dog.score) == (1, None, 0)
 
 
@@ -130,7 +130,10 @@ def test_measure_quality__the_training_masks_of_round_1_do_not_count(round_of_ma
     write_mask(mask_path(run.enhanced(1), "cat/a"), block(0, 8))
     for folder, right in ((run.refined(2), 4), (run.enhanced(2), 4)):
         write_mask(mask_path(folder, "cat/a"), block(0, right))
-    one, two = (next(measure_quality(masks_of(run, number), photos[:1], CLASSES, threads=1)) for number in (1, 2))
+    one, two = (
+        next(measure_quality(masks_of(run, number), Dataset(CLASSES, tuple(photos[:1])), threads=1))
+        for number in (1, 2)
+    )
     assert (one.agreement_training_mask, one.agreement_enhanced_mask, one.score) == (0.5, 1, 1)
     assert (two.agreement_training_mask, two.agreement_enhanced_mask, two.score) == (0.5, 1, 0.75)
 
@@ -140,10 +143,27 @@ def test_measure_quality__a_missing_mask_is_named(round_of_masks):
     path = mask_path(run.refined(1), "dog/b")
     path.unlink()
     with pytest.raises(DataError, match=r"There is no mask .*dog/b\.png"):
-        list(measure_quality(masks_of(run, 1), photos, CLASSES, threads=1))
+        list(measure_quality(masks_of(run, 1), Dataset(CLASSES, tuple(photos)), threads=1))
 
 
 def test_summarize_classes__mean_and_standard_deviation():
     cat, dog = summarize_classes([of("a", 0.2), of("c", 0.6), of("b", 0.9, "dog")])
     assert (cat.class_name, cat.photos, dog.photos) == ("cat", 2, 1)
     assert (cat.mean_score, cat.score_std, dog.score_std) == (pytest.approx(0.4), pytest.approx(0.2), 0)
+
+
+def test_summarize_classes__a_photo_of_several_classes_counts_in_each():
+    cat, dog = summarize_classes([of("a", 0.4), of("b", 0.8, "cat|dog")])
+    assert (cat.class_name, cat.photos, cat.mean_score) == ("cat", 2, pytest.approx(0.6))
+    assert (dog.class_name, dog.photos, dog.mean_score) == ("dog", 1, 0.8)
+
+
+def test_measure_quality__leaves_out_negatives_and_counts_unknown_classes_as_foreground(tmp_path):
+    run, both = Run(tmp_path), Photo(tmp_path / "a.jpg", "a", (1, 2))
+    masks = {run.enhanced(0): [[0, 255, 255]], run.refined(1): [[0, 1, 2]], run.enhanced(1): [[0, 1, 2]]}
+    for folder, mask in masks.items():
+        write_mask(mask_path(folder, "a"), np.array(mask, np.uint8))
+    dataset = Dataset(("background", "cat", "dog"), (both, Photo(tmp_path / "n.jpg", "n", ())))
+    round_1 = RoundMasks(1, run.enhanced(0), run.refined(1), run.enhanced(1))
+    (quality,) = measure_quality(round_1, dataset, threads=1)
+    assert (quality.class_name, quality.agreement_training_mask, quality.score) == ("cat|dog", 1, 1)

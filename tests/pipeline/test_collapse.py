@@ -63,7 +63,7 @@ def test_fit__ends_with_the_round_before_if_a_later_one_collapses(settings, data
 @pytest.mark.parametrize("lost, collapsed", [(0, False), (4, False), (5, True), (8, True)])
 def test_explain_collapse__counts_only_photos_that_trained(lost, collapsed):
     photos = [SimpleNamespace(name=str(index)) for index in range(10)]
-    job = SimpleNamespace(photos=photos, config=FitConfig())
+    job = SimpleNamespace(labeled=photos, config=FitConfig())
     before = {"8": "foreground is empty", "9": "foreground is empty"}
     why = explain_collapse(job, before, before | {str(index): "floods" for index in range(lost)})
     assert (why is not None) is collapsed

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import coarse2fine
 from coarse2fine.config import FitConfig, parse_config
@@ -16,6 +17,7 @@ from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.lock import hold_folder
+from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
 
 pytestmark = pytest.mark.slow
@@ -33,6 +35,11 @@ def settings(settings) -> Callable[..., FitConfig]:
 def finished(settings, data, tmp_path_factory) -> Run:
     out = tmp_path_factory.mktemp("runs") / "run"
     return coarse2fine.fit(data / "train", out, settings(), [data / "val", data / "train_masks"])
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
 
 
 def masks_of(root: Path) -> dict[str, bytes]:
@@ -335,3 +342,69 @@ def test_fit__foreground_needs_no_label_and_is_measured_with_any_class(settings,
     assert result.as_dict()["iou"] == figures["iou"]
     with pytest.raises(DataError, match="belongs to another data set"):
         coarse2fine.fit(data / "train", run.root, settings())
+
+
+def test_fit__negatives_train_as_background_and_count_nowhere_else(settings, data, tmp_path):
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        write_image(tmp_path / "none" / f"{index}.png", rng.integers(0, 255, (40, 48, 3), np.uint8))
+    root = tmp_path / "run"
+    run = coarse2fine.fit(data / "train", root, settings(), [data / "val"], negatives=tmp_path / "none")
+    names = [f"background/{index}" for index in range(3)]
+    for folder in (run.coarse, *map(run.enhanced, range(3)), run.refined(1), run.refined(2)):
+        assert len(masks_of(folder)) == 15
+        for name in names:
+            assert read_mask(mask_path(folder, name)).shape == (40, 48)
+            assert not read_mask(mask_path(folder, name)).any()
+    for number in range(3):
+        assert [read_json(run.filter_file(number))[name] for name in names] == [None] * 3
+    for number in (1, 2):
+        assert read_json(run.training(number) / "done.json")["photos"] == 15
+        assert not {one.photo for one in read_quality(run.quality(number) / "quality.csv")} & set(names)
+    assert "12 photos of 6 classes and 3 without any class" in run.report.read_text()
+    assert len(read_photos(run).negatives) == 3
+
+    assert coarse2fine.export_masks(root, tmp_path / "yolo", "yolo") == 15
+    labels = tmp_path / "yolo" / "labels" / "train"
+    assert (labels / "background" / "0.txt").read_bytes() == b"" != (labels / "fish" / "0000.txt").read_bytes()
+    assert (tmp_path / "yolo" / "images" / "train" / "background" / "0.png").exists()
+    assert coarse2fine.export_masks(root, tmp_path / "cvat", "cvat") == 12
+
+
+def test_fit__wrong_negatives_are_refused_before_anything_is_written(settings, data, tmp_path):
+    shutil.copytree(data / "train" / "fish", tmp_path / "none")
+    with pytest.raises(DataError, match="none/0000.jpg has the same content as .* a photo of fish. Remove one of"):
+        coarse2fine.fit(data / "train", tmp_path / "run", settings(), negatives=tmp_path / "none")
+    with pytest.raises(ConfigError, match="must lie outside the folder of photos"):
+        coarse2fine.fit(data / "train", tmp_path / "none" / "run", settings(), negatives=tmp_path / "none")
+    assert not (tmp_path / "run").exists() and not (tmp_path / "none" / "run").exists()
+
+
+def test_fit__foreground_takes_negatives(settings, data, tmp_path):
+    write_image(tmp_path / "none" / "1.png", np.full((40, 48, 3), 90, np.uint8))
+    config = settings('task = "foreground"\nrounds = 1')
+    run = coarse2fine.fit(data / "train" / "fish", tmp_path / "run", config, negatives=tmp_path / "none")
+    assert sorted(masks_of(run.enhanced(1))) == ["0000.png", "0001.png", "background/1.png"]
+    assert not read_mask(mask_path(run.enhanced(1), "background/1")).any()
+
+
+def test_fit__a_photo_in_two_class_folders_gets_pixels_of_both_classes_only(settings, data, tmp_path):
+    photos = Path(shutil.copytree(data / "train", tmp_path / "photos"))
+    first, last = sorted(path.name for path in photos.iterdir())[:: len(list(photos.iterdir())) - 1]
+    shutil.copy(photos / last / "0000.jpg", photos / first / "copy.jpg")
+    run = coarse2fine.fit(photos, tmp_path / "run", settings())
+    classes = read_json(run.classes)
+    own = {classes.index(first), classes.index(last)}
+    name = f"{first}/copy"
+    assert not mask_path(run.coarse, f"{last}/0000").exists()
+    for folder in (run.coarse, run.enhanced(0)):
+        assert set(np.unique(read_mask(mask_path(folder, name)))) == {0, 255}
+    for number in (1, 2):
+        refined, enhanced = (read_mask(mask_path(folder(number), name)) for folder in (run.refined, run.enhanced))
+        assert set(np.unique(refined)) <= {0, *own} and set(np.unique(enhanced)) <= set(np.unique(refined)) | {0}
+        quality = {one.photo: one for one in read_quality(run.quality(number) / "quality.csv")}[name]
+        assert quality.class_names == [first, last]
+    assert read_json(run.filter_file(0))[name] is None
+    assert read_json(run.training(1) / "done.json")["photos"] == 12
+    rows = (run.root / "quality-classes.csv").read_text().splitlines()
+    assert rows[1].startswith(f"{first},3,") and rows[-1].startswith(f"{last},2,")

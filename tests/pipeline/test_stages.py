@@ -55,7 +55,7 @@ def photos(tmp_path) -> list[Photo]:
         image = np.full((40, 60, 3), 128, np.uint8)
         image[10:30, 15:45] = (230, 20, 20)
         Image.fromarray(image).save(tmp_path / f"{index}.png")
-        made.append(Photo(tmp_path / f"{index}.png", f"class {1 + index % 2}/{index}", 1 + index % 2))
+        made.append(Photo(tmp_path / f"{index}.png", f"class {1 + index % 2}/{index}", (1 + index % 2,)))
     return made
 
 
@@ -317,3 +317,28 @@ def test_write_masks__opencv_keeps_its_threads_afterward(photos, tmp_path):
         assert set(seen) == {1} and cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(before)
+
+
+def test_enhance_masks__several_labels_keep_their_side_of_the_object(photos, tmp_path):
+    both = Photo(photos[0].path, "both", (1, 2))
+    rough = np.zeros((40, 60), np.uint8)
+    rough[8:32, 12:30], rough[8:32, 30:48] = 1, 2
+    write_mask(mask_path(tmp_path / "r", "both"), rough)
+    enhance_masks(task([both], tmp_path / "e"), tmp_path / "r", enhancer(EnhanceConfig(), "box"))
+    mask = read_mask(mask_path(tmp_path / "e", "both"))
+    assert (mask[10:30, 15:30] == 1).all() and (mask[10:30, 30:45] == 2).all()
+    assert int((mask > 0).sum()) == 20 * 30
+
+
+def test_make_coarse_masks__several_labels_leave_the_class_open(photos, tmp_path):
+    both = Photo(photos[0].path, "both", (1, 2))
+    make_coarse_masks(task([both], tmp_path / "c"), CoarseConfig(method="box"))
+    mask = read_mask(mask_path(tmp_path / "c", "both"))
+    assert set(np.unique(mask)) == {0, 255}
+    assert find_empty([both], tmp_path / "c", CONTEXT) == set()
+
+
+def test_filter_masks__a_photo_without_a_label_always_trains(photos, tmp_path):
+    write_mask(mask_path(tmp_path / "m", "none"), np.zeros((40, 60), np.uint8))
+    negative = Photo(photos[0].path, "none", ())
+    assert filter_masks([negative], tmp_path / "m", FilterConfig(), CONTEXT) == {"none": None}

@@ -10,7 +10,7 @@ from coarse2fine.types import Dataset, Photo, Skipped
 
 
 def test_show_start__names_what_is_left_out(tmp_path, capsys):
-    photos = tuple(Photo(tmp_path / f"{index}.jpg", f"cat/{index}", 1) for index in range(6))
+    photos = tuple(Photo(tmp_path / f"{index}.jpg", f"cat/{index}", (1,)) for index in range(6))
     skipped = tuple(Skipped(Path(f"bad{index}.jpg"), "empty file (0 bytes)") for index in range(25))
     show_start(Console(), Dataset(("background", "cat", "dog"), photos, skipped), FitConfig(), tmp_path, Run(tmp_path))
     shown = capsys.readouterr()

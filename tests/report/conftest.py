@@ -41,7 +41,7 @@ def draw_run(tmp_path) -> DrawRun:
     ) -> tuple[Run, Dataset]:
         run, classes = Run(tmp_path / "run"), ("background", *names)
         photos = tuple(
-            Photo(tmp_path / "photos" / f"{label}-{index}.png", name, label)
+            Photo(tmp_path / "photos" / f"{label}-{index}.png", name, (label,))
             for label, group in enumerate(names.values(), start=1)
             for index, name in enumerate(group)
         )

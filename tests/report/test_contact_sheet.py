@@ -8,14 +8,14 @@ from coarse2fine.types import Photo
 
 
 def test_pick_rows__classes_in_turn(tmp_path):
-    photos = [Photo(tmp_path, f"{label}/{index}", label) for label in (1, 2) for index in range(3)]
+    photos = [Photo(tmp_path, f"{label}/{index}", (label,)) for label in (1, 2) for index in range(3)]
     assert [photo.name for photo in pick_rows(photos, 3)] == ["1/0", "2/0", "1/1"]
     assert len(pick_rows(photos, 99)) == 6
 
 
 def test_draw_rounds__one_row_per_photo_one_column_per_stage(tmp_path):
     run = Run(tmp_path / "run")
-    photo = Photo(tmp_path / "a.png", "x/a", 1)
+    photo = Photo(tmp_path / "a.png", "x/a", (1,))
     Image.new("RGB", (40, 20), (10, 200, 10)).save(photo.path)
     empty, full = np.zeros((20, 40), np.uint8), np.ones((20, 40), np.uint8)
     for folder, mask in ((run.coarse, empty), (run.enhanced(0), empty), (run.enhanced(1), full)):

@@ -7,7 +7,7 @@ from coarse2fine.types import Photo
 
 def make(counts: dict[str, int]) -> tuple[list[Photo], list[str], dict[str, Quality]]:
     photos = [
-        Photo(Path(f"{name}-{index}"), f"{name}/{index:03}", label)
+        Photo(Path(f"{name}-{index}"), f"{name}/{index:03}", (label,))
         for label, (name, count) in enumerate(counts.items(), start=1)
         for index in range(count)
     ]

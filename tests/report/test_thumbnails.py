@@ -15,7 +15,7 @@ def pixels(uri: str) -> np.ndarray:
 
 
 def test_draw_row__photo_then_masks(tmp_path):
-    photo = Photo(tmp_path / "a.png", "x/a", 1)
+    photo = Photo(tmp_path / "a.png", "x/a", (1,))
     Image.new("RGB", (600, 300), (10, 200, 10)).save(photo.path)
     mask = np.zeros((300, 600), np.uint8)
     mask[:, 300:] = 1
@@ -29,7 +29,7 @@ def test_draw_row__photo_then_masks(tmp_path):
 
 
 def test_draw_row__what_cannot_be_read_has_a_problem(tmp_path):
-    photo = Photo(tmp_path / "gone.png", "x/gone", 1)
+    photo = Photo(tmp_path / "gone.png", "x/gone", (1,))
     assert [one.problem for one in draw_row(photo, [("photo", None), ("coarse", tmp_path)])] == ["no such file"] * 2
     Image.new("RGB", (30, 30)).save(photo.path)
     mask_path(tmp_path, photo.name).parent.mkdir()

@@ -21,11 +21,13 @@ from coarse2fine.config import (
 from coarse2fine.runtime.files import hash_of
 from coarse2fine.store.fingerprints import (
     coarse_settings,
+    describe_photos,
     describe_settings,
     enhance_settings,
     refine_settings,
     training_settings,
 )
+from coarse2fine.types import Photo
 
 SECTIONS = ["coarse", "coarse.box", "enhance", "enhance.grabcut", "refine", "filter", "network", "train", "predict"]
 
@@ -142,3 +144,11 @@ def test_describe_settings__roles():
 
     assert describe_settings(Outer(), "x") == {"x.file": "imagenet", "x.inner.kept": 1}
     assert refine_settings(FitConfig(), 1)["soft masks"] == "saved"
+
+
+def test_describe_photos__one_label_is_no_list(tmp_path):
+    path = tmp_path / "1.jpg"
+    path.write_bytes(b"12345")
+    described = [describe_photos([Photo(path, "a", labels)]) for labels in [(1,), (2,), (1, 2), ()]]
+    assert described[0] == f"1 ({hash_of([('a', 1, 5)])})"
+    assert len(set(described)) == 4

@@ -50,7 +50,7 @@ def photos(tmp_path_factory) -> list[Photo]:
         top, left = rng.integers(2, 14, 2)
         mask[top : top + 16, left : left + 16] = label
         image[mask > 0] = (220, 30, 30) if label == 1 else (30, 30, 220)
-        photo = Photo(folder / f"{index}.png", f"{label}/{index}", label)
+        photo = Photo(folder / f"{index}.png", f"{label}/{index}", (label,))
         Image.fromarray(image).save(photo.path)
         write_mask(mask_path(folder / "masks", photo.name), mask)
         drawn.append(photo)

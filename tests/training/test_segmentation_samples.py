@@ -21,7 +21,7 @@ def one_photo(tmp_path):
     mask = np.zeros((20, 40), np.uint8)
     mask[:, 20:] = 2
     write_mask(mask_path(tmp_path, "x/a"), mask)
-    return [Photo(tmp_path / "a.png", "x/a", 2)], tmp_path
+    return [Photo(tmp_path / "a.png", "x/a", (2,))], tmp_path
 
 
 def test_segmentation_samples__photo_and_mask_are_transformed_together(one_photo):

@@ -127,7 +127,7 @@ class PhotoList:
         return {
             **self._summarize(photo, scored),
             **self._find_neighbors(photo, selection, scored),
-            "label": photo.label,
+            "label": photo.labels[0] if photo.labels else 1,  # class of the brush
             "height": height,
             "width": width,
             "stages": self.list_stages(photo),
@@ -139,7 +139,7 @@ class PhotoList:
     def describe_run(self) -> dict[str, Any]:
         """Describe the run: classes, number of photos, decisions and rounds."""
         photos = self.dataset.photos
-        counts = Counter(photo.label for photo in photos)
+        counts = Counter(label for photo in photos for label in photo.labels)
         states = Counter(one.decision for name, one in self.review.decided.items() if name in self._by_name)
         return {
             "name": self.run.root.resolve().name,
@@ -221,15 +221,15 @@ class PhotoList:
     def _matches(self, photo: Photo, selection: PhotoFilter) -> bool:
         decided = self.review.decided.get(photo.name)
         state = decided.decision if decided else "undecided"
-        class_name = self.dataset.classes[photo.label]
-        return selection.class_name in (None, class_name) and selection.state in (None, state)
+        class_names = [self.dataset.classes[label] for label in photo.labels]
+        return selection.class_name in (None, *class_names) and selection.state in (None, state)
 
     def _summarize(self, photo: Photo, scored: _ScoredPhotos) -> dict[str, Any]:
         quality = scored.by_name.get(photo.name)
         decided = self.review.decided.get(photo.name)
         return {
             "name": photo.name,
-            "class": self.dataset.classes[photo.label],
+            "class": self.dataset.class_names_of(photo),
             "score": quality.score if quality else None,
             "state": decided.decision if decided else "undecided",
             "version": decided.time if decided else "",

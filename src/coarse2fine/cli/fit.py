@@ -1,4 +1,4 @@
-"""``coarse2fine fit``: photos with one class label each become masks and a network."""
+"""``coarse2fine fit``: photos with class labels, usually one each, become masks and a network."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,10 +80,11 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         ground_truth: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")] = (),
         start_from: Annotated[Path | None, tyro.conf.arg(metavar="MASKS")] = None,
+        negatives: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
         quiet: Quiet = False,
         help_all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     ) -> None:
-        """Train masks and a segmentation network from photos with one class label each.
+        """Train masks and a segmentation network from photos with class labels.
 
         DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label. The
         same command resumes a stopped run; a changed setting redoes only what depends on it, and deletes the files that
@@ -103,14 +104,15 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
             config: TOML file of settings, applied on top of the recipe; config.toml of a run is such a file.
             ground_truth: Masks for measuring, never for training: a folder with images and masks, a folder of masks
                 named like your photos, or a public data set (see evaluate --help).
-            start_from: Corrected masks that every round uses unchanged: a folder of masks named like your photos, or
-                an export of Label Studio (JSON) or CVAT (CVAT for images 1.1).
+            start_from: Corrected masks that every round uses unchanged: a folder
+                of masks named like your photos, or an export of Label Studio (JSON) or CVAT for images 1.1.
+            negatives: Folder of photos without any class.
             quiet: Print only warnings and errors.
             help_all: Show the help of all settings.
         """
         from coarse2fine.pipeline.fit import fit as run_fit
 
         assert isinstance(settings, FitConfig)
-        run_fit(data, out, settings, ground_truth, quiet, start_from)
+        run_fit(data, out, settings, ground_truth, quiet, start_from, negatives)
 
     return fit

@@ -137,7 +137,9 @@ def _match_classes(given: Sequence[str], classes: Sequence[str]) -> Mask:
 def _read_mask(path: Path, photo: Photo, table: Mask, classes: Sequence[str]) -> Mask:
     mask = read_mask(path)
     _check_size(mask.shape, read_size(photo.path), photo, path)
-    if foreground_values(mask) == [IGNORE]:  # drawn with a tool that stores the object as white
+    if (
+        foreground_values(mask) == [IGNORE] and photo.label is not None
+    ):  # drawn with a tool that stores the object as white
         return np.where(mask == IGNORE, photo.label, 0).astype(np.uint8)
     unknown = [label for label in classes_in(mask) if table[label] == IGNORE]
     if unknown:

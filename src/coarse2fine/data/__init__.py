@@ -6,6 +6,7 @@ photo_errors.py      explain why a file cannot be read
 reader.py            read photo files in batches, decoding ahead
 class_folders.py     data set: one sub-folder of photos per class
 manifest.py          data set: a CSV or Parquet table of paths and labels
+copies.py            photos with the same content: one photo with several labels
 dataset_writer.py    write either of these
 videos.py            videos: folders of frames, and video files
 video_decoding.py    decode video files with PyAV, an optional library
@@ -20,7 +21,8 @@ synthetic.py         the drawn data set of ``coarse2fine demo``; its objects are
 
 from pathlib import Path
 
-from coarse2fine.data.class_folders import read_class_folders, read_unlabeled_folder
+from coarse2fine.data.class_folders import add_negatives, read_class_folders, read_unlabeled_folder
+from coarse2fine.data.copies import merge_copies
 from coarse2fine.data.manifest import read_manifest
 from coarse2fine.data.photo_files import list_photos
 from coarse2fine.data.photos import check_photos, find_unreadable, read_image
@@ -37,19 +39,27 @@ __all__ = [
 ]
 
 
-def open_dataset(path: Path | str, labeled: bool = True) -> Dataset:
+def open_dataset(path: Path | str, labeled: bool = True, negatives: Path | str | None = None) -> Dataset:
     """List the photos and labels of a data set, without decoding a photo.
+
+    A photo has several labels if the table says so, or if files with the same content have different labels.
 
     Args:
         path: A folder with one sub-folder of photos per class, or a ``.csv`` or ``.parquet`` manifest.
         labeled: Whether the photos have labels. If not, ``path`` may be any folder of photos, and the only class is
             foreground (`FOREGROUND_CLASSES`).
+        negatives: Folder of photos that show none of the classes; they are photos without a label.
 
     Raises:
-        DataError: ``path`` does not exist, is of another kind, or contains no usable photo.
+        DataError: ``path`` or ``negatives`` does not exist, is of another kind, or contains no usable photo, or a photo
+            without a label has the same content as a photo with one.
         ConfigError: The manifest is Parquet, and pyarrow is not installed.
     """
-    path = Path(path)
+    dataset = _list_photos(Path(path), labeled)
+    return merge_copies(dataset if negatives is None else add_negatives(dataset, Path(negatives)))
+
+
+def _list_photos(path: Path, labeled: bool) -> Dataset:
     if path.is_dir():
         voc = find_voc(path)
         if voc and not labeled:

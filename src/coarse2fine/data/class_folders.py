@@ -5,12 +5,20 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import repeat
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from coarse2fine.data.photo_files import PHOTO_ENDINGS, find_photos, is_hidden
 from coarse2fine.errors import DataError
-from coarse2fine.types import FOREGROUND_CLASSES, MAX_CLASSES, Dataset, Photo, Skipped
+from coarse2fine.types import (
+    BACKGROUND,
+    FOREGROUND_CLASSES,
+    LABEL_SEPARATOR,
+    MAX_CLASSES,
+    Dataset,
+    Photo,
+    Skipped,
+)
 
 _ENDINGS = " ".join(PHOTO_ENDINGS)
 
@@ -30,7 +38,7 @@ def read_class_folders(root: Path) -> Dataset:
             classes.
     """
     folders = _list_class_folders(root)
-    _refuse_background(folders, root)
+    _refuse_reserved(folders, root)
     files, skipped = _split_usable(root)
     labels = [file.relative_to(root).parts[0] for file in files]
     empty = sorted(set(folders) - set(labels))
@@ -45,7 +53,9 @@ def read_class_folders(root: Path) -> Dataset:
     skipped += [Skipped(root / name, f"holds no images ({_ENDINGS})") for name in empty if is_text(name)]
     classes = index_classes(labels, root)
     names = unique_names([file.relative_to(root).as_posix() for file in files])
-    return make_dataset(classes, zip(files, names, labels, strict=True), skipped)
+    return make_dataset(
+        classes, [(file, name, [label]) for file, name, label in zip(files, names, labels, strict=True)], skipped
+    )
 
 
 def read_unlabeled_folder(root: Path) -> Dataset:
@@ -65,26 +75,61 @@ def read_unlabeled_folder(root: Path) -> Dataset:
     if not files:
         raise DataError(f"{root} must contain photos ({_ENDINGS}), at any depth, but has none.")
     names = unique_names([file.relative_to(root).as_posix() for file in files])
-    photos = zip(files, names, repeat(FOREGROUND_CLASSES[1]))
+    photos = [(file, name, FOREGROUND_CLASSES[1:]) for file, name in zip(files, names, strict=True)]
     return make_dataset(FOREGROUND_CLASSES, photos, skipped)
 
 
 def make_dataset(
-    classes: tuple[str, ...], photos: Iterable[tuple[Path, str, str]], skipped: Iterable[Skipped]
+    classes: tuple[str, ...], photos: Iterable[tuple[Path, str, Sequence[str]]], skipped: Iterable[Skipped]
 ) -> Dataset:
     """Make a data set with sorted photos.
 
     Args:
         classes: Class names by index.
-        photos: Path, name and class name of each photo.
+        photos: Path, name and class names of each photo.
         skipped: Files that cannot be used.
     """
     index = {name: label for label, name in enumerate(classes)}
-    found = [Photo(path, name, index[label]) for path, name, label in photos]
+    found = [Photo(path, name, tuple(sorted({index[label] for label in labels}))) for path, name, labels in photos]
     return Dataset(
         classes=classes,
         photos=tuple(sorted(found, key=lambda photo: photo.name)),
         skipped=tuple(sorted(skipped, key=lambda one: str(one.path))),
+    )
+
+
+def add_negatives(dataset: Dataset, folder: Path) -> Dataset:
+    """Add the photos at any depth below a folder as photos without a label, without decoding a photo.
+
+    Their names are ``background/<photo>``, so that their masks have a folder of their own.
+
+    Args:
+        dataset: The photos with labels.
+        folder: Folder of photos that show none of the classes.
+
+    Returns:
+        The data set with these photos.
+
+    Raises:
+        DataError: The folder does not exist, or has no photos.
+    """
+    what = f"--negatives must be a folder of photos ({_ENDINGS}) that show none of the classes, but"
+    if not folder.is_dir():
+        raise DataError(f"{what} {folder} {'is a file' if folder.exists() else 'does not exist'}.")
+    files, skipped = _split_readable(folder)
+    if not files:
+        raise DataError(f"{what} {folder} has none. Add photos, or leave out the option.")
+    prefix = dataset.classes[BACKGROUND]
+    paths = [f"{prefix}/{file.relative_to(folder).as_posix()}" for file in files]
+    taken = {_fold(photo.name) for photo in dataset.photos}
+    names = [
+        _add_hash(path) if _fold(name) in taken else name for path, name in zip(paths, unique_names(paths), strict=True)
+    ]
+    photos = [*dataset.photos, *(Photo(file, name, ()) for file, name in zip(files, names, strict=True))]
+    return replace(
+        dataset,
+        photos=tuple(sorted(photos, key=lambda photo: photo.name)),
+        skipped=tuple(sorted([*dataset.skipped, *skipped], key=lambda one: str(one.path))),
     )
 
 
@@ -96,10 +141,11 @@ def index_classes(labels: Iterable[str], where: Path) -> tuple[str, ...]:
         where: Path of the data set, for error messages.
 
     Raises:
-        DataError: A class is called background, or there are more than ``MAX_CLASSES``.
+        DataError: A class is called background, its name contains `LABEL_SEPARATOR`, or there are more than
+            ``MAX_CLASSES``.
     """
     names = sorted(set(labels))
-    _refuse_background(names, where)
+    _refuse_reserved(names, where)
     if len(names) > MAX_CLASSES:
         raise DataError(
             f"{where} has {len(names)} classes, but an 8-bit mask allows at most {MAX_CLASSES}; merge or remove some."
@@ -141,8 +187,13 @@ def replace_bad_bytes(file: Path) -> Path:
     return Path(os.fsencode(file).decode("utf-8", "replace"))
 
 
-def _refuse_background(names: Sequence[str], where: Path) -> None:
+def _refuse_reserved(names: Sequence[str], where: Path) -> None:
     for name in names:
+        if LABEL_SEPARATOR in name:
+            raise DataError(
+                f"{where}: a class name must not contain '{LABEL_SEPARATOR}', which separates several labels, but one "
+                f"is '{name}'; rename it. A photo of several classes belongs in the folder of each of them."
+            )
         if name.casefold() == "background":
             raise DataError(f"{where}: no class may be called '{name}', the name of pixels without a class; rename it.")
 

@@ -4,14 +4,14 @@ import csv
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from coarse2fine.data.class_folders import hash_text, index_classes, make_dataset, unique_names
 from coarse2fine.errors import ConfigError, DataError
-from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Skipped
+from coarse2fine.types import BACKGROUND, FOREGROUND_CLASSES, LABEL_SEPARATOR, Dataset, Skipped
 
 _MAX_NAME_BYTES = 120
 _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
@@ -25,6 +25,11 @@ class _Row:
     path: str
     label: str = FOREGROUND_CLASSES[1]
 
+    @property
+    def labels(self) -> set[str]:
+        """The class names of the row; empty for a photo without any of the classes."""
+        return {name.strip() for name in self.label.split(LABEL_SEPARATOR)} - {""}
+
 
 def read_manifest(file: Path, labeled: bool = True) -> Dataset:
     """List the photos of a manifest, without decoding a photo.
@@ -32,33 +37,37 @@ def read_manifest(file: Path, labeled: bool = True) -> Dataset:
     Args:
         file: ``.csv`` (UTF-8; comma, semicolon or tab) or ``.parquet``, with the columns ``path`` and ``label`` in any
             case and order; other columns are ignored. Paths are relative to the folder of ``file`` and stay inside it.
+            A label is a class name, several names separated by ``|``, or empty for a photo without any of the classes.
+            Several rows of one photo give it all their labels.
         labeled: Whether the photos have labels; if not, ``label`` may be missing, and the only class is foreground.
+            Only photos with an empty label beside photos with a label are photos without foreground.
 
     Returns:
         The data set, classes sorted as text. Rows that cannot be used are skipped, with their line in the reason.
 
     Raises:
-        DataError: ``file`` cannot be read, has no such column or no usable row, a label called background, or too many
-            labels.
+        DataError: ``file`` cannot be read, has no such column, no usable row with a label, a class called background,
+            too many classes, or a photo with a label in one row and none in another.
         ConfigError: The file is Parquet, and pyarrow is not installed.
     """
     wanted = ("path", "label") if labeled else ("path",)
     rows = _read_parquet(file, wanted) if file.suffix.lower() == ".parquet" else _read_csv(file, wanted)
+    if not labeled:
+        rows = _replace_labels(rows)
     folder, real_folder = str(file.parent.absolute()), os.path.realpath(file.parent)
     located = [(row, _locate(row, folder, real_folder)) for row in rows]
     skipped = [
         Skipped(Path(row.path or file), f"{row.where}: {found}") for row, found in located if isinstance(found, str)
     ]
-    usable, repeated = _settle([(row, found) for row, found in located if isinstance(found, Path)])
+    usable, repeated = _settle([(row, found) for row, found in located if isinstance(found, Path)], file)
     skipped += repeated
-    if not usable:
+    if not any(labels for _, labels in usable):
         first = f"; the first was skipped: {skipped[0].reason}" if skipped else ""
         raise DataError(f"{file} must have at least one row with a photo and a label, found {len(rows)} rows{first}.")
-    labels = [row.label for row, _ in usable]
-    folders = [f"{safe_name(label)}/" if labeled else "" for label in labels]
-    names = unique_names([f"{folder}{path.as_posix()}" for folder, (_, path) in zip(folders, usable, strict=True)])
-    photos = zip((file.parent / path for _, path in usable), names, labels, strict=True)
-    return make_dataset(index_classes(labels, file), photos, skipped)
+    classes = index_classes({label for _, labels in usable for label in labels}, file)
+    names = unique_names([f"{_folder_of(labels, labeled)}{path.as_posix()}" for path, labels in usable])
+    photos = [(file.parent / path, name, labels) for name, (path, labels) in zip(names, usable, strict=True)]
+    return make_dataset(classes, photos, skipped)
 
 
 def safe_name(text: str) -> str:
@@ -117,13 +126,13 @@ def _read_parquet(file: Path, wanted: Sequence[str]) -> list[_Row]:
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
     texts = [["" if cell is None else str(cell).strip() for cell in column] for column in cells]
-    return [_Row(f"row {at}", path, label) for at, (path, label) in enumerate(zip(*texts, strict=True), start=1)]
+    return [_Row(f"row {at}", *values) for at, values in enumerate(zip(*texts, strict=True), start=1)]
 
 
 def _find_columns(header: Sequence[str], wanted: Sequence[str], file: Path) -> list[int]:
     names = [name.strip().casefold() for name in header]
     if all(names.count(one) == 1 for one in wanted):
-        return [names.index(one) for one in wanted]
+        return [names.index(one) for one in ("path", "label") if names.count(one) == 1]
     found = ", ".join(header) or "none"
     needed = " and one column ".join(wanted)
     raise DataError(f"{file} must have one column {needed}; its columns are: {found}.")
@@ -133,8 +142,6 @@ def _locate(row: _Row, folder: str, real_folder: str) -> Path | str:
     """Return the photo of a row, relative to ``folder``, or the reason why the row cannot be used."""
     if not row.path:
         return "the path is empty"
-    if not row.label:
-        return "the label is empty"
     try:
         relative = os.path.relpath(Path(folder, row.path), folder)
         real = os.path.realpath(f"{real_folder}/{relative}")
@@ -145,17 +152,36 @@ def _locate(row: _Row, folder: str, real_folder: str) -> Path | str:
         return "no such file"
 
 
-def _settle(rows: list[tuple[_Row, Path]]) -> tuple[list[tuple[_Row, Path]], list[Skipped]]:
-    """Keep each photo once; skip photos with several labels."""
+def _replace_labels(rows: list[_Row]) -> list[_Row]:
+    """Replace all labels by foreground; empty ones stay empty if any row has a label."""
+    has_labels = any(row.labels for row in rows)
+    return [replace(row, label=FOREGROUND_CLASSES[1] if row.labels or not has_labels else "") for row in rows]
+
+
+def _folder_of(labels: Sequence[str], labeled: bool) -> str:
+    """Return the folder of a photo's name: its first label, or background."""
+    if not labels:
+        return f"{FOREGROUND_CLASSES[BACKGROUND]}/"
+    return f"{safe_name(labels[0])}/" if labeled else ""
+
+
+def _settle(rows: list[tuple[_Row, Path]], file: Path) -> tuple[list[tuple[Path, list[str]]], list[Skipped]]:
+    """Return each photo once, with the labels of all its rows in order of their names, and the rows that add none."""
     by_path: dict[Path, list[_Row]] = {}
     for row, path in rows:
         by_path.setdefault(path, []).append(row)
     usable, skipped = [], []
     for path, same in by_path.items():
-        if len({row.label for row in same}) > 1:
-            labels = ", ".join(f"{row.where} '{row.label}'" for row in same)
-            skipped += [Skipped(Path(row.path), f"{row.where}: labeled differently ({labels})") for row in same]
-        else:
-            usable.append((same[0], path))
-            skipped += [Skipped(Path(row.path), f"{row.where}: repeats {same[0].where}") for row in same[1:]]
+        labels: set[str] = set()
+        for number, row in enumerate(same):
+            if bool(row.labels) != bool(same[0].labels):
+                with_label, without = (row, same[0]) if row.labels else (same[0], row)
+                raise DataError(
+                    f"{file}: a photo without any of the classes must have no label, but {path} has none in "
+                    f"{without.where} and '{with_label.label}' in {with_label.where}. Remove one of the two rows."
+                )
+            if number and row.labels <= labels:
+                skipped.append(Skipped(Path(row.path), f"{row.where}: repeats {same[0].where}"))
+            labels |= row.labels
+        usable.append((path, sorted(labels)))
     return usable, skipped

@@ -105,7 +105,7 @@ def _check_arguments(
 
 def _find_new_photos(photos: Sequence[Path | str], folder: Path) -> list[Photo]:
     paths = list_photos(photos, apart_from=folder)
-    return [Photo(path, name, 1) for path, name in zip(paths, names_below_common_folder(paths), strict=True)]
+    return [Photo(path, name, (1,)) for path, name in zip(paths, names_below_common_folder(paths), strict=True)]
 
 
 class _TrainingSet(NamedTuple):

@@ -27,6 +27,7 @@ from coarse2fine.evaluation.pairing import pair_by_name, pair_folders
 from coarse2fine.evaluation.result import EvaluationResult, round_metric
 from coarse2fine.inference.files import FilePrediction, predict_files
 from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter
+from coarse2fine.masks.labels import foreground_of
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_mask
@@ -209,6 +210,9 @@ def evaluate_training_masks(
 ) -> tuple[list[float], int]:
     """Compute the mean IoU of training masks with the ground truth of the labeled class, photo by photo.
 
+    The IoU of a photo with several labels is the mean over its classes. Where its mask does not tell them apart
+    (before round 1), it is the IoU of all its classes together. Photos without a label do not count.
+
     Args:
         photos: Photos with their labels.
         folders: Folders of their masks.
@@ -220,17 +224,24 @@ def evaluate_training_masks(
     Returns:
         Mean IoU over the photos for each folder (nan without photos), and the number of photos.
     """
-    known = [photo for photo in photos if mask_path(ground_truth, photo.name).exists()]
+    known = [photo for photo in photos if photo.labels and mask_path(ground_truth, photo.name).exists()]
     read = make_foreground_reader([mask_path(ground_truth, photo.name) for photo in known]) if any_class else read_mask
 
     def compute_ious(photo: Photo) -> list[float]:
         actual = read(mask_path(ground_truth, photo.name))
-        own = np.where(actual == IGNORE, IGNORE, actual == photo.label).astype(np.uint8)
-        masks = (read_mask(mask_path(folder, photo.name)) for folder in folders)
-        return [binary_iou(resize_mask(mask, *actual.shape), own) for mask in masks]
+        masks = (resize_mask(read_mask(mask_path(folder, photo.name)), *actual.shape) for folder in folders)
+        return [_compute_own_iou(mask, actual, photo.labels) for mask in masks]
 
     ious = list(map_threads(compute_ious, known, threads))
     return [float(np.mean(of_folder)) for of_folder in zip(*ious, strict=True)] or [math.nan] * len(folders), len(known)
+
+
+def _compute_own_iou(mask: Mask, actual: Mask, labels: Sequence[int]) -> float:
+    """Compute the IoU of a photo's own classes in a training mask and in the ground truth."""
+    if len(labels) == 1 or (mask == IGNORE).any():
+        own = np.where(actual == IGNORE, IGNORE, np.isin(actual, labels)).astype(np.uint8)
+        return binary_iou(foreground_of(mask, labels), own)
+    return float(np.mean([_compute_own_iou(np.where(mask == label, mask, 0), actual, [label]) for label in labels]))
 
 
 def _reduce(predicted: Mask, pairs: Pairs) -> Mask:

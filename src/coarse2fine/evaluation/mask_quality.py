@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from coarse2fine.masks.labels import foreground_of
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import fit_size, resize_soft
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import is_complete, read_done
-from coarse2fine.types import Mask, Photo, SoftMask
+from coarse2fine.types import LABEL_SEPARATOR, Dataset, Mask, Photo, SoftMask
 
 COMPARISON_PX = 128
 """Longer side at which masks are compared; the rank correlation with the true IoU is the same as at full size."""
@@ -35,7 +36,7 @@ class Quality:
 
     Attributes:
         photo: Name of the photo in the run.
-        class_name: Class of the photo.
+        class_name: Class of the photo; several ones are separated by `LABEL_SEPARATOR`.
         score: Quality score, 0 to 1: mean confidence times mean agreement. In round 1 ``agreement_training_mask`` does
             not count. A mask that a person corrected scores 1.
         confidence: Value of the round's soft mask (the soft mask of the constrained prediction) inside the refined
@@ -59,6 +60,11 @@ class Quality:
     area_share: float
     pieces: int
     border_share: float
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes of the photo."""
+        return self.class_name.split(LABEL_SEPARATOR)
 
 
 @dataclass(frozen=True)
@@ -103,31 +109,31 @@ class RoundMasks:
     corrected: Container[str] = ()
 
 
-def measure_quality(
-    masks: RoundMasks, photos: Sequence[Photo], classes: Sequence[str], threads: int
-) -> Iterator[Quality]:
+def measure_quality(masks: RoundMasks, dataset: Dataset, threads: int) -> Iterator[Quality]:
     """Measure the quality of the masks of a round without ground truth.
 
-    Each file is decoded once, and memory does not grow with the number of photos.
+    Each file is decoded once, and memory does not grow with the number of photos. Photos without a label, whose masks
+    are empty, are not measured. The classes in a mask of a photo with several labels are compared as one foreground.
 
     Args:
         masks: Complete masks of the round.
-        photos: Photos to measure.
-        classes: Class names by index.
+        dataset: Photos to measure, and class names.
         threads: Number of threads that read and compare.
 
     Yields:
-        One record per photo, in order.
+        One record per photo with a label, in order.
 
     Raises:
         DataError: A mask is missing or damaged.
     """
-    return map_threads(lambda photo: _measure_photo(masks, photo, classes[photo.label]), photos, threads)
+    return map_threads(
+        lambda photo: _measure_photo(masks, photo, dataset.class_names_of(photo)), dataset.labeled, threads
+    )
 
 
 def _measure_photo(masks: RoundMasks, photo: Photo, class_name: str) -> Quality:
     training, refined, enhanced = (
-        shrink_mask(read_mask(mask_path(folder, photo.name)))
+        shrink_mask(foreground_of(read_mask(mask_path(folder, photo.name)), photo.labels))
         for folder in (masks.training, masks.refined, masks.enhanced)
     )
     is_corrected = photo.name in masks.corrected
@@ -237,7 +243,10 @@ def measure_border_share(mask: SoftMask) -> float:
 
 
 def summarize_classes(qualities: Sequence[Quality]) -> list[ClassQuality]:
-    """Compute mean and standard deviation of the scores of each class that has photos, sorted by class name."""
+    """Compute mean and standard deviation of the scores of each class that has photos, sorted by class name.
+
+    A photo of several classes counts in each of them.
+    """
     summaries = []
     for name, group in sorted(group_by_class(qualities).items()):
         scores = [quality.score for quality in group]
@@ -246,10 +255,14 @@ def summarize_classes(qualities: Sequence[Quality]) -> list[ClassQuality]:
 
 
 def group_by_class(qualities: Sequence[Quality]) -> dict[str, list[Quality]]:
-    """Group qualities by class name, each group sorted from the lowest score to the highest, then by photo name."""
+    """Group qualities by class name, each group sorted from the lowest score to the highest, then by photo name.
+
+    A photo of several classes is in each of their groups.
+    """
     groups: dict[str, list[Quality]] = {}
     for quality in sorted(qualities, key=lambda quality: (quality.score, quality.photo)):
-        groups.setdefault(quality.class_name, []).append(quality)
+        for name in quality.class_names:
+            groups.setdefault(name, []).append(quality)
     return groups
 
 

@@ -23,8 +23,9 @@ FILE_BYTES = 500 << 20
 def write_hugging_face(export: MaskExport) -> None:
     """Write ``data/train-00000.parquet``, ... and the dataset card ``README.md``.
 
-    Columns: ``image`` and ``mask`` (images), ``photo`` (name), ``label`` (of training photos), ``classes`` (names of
-    the classes in the mask) and ``quality`` (if any mask has a score). With ``--images none``, ``image`` is missing.
+    Columns: ``image`` and ``mask`` (images), ``photo`` (name), ``label`` (of training photos with one label),
+    ``classes`` (names of the classes in the mask) and ``quality`` (if any mask has a score). With ``--images none``,
+    ``image`` is missing.
     """
     folder = export.folder / "data"
     folder.mkdir()
@@ -39,11 +40,11 @@ def write_hugging_face(export: MaskExport) -> None:
 
 
 def _make_row(photo: LoadedPhoto) -> dict[str, Any]:
-    export = photo.export
+    export, labels = photo.export, photo.source.labels or ()
     row: dict[str, Any] = {
         "mask": {"bytes": encode_mask(photo.mask), "path": f"{photo.name}.png"},
         "photo": photo.name,
-        "label": photo.source.label,
+        "label": labels[0] if len(labels) == 1 else None,
         "classes": [export.source.classes[index] for index in classes_in(photo.mask)],
     }
     if export.config.images != "none":

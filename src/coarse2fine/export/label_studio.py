@@ -43,9 +43,9 @@ def write_label_studio(export: MaskExport) -> None:
 
 
 def _make_task(photo: LoadedPhoto) -> dict[str, Any]:
-    export, label = photo.export, photo.source.label
+    export, class_names = photo.export, photo.class_names
     data: dict[str, Any] = {"image": export.image_prefix + quote(photo.file_name), PHOTO_KEY: photo.name}
-    data |= {} if label is None else {"class": sanitize_name(export.source.classes[label])}
+    data |= {} if class_names is None else {"class": sanitize_name(class_names)}
     data |= {} if photo.score is None else {"quality": photo.score}
     prediction: dict[str, Any] = {
         "model_version": f"coarse2fine {export.source.title}",

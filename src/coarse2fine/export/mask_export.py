@@ -64,7 +64,9 @@ def export_masks(
     _check(format, config, out)
     mask_format, threads = MASK_FORMATS[format], count_cores()
     include_left_out = mask_format.for_correction if config.left_out is None else config.left_out
-    masks = open_mask_source(Path(source), photos, config, include_left_out, threads, out)
+    masks = open_mask_source(
+        Path(source), photos, config, include_left_out, not mask_format.for_correction, threads, out
+    )
     prefix = config.image_prefix
     if prefix is None:
         prefix = f"/data/local-files/?d={out.absolute().name}/images/"

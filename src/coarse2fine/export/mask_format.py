@@ -19,7 +19,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.export.mask_sources import MaskSource, PhotoMask
 from coarse2fine.masks.regions import Box, bounding_box, classes_in
 from coarse2fine.runtime.threads import map_threads
-from coarse2fine.types import BACKGROUND, IGNORE, Mask
+from coarse2fine.types import BACKGROUND, IGNORE, LABEL_SEPARATOR, Mask
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ class MaskFormat:
         write: Writes all files of an export into its folder.
         packages: Packages of the extra ``export`` that it imports.
         for_correction: People correct masks in the tool that reads it, so photos that were left out of training
-            are exported by default.
+            are exported by default, and negatives, whose masks are empty, are not exported.
         keeps_ignored: It can store pixels to ignore (255); otherwise they become background.
         has_instances: ``--instances part`` is possible.
         has_polygons: ``--polygons`` is possible.
@@ -137,6 +137,11 @@ class LoadedPhoto:
     def file_name(self) -> str:
         """Relative path of the photo in the export."""
         return self.name + _find_suffix(self.source.path, self.header)
+
+    @property
+    def class_names(self) -> str | None:
+        """Class names of a training photo, separated by `LABEL_SEPARATOR`; None for a photo without a label."""
+        return LABEL_SEPARATOR.join(self.export.source.classes[label] for label in self.source.labels or ()) or None
 
     @property
     def score(self) -> float | None:

@@ -25,14 +25,14 @@ class PhotoMask:
         name: Unique name of the photo, a relative path without a suffix.
         path: The photo file.
         read_mask: Returns the mask: class indices, shape (H, W).
-        label: Class index of a training photo. None for a photo without a label.
+        labels: Class indices of a training photo, empty if it shows none of the classes. None for other photos.
         score: Quality score of the mask, 0 to 1. None if it has none.
     """
 
     name: str
     path: Path
     read_mask: Callable[[], Mask]
-    label: int | None = None
+    labels: tuple[int, ...] | None = None
     score: float | None = None
 
 
@@ -62,6 +62,7 @@ def open_mask_source(
     photos: Sequence[Path | str],
     config: MaskExportConfig,
     include_left_out: bool,
+    include_negatives: bool,
     threads: int,
     out: Path,
 ) -> MaskSource:
@@ -73,6 +74,7 @@ def open_mask_source(
         photos: Files, folders or patterns of photos to predict on. If empty, existing masks are exported.
         config: Settings of the export.
         include_left_out: Export photos that were left out of training, too.
+        include_negatives: Export photos of a run that show none of the classes, too.
         threads: Number of photos that are decoded at the same time.
         out: The folder of the export. It must not lie among the photos of a run.
 
@@ -90,7 +92,7 @@ def open_mask_source(
     if is_predicted:
         found = _open_predictions(source, config)
     elif Run(source).config.exists():
-        found = _open_run(Run(source), config, include_left_out, out)
+        found = _open_run(Run(source), config, include_left_out, include_negatives, out)
     else:
         raise DataError(
             f"{source} must be a run folder of fit or a folder that predict wrote. To predict with a model folder or "
@@ -101,7 +103,9 @@ def open_mask_source(
     return found
 
 
-def _open_run(run: Run, config: MaskExportConfig, include_left_out: bool, out: Path) -> MaskSource:
+def _open_run(
+    run: Run, config: MaskExportConfig, include_left_out: bool, include_negatives: bool, out: Path
+) -> MaskSource:
     folder, number = _find_masks(run, config)
     dataset = read_photos(run)
     data = Path(read_json(run.photos)["data"])
@@ -111,8 +115,9 @@ def _open_run(run: Run, config: MaskExportConfig, include_left_out: bool, out: P
             f"photos. {out} lies in {data}; choose another --out."
         )
     photos = [
-        PhotoMask(photo.name, photo.path, partial(read_mask, mask_path(folder, photo.name)), photo.label)
+        PhotoMask(photo.name, photo.path, partial(read_mask, mask_path(folder, photo.name)), photo.labels)
         for photo in dataset.photos
+        if photo.labels or include_negatives
     ]
     warnings: list[str] = []
     has_reasons = number or run.filter_file(0).exists()  # runs of earlier versions have no file of round 0
@@ -168,7 +173,7 @@ def _add_scores(source: MaskSource, folder: Path, config: MaskExportConfig) -> M
     if minimum is not None and not scores:
         raise ConfigError(f"--min-quality needs quality scores, but {path} is missing or empty.")
     photos = [replace(photo, score=scores.get(photo.name)) for photo in source.photos]
-    good = [photo for photo in photos if minimum is None or (photo.score is not None and photo.score >= minimum)]
+    good = [photo for photo in photos if minimum is None or _is_good(photo, minimum)]
     if len(good) < len(photos):
         source.warnings.append(
             f"{len(photos) - len(good)} of {len(photos)} photos have no quality score of at least {minimum:g} and are "
@@ -176,6 +181,11 @@ def _add_scores(source: MaskSource, folder: Path, config: MaskExportConfig) -> M
         )
     has_scores = any(photo.score is not None for photo in good)
     return replace(source, photos=iter(good), total=len(good), has_scores=has_scores)
+
+
+def _is_good(photo: PhotoMask, minimum: float) -> bool:
+    """Return whether the score of a photo reaches the minimum; a negative has no score, and its mask is right."""
+    return photo.labels == () or (photo.score is not None and photo.score >= minimum)
 
 
 def _predict(model: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> MaskSource:

@@ -29,8 +29,7 @@ def open_score_table(export: MaskExport) -> Iterator[Callable[[LoadedPhoto], Non
 
         def add(photo: LoadedPhoto) -> None:
             if photo.score is not None:
-                label = photo.source.label
-                table.writerow([photo.name, "" if label is None else export.source.classes[label], photo.score])
+                table.writerow([photo.name, photo.class_names or "", photo.score])
 
         yield add
 

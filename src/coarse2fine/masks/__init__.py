@@ -2,6 +2,7 @@
 
 regions.py     foreground, boxes and components of a mask
 resize.py      resize photos, masks and probabilities
+labels.py      masks of photos with no, one or several labels: which pixels are foreground, and of which class
 constraint.py  constrain a prediction to the label of its photo; filter masks by their foreground share
 palette.py     PASCAL VOC colors, and masks drawn over photos
 png.py         masks and soft masks as PNG files

@@ -18,9 +18,16 @@ from coarse2fine.types import Dataset, Skipped
 
 
 def check_inputs(
-    data: Path, run: Run, config: FitConfig, ground_truth_paths: Sequence[Path]
+    data: Path, run: Run, config: FitConfig, ground_truth_paths: Sequence[Path], negatives: Path | None = None
 ) -> tuple[Dataset, GroundTruth]:
     """List the data set, and check that settings, run folder and ground truth fit it. Writes nothing.
+
+    Args:
+        data: The photos with labels.
+        run: The run folder.
+        config: All settings.
+        ground_truth_paths: Masks to measure with.
+        negatives: Folder of photos without any of the classes.
 
     Returns:
         The listed photos, not yet decoded, and the ground truth to measure with.
@@ -30,32 +37,43 @@ def check_inputs(
         DataError: There are no photos, the ground truth does not fit, or the run folder belongs to another data set.
     """
     _check_settings(config)
-    if data.is_dir() and run.root.resolve().is_relative_to(data.resolve()):
-        raise ConfigError(
-            f"The run folder must lie outside the folder of photos, because its masks would count as photos, but "
-            f"{run.root} lies in {data}. Choose another --out."
-        )
-    listed = open_dataset(data, labeled=config.task == "classes")
+    for folder in (data, negatives):
+        if folder and folder.is_dir() and run.root.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(
+                f"The run folder must lie outside the folder of photos, because its masks would count as photos, but "
+                f"{run.root} lies in {folder}. Choose another --out."
+            )
+    listed = open_dataset(data, config.task == "classes", negatives)
     _check_run_folder(run, data, listed)
     ground_truth = open_ground_truth(ground_truth_paths, listed)
     build_network(config.network, len(listed.classes))
     return listed, ground_truth
 
 
-def prepare_run_folder(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> Dataset:
+def prepare_run_folder(
+    data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context, negatives: Path | None = None
+) -> Dataset:
     """Decode every photo once, and write the photos, classes and settings of the run to its folder.
+
+    Args:
+        data: The photos with labels.
+        listed: All photos, from :func:`check_inputs`.
+        run: The run folder.
+        config: All settings.
+        context: Processes and console.
+        negatives: Folder of photos without any of the classes.
 
     Returns:
         The usable photos.
 
     Raises:
-        DataError: No photo is usable.
+        DataError: No photo with a label is usable.
     """
     if context.is_main:
-        _check_every_photo(data, listed, run, config, context)
+        _check_every_photo(data, listed, run, config, context, negatives)
     context.barrier()
     dataset = keep_usable(listed, read_json(run.photos))
-    if not dataset.photos:
+    if not dataset.labeled:
         first = dataset.skipped[0]
         raise DataError(
             f"{data} must hold at least one usable photo, but has none. Skipped: {len(dataset.skipped)}. "
@@ -95,7 +113,9 @@ def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
         )
 
 
-def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context) -> None:
+def _check_every_photo(
+    data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context, negatives: Path | None
+) -> None:
     """Decode the photos that no earlier run has decoded, and write which ones are usable to ``photos.json``."""
     record = read_json_or_empty(run.photos)
     before = record["usable"] if record.get("max_megapixels") == config.max_megapixels else {}
@@ -120,7 +140,8 @@ def _check_every_photo(data: Path, listed: Dataset, run: Run, config: FitConfig,
             "max_megapixels": config.max_megapixels,
             "usable": usable,
             "skipped": skipped,
-        },
+        }
+        | ({"negatives": str(negatives.absolute())} if negatives else {}),
     )
 
 

@@ -10,6 +10,7 @@ from coarse2fine.coarse.student import Student, predict_soft_masks
 from coarse2fine.config import CoarseConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
+from coarse2fine.masks.labels import paint_foreground
 from coarse2fine.masks.png import mask_path, read_mask, write_soft
 from coarse2fine.masks.regions import foreground_values
 from coarse2fine.masks.resize import resize_mask, resize_soft
@@ -41,7 +42,7 @@ def run_coarse_stage(job: FitJob) -> Stage:
 
 
 def make_coarse_masks(task: MaskTask, config: CoarseConfig, soft_folder: Path | None = None) -> None:
-    """Write a coarse mask, in the class index of its label, for every photo.
+    """Write a coarse mask, in the class index of its label, for every photo; `IGNORE` if it has several labels.
 
     Args:
         task: The masks to write.
@@ -83,7 +84,7 @@ def _run_student(task: MaskTask, config: CoarseConfig, soft_folder: Path | None)
     def make(photo: Photo, soft: SoftMask) -> Mask:
         if soft_folder:
             write_soft(mask_path(soft_folder, photo.name), soft)
-        return binarize(resize_soft(soft, *read_size(photo.path)), config.threshold) * np.uint8(photo.label)
+        return paint_foreground(binarize(resize_soft(soft, *read_size(photo.path)), config.threshold), photo.labels)
 
     write_predicted_masks(task, predict, make)
 

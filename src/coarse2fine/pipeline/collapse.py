@@ -20,7 +20,7 @@ def explain_collapse(job: FitJob, before: Mapping[str, str], after: Mapping[str,
         before: Names of the photos that did not train in the round, with the reason.
         after: Names of the photos that the next round would leave out, with the reason.
     """
-    trained = [photo.name for photo in job.photos if photo.name not in before]
+    trained = [photo.name for photo in job.labeled if photo.name not in before]
     lost = sum(name in after for name in trained)
     if lost <= MAX_LOST_SHARE * len(trained):
         return None

@@ -5,10 +5,10 @@ from pathlib import Path
 from coarse2fine.config import EnhanceConfig, Start
 from coarse2fine.data.photos import read_image
 from coarse2fine.enhance import enhancer_from, prepare
+from coarse2fine.masks.labels import assign_nearest, foreground_of
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
-from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.pipeline.job import FitJob, title_of
-from coarse2fine.pipeline.mask_writer import MaskTask, run_mask_stage, with_class_index, write_masks
+from coarse2fine.pipeline.mask_writer import MaskTask, run_mask_stage, write_masks
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.fingerprints import enhance_settings
 from coarse2fine.store.stages import Stage
@@ -47,6 +47,9 @@ def prepare_enhancer(config: EnhanceConfig, start: Start, seed: int, console: Co
 def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_folder: Path | None = None) -> None:
     """Write an enhanced mask, in the class index of its label, for every photo.
 
+    If a photo has several labels, its objects are enhanced together: only their contour with the background moves, and
+    each pixel gets the class of the nearest pixel of the mask to enhance.
+
     Args:
         task: The masks to write.
         input_masks: Folder of the masks to enhance.
@@ -55,8 +58,9 @@ def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_fol
     """
 
     def make(photo: Photo) -> Enhanced:
-        mask = foreground_mask(read_mask(mask_path(input_masks, photo.name)))
+        mask = read_mask(mask_path(input_masks, photo.name))
         soft = read_soft(mask_path(soft_folder, photo.name)) if soft_folder else None
-        return with_class_index(enhance(read_image(photo.path), mask, soft), photo)
+        enhanced = enhance(read_image(photo.path), foreground_of(mask, photo.labels), soft)
+        return Enhanced(assign_nearest(enhanced.mask, mask, photo.labels), enhanced.note)
 
     write_masks(task, make)

@@ -31,11 +31,14 @@ def fit(
     ground_truth: Sequence[Path | str] = (),
     quiet: bool = True,
     start_from: Path | str | None = None,
+    negatives: Path | str | None = None,
 ) -> Run:
-    """Turn photos with one label each into masks and a trained network. Resume where an earlier call stopped.
+    """Turn photos with class labels into masks and a trained network. Resume where an earlier call stopped.
 
     Args:
         data: Folder with one sub-folder of photos per class, or a CSV or Parquet table with the columns path and label.
+            A photo of several classes has a label such as ``cat|person``, or lies in several class folders. In a table,
+            an empty label means none of the classes.
         out: The run folder. All results go there.
         settings: All settings; default: the recipe ``small``.
         ground_truth: Masks to measure with; they never train. Folders with ``images`` and ``masks``, folders of masks
@@ -43,6 +46,7 @@ def fit(
         quiet: Print only warnings.
         start_from: Masks that people corrected: a folder of masks named like the photos, or an export of Label Studio
             or CVAT. They are copied to the run folder, and every stage uses them unchanged.
+        negatives: Folder of photos that show none of the classes. They train as background in every round.
 
     Returns:
         The paths in the run folder.
@@ -57,12 +61,14 @@ def fit(
     context = Context(world, Console(quiet, silent=world.rank > 0))
     config, run = settings or load_recipe("small"), Run(Path(out))
     masks = None if start_from is None else Path(start_from)
+    without_class = None if negatives is None else Path(negatives)
     if masks:
         check_corrections_path(masks)
     with deterministic_algorithms(), joined(world, gpu=pick_device().type == "cuda"):
-        listed, opened_ground_truth = check_inputs(Path(data), run, config, [Path(path) for path in ground_truth])
+        paths = [Path(path) for path in ground_truth]
+        listed, opened_ground_truth = check_inputs(Path(data), run, config, paths, without_class)
         with hold_folder(run.root) if context.is_main else nullcontext():
-            dataset = prepare_run_folder(Path(data), listed, run, config, context)
+            dataset = prepare_run_folder(Path(data), listed, run, config, context, without_class)
             if context.is_main:
                 apply_review_decisions(run.review, dataset.photos, run.corrected, context.console)
                 if masks:
@@ -88,6 +94,10 @@ def run_rounds(job: FitJob) -> None:
     8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of them. A
            photo that was left out comes back if its next refined mask is within these limits.
     9.     End with the round before if this leaves out most of the photos that the network was trained on.
+
+    Photos without a label have an empty mask from the start, which trains as background in every round: only line 5
+    uses them. If a photo has several labels, all of its foreground is ignored in round 1; line 6 gives each pixel the
+    most probable of its classes.
 
     Settings can replace GrabCut (``enhance.method``), the rule of line 6 (``refine.constrain``) and the limits of line
     8 (``filter``). Photos that a person rejected are left out of every round.

@@ -47,7 +47,7 @@ def coarse_folder(
     check_method(config)
     paths = [path for path in list_photos(photos, apart_from=out) if not (soft_folder and _lies_in(path, soft_folder))]
     names = names_below_common_folder(paths)
-    named = _find_usable([Photo(path, name, 1) for path, name in zip(paths, names, strict=True)], out, context)
+    named = _find_usable([Photo(path, name, (1,)) for path, name in zip(paths, names, strict=True)], out, context)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
     if config.method == "folder" and config.folder.path is not None:
         settings["masks from folder"] = describe_photo_masks(named, config.folder.path)
@@ -77,7 +77,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
             holds masks of other photos or of other settings.
     """
     pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
-    listed = [Photo(path, mask.relative_to(masks).with_suffix("").as_posix(), 1) for path, mask in pairs]
+    listed = [Photo(path, mask.relative_to(masks).with_suffix("").as_posix(), (1,)) for path, mask in pairs]
     named = _find_usable(listed, out, context)
     files = {"photos": describe_photos(named), "masks from folder": describe_photo_masks(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)

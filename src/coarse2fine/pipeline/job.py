@@ -38,6 +38,11 @@ class FitJob:
         """The usable photos."""
         return self.dataset.photos
 
+    @property
+    def labeled(self) -> Sequence[Photo]:
+        """The usable photos with at least one label."""
+        return self.dataset.labeled
+
     def apply_people_decisions(self, reasons: dict[str, str | None]) -> dict[str, str | None]:
         """Change the reasons for leaving out photos where a person decided: corrected masks train, rejected do not.
 

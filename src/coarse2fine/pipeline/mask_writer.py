@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from coarse2fine.data.photos import read_size
+from coarse2fine.masks.labels import paint_foreground
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.pipeline.job import FitJob
@@ -113,12 +115,12 @@ def _write(
 
 
 def run_mask_stage(job: FitJob, stage: Stage, work: Callable[[MaskTask], object]) -> Stage:
-    """Run a stage that writes masks, with the corrected masks already in its folder.
+    """Run a stage that writes masks, with the corrected masks and the empty masks of negatives already in its folder.
 
     Args:
         job: The run.
         stage: The stage.
-        work: Writes the masks that are missing.
+        work: Writes the masks of photos with labels that are missing.
 
     Returns:
         The stage.
@@ -130,10 +132,22 @@ def run_mask_stage(job: FitJob, stage: Stage, work: Callable[[MaskTask], object]
                 with write_atomically(mask_path(stage.folder, photo.name)) as file:
                     file.write(mask_path(job.run.corrected, photo.name).read_bytes())
         job.context.barrier()
-        work(MaskTask(job.photos, stage.folder, job.context, stage.title))
+        _write_empty_masks(job, stage.folder)
+        work(MaskTask(job.labeled, stage.folder, job.context, stage.title))
 
     run_stage(stage, job.context, write)
     return stage
+
+
+def _write_empty_masks(job: FitJob, folder: Path) -> None:
+    """Write the missing masks of photos without a label: background only."""
+
+    def write(photo: Photo) -> None:
+        write_mask(mask_path(folder, photo.name), np.zeros(read_size(photo.path), np.uint8))
+
+    missing = list_missing(job.context.world.share(job.dataset.negatives), folder)
+    for _ in map_threads(write, missing, job.context.threads):
+        pass
 
 
 def read_notes(folder: Path) -> dict[str, str]:
@@ -142,8 +156,8 @@ def read_notes(folder: Path) -> dict[str, str]:
 
 
 def with_class_index(enhanced: Enhanced, photo: Photo) -> Enhanced:
-    """Give the foreground of a mask the class index of its photo."""
-    return Enhanced(foreground_mask(enhanced.mask) * np.uint8(photo.label), enhanced.note)
+    """Give the foreground of a mask the class index of its photo, see :func:`paint_foreground`."""
+    return Enhanced(paint_foreground(foreground_mask(enhanced.mask), photo.labels), enhanced.note)
 
 
 def list_missing(photos: Sequence[Photo], folder: Path) -> list[Photo]:

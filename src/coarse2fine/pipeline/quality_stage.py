@@ -66,7 +66,7 @@ def write_round_quality(run: Run, dataset: Dataset, number: int, inputs: Sequenc
         previous = read_quality(run.quality(number - 1) / TABLE) if number > 1 else []
         confidence = {quality.photo: quality.confidence for quality in previous}
         measured = measure_round_quality(run, dataset, number, confidence, context.threads)
-        qualities = list(context.console.track(measured, len(dataset.photos), stage.title))
+        qualities = list(context.console.track(measured, len(dataset.labeled), stage.title))
         write_quality(stage.folder / TABLE, qualities)
         write_class_quality(stage.folder / CLASS_TABLE, summarize_classes(qualities))
         return {"quality": round(sum(quality.score for quality in qualities) / len(qualities), 5)}
@@ -88,7 +88,7 @@ def measure_round_quality(
         threads: Number of threads that read and compare.
 
     Yields:
-        One record per photo, in order.
+        One record per photo with a label, in order.
 
     Raises:
         DataError: The masks of the round are not complete.
@@ -112,7 +112,7 @@ def measure_round_quality(
         not_enhanced=set(read_notes(run.enhanced(number))) if is_enhanced else names,
         corrected={photo.name for photo in list_corrected(dataset.photos, run.corrected)},
     )
-    return measure_quality(masks, dataset.photos, dataset.classes, threads)
+    return measure_quality(masks, dataset, threads)
 
 
 def write_missing_quality(run: Run, dataset: Dataset, context: Context) -> int:

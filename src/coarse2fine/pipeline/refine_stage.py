@@ -9,9 +9,9 @@ from coarse2fine.config import FilterConfig, RefineConfig
 from coarse2fine.data.reader import ReadOptions
 from coarse2fine.inference.files import FilePrediction, predict_files
 from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter
-from coarse2fine.masks.constraint import constrain_soft, reason_to_leave_out
+from coarse2fine.masks.constraint import reason_to_leave_out
+from coarse2fine.masks.labels import assign_most_probable, constrain_to_labels, foreground_of
 from coarse2fine.masks.png import mask_path, read_mask, write_soft
-from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.pipeline.job import FitJob, title_of
 from coarse2fine.pipeline.mask_writer import MaskTask, run_mask_stage, write_predicted_masks
@@ -40,7 +40,7 @@ def run_refine_stage(job: FitJob, number: int, trained: Stage, segmenter: Segmen
 
 
 def refine_masks(task: MaskTask, segmenter: Segmenter, config: RefineConfig, soft_folder: Path | None = None) -> None:
-    """Write for every photo the prediction of a network, constrained to the photo's label.
+    """Write for every photo the prediction of a network, constrained to the photo's labels.
 
     Args:
         task: The masks to write.
@@ -57,11 +57,12 @@ def refine_masks(task: MaskTask, segmenter: Segmenter, config: RefineConfig, sof
         return ((prediction.index, prediction) for prediction in predict_files(segmenter, paths, options, wanted))
 
     def make(photo: Photo, prediction: FilePrediction) -> Mask:
-        soft = constrain_soft(prediction.probabilities, photo.label, config.constrain, config.threshold)
+        probabilities = prediction.probabilities
+        soft = constrain_to_labels(probabilities, photo.labels, config.constrain, config.threshold)
         if soft_folder:
             write_soft(mask_path(soft_folder, photo.name), soft)
-        foreground = resize_soft(soft, *prediction.size) > 0.5
-        return foreground.astype(np.uint8) * np.uint8(photo.label)
+        foreground = (resize_soft(soft, *prediction.size) > 0.5).astype(np.uint8)
+        return assign_most_probable(foreground, probabilities, photo.labels)
 
     write_predicted_masks(task, predict, make)
 
@@ -76,7 +77,7 @@ def leave_out_empty(job: FitJob, masks: Stage) -> dict[str, str]:
     Returns:
         Photo name to reason: the mask is empty, which would train the object as background, or a person rejected it.
     """
-    empty = find_empty(job.photos, masks.folder, job.context)
+    empty = find_empty(job.labeled, masks.folder, job.context)
     reasons = {photo.name: "foreground is empty" if photo.name in empty else None for photo in job.photos}
     return _record_reasons(job, 0, reasons)
 
@@ -107,12 +108,14 @@ def filter_masks(
         context: Processes and console.
 
     Returns:
-        For each photo's name: None if it trains, else the reason why not.
+        For each photo's name: None if it trains, else the reason why not. A photo without a label always trains.
 
     Source: the paper, section IV-D2 (1 % and 80 %).
     """
 
     def check(photo: Photo) -> str | None:
+        if not photo.labels:
+            return None
         return reason_to_leave_out(read_mask(mask_path(folder, photo.name)), config.min_share, config.max_share)
 
     reasons = map_threads(check, photos, context.threads)
@@ -123,7 +126,7 @@ def find_empty(photos: Sequence[Photo], folder: Path, context: Context) -> set[s
     """Return the names of the photos whose mask has no foreground."""
 
     def check(photo: Photo) -> bool:
-        return not foreground_mask(read_mask(mask_path(folder, photo.name))).any()
+        return not foreground_of(read_mask(mask_path(folder, photo.name)), photo.labels).any()
 
     empty = map_threads(check, photos, context.threads)
     return {photo.name for photo, is_empty in zip(photos, empty, strict=True) if is_empty}

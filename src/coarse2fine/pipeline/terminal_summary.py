@@ -24,15 +24,28 @@ MASKS = ("coarse", "refined", "enhanced")
 
 def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path, run: Run) -> None:
     """Print data set, device and number of rounds, and every photo that cannot be used."""
-    counts = Counter(photo.label for photo in dataset.photos)
+    counts = Counter(label for photo in dataset.photos for label in photo.labels)
     what = "without labels" if config.task == "foreground" else f"of {len(dataset.classes) - 1} classes"
     device = pick_device()
     rounds = "rounds" if config.rounds > 1 else "round"
     console.say(
-        f"{len(dataset.photos)} photos {what} in {data} -> {run.root}, "
+        f"{len(dataset.labeled)} photos {what} in {data} -> {run.root}, "
         f"{config.rounds} {rounds}, on {device.type} with {count_cores()} cores",
         style="bold",
     )
+    if dataset.negatives:
+        console.say(f"{len(dataset.negatives)} photos without any of the classes, which train as background")
+    several = [photo for photo in dataset.photos if len(photo.labels) > 1]
+    if several:
+        console.say(f"{len(several)} photos with several labels, such as {several[0].path}")
+    alone = {photo.label for photo in dataset.photos}
+    mixed = [name for index, name in enumerate(dataset.classes) if counts[index] and index not in alone]
+    if mixed:
+        console.warn(
+            f"No photo has only this label: {', '.join(mixed)}. Round 1 cannot learn such a class, because the coarse "
+            "masks do not tell the classes of a photo apart. Add photos that show only this class, or corrected masks "
+            "with --start-from."
+        )
     few = [f"{name} ({counts[index]})" for index, name in enumerate(dataset.classes) if index and counts[index] < 5]
     if few:
         console.warn(f"Few photos: {', '.join(few)}. The network needs some dozens per class.")

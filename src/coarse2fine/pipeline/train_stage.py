@@ -31,11 +31,11 @@ def run_train_stage(
         The stage, and the trained network with size, flip and scales of ``[predict]``, without CRF.
 
     Raises:
-        DataError: No photo is left to train on.
+        DataError: No photo with a label is left to train on.
     """
     config = job.config
     photos = [photo for photo in job.photos if photo.name not in left_out]
-    if not photos:
+    if not any(photo.labels for photo in photos):
         raise DataError(_explain_no_photos(job, left_out))
     steps = config.train.count_round_steps(len(photos), number)
     settings = training_settings(config, number, steps) | describe_rejected(job.rejected)
@@ -76,7 +76,7 @@ def _explain_no_photos(job: FitJob, left_out: Mapping[str, str]) -> str:
     """Return the error message for a first round without photos; later rounds keep half of them, or the run ends."""
     rejected = sum(name in left_out for name in job.rejected)
     return (
-        f"Round 1 needs at least one photo to train on, but all {len(job.photos)} were left out (reasons: "
+        f"Round 1 needs at least one photo to train on, but all {len(job.labeled)} were left out (reasons: "
         f"{job.run.filter_file(0)}): {len(left_out) - rejected} because their coarse mask is empty (masks: "
         f"{job.run.enhanced(0)}), {rejected} because they were rejected in review. Choose another coarse.method, or "
         "take back rejections in coarse2fine app."

@@ -55,10 +55,10 @@ def draw_rounds(run: Run, photos: Sequence[Photo], rounds: int, out: Path, groun
 
 
 def pick_rows(photos: Sequence[Photo], rows: int) -> list[Photo]:
-    """Pick the first photos of all classes in turn, ``rows`` in total."""
-    by_label: dict[int, list[Photo]] = {}
+    """Pick the first photos of all classes, or sets of classes, in turn, ``rows`` in total."""
+    by_label: dict[tuple[int, ...], list[Photo]] = {}
     for photo in photos:
-        by_label.setdefault(photo.label, []).append(photo)
+        by_label.setdefault(photo.labels, []).append(photo)
     turns = [group[turn] for turn in range(rows) for group in by_label.values() if turn < len(group)]
     return turns[:rows]
 

@@ -72,7 +72,7 @@ def _check_weak_classes(summary: RunSummary) -> str | None:
 
 
 def _check_small_classes(summary: RunSummary) -> str | None:
-    counts = Counter(photo.label for photo in summary.dataset.photos)
+    counts = Counter(label for photo in summary.dataset.photos for label in photo.labels)
     small = [name for label, name in enumerate(summary.dataset.classes) if label and counts[label] < FEW_PHOTOS]
     if not small:
         return None
@@ -80,7 +80,7 @@ def _check_small_classes(summary: RunSummary) -> str | None:
 
 
 def _check_left_out(summary: RunSummary) -> str | None:
-    photos, gone = len(summary.dataset.photos), len(summary.last.reasons or {})
+    photos, gone = len(summary.dataset.labeled), len(summary.last.reasons or {})
     if gone <= MANY_SHARE * photos:
         return None
     if not summary.last.number:

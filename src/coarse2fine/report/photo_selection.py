@@ -81,7 +81,8 @@ def select_photos(
 def _select_examples(photos: Sequence[Photo], classes: Sequence[str], rows: int) -> list[PhotoSelection]:
     by_label: dict[int, list[Photo]] = {}
     for photo in photos:
-        by_label.setdefault(photo.label, []).append(photo)
+        for label in photo.labels:
+            by_label.setdefault(label, []).append(photo)
     shown = pick_evenly(sorted(by_label), rows)
     each = max(1, min(MAX_ROWS_EACH, rows // max(1, len(shown))))
     return [PhotoSelection(classes[label], "examples", pick_evenly(by_label[label], each)) for label in shown]

@@ -49,8 +49,9 @@ class Confusion:
 def summarize_class_rows(summary: RunSummary) -> list[ClassRow]:
     """Summarize every class, sorted by mean score from low to high; classes without a score follow by name."""
     dataset, last = summary.dataset, summary.last
-    counts = Counter(photo.label for photo in dataset.photos)
-    gone = Counter(photo.label for photo in dataset.photos if photo.name in (last.reasons or {}))
+    counts = Counter(label for photo in dataset.photos for label in photo.labels)
+    left_out = [photo for photo in dataset.photos if photo.name in (last.reasons or {})]
+    gone = Counter(label for photo in left_out for label in photo.labels)
     scored = {one.class_name: one for one in summarize_classes(list(last.qualities.values()))}
     evaluation = summary.evaluated.evaluation if summary.evaluated else None
     ious = evaluation["iou"] if evaluation else {}

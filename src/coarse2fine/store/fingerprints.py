@@ -88,7 +88,10 @@ def refine_settings(config: FitConfig, number: int) -> dict[str, Any]:
 
 def describe_photos(photos: Sequence[Photo]) -> str:
     """Return the number of photos and a fingerprint of their names, labels and sizes in bytes."""
-    key = hash_of([(photo.name, photo.label, photo.path.stat().st_size) for photo in photos])
+    # A single label is not a list, so that fingerprints of runs from before there were several labels stay valid.
+    labels = ([*photo.labels] if photo.label is None else photo.label for photo in photos)
+    described = [(photo.name, own, photo.path.stat().st_size) for photo, own in zip(photos, labels, strict=True)]
+    key = hash_of(described)
     return f"{len(photos)} ({key})"
 
 

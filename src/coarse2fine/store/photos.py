@@ -24,7 +24,7 @@ def read_photos(run: Run) -> Dataset:
     if not data.exists():
         raise DataError(f"The photos of {run.root} must be in {data}, but that path does not exist. Restore it.")
     labeled = tuple(record["classes"]) != FOREGROUND_CLASSES
-    dataset = keep_usable(open_dataset(data, labeled), record)
+    dataset = keep_usable(open_dataset(data, labeled, record.get("negatives")), record)
     if list(dataset.classes) != record["classes"] or len(dataset.photos) != len(record["usable"]):
         raise DataError(
             f"The photos in {data} must be those of {run.root}, but only {len(dataset.photos)} of "
