@@ -14,7 +14,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
@@ -61,6 +63,9 @@ class TrainingJob(Protocol):
 
     def make_samples(self) -> Dataset[tuple[Tensor, Tensor]]:
         """Return the data set of (image, target), indexed by `~coarse2fine.training.sampler.SampleIndex`."""
+
+    def photo_frequencies(self) -> NDArray[np.float64] | None:
+        """Return how often each photo is drawn per epoch, on average, with sum ``len(photos)``; None: once."""
 
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of the network's trainable parameters."""
@@ -185,7 +190,9 @@ def _isolated_state(device: torch.device) -> Iterator[None]:
 
 
 def _load_batches(job: TrainingJob, steps: range, world: World, device: torch.device) -> DataLoader[Any]:
-    sampler = ResumableBatchSampler(len(job.photos), job.config.batch, steps, job.seed, world.rank, world.size)
+    sampler = ResumableBatchSampler(
+        len(job.photos), job.config.batch, steps, job.seed, world.rank, world.size, job.photo_frequencies()
+    )
     workers = count_loader_workers(job.config, world)
     return DataLoader(job.make_samples(), batch_sampler=sampler, num_workers=workers, pin_memory=device.type == "cuda")
 

@@ -46,7 +46,7 @@ class SegmentationSamples(Dataset[tuple[Tensor, Tensor]]):
         image = torch.from_numpy(read_image(photo.path, at_least_px=self.largest_px)).permute(2, 0, 1)
         mask = torch.from_numpy(read_mask(mask_path(self.masks, photo.name)))
         pair = {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(_resize_to(mask, image))}
-        with torch_seed(self.seed, *index):
+        with torch_seed(self.seed, *index.seed_parts()):
             augmented = self.augment(pair)
         return augmented["image"].as_subclass(Tensor), augmented["mask"].as_subclass(Tensor).long()
 
