@@ -10,6 +10,7 @@ from rich.table import Table
 from coarse2fine.config import FitConfig
 from coarse2fine.evaluation.metrics import main_metric
 from coarse2fine.pipeline.mask_writer import read_notes
+from coarse2fine.report.hints import explain_small_classes
 from coarse2fine.report.tables import count_reasons
 from coarse2fine.runtime.console import Console, format_seconds
 from coarse2fine.runtime.device import count_cores, pick_device
@@ -24,7 +25,6 @@ MASKS = ("coarse", "refined", "enhanced")
 
 def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path, run: Run) -> None:
     """Print data set, device and number of rounds, and every photo that cannot be used."""
-    counts = Counter(photo.label for photo in dataset.photos)
     what = "without labels" if config.task == "foreground" else f"of {len(dataset.classes) - 1} classes"
     device = pick_device()
     rounds = "rounds" if config.rounds > 1 else "round"
@@ -33,9 +33,8 @@ def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path
         f"{config.rounds} {rounds}, on {device.type} with {count_cores()} cores",
         style="bold",
     )
-    few = [f"{name} ({counts[index]})" for index, name in enumerate(dataset.classes) if index and counts[index] < 5]
-    if few:
-        console.warn(f"Few photos: {', '.join(few)}. The network needs some dozens per class.")
+    for hint in explain_small_classes(dataset):
+        console.warn(hint)
     if dataset.skipped:
         count = len(dataset.skipped)
         console.warn(f"{count} {'files or folders' if count > 1 else 'file or folder'} skipped:")

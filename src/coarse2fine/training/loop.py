@@ -77,10 +77,18 @@ class TrainingJob(Protocol):
         """Compute the training loss of a batch, a scalar."""
 
 
-def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
+def train(
+    network: nn.Module, job: TrainingJob, context: Context, on_step: Callable[[int], None] | None = None
+) -> float:
     """Train ``network`` in place; resume from the checkpoint in the job's folder if there is one.
 
     After the call the network is on the CPU, and the random state of torch is the same as before.
+
+    Args:
+        network: The network.
+        job: What to train on and how.
+        context: Processes and console.
+        on_step: Called after each optimizer step with the number of finished steps, also those of an earlier call.
 
     Returns:
         Mean loss over the last tenth of the steps.
@@ -133,6 +141,8 @@ def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
 
             advance(config.batch)
             done = step + 1
+            if on_step:
+                on_step(done)
             if context.is_main and done % steps_per_checkpoint == 0 and done < steps:
                 checkpoint.save(done)
     if average:
