@@ -24,13 +24,13 @@ MASKS = ("coarse", "refined", "enhanced")
 
 
 def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path, run: Run) -> None:
-    """Print data set, device and number of rounds, and every photo that cannot be used."""
+    """Print data set, device, number of rounds and working size, and every photo that cannot be used."""
     what = "without labels" if config.task == "foreground" else f"of {len(dataset.classes) - 1} classes"
     device = pick_device()
     rounds = "rounds" if config.rounds > 1 else "round"
     console.say(
         f"{len(dataset.photos)} photos {what} in {data} -> {run.root}, "
-        f"{config.rounds} {rounds}, on {device.type} with {count_cores()} cores",
+        f"{config.rounds} {rounds} at {config.view_px} px, on {device.type} with {count_cores()} cores",
         style="bold",
     )
     for hint in explain_small_classes(dataset):
