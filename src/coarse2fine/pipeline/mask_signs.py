@@ -69,8 +69,8 @@ def explain_hopeless_masks(signs: MaskSigns, max_share: float) -> str | None:
         return None
     return (
         f"The masks before round 1 are probably too bad to train on: {'; '.join(found)}. Look at some of them. If they "
-        "are wrong, stop this run and choose another --coarse.method, or correct a few masks in coarse2fine app RUN "
-        "and run the same command again."
+        "are wrong, stop this run and choose another --coarse.method, or correct some masks (in coarse2fine app RUN, "
+        "or elsewhere and give them with --start-from) and run it again."
     )
 
 
