@@ -22,8 +22,8 @@ MANY_SHARE = 0.1
 FEW_PHOTOS = 10
 """A class with fewer photos is small.
 
-With 2 or 5 photos per class the masks were no better after three rounds than before training; with 12 per class they were
-.002 to .065 better (docs/log.md, 2026-11-29, voc-animals, pascal20 and blood-cells).
+With 2 or 5 photos per class the masks were no better after three rounds than before training; with 12 per class they
+were .002 to .065 better (docs/log.md, 2026-11-29, voc-animals, pascal20 and blood-cells).
 """
 
 MIN_CLASS_SHARE = 0.1

@@ -11,9 +11,9 @@ from torch.utils.data import Sampler
 BALANCE_POWER = 0.5
 """A photo is drawn in proportion to the size of its class to the power of minus this; 0: all equally often.
 
-On 200 photos of blood-cells (docs/log.md, 2026-11-29) the IoU of the class with 15 photos rises by .04 to .48 in four of
-five pairs of networks (100 steps) and falls in the one trained for 400 steps (.94 to .78). The mean of four classes rises
-in two pairs and falls in three, so a gain is not established. No other power was measured.
+On 200 photos of blood-cells (docs/log.md, 2026-11-29) the IoU of the class with 15 photos rises by .04 to .48 in four
+of five pairs of networks (100 steps) and falls in the one trained for 400 steps (.94 to .78). The mean of four classes
+rises in two pairs and falls in three, so a gain is not established. No other power was measured.
 
 Source: Gupta et al., "LVIS", CVPR 2019, section 5 (repeat factor sampling: the square root).
 """
