@@ -71,7 +71,7 @@ def test_fit__bad_photos_are_named_with_their_reason_and_the_run_ends(config, ph
     for name, reason in expected.items():
         assert reason in skipped[name]
         assert name in told.err and reason in told.err
-    assert "Few photos: good ones ü (3), lone (1)" in told.err
+    assert "Fewer than 10 photos: good ones ü (3), lone (1)" in told.err
     assert len(record["usable"]) == 12
     masks = tmp_path / "run" / "round-1" / "enhanced"
     assert len(list(masks.rglob("*.png"))) == 12

@@ -152,7 +152,8 @@ def test_settings__are_frozen():
 
 
 def test_view_px__is_that_of_training_unless_set():
-    assert FitConfig().view_px == FitConfig().train.resize_px
+    assert FitConfig().view_px == 320
+    assert parse_config("[train]\nresize_px = 200", "test").view_px == 200
     assert parse_config("[predict]\nsize_px = 500", "test").view_px == 500
 
 

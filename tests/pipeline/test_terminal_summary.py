@@ -15,7 +15,7 @@ def test_show_start__names_what_is_left_out(tmp_path, capsys):
     show_start(Console(), Dataset(("background", "cat", "dog"), photos, skipped), FitConfig(), tmp_path, Run(tmp_path))
     shown = capsys.readouterr()
     assert "6 photos of 2 classes" in shown.out
-    assert "Few photos: dog (0)" in shown.err
+    assert "Fewer than 10 photos: cat (6), dog (0). " in shown.err
     assert (
         "25 files or folders skipped" in shown.err
         and "bad19.jpg: empty file" in shown.err

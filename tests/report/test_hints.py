@@ -1,6 +1,9 @@
-from coarse2fine.report.hints import find_hints
+from pathlib import Path
+
+from coarse2fine.report.hints import explain_small_classes, find_hints
 from coarse2fine.report.run_summary import read_run_summary
 from coarse2fine.runtime.files import write_json
+from coarse2fine.types import Dataset, Photo
 
 
 def hints_of(run, dataset) -> str:
@@ -14,9 +17,23 @@ def test_find_hints__nothing_unusual_gives_no_hints(draw_run):
 
 def test_find_hints__weak_and_small_classes(draw_run):
     said = hints_of(*draw_run({"cat": [f"cat/{index:02}" for index in range(25)], "dog": ["dog/0"]}, rounds=1))
-    assert "Fewer than 20 photos: dog." in said and "The masks of" not in said
+    assert "Fewer than 10 photos: dog (1). " in said and "The masks of" not in said
     names = {"cat": [f"cat/{index:02}" for index in range(25)], "dog": [f"dog/{index:02}" for index in range(25)]}
     assert "The masks of cat have lower scores than those of the other classes" in hints_of(*draw_run(names))
+
+
+def test_explain_small_classes__few_photos_and_many_fewer_than_the_largest():
+    labels = [1] * 9 + [2] * 10 + [3] * 100 + [4] * 101
+    photos = tuple(Photo(Path("x.jpg"), f"x/{index}", (label,)) for index, label in enumerate(labels))
+    few, rare = explain_small_classes(Dataset(("background", "a", "b", "c", "d"), photos))
+    assert few.startswith("Fewer than 10 photos: a (9). ")
+    assert rare.startswith("Fewer than 10 % of the photos of the largest class (101): b (10). ")
+    assert (
+        explain_small_classes(
+            Dataset(("background", "b", "c"), tuple(Photo(p.path, p.name, (p.labels[0] - 1,)) for p in photos[9:119]))
+        )
+        == []
+    )
 
 
 def test_find_hints__still_rising_names_the_flag(draw_run):

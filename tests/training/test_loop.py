@@ -49,6 +49,9 @@ class PointsJob:
     def make_samples(self) -> Points:
         return Points()
 
+    def photo_frequencies(self) -> None:
+        return None
+
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate)
 

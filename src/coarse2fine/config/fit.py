@@ -68,4 +68,4 @@ class FitConfig(Settings):
     @property
     def view_px(self) -> int:
         """Longer side to which photos are resized for the trained network."""
-        return self.predict.size_px or self.train.resize_px
+        return self.predict.size_px or self.train.size_px

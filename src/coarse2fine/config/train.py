@@ -32,6 +32,10 @@ class StreamConfig(Settings):
         return -(-photos * epochs // self.batch)
 
 
+DEFAULT_RESIZE_PX = 320
+"""Size that ``train.resize_px = auto`` stands for, unless the photos are smaller."""
+
+
 class TrainConfig(StreamConfig):
     """Training of one round."""
 
@@ -54,7 +58,11 @@ class TrainConfig(StreamConfig):
     start: Literal["fresh", "warm"] = Field(
         "fresh", description="the network of a round starts from the encoder weights, or from the round before"
     )
-    resize_px: PositiveInt = Field(320, description="size to which photos are resized before they are cropped")
+    resize_px: PositiveInt | Literal["auto"] = Field(
+        "auto",
+        description="size to which photos are resized before they are cropped; auto: 320, or less if three "
+        "quarters of the photos are smaller (crop_px is then at most this)",
+    )
     keep_aspect: bool = Field(
         True, description="resize_px is the longer side; otherwise photos are resized to a square (the paper)"
     )
@@ -88,6 +96,11 @@ class TrainConfig(StreamConfig):
                     f"round {number}."
                 )
         return self
+
+    @property
+    def size_px(self) -> int:
+        """The value of ``resize_px``; `DEFAULT_RESIZE_PX` for ``auto``, which ``fit`` replaces by a number."""
+        return DEFAULT_RESIZE_PX if self.resize_px == "auto" else self.resize_px
 
     def count_round_steps(self, photos: int, number: int) -> int:
         """Return the number of optimizer steps of a round: those of its epochs, within the limits.

@@ -129,6 +129,11 @@ def read_size(path: Path | str | bytes) -> tuple[int, int]:
     return read_header(path).size
 
 
+def sample_sizes(paths: Sequence[Path], most: int = 200) -> list[tuple[int, int]]:
+    """Read height and width of at most ``most`` photos, spread evenly over the list, from their headers."""
+    return [read_size(path) for path in paths[:: -(-len(paths) // most)]] if paths else []
+
+
 def reason_of(error: DataError, path: Path) -> str:
     """Return the reason of an error of :func:`read_image`, without the path in front of it."""
     return str(error).removeprefix(f"{path}: ")

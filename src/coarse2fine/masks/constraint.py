@@ -11,8 +11,8 @@ from coarse2fine.types import BACKGROUND, Mask, Probabilities, SoftMask
 ConstrainRule = Literal["label", "pair", "foreground"]
 
 HIGHEST_QUANTILE = 0.98
-"""The rule ``foreground`` takes this quantile of a photo's foreground probabilities as its highest one: not the maximum,
-which one pixel can decide."""
+"""The rule ``foreground`` takes this quantile of a photo's foreground probabilities as its highest one. One pixel
+can decide the maximum."""
 
 
 def constrain(probabilities: Probabilities, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> Mask:

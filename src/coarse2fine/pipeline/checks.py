@@ -10,6 +10,7 @@ from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.ground_truth import GroundTruth, open_ground_truth
 from coarse2fine.networks.build import build_network
 from coarse2fine.pipeline.terminal_summary import show_start
+from coarse2fine.pipeline.working_size import resolve_size
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, read_json_or_empty, write_json, write_text
 from coarse2fine.store.photos import keep_usable
@@ -82,7 +83,7 @@ def prepare_run_folder(
     if context.is_main:
         write_json(run.classes, list(dataset.classes))
         write_text(run.config, dump_config(config))
-        show_start(context.console, dataset, config, data, run)
+        show_start(context.console, dataset, resolve_size(config, dataset.photos), data, run)
     return dataset
 
 

@@ -34,6 +34,8 @@ def run_enhance_stage(job: FitJob, number: int, input_masks: Stage) -> Stage:
         enhance = prepare_enhancer(config, start, seed, job.context.console)
         enhance_masks(task, input_masks.folder, enhance, soft_folder)
 
+    if not stage.is_done():  # compile before the stage, so that its seconds are those of the masks
+        prepare_enhancer(config, start, seed, job.context.console)
     return run_mask_stage(job, stage, work)
 
 

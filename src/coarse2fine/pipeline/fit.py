@@ -16,6 +16,7 @@ from coarse2fine.pipeline.quality_stage import run_quality_stage
 from coarse2fine.pipeline.refine_stage import leave_out_empty, leave_out_filtered, run_refine_stage
 from coarse2fine.pipeline.result import report_round, save_result
 from coarse2fine.pipeline.train_stage import run_train_stage
+from coarse2fine.pipeline.working_size import resolve_size
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import deterministic_algorithms, pick_device
@@ -76,6 +77,7 @@ def fit(
             context.barrier()
             corrected = list_corrected(dataset.photos, run.corrected)
             rejected = list_rejected(dataset.photos, run.corrected)
+            config = resolve_size(config, dataset.photos)
             run_rounds(FitJob(run, dataset, config, context, opened_ground_truth, corrected, rejected))
     return run
 

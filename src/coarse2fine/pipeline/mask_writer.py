@@ -126,14 +126,17 @@ def run_mask_stage(job: FitJob, stage: Stage, work: Callable[[MaskTask], object]
         The stage.
     """
 
-    def write() -> None:
+    def write() -> dict[str, object]:
         if job.context.is_main:
             for photo in list_missing(job.corrected, stage.folder):
                 with write_atomically(mask_path(stage.folder, photo.name)) as file:
                     file.write(mask_path(job.run.corrected, photo.name).read_bytes())
         job.context.barrier()
         _write_empty_masks(job, stage.folder)
+        written = len(list_missing(job.labeled, stage.folder))
+        job.context.barrier()  # no process writes a mask before all have counted
         work(MaskTask(job.labeled, stage.folder, job.context, stage.title))
+        return {"written": written}
 
     run_stage(stage, job.context, write)
     return stage

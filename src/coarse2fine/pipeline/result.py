@@ -7,6 +7,8 @@ from coarse2fine.evaluation.evaluate import evaluate_round
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.pipeline.job import FitJob
+from coarse2fine.pipeline.mask_signs import explain_hopeless_masks, measure_signs
+from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.pipeline.quality_stage import copy_quality_tables, remove_quality_tables
 from coarse2fine.pipeline.terminal_summary import show_end, show_round
 from coarse2fine.report.page import write_report
@@ -30,7 +32,16 @@ def report_round(
         metrics = _measure(job, number, stages, left_out, segmenter)
         is_last = number == job.config.rounds
         show_round(job.context.console, metrics, stages, len(job.photos), left_out, is_last)
+        if not number:
+            _warn_of_hopeless_masks(job)
     job.context.barrier()
+
+
+def _warn_of_hopeless_masks(job: FitJob) -> None:
+    folder, max_share = job.run.enhanced(0), job.config.filter.max_share
+    signs = measure_signs(job.labeled, folder, read_notes(folder), max_share, job.context.threads)
+    if signs and (warning := explain_hopeless_masks(signs, max_share)):
+        job.context.console.warn(warning)
 
 
 def _measure(

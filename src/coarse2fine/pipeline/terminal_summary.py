@@ -10,6 +10,7 @@ from rich.table import Table
 from coarse2fine.config import FitConfig
 from coarse2fine.evaluation.metrics import main_metric
 from coarse2fine.pipeline.mask_writer import read_notes
+from coarse2fine.report.hints import explain_small_classes
 from coarse2fine.report.tables import count_reasons
 from coarse2fine.runtime.console import Console, format_seconds
 from coarse2fine.runtime.device import count_cores, pick_device
@@ -23,14 +24,14 @@ MASKS = ("coarse", "refined", "enhanced")
 
 
 def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path, run: Run) -> None:
-    """Print data set, device and number of rounds, and every photo that cannot be used."""
+    """Print data set, device, number of rounds and working size, and every photo that cannot be used."""
     counts = Counter(label for photo in dataset.photos for label in photo.labels)
     what = "without labels" if config.task == "foreground" else f"of {len(dataset.classes) - 1} classes"
     device = pick_device()
     rounds = "rounds" if config.rounds > 1 else "round"
     console.say(
         f"{len(dataset.labeled)} photos {what} in {data} -> {run.root}, "
-        f"{config.rounds} {rounds}, on {device.type} with {count_cores()} cores",
+        f"{config.rounds} {rounds} at {config.view_px} px, on {device.type} with {count_cores()} cores",
         style="bold",
     )
     if dataset.negatives:
@@ -46,9 +47,8 @@ def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path
             "masks do not tell the classes of a photo apart. Add photos that show only this class, or corrected masks "
             "with --start-from."
         )
-    few = [f"{name} ({counts[index]})" for index, name in enumerate(dataset.classes) if index and counts[index] < 5]
-    if few:
-        console.warn(f"Few photos: {', '.join(few)}. The network needs some dozens per class.")
+    for hint in explain_small_classes(dataset):
+        console.warn(hint)
     if dataset.skipped:
         count = len(dataset.skipped)
         console.warn(f"{count} {'files or folders' if count > 1 else 'file or folder'} skipped:")

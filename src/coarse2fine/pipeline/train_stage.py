@@ -9,6 +9,7 @@ from coarse2fine.networks.build import build_network
 from coarse2fine.networks.segmentation import SegmentationNetwork
 from coarse2fine.networks.weights import load_weights, save_weights
 from coarse2fine.pipeline.job import FitJob, title_of
+from coarse2fine.pipeline.time_estimate import TrainingWatch
 from coarse2fine.runtime.seeds import seed_of, torch_seed
 from coarse2fine.store.fingerprints import training_settings
 from coarse2fine.store.stages import Stage, run_stage
@@ -53,7 +54,7 @@ def run_train_stage(
             folder=stage.folder,
             title=stage.title,
         )
-        loss = train(network, training, job.context)
+        loss = train(network, training, job.context, TrainingWatch(job, number, len(photos)))
         if job.context.is_main:
             save_weights(network, job.run.weights(number))
         return {"loss": round(loss, 5), "photos": len(photos)}

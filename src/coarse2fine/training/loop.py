@@ -14,7 +14,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
@@ -62,6 +64,9 @@ class TrainingJob(Protocol):
     def make_samples(self) -> Dataset[tuple[Tensor, Tensor]]:
         """Return the data set of (image, target), indexed by `~coarse2fine.training.sampler.SampleIndex`."""
 
+    def photo_frequencies(self) -> NDArray[np.float64] | None:
+        """Return how often each photo is drawn per epoch, on average, with sum ``len(photos)``; None: once."""
+
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of the network's trainable parameters."""
 
@@ -72,10 +77,18 @@ class TrainingJob(Protocol):
         """Compute the training loss of a batch, a scalar."""
 
 
-def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
+def train(
+    network: nn.Module, job: TrainingJob, context: Context, on_step: Callable[[int], None] | None = None
+) -> float:
     """Train ``network`` in place; resume from the checkpoint in the job's folder if there is one.
 
     After the call the network is on the CPU, and the random state of torch is the same as before.
+
+    Args:
+        network: The network.
+        job: What to train on and how.
+        context: Processes and console.
+        on_step: Called after each optimizer step with the number of finished steps, also those of an earlier call.
 
     Returns:
         Mean loss over the last tenth of the steps.
@@ -128,6 +141,8 @@ def train(network: nn.Module, job: TrainingJob, context: Context) -> float:
 
             advance(config.batch)
             done = step + 1
+            if on_step:
+                on_step(done)
             if context.is_main and done % steps_per_checkpoint == 0 and done < steps:
                 checkpoint.save(done)
     if average:
@@ -185,7 +200,9 @@ def _isolated_state(device: torch.device) -> Iterator[None]:
 
 
 def _load_batches(job: TrainingJob, steps: range, world: World, device: torch.device) -> DataLoader[Any]:
-    sampler = ResumableBatchSampler(len(job.photos), job.config.batch, steps, job.seed, world.rank, world.size)
+    sampler = ResumableBatchSampler(
+        len(job.photos), job.config.batch, steps, job.seed, world.rank, world.size, job.photo_frequencies()
+    )
     workers = count_loader_workers(job.config, world)
     return DataLoader(job.make_samples(), batch_sampler=sampler, num_workers=workers, pin_memory=device.type == "cuda")
 

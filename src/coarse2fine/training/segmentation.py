@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coarse2fine.config import TrainConfig
 from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import SegmentationNetwork, parameter_groups
+from coarse2fine.training.sampler import balance_classes
 from coarse2fine.training.schedule import poly_factor
 from coarse2fine.training.segmentation_samples import SegmentationSamples
 from coarse2fine.types import IGNORE, Photo
@@ -45,6 +48,10 @@ class SegmentationJob:
     def make_samples(self) -> SegmentationSamples:
         """Return the augmented photos and masks."""
         return SegmentationSamples(self.photos, self.masks, self.config, self.seed)
+
+    def photo_frequencies(self) -> NDArray[np.float64] | None:
+        """Return how often each photo is drawn per epoch: those of small classes more often."""
+        return balance_classes([photo.labels for photo in self.photos])
 
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return SGD with momentum 0.9, or AdamW."""

@@ -35,7 +35,7 @@ class SegmentationSamples(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, photos: Sequence[Photo], masks: Path, config: TrainConfig, seed: int) -> None:
         self.photos, self.masks, self.seed = photos, masks, seed
-        self.largest_px = round(config.resize_px * max(1.0, config.scale_jitter[1]))
+        self.largest_px = round(config.size_px * max(1.0, config.scale_jitter[1]))
         self.augment = make_augmentation(config)
 
     def __len__(self) -> int:
@@ -46,14 +46,14 @@ class SegmentationSamples(Dataset[tuple[Tensor, Tensor]]):
         image = torch.from_numpy(read_image(photo.path, at_least_px=self.largest_px)).permute(2, 0, 1)
         mask = torch.from_numpy(read_mask(mask_path(self.masks, photo.name)))
         pair = {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(_resize_to(mask, image))}
-        with torch_seed(self.seed, *index):
+        with torch_seed(self.seed, *index.seed_parts()):
             augmented = self.augment(pair)
         return augmented["image"].as_subclass(Tensor), augmented["mask"].as_subclass(Tensor).long()
 
 
 def make_augmentation(config: TrainConfig) -> v2.Transform:
     """Return the random transform of a photo and its mask, which ends in a square crop."""
-    side = config.resize_px
+    side = config.size_px
     steps: list[v2.Transform] = [] if config.keep_aspect else [v2.Resize((side, side))]
     steps.append(v2.ScaleJitter((side, side), config.scale_jitter))
     fill = {tv_tensors.Image: FILL_RGB, tv_tensors.Mask: IGNORE}

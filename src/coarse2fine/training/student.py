@@ -52,6 +52,9 @@ class StudentJob:
         """Return the augmented photos and soft masks."""
         return StudentSamples(self.photos, self.config, self.input_px, self.seed)
 
+    def photo_frequencies(self) -> None:
+        """Return None: the photos have no classes, so each is drawn once per epoch."""
+
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return AdamW."""
         config = self.config

@@ -47,7 +47,7 @@ class StudentSamples(Dataset[tuple[Tensor, Tensor]]):
         image = read_image(example.photo, at_least_px=2 * self.squashed_px).astype(np.float32) / np.float32(255)
         soft = read_soft_or_binary(example.mask)
         layers = np.dstack([squash(image, self.squashed_px), squash(soft, self.squashed_px)])
-        with torch_seed(self.seed, *index):
+        with torch_seed(self.seed, *index.seed_parts()):
             cropped = self.crop(tv_tensors.Image(torch.from_numpy(layers).permute(2, 0, 1)))
             colored = self.jitter_color(cropped[:3])
         return colored.as_subclass(Tensor).clamp(0, 1), cropped[3].as_subclass(Tensor)
