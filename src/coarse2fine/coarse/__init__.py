@@ -4,6 +4,8 @@ student.py   a small network that was trained without labels
 saliency.py  robust background detection
 box.py       a centered box
 features.py  spectral cut of self-supervised features
+combined.py  the mean of student, saliency and a box after GrabCut
+judge.py     compares the masks of methods without ground truth, for coarse.method = auto
 """
 
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import numpy as np
 from skimage.filters import threshold_otsu
 
 from coarse2fine.coarse.box import centered_box
+from coarse2fine.coarse.combined import combined_from
 from coarse2fine.coarse.features import features_from
 from coarse2fine.coarse.saliency import saliency
 from coarse2fine.config import CoarseBoxConfig, CoarseConfig, CoarseStudentConfig, Settings
@@ -33,10 +36,15 @@ def coarse_from(config: CoarseConfig) -> CoarseMethod:
         A function from a photo to a soft mask of the same height and width.
 
     Raises:
-        ConfigError: ``method`` is ``folder``, whose masks are read and not computed; or the network of ``features``
-            cannot be loaded.
+        ConfigError: ``method`` is ``folder``, whose masks are read and not computed, or ``auto``, which only ``fit``
+            replaces by another; or the network of ``features`` cannot be loaded.
         DataError: The weights file of the student is missing or damaged.
     """
+    if config.method == "auto":
+        raise ConfigError(
+            "coarse.method = auto is only for fit, which compares methods by the network of the run. Choose combined, "
+            "student or saliency."
+        )
     if config.method not in METHODS:
         raise ConfigError(
             f"coarse.method must be one of {', '.join(METHODS)} to compute masks; found '{config.method}'. "
@@ -51,8 +59,8 @@ def check_method(config: CoarseConfig) -> None:
     Raises:
         DataError: The weights file of the student is missing or damaged.
     """
-    if config.method == "student":
-        coarse_from(config)
+    if config.uses_student:
+        coarse_from(config.with_method("student"))
 
 
 def binarize(soft: SoftMask, threshold: float | Literal["otsu"] = "otsu") -> Mask:
@@ -93,6 +101,7 @@ METHODS: dict[str, Callable[[Any], CoarseMethod]] = {
     "box": _box_from,
     "student": _student_from,
     "features": features_from,
+    "combined": combined_from,
 }
 """For each value of ``coarse.method`` a function that makes the method, from the section of the method in
-:class:`CoarseConfig` (empty settings if it has none)."""
+:class:`CoarseConfig` (empty settings if it has none; all settings for ``combined``, which uses other methods)."""
