@@ -55,7 +55,7 @@ def test_coarse_from__folder_is_read_not_computed(tmp_path):
         coarse_from(CoarseConfig(method="folder", folder=CoarseFolderConfig(path=tmp_path)))
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"features", "student"}))  # networks: see their own tests
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"combined", "features", "student"}))  # networks: own tests
 def test_coarse_from__every_method_keeps_the_contract(method):
     soft = coarse_from(CoarseConfig(method=method))(PHOTO)
     assert (soft.shape, soft.dtype) == ((40, 60), np.float32)

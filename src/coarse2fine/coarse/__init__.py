@@ -16,14 +16,14 @@ import numpy as np
 from skimage.filters import threshold_otsu
 
 from coarse2fine.coarse.box import centered_box
-from coarse2fine.coarse.combined import combined_from
+from coarse2fine.coarse.combined import MIN_SHARE, THRESHOLD, combined_from
 from coarse2fine.coarse.features import features_from
 from coarse2fine.coarse.saliency import saliency
 from coarse2fine.config import CoarseBoxConfig, CoarseConfig, CoarseStudentConfig, Settings
 from coarse2fine.errors import ConfigError
 from coarse2fine.types import CoarseMethod, Mask, SoftMask
 
-__all__ = ["METHODS", "binarize", "centered_box", "check_method", "coarse_from", "saliency"]
+__all__ = ["METHODS", "binarize", "binarize_coarse", "centered_box", "check_method", "coarse_from", "saliency"]
 
 
 def coarse_from(config: CoarseConfig) -> CoarseMethod:
@@ -78,6 +78,18 @@ def binarize(soft: SoftMask, threshold: float | Literal["otsu"] = "otsu") -> Mas
     return foreground
 
 
+def binarize_coarse(soft: SoftMask, config: CoarseConfig) -> Mask:
+    """Convert the soft mask of a coarse method to a binary mask, shape (H, W), with the threshold of the settings.
+
+    For the combined methods, ``otsu`` means 0.5 (`combined.THRESHOLD`), unless almost no pixel is above it.
+    """
+    if config.combines_methods and config.threshold == "otsu":
+        mask = binarize(soft, THRESHOLD)
+        if mask.mean() >= MIN_SHARE:
+            return mask
+    return binarize(soft, config.threshold)
+
+
 def _find_otsu(soft: SoftMask) -> float:
     return 0.5 if soft.min() == soft.max() else float(threshold_otsu(soft))
 
@@ -102,6 +114,7 @@ METHODS: dict[str, Callable[[Any], CoarseMethod]] = {
     "student": _student_from,
     "features": features_from,
     "combined": combined_from,
+    "combined-equal": combined_from,
 }
 """For each value of ``coarse.method`` a function that makes the method, from the section of the method in
-:class:`CoarseConfig` (empty settings if it has none; all settings for ``combined``, which uses other methods)."""
+:class:`CoarseConfig` (empty settings if it has none; all settings for those that combine other methods)."""

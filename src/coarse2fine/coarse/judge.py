@@ -29,7 +29,7 @@ FIRST_LEVEL = 3
 RIDGE = 0.003
 """Weight of the penalty on the coefficients of the linear model, per cell; features have length 1 at each level.
 
-With 0.0003 to 0.03, the order of the methods was the same on five sets (docs/log.md).
+With 0.0003 to 0.03, the order of the methods hardly changed on five sets (docs/log.md, 2026-11-29).
 """
 
 Features = NDArray[np.float32]
@@ -76,20 +76,20 @@ def score_masks(features: Sequence[Features], masks: Sequence[Sequence[Mask]]) -
         masks: For each photo, the binary mask of each method, any size.
 
     Returns:
-        For each method the correlation of predicted and actual masks over all cells, -1 to 1; mean of both directions.
-        0 if all masks of the method are empty or full.
+        For each method the correlation of predicted and actual mask over the cells of a photo, -1 to 1; mean over the
+        photos. An empty or full mask counts 0.
     """
     cells = [feature.reshape(-1, feature.shape[-1]) for feature in features]
     targets = [
         np.stack([resize_soft(mask.astype(np.float32), *feature.shape[:2]).ravel() for mask in of_photo], axis=1)
         for feature, of_photo in zip(features, masks, strict=True)
     ]
-    scores = []
+    correlations = []
     for first in (0, 1):
-        seen, other = slice(first, None, 2), slice(1 - first, None, 2)
-        coefficients = fit_ridge(np.concatenate(cells[seen]), np.concatenate(targets[seen]))
-        scores.append(correlate(np.concatenate(cells[other]) @ coefficients, np.concatenate(targets[other])))
-    return [float(score) for score in np.mean(scores, axis=0)]
+        coefficients = fit_ridge(np.concatenate(cells[first::2]), np.concatenate(targets[first::2]))
+        others = zip(cells[1 - first :: 2], targets[1 - first :: 2], strict=True)
+        correlations += [correlate(cell @ coefficients, target) for cell, target in others]
+    return [float(score) for score in np.mean(correlations, axis=0)]
 
 
 def fit_ridge(features: Features, targets: NDArray[np.float32]) -> NDArray[np.float32]:

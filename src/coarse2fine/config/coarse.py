@@ -63,16 +63,17 @@ class CoarseConfig(MethodSettings):
     stage: ClassVar[str] = "coarse"
     without_settings: ClassVar[Mapping[str, str]] = {
         "saliency": "robust background detection",
-        "combined": "weighted mean of student, saliency and a centered box after GrabCut",
-        "auto": "the best of combined, student and saliency on a sample of the photos, compared without ground truth "
-        "(only fit)",
+        "combined": "mean of student (which counts twice), saliency and a centered box after GrabCut",
+        "combined-equal": "the same, but all three count equally",
+        "auto": "combined, combined-equal, student or saliency: the best on a sample of the photos, compared without "
+        "ground truth (only fit)",
     }
 
     method: str = "auto"
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
         "otsu",
         description="pixels of the soft mask above this probability become foreground; otsu: threshold chosen for each "
-        "photo by Otsu's method (the paper does not say), but 0.5 for combined",
+        "photo by Otsu's method (the paper does not say), but 0.5 for combined and combined-equal",
     )
     box: CoarseBoxConfig = CoarseBoxConfig()
     student: CoarseStudentConfig = CoarseStudentConfig()
@@ -81,22 +82,18 @@ class CoarseConfig(MethodSettings):
 
     @property
     def section(self) -> Settings:
-        """The settings of the chosen method; all settings for ``combined``, which uses other methods."""
-        return self if self.method == "combined" else super().section
+        """The settings of the chosen method; all settings if it combines other methods."""
+        return self if self.combines_methods else super().section
 
     @property
-    def binarization_threshold(self) -> float | Literal["otsu"]:
-        """The threshold, but 0.5 for ``combined`` unless it is a number.
-
-        Mean IoU through GrabCut with Otsu's threshold and with 0.5, 100 photos each: voc-animals .615, .621; pascal20
-        .468, .498; blood-cells .942, .942; ECSSD .626, .640 (docs/log.md).
-        """
-        return 0.5 if self.method == "combined" and self.threshold == "otsu" else self.threshold
+    def combines_methods(self) -> bool:
+        """Whether the method is the mean of student, saliency and box."""
+        return self.method in ("combined", "combined-equal")
 
     @property
     def uses_student(self) -> bool:
         """Whether the student makes the masks, alone or with other methods."""
-        return self.method in ("student", "combined", "auto")
+        return self.method in ("student", "auto") or self.combines_methods
 
     def with_method(self, method: str) -> Self:
         """Return the same settings with another method."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.coarse import binarize, coarse_from
+from coarse2fine.coarse import binarize, binarize_coarse, coarse_from
 from coarse2fine.coarse.student import Student, predict_soft_masks
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data.photos import read_image, read_size
@@ -64,7 +64,7 @@ def make_coarse_masks(task: MaskTask, config: CoarseConfig, soft_folder: Path | 
 
 
 def _run_method(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) -> None:
-    if config.method == "combined":
+    if config.combines_methods:
         prepare_enhancer(EnhanceConfig(), "box", 0, task.context.console)
     method = coarse_from(config)
 
@@ -72,7 +72,7 @@ def _run_method(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) 
         soft = method(read_image(photo.path))
         if soft_folder:
             write_soft(mask_path(soft_folder, photo.name), soft)
-        return with_class_index(Enhanced(binarize(soft, config.binarization_threshold), None), photo)
+        return with_class_index(Enhanced(binarize_coarse(soft, config), None), photo)
 
     write_masks(task, make)
 

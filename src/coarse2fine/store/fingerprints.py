@@ -55,8 +55,8 @@ def coarse_settings(config: CoarseConfig, keeps_soft_masks: bool = False) -> dic
     described = describe_settings(config, "coarse")
     if config.uses_student:  # the included student may change with the version of coarse2fine
         described["coarse.student.weights"] = describe_file(config.student.file)
-    if config.method == "combined":
-        described["coarse.box.share"] = config.box.share
+    if config.combines_methods:
+        described |= describe_settings(config.box, "coarse.box")
     return described | (SOFT_MASKS_SAVED if keeps_soft_masks else {})
 
 
