@@ -40,11 +40,7 @@ def coarse_from(config: CoarseConfig) -> CoarseMethod:
             replaces by another; or the network of ``features`` cannot be loaded.
         DataError: The weights file of the student is missing or damaged.
     """
-    if config.method == "auto":
-        raise ConfigError(
-            "coarse.method = auto is only for fit, which compares methods by the network of the run. Choose combined, "
-            "student or saliency."
-        )
+    _refuse_auto(config)
     if config.method not in METHODS:
         raise ConfigError(
             f"coarse.method must be one of {', '.join(METHODS)} to compute masks; found '{config.method}'. "
@@ -53,14 +49,29 @@ def coarse_from(config: CoarseConfig) -> CoarseMethod:
     return METHODS[config.method](config.section)
 
 
-def check_method(config: CoarseConfig) -> None:
+def check_method(config: CoarseConfig, allows_auto: bool = False) -> None:
     """Check, before any photo is read, that the method can work.
 
+    Args:
+        config: The method and its settings.
+        allows_auto: Whether the caller replaces ``auto`` by another method.
+
     Raises:
+        ConfigError: The method is ``auto``, and the caller does not replace it.
         DataError: The weights file of the student is missing or damaged.
     """
+    if not allows_auto:
+        _refuse_auto(config)
     if config.uses_student:
         coarse_from(config.with_method("student"))
+
+
+def _refuse_auto(config: CoarseConfig) -> None:
+    if config.method == "auto":
+        raise ConfigError(
+            "coarse.method = auto is only for fit, which compares methods by the network of the run. Choose combined, "
+            "student or saliency."
+        )
 
 
 def binarize(soft: SoftMask, threshold: float | Literal["otsu"] = "otsu") -> Mask:

@@ -25,7 +25,7 @@ class CoarseBoxConfig(Settings):
 
 
 class CoarseStudentConfig(Settings):
-    """Method student: a small network that was trained without labels."""
+    """Method student: a network trained without labels."""
 
     weights: Annotated[Path | None, Role.FILE] = Field(
         None,
@@ -39,7 +39,7 @@ class CoarseStudentConfig(Settings):
 
 
 class CoarseFeaturesConfig(Settings):
-    """Method features: spectral cut of the features of a DINO vision transformer (not measured in this project)."""
+    """Method features: cut of DINO features (not measured)."""
 
     model: str = Field(
         "vit_small_patch16_224.dino",
@@ -63,10 +63,9 @@ class CoarseConfig(MethodSettings):
     stage: ClassVar[str] = "coarse"
     without_settings: ClassVar[Mapping[str, str]] = {
         "saliency": "robust background detection",
-        "combined": "mean of student (which counts twice), saliency and a centered box after GrabCut",
-        "combined-equal": "the same, but all three count equally",
-        "auto": "combined, combined-equal, student or saliency: the best on a sample of the photos, compared without "
-        "ground truth (only fit)",
+        "combined": "mean of student (twice), saliency, box after GrabCut",
+        "combined-equal": "the same, each once",
+        "auto": "chosen by the photos (only fit)",
     }
 
     method: str = "auto"
