@@ -115,7 +115,10 @@ def test_start_of__follows_the_settings_class_of_a_new_enhancer():
     kind = create_model(
         "Extended", __base__=FitEnhanceConfig, soft=(SoftConfig, SoftConfig()), grow=(GrowConfig, GrowConfig())
     )
-    soft, grow = (FitConfig.model_construct(enhance=kind(method=name)) for name in ("soft", "grow"))
+    soft, grow = (
+        FitConfig.model_construct(coarse=CoarseConfig(method="box"), enhance=kind(method=name))
+        for name in ("soft", "grow")
+    )
     assert (soft.start_of(0), soft.start_of(1)) == ("mask", "probabilities")  # coarse method box: no soft masks
     assert (grow.start_of(0), grow.start_of(1)) == ("mask", "mask")
 
@@ -174,4 +177,4 @@ def test_contributing__its_recipe_works_as_written(photos, tmp_path):
 
 
 def test_methods__are_those_of_the_settings():
-    assert {*METHODS, "folder"} == set(CoarseConfig.methods())
+    assert {*METHODS, "auto", "folder"} == set(CoarseConfig.methods())

@@ -123,7 +123,8 @@ def test_load_config__takes_a_path_or_a_string(tmp_path):
 
 def test_keeps_soft_masks__only_if_the_method_needs_them():
     def keeps(**changes) -> tuple[bool, bool]:
-        config = FitConfig(enhance=FitEnhanceConfig(**{"start": "probabilities", "coarse_start": "box"} | changes))
+        enhance = FitEnhanceConfig(**{"start": "probabilities", "coarse_start": "box"} | changes)
+        config = FitConfig(coarse=CoarseConfig(method="box"), enhance=enhance)
         return config.keeps_soft_masks(0), config.keeps_soft_masks(2)
 
     with pytest.raises(ConfigError, match="box gives no probabilities from which the enhancement could start"):

@@ -190,3 +190,9 @@ def test_merge_masks__the_smaller_object_lies_on_top():
     assert made.mask.tolist() == [[1, 2, 1, 0]] and made.note == "grown"
     nothing = merge_masks({}, 1, 4)
     assert nothing.note == "empty" and not nothing.mask.any()
+
+
+def test_coarse_folder__auto_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"coarse\.method = auto is only for fit"):
+        coarse_folder([tmp_path], tmp_path / "masks", CoarseConfig(method="auto"), Context())
+    assert not (tmp_path / "masks").exists()

@@ -32,6 +32,9 @@ from coarse2fine.types import Photo
 SECTIONS = ["coarse", "coarse.box", "enhance", "enhance.grabcut", "refine", "filter", "network", "train", "predict"]
 
 
+BOX = '[coarse]\nmethod = "box"'
+
+
 def describe_all(config: FitConfig) -> dict[str, str]:
     """Fingerprint of each stage of round 2."""
     stages = {
@@ -63,7 +66,9 @@ def add_setting(settings: Settings, path: list[str], value: int) -> Settings:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_fingerprint__a_setting_that_is_added_counts_without_being_listed(section):
     owner = {"filter": "train", "network": "train", "predict": "refine"}.get(section, section.split(".")[0])
-    first, second = (describe_all(add_setting(FitConfig(), section.split("."), value)) for value in (1, 2))
+    first, second = (
+        describe_all(add_setting(parse_config(BOX, "test"), section.split("."), value)) for value in (1, 2)
+    )
     assert {name for name in first if first[name] != second[name]} == {owner}
 
 
@@ -95,7 +100,14 @@ def test_fingerprint__a_setting_that_is_added_counts_without_being_listed(sectio
     ],
 )
 def test_fingerprint__a_change_redoes_only_the_stages_that_depend_on_it(text, stages):
-    assert changed_stages(text) == stages
+    assert changed_stages(text, BOX) == stages
+
+
+def test_fingerprint__the_methods_that_combined_uses_count():
+    combined = '[coarse]\nmethod = "combined"'
+    assert changed_stages("[coarse.box]\nshare = 0.5", combined) == {"coarse"}
+    assert changed_stages('[coarse.student]\nweights = "x"', combined) == {"coarse"}
+    assert changed_stages('[coarse.features]\nweights = "x"', combined) == set()
 
 
 def test_fingerprint__the_section_of_the_chosen_method_counts():

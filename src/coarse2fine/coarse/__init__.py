@@ -4,6 +4,8 @@ student.py   a small network that was trained without labels
 saliency.py  robust background detection
 box.py       a centered box
 features.py  spectral cut of self-supervised features
+combined.py  the mean of student, saliency and a box after GrabCut
+judge.py     compares the masks of methods without ground truth, for coarse.method = auto
 """
 
 from collections.abc import Callable
@@ -14,13 +16,14 @@ import numpy as np
 from skimage.filters import threshold_otsu
 
 from coarse2fine.coarse.box import centered_box
+from coarse2fine.coarse.combined import MIN_SHARE, THRESHOLD, combined_from
 from coarse2fine.coarse.features import features_from
 from coarse2fine.coarse.saliency import saliency
 from coarse2fine.config import CoarseBoxConfig, CoarseConfig, CoarseStudentConfig, Settings
 from coarse2fine.errors import ConfigError
 from coarse2fine.types import CoarseMethod, Mask, SoftMask
 
-__all__ = ["METHODS", "binarize", "centered_box", "check_method", "coarse_from", "saliency"]
+__all__ = ["METHODS", "binarize", "binarize_coarse", "centered_box", "check_method", "coarse_from", "saliency"]
 
 
 def coarse_from(config: CoarseConfig) -> CoarseMethod:
@@ -33,10 +36,11 @@ def coarse_from(config: CoarseConfig) -> CoarseMethod:
         A function from a photo to a soft mask of the same height and width.
 
     Raises:
-        ConfigError: ``method`` is ``folder``, whose masks are read and not computed; or the network of ``features``
-            cannot be loaded.
+        ConfigError: ``method`` is ``folder``, whose masks are read and not computed, or ``auto``, which only ``fit``
+            replaces by another; or the network of ``features`` cannot be loaded.
         DataError: The weights file of the student is missing or damaged.
     """
+    _refuse_auto(config)
     if config.method not in METHODS:
         raise ConfigError(
             f"coarse.method must be one of {', '.join(METHODS)} to compute masks; found '{config.method}'. "
@@ -45,14 +49,29 @@ def coarse_from(config: CoarseConfig) -> CoarseMethod:
     return METHODS[config.method](config.section)
 
 
-def check_method(config: CoarseConfig) -> None:
+def check_method(config: CoarseConfig, allows_auto: bool = False) -> None:
     """Check, before any photo is read, that the method can work.
 
+    Args:
+        config: The method and its settings.
+        allows_auto: Whether the caller replaces ``auto`` by another method.
+
     Raises:
+        ConfigError: The method is ``auto``, and the caller does not replace it.
         DataError: The weights file of the student is missing or damaged.
     """
-    if config.method == "student":
-        coarse_from(config)
+    if not allows_auto:
+        _refuse_auto(config)
+    if config.uses_student:
+        coarse_from(config.with_method("student"))
+
+
+def _refuse_auto(config: CoarseConfig) -> None:
+    if config.method == "auto":
+        raise ConfigError(
+            "coarse.method = auto is only for fit, which compares methods by the network of the run. Choose combined, "
+            "student or saliency."
+        )
 
 
 def binarize(soft: SoftMask, threshold: float | Literal["otsu"] = "otsu") -> Mask:
@@ -68,6 +87,18 @@ def binarize(soft: SoftMask, threshold: float | Literal["otsu"] = "otsu") -> Mas
     """
     foreground: Mask = (soft > (_find_otsu(soft) if threshold == "otsu" else threshold)).astype(np.uint8)
     return foreground
+
+
+def binarize_coarse(soft: SoftMask, config: CoarseConfig) -> Mask:
+    """Convert the soft mask of a coarse method to a binary mask, shape (H, W), with the threshold of the settings.
+
+    For the combined methods, ``otsu`` means 0.5 (`combined.THRESHOLD`), unless almost no pixel is above it.
+    """
+    if config.combines_methods and config.threshold == "otsu":
+        mask = binarize(soft, THRESHOLD)
+        if mask.mean() >= MIN_SHARE:
+            return mask
+    return binarize(soft, config.threshold)
 
 
 def _find_otsu(soft: SoftMask) -> float:
@@ -93,6 +124,8 @@ METHODS: dict[str, Callable[[Any], CoarseMethod]] = {
     "box": _box_from,
     "student": _student_from,
     "features": features_from,
+    "combined": combined_from,
+    "combined-equal": combined_from,
 }
 """For each value of ``coarse.method`` a function that makes the method, from the section of the method in
-:class:`CoarseConfig` (empty settings if it has none)."""
+:class:`CoarseConfig` (empty settings if it has none; all settings for those that combine other methods)."""

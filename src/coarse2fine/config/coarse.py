@@ -25,7 +25,7 @@ class CoarseBoxConfig(Settings):
 
 
 class CoarseStudentConfig(Settings):
-    """Method student: a small network that was trained without labels."""
+    """Method student: a network trained without labels."""
 
     weights: Annotated[Path | None, Role.FILE] = Field(
         None,
@@ -39,7 +39,7 @@ class CoarseStudentConfig(Settings):
 
 
 class CoarseFeaturesConfig(Settings):
-    """Method features: spectral cut of the features of a DINO vision transformer (not measured in this project)."""
+    """Method features: cut of DINO features (not measured)."""
 
     model: str = Field(
         "vit_small_patch16_224.dino",
@@ -61,18 +61,42 @@ class CoarseConfig(MethodSettings):
     """Stage 1: find the foreground of each photo without labels."""
 
     stage: ClassVar[str] = "coarse"
-    without_settings: ClassVar[Mapping[str, str]] = {"saliency": "robust background detection"}
+    without_settings: ClassVar[Mapping[str, str]] = {
+        "saliency": "robust background detection",
+        "combined": "mean of student (twice), saliency, box after GrabCut",
+        "combined-equal": "the same, each once",
+        "auto": "chosen by the photos (only fit)",
+    }
 
-    method: str = "box"
+    method: str = "auto"
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
         "otsu",
         description="pixels of the soft mask above this probability become foreground; otsu: threshold chosen for each "
-        "photo by Otsu's method (the paper does not say)",
+        "photo by Otsu's method (the paper does not say), but 0.5 for combined and combined-equal",
     )
     box: CoarseBoxConfig = CoarseBoxConfig()
     student: CoarseStudentConfig = CoarseStudentConfig()
     features: CoarseFeaturesConfig = CoarseFeaturesConfig()
     folder: CoarseFolderConfig = CoarseFolderConfig()
+
+    @property
+    def section(self) -> Settings:
+        """The settings of the chosen method; all settings if it combines other methods."""
+        return self if self.combines_methods else super().section
+
+    @property
+    def combines_methods(self) -> bool:
+        """Whether the method is the mean of student, saliency and box."""
+        return self.method in ("combined", "combined-equal")
+
+    @property
+    def uses_student(self) -> bool:
+        """Whether the student makes the masks, alone or with other methods."""
+        return self.method in ("student", "auto") or self.combines_methods
+
+    def with_method(self, method: str) -> Self:
+        """Return the same settings with another method."""
+        return self.model_copy(update={"method": method})
 
     @property
     def gives_probabilities(self) -> bool:

@@ -74,7 +74,7 @@ class EnhanceConfig(MethodSettings):
     stage: ClassVar[str] = "enhance"
     without_settings: ClassVar[Mapping[str, str]] = {
         "crf": "fully connected CRF with the parameters of DeepLab v2",
-        "box": "the filled bounding box of the mask",
+        "box": "the filled bounding box",
         "none": "the unchanged mask",
     }
 

@@ -4,6 +4,7 @@ fit.py                 Algorithm 1 of the paper: the order of the stages, and th
 job.py                 the record that every stage takes: run folder, photos, settings, processes
 checks.py              checks of data, settings and run folder, before any long computation starts
 working_size.py        the size to which photos are resized, chosen from their sizes
+coarse_choice.py       coarse.method = auto: choose a coarse method for the photos
 coarse_stage.py        stage 1: coarse masks
 enhance_stage.py       stage 2: enhanced masks
 train_stage.py         stage 3: a segmentation network trained on the masks

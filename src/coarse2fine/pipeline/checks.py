@@ -88,7 +88,7 @@ def prepare_run_folder(
 
 
 def _check_settings(config: FitConfig) -> None:
-    check_method(config.coarse)
+    check_method(config.coarse, allows_auto=True)
     network = config.network
     if (network.freeze_batch_norm or network.frozen_stages) and network.encoder_weights == "none":
         raise ConfigError(

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.coarse import binarize, coarse_from
+from coarse2fine.coarse import binarize, binarize_coarse, coarse_from
 from coarse2fine.coarse.student import Student, predict_soft_masks
-from coarse2fine.config import CoarseConfig
+from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data.photos import read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.labels import paint_foreground
 from coarse2fine.masks.png import mask_path, read_mask, write_soft
 from coarse2fine.masks.regions import foreground_values
 from coarse2fine.masks.resize import resize_mask, resize_soft
+from coarse2fine.pipeline.enhance_stage import prepare_enhancer
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import (
     MaskTask,
@@ -64,13 +65,15 @@ def make_coarse_masks(task: MaskTask, config: CoarseConfig, soft_folder: Path | 
 
 
 def _run_method(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) -> None:
+    if config.combines_methods:
+        prepare_enhancer(EnhanceConfig(), "box", 0, task.context.console)
     method = coarse_from(config)
 
     def make(photo: Photo) -> Enhanced:
         soft = method(read_image(photo.path))
         if soft_folder:
             write_soft(mask_path(soft_folder, photo.name), soft)
-        return with_class_index(Enhanced(binarize(soft, config.threshold), None), photo)
+        return with_class_index(Enhanced(binarize_coarse(soft, config), None), photo)
 
     write_masks(task, make)
 

@@ -8,6 +8,7 @@ from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.corrections import check_corrections_path, import_corrections, list_corrected
 from coarse2fine.corrections.review import apply_review_decisions, list_rejected
 from coarse2fine.pipeline.checks import check_inputs, prepare_run_folder
+from coarse2fine.pipeline.coarse_choice import choose_coarse_method
 from coarse2fine.pipeline.coarse_stage import run_coarse_stage
 from coarse2fine.pipeline.collapse import explain_collapse, restore_round, undo_round
 from coarse2fine.pipeline.enhance_stage import run_enhance_stage
@@ -106,6 +107,7 @@ def run_rounds(job: FitJob) -> None:
 
     Source: the paper, Algorithm 1; lines 3 and 9 and the estimated quality of the masks are ours.
     """
+    job = choose_coarse_method(job)
     coarse = run_coarse_stage(job)  # line 1
     masks = run_enhance_stage(job, 0, coarse)  # line 2
     left_out = leave_out_empty(job, masks)  # line 3

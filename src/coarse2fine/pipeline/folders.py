@@ -39,7 +39,7 @@ def coarse_folder(
         soft_folder: If given, the soft masks go there as gray PNGs. ``enhance_folder`` can start from them.
 
     Raises:
-        ConfigError: Soft masks are requested, but the masks come from a folder.
+        ConfigError: Soft masks are requested, but the masks come from a folder; or the method is ``auto``.
         DataError: No photo can be read, or a folder holds masks of other photos or of other settings.
     """
     if soft_folder and config.method == "folder":

@@ -122,6 +122,12 @@ class RunSummary:
     rounds: Sequence[RoundSummary]
     stages: Sequence[StageSummary]
 
+    @cached_property
+    def coarse_choice(self) -> Mapping[str, Any]:
+        """The coarse method that ``coarse.method = auto`` chose, and why; empty if there is no such choice."""
+        is_auto = self.settings.get("coarse", {}).get("method") == "auto"
+        return read_json_or_empty(self.run.coarse_choice) if is_auto else {}
+
     @property
     def is_foreground_only(self) -> bool:
         """Whether the network separates foreground from background only, as on photos without labels."""

@@ -53,8 +53,10 @@ def describe_settings(settings: Settings, prefix: str) -> dict[str, Any]:
 def coarse_settings(config: CoarseConfig, keeps_soft_masks: bool = False) -> dict[str, Any]:
     """Return the settings that change the coarse masks."""
     described = describe_settings(config, "coarse")
-    if config.method == "student":  # the included student may change with the version of coarse2fine
+    if config.uses_student:  # the included student may change with the version of coarse2fine
         described["coarse.student.weights"] = describe_file(config.student.file)
+    if config.combines_methods:
+        described |= describe_settings(config.box, "coarse.box")
     return described | (SOFT_MASKS_SAVED if keeps_soft_masks else {})
 
 

@@ -35,6 +35,11 @@ class Run:
         return self.root / "coarse"
 
     @property
+    def coarse_choice(self) -> Path:
+        """The coarse method that ``coarse.method = auto`` chose, and why."""
+        return self.root / "coarse-choice.json"
+
+    @property
     def corrected(self) -> Path:
         """Masks that people corrected. Every stage uses them unchanged."""
         return self.root / "corrected"
