@@ -312,7 +312,7 @@ def measure_run(run: Run) -> dict[str, Any]:
         count. ``gain``: final minus enhanced. ``seconds``: time of all stages.
     """
     before, rounds = read_json(run.metrics(0)), read_round_metrics(run)
-    result_round = run.count_rounds(load_config(run.config).rounds)
+    result_round = run.count_rounds(load_config(run.config).most_rounds)
     masks = {number: read_iou(metrics, "enhanced") for number, metrics in rounds.items()}
     networks = {number: metrics.get("evaluation", {}).get("mean_iou") for number, metrics in rounds.items()}
     enhanced = read_iou(before, "enhanced")

@@ -83,13 +83,13 @@ class Experiment:
         settings = parse_config(tomli_w.dumps(changes), f"{self.name}.py", self.base)
         run = Run(self.runs / name)
         existing_rounds = self.rounds_of(run) if run.config.exists() else 0
-        settings = settings.model_copy(update={"rounds": max(rounds or settings.rounds, existing_rounds)})
+        settings = settings.model_copy(update={"rounds": max(rounds or settings.most_rounds, existing_rounds)})
         ground_truth = [self.val, *([self.train_masks] if self.train_masks else [])]
         return fit(self.photos, run.root, settings, ground_truth, quiet=False)
 
     def rounds_of(self, run: Run) -> int:
         """Count the rounds of a run, without a collapsed one; another experiment may have continued it further."""
-        return run.count_rounds(load_config(run.config).rounds)
+        return run.count_rounds(load_config(run.config).most_rounds)
 
     def seeded(self, seed: int) -> "Experiment":
         """Return the same experiment with another seed."""

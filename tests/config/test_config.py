@@ -95,7 +95,7 @@ def test_parse_config__is_laid_over_its_base():
         ("[train]\nepochs = [0]", r"my.toml: each value of train.epochs must be greater than 0 \(found 0\)\.$"),
         ("[coarse]\nthreshold = 2", r"coarse.threshold must be less than 1 or 'otsu' \(found 2\)"),
         ("[train]\nscale_jitter = [1]", r"train.scale_jitter has too few values \(found \[1\]\)"),
-        ("rounds = 0", r"rounds must be greater than 0 \(found 0\)\.$"),
+        ("rounds = 0", r"rounds must be greater than 0 or 'auto' \(found 0\)\.$"),
         ("rounds = ", "must be TOML"),
         ('[enhance]\nmethod = "magic"', "enhance.method must be one of grabcut, crf, box, none; found 'magic'"),
         ('[enhance.grabcut]\nengine = "magic"', "enhance.grabcut.engine must be 'fast' or 'opencv'"),

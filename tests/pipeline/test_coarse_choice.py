@@ -46,7 +46,9 @@ def with_settings(job: FitJob, text: str) -> FitJob:
 
 
 def photos_of(*counts: int) -> list[Photo]:
-    return [Photo(Path(), f"{label}/{index}", (label,)) for label, count in enumerate(counts, 1) for index in range(count)]
+    return [
+        Photo(Path(), f"{label}/{index}", (label,)) for label, count in enumerate(counts, 1) for index in range(count)
+    ]
 
 
 def test_draw_sample__each_class_has_its_share():

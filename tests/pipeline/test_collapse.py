@@ -8,8 +8,9 @@ import pytest
 import coarse2fine
 from coarse2fine.cli import main
 from coarse2fine.config import FitConfig
-from coarse2fine.pipeline.collapse import explain_collapse
+from coarse2fine.pipeline.collapse import explain_collapse, warn_of_lost_classes
 from coarse2fine.store.run import Run
+from coarse2fine.types import Photo
 
 FLOODS = "[filter]\nmin_share = 0.3\nmax_share = 0.4"
 """After one step a network predicts all pixels as foreground, or none."""
@@ -75,3 +76,15 @@ def test_count_rounds__ends_before_the_first_collapsed_round(tmp_path):
     assert run.count_rounds(3) == 3
     run.collapsed(3).mkdir()
     assert run.count_rounds(3) == 2 and run.count_rounds(2) == 2
+
+
+def test_warn_of_lost_classes__names_classes_that_lost_most_of_their_photos():
+    photos = [Photo(Path(), str(index), (1 + index % 2,)) for index in range(10)]
+    said: list[str] = []
+    job = SimpleNamespace(
+        labeled=photos,
+        dataset=SimpleNamespace(classes=("background", "cat", "dog")),
+        context=SimpleNamespace(is_main=True, console=SimpleNamespace(warn=said.append)),
+    )
+    warn_of_lost_classes(job, {"0": "empty"}, dict.fromkeys(["0", "2", "4", "1", "3", "5"], "small"))
+    assert len(said) == 1 and "dog (3 of 5) photos" in said[0] and "cat" not in said[0]

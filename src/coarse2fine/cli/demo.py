@@ -43,5 +43,5 @@ def demo(out: Path = Path("demo"), seed: int = 0, quiet: Quiet = False) -> None:
     run = fit(data / "train", out / "run", settings, [data / "val", data / "train_masks"], quiet)
     picture = out / "rounds.png"
     rows = pick_rows(open_dataset(data / "train").photos, ROWS)
-    draw_rounds(run, rows, run.count_rounds(settings.rounds), picture, data / "train_masks")
+    draw_rounds(run, rows, run.count_rounds(settings.most_rounds), picture, data / "train_masks")
     console.say(f"{picture}: photo, coarse mask, enhanced mask, masks of each round, ground truth", style="bold green")

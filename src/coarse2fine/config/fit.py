@@ -15,6 +15,14 @@ from coarse2fine.errors import ConfigError
 
 Task = Literal["classes", "foreground"]
 
+AUTO_ROUNDS = 4
+"""The most rounds of ``rounds = auto``: as many as ``train.epochs`` lists by default."""
+
+
+def most_rounds(rounds: int | Literal["auto"]) -> int:
+    """Return the largest number of rounds that a value of the setting ``rounds`` allows."""
+    return AUTO_ROUNDS if rounds == "auto" else rounds
+
 
 class FitConfig(Settings):
     """All settings that decide the masks of a run; the defaults are the recipe ``small``."""
@@ -24,7 +32,11 @@ class FitConfig(Settings):
         description="classes: each photo has one label, the network segments all classes; foreground: photos have no "
         "label, the network separates foreground and background",
     )
-    rounds: PositiveInt = Field(4, description="number of rounds: a network is trained, then it makes the next masks")
+    rounds: PositiveInt | Literal["auto"] = Field(
+        "auto",
+        description="number of rounds: a network is trained, then it makes the next masks; auto: 4, but once the "
+        "masks hardly change only one more, as long as the last",
+    )
     seed: Count = Field(
         0,
         description="seed of all random numbers; equal settings, seed, number of processes and kind of machine give "
@@ -64,6 +76,11 @@ class FitConfig(Settings):
     def keeps_soft_masks(self, number: int) -> bool:
         """Return whether the soft masks of a round are saved, because its enhancement starts from them."""
         return self.start_of(number) == "probabilities"
+
+    @property
+    def most_rounds(self) -> int:
+        """Largest number of rounds of a run."""
+        return most_rounds(self.rounds)
 
     @property
     def view_px(self) -> int:

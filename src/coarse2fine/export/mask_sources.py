@@ -134,7 +134,7 @@ def _open_run(
 
 def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:
     """Return the folder of the chosen masks and the number of their round."""
-    rounds = run.count_rounds(load_config(run.config).rounds)
+    rounds = run.count_rounds(load_config(run.config).most_rounds)
     number = rounds if config.round is None else config.round
     if config.masks == "coarse":
         folder, number = run.coarse, 0

@@ -10,6 +10,7 @@ enhance_stage.py       stage 2: enhanced masks
 train_stage.py         stage 3: a segmentation network trained on the masks
 refine_stage.py        the network's masks, constrained to the labels; which photos go on to the next round
 collapse.py            rounds that make the masks worse: find them, undo them
+early_end.py           rounds = auto: end with one long round as soon as the masks hardly change
 mask_signs.py          signs that the masks before round 1 are too bad to train on
 time_estimate.py       how long the rest of a run takes
 quality_stage.py       a quality score for every mask, without ground truth

@@ -10,7 +10,8 @@ from coarse2fine.corrections.review import apply_review_decisions, list_rejected
 from coarse2fine.pipeline.checks import check_inputs, prepare_run_folder
 from coarse2fine.pipeline.coarse_choice import choose_coarse_method
 from coarse2fine.pipeline.coarse_stage import run_coarse_stage
-from coarse2fine.pipeline.collapse import explain_collapse, restore_round, undo_round
+from coarse2fine.pipeline.collapse import explain_collapse, restore_round, undo_round, warn_of_lost_classes
+from coarse2fine.pipeline.early_end import end_early, forget_early_end, has_converged
 from coarse2fine.pipeline.enhance_stage import run_enhance_stage
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.quality_stage import run_quality_stage
@@ -97,6 +98,7 @@ def run_rounds(job: FitJob) -> None:
     8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of them. A
            photo that was left out comes back if its next refined mask is within these limits.
     9.     End with the round before if this leaves out most of the photos that the network was trained on.
+    10.    If the masks hardly changed, the next round is the last one.
 
     Photos without a label have an empty mask from the start, which trains as background in every round: only line 5
     uses them. If a photo has several labels, all of its foreground is ignored in round 1; line 6 gives each pixel the
@@ -105,24 +107,31 @@ def run_rounds(job: FitJob) -> None:
     Settings can replace GrabCut (``enhance.method``), the rule of line 6 (``refine.constrain``) and the limits of line
     8 (``filter``). Photos that a person rejected are left out of every round.
 
-    Source: the paper, Algorithm 1; lines 3 and 9 and the estimated quality of the masks are ours.
+    Source: the paper, Algorithm 1; lines 3, 9 and 10 and the estimated quality of the masks are ours.
     """
     job = choose_coarse_method(job)
     coarse = run_coarse_stage(job)  # line 1
     masks = run_enhance_stage(job, 0, coarse)  # line 2
     left_out = leave_out_empty(job, masks)  # line 3
-    report_round(job, 0, [masks], left_out)
+    report_round(job, 0, [masks], left_out, None, False)
     quality = network = None
-    for number in range(1, job.config.rounds + 1):  # line 4
+    last = forget_early_end(job)
+    for number in range(1, last + 1):  # line 4
         restore_round(job, number)
-        trained, new_network = run_train_stage(job, number, masks, left_out)  # line 5
+        length_of = job.config.most_rounds if number == last else number
+        trained, new_network = run_train_stage(job, number, masks, left_out, length_of)  # line 5
         refined = run_refine_stage(job, number, trained, new_network)  # line 6
         masks = run_enhance_stage(job, number, refined)  # line 7
         quality = run_quality_stage(job, number, masks, quality)
         before, left_out = left_out, leave_out_filtered(job, number)  # line 8
-        report_round(job, number, [trained, refined, masks, quality], left_out, new_network)
+        report_round(job, number, [trained, refined, masks, quality], left_out, new_network, number == last)
         if why := explain_collapse(job, before, left_out):  # line 9
             undo_round(job, number, why)
             break
         network = new_network
+        warn_of_lost_classes(job, before, left_out)
+        if number == last:
+            break
+        if number + 1 < last and has_converged(job, quality):  # line 10
+            last = end_early(job, number + 1)
     save_result(job, network)

@@ -69,7 +69,9 @@ def write_round_quality(run: Run, dataset: Dataset, number: int, inputs: Sequenc
         qualities = list(context.console.track(measured, len(dataset.labeled), stage.title))
         write_quality(stage.folder / TABLE, qualities)
         write_class_quality(stage.folder / CLASS_TABLE, summarize_classes(qualities))
-        return {"quality": round(sum(quality.score for quality in qualities) / len(qualities), 5)}
+        score = sum(quality.score for quality in qualities) / len(qualities)
+        agreement = sum(quality.agreement_training_mask for quality in qualities) / len(qualities)
+        return {"quality": round(score, 5), "agreement": round(agreement, 5)}
 
     run_stage(stage, context, work)
     return stage

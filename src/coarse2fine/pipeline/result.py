@@ -17,7 +17,12 @@ from coarse2fine.store.stages import Stage
 
 
 def report_round(
-    job: FitJob, number: int, stages: Sequence[Stage], left_out: Mapping[str, str], segmenter: Segmenter | None = None
+    job: FitJob,
+    number: int,
+    stages: Sequence[Stage],
+    left_out: Mapping[str, str],
+    segmenter: Segmenter | None,
+    is_last: bool,
 ) -> None:
     """Measure a round against the ground truth, if there is any, write ``metrics.json``, and print a summary.
 
@@ -26,11 +31,11 @@ def report_round(
         number: The round; 0 is before the first.
         stages: The stages of the round. One of them is the enhancement.
         left_out: Names of photos that a next round leaves out, with the reason.
-        segmenter: The network of the round.
+        segmenter: The network of the round; None before the first.
+        is_last: Whether no round follows.
     """
     if job.context.is_main:
         metrics = _measure(job, number, stages, left_out, segmenter)
-        is_last = number == job.config.rounds
         show_round(job.context.console, metrics, stages, len(job.photos), left_out, is_last)
         if not number:
             _warn_of_hopeless_masks(job)
@@ -73,7 +78,7 @@ def save_result(job: FitJob, segmenter: TorchSegmenter | None) -> None:
     """
     if job.context.is_main:
         run = job.run
-        rounds = run.count_rounds(job.config.rounds)
+        rounds = run.count_rounds(job.config.most_rounds)
         if segmenter:
             segmenter.with_settings(job.config.predict).save(run.model)
             copy_quality_tables(run, rounds)

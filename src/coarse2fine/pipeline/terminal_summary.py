@@ -28,10 +28,11 @@ def show_start(console: Console, dataset: Dataset, config: FitConfig, data: Path
     counts = Counter(label for photo in dataset.photos for label in photo.labels)
     what = "without labels" if config.task == "foreground" else f"of {len(dataset.classes) - 1} classes"
     device = pick_device()
-    rounds = "rounds" if config.rounds > 1 else "round"
+    rounds = "rounds" if config.most_rounds > 1 else "round"
+    most = "at most " if config.rounds == "auto" else ""
     console.say(
         f"{len(dataset.labeled)} photos {what} in {data} -> {run.root}, "
-        f"{config.rounds} {rounds} at {config.view_px} px, on {device.type} with {count_cores()} cores",
+        f"{most}{config.most_rounds} {rounds} at {config.view_px} px, on {device.type} with {count_cores()} cores",
         style="bold",
     )
     if dataset.negatives:

@@ -108,8 +108,8 @@ def count_work(config: FitConfig, number: int, done: int, photos: tuple[int, int
         photos: Number of all photos, of those that train, and of those with ground truth that do not belong to them.
     """
     usable, training, measured = photos
-    rounds = config.rounds - number + 1
-    steps = sum(config.train.count_round_steps(training, later) for later in range(number, config.rounds + 1))
+    rounds = config.most_rounds - number + 1
+    steps = sum(config.train.count_round_steps(training, later) for later in range(number, config.most_rounds + 1))
     enhanced = rounds * usable if config.enhance.between_rounds else 0
     return Work(steps - done, rounds * (usable + measured), enhanced)
 

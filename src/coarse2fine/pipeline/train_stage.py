@@ -18,7 +18,7 @@ from coarse2fine.training.segmentation import SegmentationJob
 
 
 def run_train_stage(
-    job: FitJob, number: int, masks: Stage, left_out: Mapping[str, str]
+    job: FitJob, number: int, masks: Stage, left_out: Mapping[str, str], length_of: int | None = None
 ) -> tuple[Stage, TorchSegmenter]:
     """Train the network of a round.
 
@@ -27,6 +27,7 @@ def run_train_stage(
         number: The round, from 1.
         masks: The stage that wrote the training masks.
         left_out: Names of photos that do not train, with the reason.
+        length_of: The round whose number of optimizer steps is used; default: ``number``.
 
     Returns:
         The stage, and the trained network with size, flip and scales of ``[predict]``, without CRF.
@@ -38,7 +39,7 @@ def run_train_stage(
     photos = [photo for photo in job.photos if photo.name not in left_out]
     if not any(photo.labels for photo in photos):
         raise DataError(_explain_no_photos(job, left_out))
-    steps = config.train.count_round_steps(len(photos), number)
+    steps = config.train.count_round_steps(len(photos), length_of or number)
     settings = training_settings(config, number, steps) | describe_rejected(job.rejected)
     stage = Stage(job.run.training(number), title_of(number, "training"), settings, (masks.key,))
     network = _initialize(job, number, stage.is_done())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from coarse2fine.config import most_rounds
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality
 from coarse2fine.evaluation.metrics import main_metric
@@ -142,7 +143,7 @@ class RunSummary:
     @property
     def has_collapsed(self) -> bool:
         """Whether a round collapsed, so that the run ended before it."""
-        return self.total_rounds < int(self.settings["rounds"])
+        return self.run.collapsed(self.total_rounds + 1).exists()
 
     @cached_property
     def last(self) -> RoundSummary:
@@ -178,7 +179,7 @@ def read_run_summary(run: Run, dataset: Dataset) -> RunSummary:
     try:
         text = run.config.read_text(encoding="utf-8")
         settings = tomllib.loads(text)
-        rounds = run.count_rounds(int(settings["rounds"]))
+        rounds = run.count_rounds(most_rounds(settings["rounds"]))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"{run.root} must be a run folder of 'coarse2fine fit', but its {run.config.name} cannot be read ({error})."

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from coarse2fine.runtime.files import read_json_or_empty
+
 
 @dataclass(frozen=True)
 class Run:
@@ -62,9 +64,15 @@ class Run:
         """Return the folder to which a round is moved if its masks collapsed; it does not count."""
         return self.root / f"collapsed-round-{number}"
 
+    @property
+    def early_end(self) -> Path:
+        """Number of the round with which ``rounds = auto`` ended the run before the last one; missing if it did not."""
+        return self.root / "early-end.json"
+
     def count_rounds(self, rounds: int) -> int:
-        """Return how many of the rounds of the settings count: those before the first one that collapsed."""
-        return next((number - 1 for number in range(1, rounds + 1) if self.collapsed(number).exists()), rounds)
+        """Return how many of the rounds of the settings count: up to an early end, and before one that collapsed."""
+        most = min(rounds, read_json_or_empty(self.early_end).get("round", rounds))
+        return next((number - 1 for number in range(1, most + 1) if self.collapsed(number).exists()), most)
 
     def weights(self, number: int) -> Path:
         """Return the weights of the network that a round trained."""
