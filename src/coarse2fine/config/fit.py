@@ -34,8 +34,8 @@ class FitConfig(Settings):
     )
     rounds: PositiveInt | Literal["auto"] = Field(
         "auto",
-        description="number of rounds: a network is trained, then it makes the next masks; auto: 4, but once the "
-        "masks hardly change only one more, as long as the last",
+        description="number of rounds: a network is trained, then it makes the next masks; auto: 4, or fewer if the "
+        "masks hardly change",
     )
     seed: Count = Field(
         0,

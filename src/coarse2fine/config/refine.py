@@ -18,7 +18,7 @@ class RefineConfig(Settings):
         "refine.threshold times its highest value in the photo",
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.6,
+        0.7,
         description="with constrain = foreground: smallest probability of the foreground, as a share of its highest "
         "value in the photo",
     )
