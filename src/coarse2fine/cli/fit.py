@@ -92,8 +92,7 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
 
         For example:
           coarse2fine fit photos --out runs/pets
-          coarse2fine fit photos --out runs/pets --rounds 5 --train.epochs 1 1 2 2 4
-          coarse2fine fit photos.csv --out runs/pets --recipe paper
+          coarse2fine fit photos.csv --out runs/pets --rounds 5
           coarse2fine fit photos --out runs/objects --task foreground
 
         Args:

@@ -29,18 +29,17 @@ class FitConfig(Settings):
 
     task: Task = Field(
         "classes",
-        description="classes: each photo has one label, the network segments all classes; foreground: photos have no "
+        description="classes: photos have labels, the network segments all classes; foreground: photos have no "
         "label, the network separates foreground and background",
     )
     rounds: PositiveInt | Literal["auto"] = Field(
         "auto",
-        description="number of rounds: a network is trained, then it makes the next masks; auto: 4, or fewer if the "
+        description="number of rounds; each trains a network, which makes the next masks; auto: 4, or fewer if the "
         "masks hardly change",
     )
     seed: Count = Field(
         0,
-        description="seed of all random numbers; equal settings, seed, number of processes and kind of machine give "
-        "equal masks",
+        description="seed of all random numbers; equal settings, processes and kind of machine give equal masks",
     )
     max_megapixels: PositiveFloat = Field(200.0, description="larger photos are skipped")
     coarse: CoarseConfig = CoarseConfig()
