@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     load_pyplot()
     run = experiment.fit("main", {})
     figures = read_network_metrics(run, experiment.rounds_of(run))
-    matrix, classes = np.array(figures["confusion_matrix"]), list(figures["iou"])
+    matrix, classes = np.array(figures["confusion_matrix"]), figures["classes"]
     shares = compute_shares(matrix)
     draw(shares, classes, experiment.path("png"))
     wrong = matrix.sum() - np.trace(matrix)
@@ -60,9 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def draw_metrics(metrics: Path) -> None:
     """Draw the confusion matrix of a file of ``coarse2fine evaluate`` as confusion.png beside it."""
     figures, out = read_json(metrics), metrics.with_name("confusion.png")
-    if "confusion_matrix" not in figures:
-        raise DataError(f"{metrics} must be written by coarse2fine evaluate, but holds no confusion_matrix.")
-    draw(compute_shares(np.array(figures["confusion_matrix"])), list(figures["iou"]), out)
+    if not {"classes", "confusion_matrix"} <= figures.keys():
+        raise DataError(
+            f"{metrics} must be written by coarse2fine evaluate of this version, but holds no confusion_matrix with "
+            "classes. Run coarse2fine evaluate again."
+        )
+    draw(compute_shares(np.array(figures["confusion_matrix"])), figures["classes"], out)
     print(f"{out}: share of the pixels of each ground-truth class (row) by predicted class (column).")
 
 

@@ -284,9 +284,18 @@ def test_voc_animals__its_list_is_complete():
     assert (splits.count("train"), splits.count("val")) == (1305, 235) and len(set(lines)) == len(lines)
 
 
-def test_fig7__draws_the_figures_of_evaluate(tmp_path):
-    names = [f"class {number}" for number in range(21)]
+def test_fig7__draws_the_figures_of_evaluate(tmp_path, monkeypatch):
+    names = ["background", "aeroplane", *(f"class {number}" for number in range(19))]
     matrix = np.eye(21, dtype=int) + np.eye(21, k=1, dtype=int)
-    write_json(tmp_path / "metrics.json", {"confusion_matrix": matrix.tolist(), "iou": dict.fromkeys(names, 0.5)})
-    importlib.import_module("fig7").main(["--metrics", str(tmp_path / "metrics.json")])
+    write_json(tmp_path / "metrics.json", {"confusion_matrix": matrix.tolist(), "classes": names})
+    fig7 = importlib.import_module("fig7")
+    drawn, draw = [], fig7.draw
+
+    def record(shares, classes, out):
+        drawn.append(classes)
+        draw(shares, classes, out)
+
+    monkeypatch.setattr(fig7, "draw", record)
+    fig7.main(["--metrics", str(tmp_path / "metrics.json")])
+    assert drawn == [names], "in the order of the matrix, not of the alphabet"
     assert np.asarray(Image.open(tmp_path / "confusion.png").convert("L")).std() > 10

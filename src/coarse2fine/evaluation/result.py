@@ -52,6 +52,7 @@ class EvaluationResult:
             "mean_iou": round_metric(self.mean_iou),
             "pixel_accuracy": round_metric(self.pixel_accuracy),
             "iou": {name: round_metric(iou) for name, iou in self.iou.items()},
+            "classes": list(self.classes),
             "confusion_matrix": self.matrix.tolist(),
             "photos": self.photos,
         }
