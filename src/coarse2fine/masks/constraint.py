@@ -12,7 +12,7 @@ ConstrainRule = Literal["label", "pair", "foreground"]
 
 HIGHEST_QUANTILE = 0.98
 """The rule ``foreground`` takes this quantile of a photo's foreground probabilities as its highest one. One pixel
-can decide the maximum."""
+can decide the maximum. No other value was measured."""
 
 
 def constrain(probabilities: Probabilities, label: int, rule: ConstrainRule = "label", threshold: float = 0.5) -> Mask:

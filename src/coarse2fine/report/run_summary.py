@@ -143,7 +143,7 @@ class RunSummary:
     @property
     def has_collapsed(self) -> bool:
         """Whether a round collapsed, so that the run ended before it."""
-        return self.run.collapsed(self.total_rounds + 1).exists()
+        return self.total_rounds < self.run.count_planned_rounds(most_rounds(self.settings["rounds"]))
 
     @cached_property
     def last(self) -> RoundSummary:

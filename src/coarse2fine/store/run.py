@@ -71,8 +71,12 @@ class Run:
 
     def count_rounds(self, rounds: int) -> int:
         """Return how many of the rounds of the settings count: up to an early end, and before one that collapsed."""
-        most = min(rounds, read_json_or_empty(self.early_end).get("round", rounds))
+        most = self.count_planned_rounds(rounds)
         return next((number - 1 for number in range(1, most + 1) if self.collapsed(number).exists()), most)
+
+    def count_planned_rounds(self, rounds: int) -> int:
+        """Return how many of the rounds of the settings are computed if none collapses: up to an early end."""
+        return min(rounds, int(read_json_or_empty(self.early_end).get("round", rounds)))
 
     def weights(self, number: int) -> Path:
         """Return the weights of the network that a round trained."""
