@@ -91,14 +91,14 @@ class TrainingWatch:
         job, run = self.job, self.job.run
         pairs = job.ground_truth.pairs
         counts = len(job.photos), self.photos, len(pairs.photos) if pairs else 0
-        work = count_work(job.config, self.number, done, counts)
+        work = count_work(job.config, self.number, done, counts, run.count_planned_rounds(job.config.most_rounds))
         predicted_s = find_seconds(run.refined(self.number - 1)) if self.number > 1 else None
         durations = Durations(step_s, predicted_s, find_seconds(run.enhanced(self.number - 1)))
         sizes = sample_sizes([photo.path for photo in job.photos])
         return explain_estimate(work, durations, job.config, sizes)
 
 
-def count_work(config: FitConfig, number: int, done: int, photos: tuple[int, int, int]) -> Work:
+def count_work(config: FitConfig, number: int, done: int, photos: tuple[int, int, int], last: int) -> Work:
     """Count what is left to do during the training of a round.
 
     Args:
@@ -106,10 +106,12 @@ def count_work(config: FitConfig, number: int, done: int, photos: tuple[int, int
         number: The round, from 1.
         done: Its finished optimizer steps.
         photos: Number of all photos, of those that train, and of those with ground truth that do not belong to them.
+        last: The last round; it trains as long as the last one of the settings.
     """
     usable, training, measured = photos
-    rounds = config.most_rounds - number + 1
-    steps = sum(config.train.count_round_steps(training, later) for later in range(number, config.most_rounds + 1))
+    rounds = last - number + 1
+    lengths = [*range(number, last), config.most_rounds]
+    steps = sum(config.train.count_round_steps(training, length) for length in lengths)
     enhanced = rounds * usable if config.enhance.between_rounds else 0
     return Work(steps - done, rounds * (usable + measured), enhanced)
 
