@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from coarse2fine.data.object_discovery import OBJECT_DISCOVERY_PHOTOS
-from coarse2fine.data.photo_mask_pairs import read_foreground
 from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.errors import DataError
+from coarse2fine.masks.png import read_foreground
 
 OBJECT = np.zeros((10, 12), np.uint8)
 OBJECT[2:5, 3:7] = 255

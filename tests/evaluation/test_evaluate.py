@@ -1,13 +1,16 @@
 import io
+import os
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console as RichConsole
+from tests.conftest import write_image
 
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.class_names import read_class_names
-from coarse2fine.evaluation.evaluate import evaluate_masks, evaluate_round, evaluate_training_masks
+from coarse2fine.evaluation.evaluate import evaluate_masks, evaluate_network, evaluate_round, evaluate_training_masks
 from coarse2fine.evaluation.ground_truth import GroundTruth, open_ground_truth
 from coarse2fine.evaluation.pairing import pair_by_name, pair_folders
 from coarse2fine.evaluation.result import EvaluationResult
@@ -106,13 +109,113 @@ def test_open_ground_truth__recognizes_both_kinds(tmp_path):
     (tmp_path / "val" / "images").mkdir()
     Image.new("RGB", (1, 1)).save(tmp_path / "val" / "images" / "v.jpg")
     opened = open_ground_truth([tmp_path / "own", tmp_path / "val"], dataset)
-    assert opened == GroundTruth(
-        tmp_path / "own", pair_folders(tmp_path / "val" / "images", tmp_path / "val" / "masks")
-    )
+    assert opened.masks == tmp_path / "own"
+    assert opened.pairs == pair_folders(tmp_path / "val" / "images", tmp_path / "val" / "masks")
     assert opened.pairs.names == ("v",)
-    assert opened.fingerprint != GroundTruth(tmp_path / "own").fingerprint != GroundTruth().fingerprint
     with pytest.raises(DataError, match="must hold 'images' and 'masks', or masks named like the photos"):
         open_ground_truth([tmp_path], dataset)
+
+
+def test_open_ground_truth__fingerprint_of_content_not_of_places(tmp_path):
+    dataset = Dataset(CLASSES, (Photo(tmp_path / "a.jpg", "cat/a", (1,)),))
+    paths = [tmp_path / "own", tmp_path / "val"]
+    files = [mask_path(paths[0], "cat/a"), paths[1] / "masks" / "v.png", paths[1] / "images" / "v.bmp"]
+    write_mask(files[0], mask_of([[1, 0]]))
+    write_mask(files[1], mask_of([[1, 0]]))
+    files[2].parent.mkdir()
+    Image.new("RGB", (2, 1)).save(files[2])
+    before = open_ground_truth(paths, dataset).fingerprint
+    moved = [shutil.copytree(path, tmp_path / "moved" / path.name) for path in paths]
+    assert open_ground_truth(moved, dataset).fingerprint == before
+    for file, change in [
+        (files[0], lambda: write_mask(files[0], mask_of([[0, 1]]))),
+        (files[1], lambda: write_mask(files[1], mask_of([[0, 1]]))),
+        (files[2], lambda: Image.new("RGB", (2, 1), "red").save(files[2])),
+    ]:
+        content, status = file.read_bytes(), file.stat()
+        change()
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert file.stat().st_size == status.st_size
+        assert open_ground_truth(paths, dataset).fingerprint != before
+        file.write_bytes(content)  # at another time, with the same content
+        assert open_ground_truth(paths, dataset).fingerprint == before
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_open_ground_truth__a_mask_of_another_size_than_its_photo(tmp_path, own):
+    photo = tmp_path / "photos" / "cat" / "a.jpg"
+    write_image(photo, np.zeros((10, 16, 3), np.uint8))
+    write_image(tmp_path / "val" / "images" / "a.jpg", np.zeros((10, 16, 3), np.uint8))
+    write_mask(tmp_path / "own" / "cat" / "a.png", np.ones((10, 8), np.uint8))
+    write_mask(tmp_path / "val" / "masks" / "a.png", np.ones((10, 8), np.uint8))
+    with pytest.raises(DataError, match=r"a\.png must have the size of its photo .*8 x 10 pixels.*16 x 10"):
+        open_ground_truth([tmp_path / ("own" if own else "val")], Dataset(CLASSES, (Photo(photo, "cat/a", (1,)),)))
+
+
+def test_evaluate_network__a_mask_of_another_size_than_its_photo(color_segmenter, tmp_path):
+    write_image(tmp_path / "photos" / "a.png", np.zeros((10, 16, 3), np.uint8))
+    write_mask(tmp_path / "masks" / "a.png", np.ones((10, 8), np.uint8))
+    with pytest.raises(DataError, match=r"a\.png must have the size of its photo .*8 x 10 pixels.*16 x 10"):
+        evaluate_network(color_segmenter(), tmp_path / "photos", tmp_path / "masks", 1)
+
+
+def test_evaluate_network__a_photo_that_exif_turns(color_segmenter, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (16, 10), "red").save(tmp_path / "photos" / "a.jpg", exif=exif)
+    write_mask(tmp_path / "masks" / "a.png", np.ones((16, 10), np.uint8))
+    assert evaluate_network(color_segmenter(), tmp_path / "photos", tmp_path / "masks", 1).as_dict()["mean_iou"] == 1
+    write_mask(tmp_path / "masks" / "a.png", np.ones((10, 16), np.uint8))
+    with pytest.raises(DataError, match=r"a\.png must have the size of its photo .*after the EXIF flag of the photo"):
+        evaluate_network(color_segmenter(), tmp_path / "photos", tmp_path / "masks", 1)
+
+
+def test_open_ground_truth__white_objects_of_several_classes(tmp_path):
+    write_image(tmp_path / "val" / "images" / "a.jpg", np.zeros((10, 16, 3), np.uint8))
+    write_mask(tmp_path / "val" / "masks" / "a.png", np.full((10, 16), 255, np.uint8))
+    photos = (Photo(tmp_path / "a.jpg", "cat/a", (1,)),)
+    with pytest.raises(DataError, match=r"no class occurs in .*a\.png .* only 0 and 255, .* 1 to 2 \(cat, dog\)"):
+        open_ground_truth([tmp_path / "val"], Dataset(CLASSES, photos))
+    assert open_ground_truth([tmp_path / "val"], Dataset(CLASSES[:2], photos)).pairs
+
+
+WHITE, ONE = mask_of([[0, 255, 255]]), mask_of([[0, 0, 1]])
+
+
+@pytest.mark.parametrize("classes", [None, ("background", "cat"), FOREGROUND_CLASSES])
+@pytest.mark.parametrize("predicted, actual", [(ONE, WHITE), (WHITE, ONE)])
+def test_evaluate_masks__white_is_the_only_class(tmp_path, classes, predicted, actual):
+    write_mask(tmp_path / "out" / "a.png", predicted)
+    write_mask(tmp_path / "ground_truth" / "a.png", actual)
+    assert (
+        list(evaluate_masks(tmp_path / "out", tmp_path / "ground_truth", classes).as_dict()["iou"].values())
+        == [0.5] * 2
+    )
+
+
+def test_evaluate_masks__white_objects_of_several_classes(tmp_path):
+    write_mask(tmp_path / "out" / "a.png", ONE)
+    write_mask(tmp_path / "ground_truth" / "a.png", WHITE)
+    with pytest.raises(DataError, match=r"no class occurs in .*ground_truth"):
+        evaluate_masks(tmp_path / "out", tmp_path / "ground_truth", CLASSES)
+
+
+def test_evaluate_masks__endings_in_upper_case_count_and_hidden_files_do_not(tmp_path):
+    for folder in ("out", "ground_truth"):
+        write_mask(tmp_path / folder / "a.png", ONE)
+        write_mask(tmp_path / folder / "b.PNG", ONE)
+        (tmp_path / folder / "._a.png").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert evaluate_masks(tmp_path / "out", tmp_path / "ground_truth").photos == 2
+
+
+def test_evaluate_training_masks__white_is_the_class_of_the_photo(tmp_path):
+    photos = [Photo(tmp_path / "a.jpg", "dog/a", (2,)), Photo(tmp_path / "b.jpg", "dog/b", (1, 2))]
+    for photo in photos:
+        write_mask(mask_path(tmp_path / "ground_truth", photo.name), WHITE)
+        write_mask(mask_path(tmp_path / "masks", photo.name), 2 * ONE)
+    ious, count = evaluate_training_masks(photos, [tmp_path / "masks"], tmp_path / "ground_truth", 1)
+    assert (ious, count) == ([0.5], 1)
 
 
 def test_open_ground_truth__rejects_classes_that_are_not_in_the_data_set(tmp_path):

@@ -15,6 +15,7 @@ from coarse2fine.runtime.files import read_json
 from coarse2fine.types import Enhanced
 
 BOX = CoarseConfig(method="box")
+BOX_AROUND = EnhanceConfig(method="box", start="mask")
 AS_IT_IS = EnhanceConfig(method="none")
 NO_STUDENT = CoarseConfig(method="student", student=CoarseStudentConfig(weights="no"))
 
@@ -41,6 +42,27 @@ def test_coarse_folder__a_bad_photo_is_left_out_and_told(photos, tmp_path, capsy
     assert "bad.jpg: not an image" in told
     with pytest.raises(DataError, match=r"None of the 1 photos can be read; .*bad\.jpg: not an image"):
         coarse_folder([photos / "bad.jpg"], tmp_path / "other", BOX, Context())
+
+
+@pytest.mark.parametrize("shape", [(60, 40), (40, 30), (20, 40)])
+def test_coarse_folder__a_given_mask_of_another_shape_is_named(photos, tmp_path, shape):
+    write_mask(tmp_path / "given" / "0.png", np.ones(shape, np.uint8))
+    with pytest.raises(DataError, match=r"0\.png must have the size of its photo .*0\.jpg.* 60 x 40"):
+        coarse_folder([photos / "0.jpg"], tmp_path / "m", given_masks(tmp_path / "given"), Context())
+
+
+def test_coarse_folder__a_given_mask_of_another_scale_is_resized(photos, tmp_path):
+    write_mask(tmp_path / "given" / "2.PNG", np.ones((13, 27), np.uint8))  # 80 x 40 reduced to a third
+    write_mask(tmp_path / "given" / "._2.png", np.ones((1, 1), np.uint8))
+    coarse_folder([photos / "2.jpg"], tmp_path / "m", given_masks(tmp_path / "given"), Context())
+    assert read_mask(tmp_path / "m" / "2.png").shape == (40, 80)
+
+
+@pytest.mark.parametrize("config", [BOX_AROUND, AS_IT_IS])
+def test_enhance_folder__every_method_compares_sizes(photos, tmp_path, config):
+    write_mask(tmp_path / "given" / "0.PNG", np.ones((60, 40), np.uint8))
+    with pytest.raises(DataError, match=r"0\.PNG must have the size of its photo .*40 x 60 pixels.* 60 x 40"):
+        enhance_folder(photos, tmp_path / "given", tmp_path / "m", config, 0, Context())
 
 
 def test_coarse_folder__never_hands_back_the_mask_of_another_photo(photos, tmp_path):
@@ -159,7 +181,7 @@ def test_enhance_folder__several_objects_in_a_photo(method, photos, tmp_path):
 def test_enhance_folder__a_mask_of_another_size_is_named(photos, tmp_path):
     for index in range(3):
         write_mask(tmp_path / "m" / f"{index}.png", np.ones((40, 60), np.uint8))
-    with pytest.raises(DataError, match=r"1\.jpg: Mask and image must have equal height and width"):
+    with pytest.raises(DataError, match=r"1\.png must have the size of its photo .*1\.jpg, but has 60 x 40"):
         enhance_folder(photos, tmp_path / "m", tmp_path / "e", EnhanceConfig(), 0, Context())
 
 

@@ -82,11 +82,11 @@ def evaluate(
         result, names = _measure_masks(source, ground_truth, public, classes, threads)
     target = out or _choose_place(source)
     path = target if target.suffix == ".json" else target / "metrics.json"
-    write_json(path, result.as_dict())
     console.show(result.as_table())
     remark = describe_limits(public, names) if public else None
     if remark:
         console.say(remark)
+    write_json(path, result.as_dict())  # the table is shown even if this folder is not writable
     console.say(f"written: {path}", style="green")
 
 

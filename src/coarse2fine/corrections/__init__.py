@@ -17,7 +17,8 @@ from coarse2fine.corrections.annotations import AnnotatedPhoto, combine_regions,
 from coarse2fine.corrections.cvat import read_cvat
 from coarse2fine.corrections.label_studio import read_label_studio
 from coarse2fine.corrections.photo_names import PhotoFinder, ignore_label, sanitize_name, sanitize_path
-from coarse2fine.data.photos import read_size
+from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
+from coarse2fine.data.photos import read_header, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.masks.regions import classes_in, foreground_values
@@ -117,12 +118,13 @@ def _make_mask(annotated: AnnotatedPhoto, photo: Photo, labels: dict[str, int], 
 def _read_folder(folder: Path, dataset: Dataset, unknown: list[str]) -> Iterator[tuple[Photo, Mask]]:
     lists = [path for path in (folder / "classes.json", folder.parent / "classes.json") if path.exists()]
     table = _match_classes(tuple(read_json(lists[0])) if lists else dataset.classes, dataset.classes)
-    masks = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.png"))}
-    for photo in dataset.photos:
-        path = masks.pop(photo.name, None) or masks.pop(sanitize_path(photo.name), None)
-        if path is not None:
-            yield photo, _read_mask(path, photo, table, dataset.classes)
-    unknown += sorted(masks)
+    masks = list_masks(folder)
+    spellings = {name: photo for photo in dataset.photos for name in (sanitize_path(photo.name), photo.name)}
+    given = match_masks(spellings, masks)
+    for photo, path in {spellings[name]: path for name, path in given.items()}.items():
+        yield photo, _read_mask(path, photo, table, dataset.classes)
+    used = {*given.values()}
+    unknown += [name for name, path in masks.items() if path not in used]
 
 
 def _match_classes(given: Sequence[str], classes: Sequence[str]) -> Mask:
@@ -136,7 +138,7 @@ def _match_classes(given: Sequence[str], classes: Sequence[str]) -> Mask:
 
 def _read_mask(path: Path, photo: Photo, table: Mask, classes: Sequence[str]) -> Mask:
     mask = read_mask(path)
-    _check_size(mask.shape, read_size(photo.path), photo, path)
+    check_mask_size(mask.shape, read_header(photo.path), path, photo.path)
     if (
         foreground_values(mask) == [IGNORE] and photo.label is not None
     ):  # drawn with a tool that stores the object as white

@@ -17,6 +17,7 @@ Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation".
 from collections.abc import Iterator
 from pathlib import Path
 
+from coarse2fine.data.mask_files import list_masks
 from coarse2fine.data.photo_files import find_photos, natural_key
 from coarse2fine.data.photo_mask_pairs import Pairs, read_lines
 from coarse2fine.errors import DataError
@@ -87,7 +88,7 @@ def read_frame_pairs(root: Path) -> Pairs:
         DataError: There are no masks, or a mask has no frame.
     """
     frames = {_name_below(root / "frames", path): path for path in find_photos(root / "frames")}
-    masks = sorted((root / "masks").rglob("*.png"), key=lambda path: [natural_key(part) for part in path.parts])
+    masks = sorted(list_masks(root / "masks").values(), key=lambda path: [natural_key(part) for part in path.parts])
     names = tuple(_name_below(root / "masks", path) for path in masks)
     if not names:
         raise DataError(f"{root / 'masks'} must contain ground-truth masks of the frames (.png), but has none.")
@@ -109,7 +110,7 @@ def _video_of(line: str) -> str:
 
 
 def _find_frames(folder: Path) -> Iterator[Path]:
-    frames = sorted(folder.glob("*.jpg"), key=lambda path: natural_key(path.name)) if folder.is_dir() else []
+    frames = sorted(find_photos(folder, (".jpg",)), key=lambda path: natural_key(path.name)) if folder.is_dir() else []
     if not frames:
         raise DataError(f"{folder} must be a folder of frames (.jpg), but it is missing or empty; see {ADDRESS}.")
     yield from frames

@@ -17,9 +17,11 @@ Source: Rubinstein, Joulin, Kopf, Liu, "Unsupervised Joint Object Discovery and 
 
 from pathlib import Path
 
+from coarse2fine.data.mask_files import list_masks
 from coarse2fine.data.photo_files import is_photo, natural_key
-from coarse2fine.data.photo_mask_pairs import Pairs, read_foreground
+from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.errors import DataError
+from coarse2fine.masks.png import read_foreground
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES
@@ -48,7 +50,7 @@ def read_object_discovery(folder: Path) -> Pairs:
     if not (folder / _MASKS).is_dir():
         _refuse(folder)
     photos = {path.stem: path for path in folder.iterdir() if is_photo(path)}
-    masks = sorted((folder / _MASKS).glob("*.png"), key=lambda path: (natural_key(path.stem), path.stem))
+    masks = sorted(list_masks(folder / _MASKS).values(), key=lambda path: (natural_key(path.stem), path.stem))
     if not photos or not masks:
         what = folder / _MASKS if photos else folder
         raise DataError(

@@ -3,12 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import PIL.Image
-
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.pixel_limit import lift_pixel_limit
-from coarse2fine.types import FOREGROUND_CLASSES, Mask
+from coarse2fine.types import FOREGROUND_CLASSES
 
 
 @dataclass(frozen=True)
@@ -36,31 +32,6 @@ class Pairs:
     def knows_foreground_only(self) -> bool:
         """Whether the masks distinguish only foreground and background."""
         return self.classes == FOREGROUND_CLASSES
-
-
-def read_foreground(path: Path) -> Mask:
-    """Read a ground-truth mask that distinguishes only foreground and background, from an image of any mode.
-
-    Args:
-        path: The file. In a palette PNG index 0 is background; in other images black is background, and transparency
-            is ignored.
-
-    Returns:
-        Binary mask, shape (H, W). White (255) is foreground here, not a pixel to ignore.
-
-    Raises:
-        DataError: The file is missing or damaged.
-    """
-    try:
-        with lift_pixel_limit(), PIL.Image.open(path) as image:
-            image.load()
-            values = np.asarray(image if image.mode in ("1", "L", "P", "I", "I;16") else image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no ground-truth mask {path}.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"The ground-truth mask {path} cannot be read ({error}).") from error
-    bright = np.any(values != 0, axis=tuple(range(2, values.ndim)))
-    return np.asarray(bright, dtype=np.uint8)
 
 
 def read_lines(file: Path) -> list[str]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coarse2fine.data import list_photos
+from coarse2fine.data.mask_files import list_masks, match_files
 from coarse2fine.errors import DataError
-from coarse2fine.masks.png import mask_path
 from coarse2fine.runtime.files import hash_of, read_csv
 from coarse2fine.store.fingerprints import describe_masks
 from coarse2fine.types import Example
@@ -40,7 +40,8 @@ def find_selected_examples(frames: Sequence[Path], masks: Path) -> list[Example]
     Raises:
         DataError: There is no mask, the selection keeps no mask, or a mask has no frame.
     """
-    names = sorted(path.relative_to(masks).with_suffix("").as_posix() for path in masks.rglob("*.png"))
+    files = list_masks(masks)
+    names = sorted(files)
     if not names:
         raise DataError(f"{masks} must hold soft masks as PNG files, but has none.")
     table = next((path for path in (masks / SELECTION, masks.parent / SELECTION) if path.is_file()), None)
@@ -49,14 +50,14 @@ def find_selected_examples(frames: Sequence[Path], masks: Path) -> list[Example]
         names = [name for name in names if name in kept]
         if not names:
             raise DataError(f"{table} must keep at least one of the masks in {masks}, but keeps none.")
-    paths = {path.relative_to(root).with_suffix("").as_posix(): path for root in frames for path in list_photos([root])}
+    paths = {name: path for root in frames for name, path in match_files(list_photos([root]), root, names).items()}
     missing = [name for name in names if name not in paths]
     if missing:
         raise DataError(
             f"Every mask must have a frame of the same name, but {len(missing)} of {len(names)} masks in {masks} "
             f"have no frame in {', '.join(map(str, frames))}; the first is {missing[0]}.png."
         )
-    return [Example(paths[name], mask_path(masks, name)) for name in names]
+    return [Example(paths[name], files[name]) for name in names]
 
 
 def describe_examples(examples: Sequence[Example]) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from coarse2fine.data.mask_files import list_masks
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import read_mask
 from coarse2fine.masks.regions import classes_in
@@ -21,7 +22,7 @@ def read_class_names(file: Path | None, masks: Path, ground_truth: Path) -> tupl
     """
     if names := find_class_names(file, masks):
         return names
-    paths = [path for folder in (masks, ground_truth) for path in folder.rglob("*.png")]
+    paths = [path for folder in (masks, ground_truth) for path in list_masks(folder).values()]
     highest = max((index for path in paths for index in classes_in(read_mask(path))), default=1)
     return ("background", *(str(index) for index in range(1, highest + 1)))
 

@@ -12,15 +12,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
 from coarse2fine.data.photo_mask_pairs import Pairs
+from coarse2fine.data.photos import read_header
 from coarse2fine.data.reader import ReadOptions
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.class_names import read_class_names
 from coarse2fine.evaluation.ground_truth import GroundTruth
 from coarse2fine.evaluation.ground_truth_reader import (
     evaluated_classes,
+    hold_white_objects,
     make_foreground_reader,
     make_ground_truth_reader,
+    make_mask_reader,
 )
 from coarse2fine.evaluation.metrics import binary_iou, confusion_matrix, iou_per_class
 from coarse2fine.evaluation.pairing import pair_by_name, pair_folders
@@ -30,7 +34,6 @@ from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter
 from coarse2fine.masks.labels import foreground_of
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.masks.regions import foreground_mask
-from coarse2fine.masks.resize import resize_mask
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Mask, Photo
@@ -67,11 +70,11 @@ def evaluate_masks(
     """
     folder, ground_truth = Path(folder), Path(ground_truth)
     names = tuple(classes) if classes else read_class_names(None, folder, ground_truth)
-    pairs = pair_by_name(sorted(folder.rglob("*.png")), folder, ground_truth)
-    read = make_foreground_reader([mask for _, mask in pairs]) if names == FOREGROUND_CLASSES else read_mask
+    pairs = pair_by_name([*list_masks(folder).values()], folder, ground_truth)
+    read_predicted, read = (make_mask_reader(masks, names) for masks in zip(*pairs, strict=True))
 
     def count(pair: tuple[Path, Path]) -> NDArray[np.int64]:
-        return _count(read_mask(pair[0]), read(pair[1]), len(names), pair[1])
+        return _count(read_predicted(pair[0]), read(pair[1]), len(names), pair[1])
 
     return _sum(map_threads(count, pairs, threads or count_cores()), names)
 
@@ -135,10 +138,12 @@ def compute_confusion_matrices(segmenter: Segmenter, pairs: Pairs, threads: int)
     classes = evaluated_classes(pairs, segmenter.classes)
 
     def count(prediction: FilePrediction) -> NDArray[np.int64]:
-        path = pairs.masks[prediction.index]
+        path, photo = pairs.masks[prediction.index], pairs.photos[prediction.index]
         actual = read(path)
-        predicted = prediction.mask(actual.shape)
-        return _count(_reduce(predicted, pairs), actual, len(classes), path)
+        if actual.shape != prediction.size:
+            check_mask_size(actual.shape, read_header(photo), path, photo)
+        predicted = foreground_mask(prediction.mask()) if pairs.knows_foreground_only else prediction.mask()
+        return _count(predicted, actual, len(classes), path)
 
     options = ReadOptions(BATCH_SIZE, threads)
     return map_threads(count, predict_files(segmenter, pairs.photos, options), threads)
@@ -149,7 +154,8 @@ def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], th
 
     Args:
         folder: Holds ``<name>.png`` for every name of ``pairs``, with the indices of ``classes``. If the ground truth
-            knows only foreground, every value except 0 and 255 counts as foreground.
+            knows only foreground, every value except 0 and 255 counts as foreground. If no mask holds another value
+            than these two, and there is only one class, 255 (white) counts as this class.
         pairs: Photos and ground-truth masks.
         classes: Class names by index.
         threads: Number of threads that read and compare.
@@ -157,18 +163,19 @@ def evaluate_mask_pairs(folder: Path, pairs: Pairs, classes: tuple[str, ...], th
     Raises:
         DataError: A mask is missing, or sizes or classes do not match.
     """
-    predicted = [mask_path(folder, name) for name in pairs.names]
-    missing = [path for path in predicted if not path.is_file()]
+    found = match_masks(pairs.names, list_masks(folder))
+    missing = [mask_path(folder, name) for name in pairs.names if name not in found]
     if missing:
         raise DataError(
-            f"Every photo of {pairs.title} needs a mask, but {len(missing)} of {len(predicted)} have none; the first "
+            f"Every photo of {pairs.title} needs a mask, but {len(missing)} of {len(pairs.names)} have none; the first "
             f"is {missing[0]}."
         )
-    read = make_ground_truth_reader(pairs, classes)
-    names = evaluated_classes(pairs, classes)
+    predicted = [found[name] for name in pairs.names]
+    read, names = make_ground_truth_reader(pairs, classes), evaluated_classes(pairs, classes)
+    read_predicted = make_mask_reader(predicted, names)
 
     def count(files: tuple[Path, Path]) -> NDArray[np.int64]:
-        return _count(_reduce(read_mask(files[0]), pairs), read(files[1]), len(names), files[1])
+        return _count(read_predicted(files[0]), read(files[1]), len(names), files[1])
 
     return _sum(map_threads(count, zip(predicted, pairs.masks, strict=True), threads), names)
 
@@ -217,19 +224,26 @@ def evaluate_training_masks(
         photos: Photos with their labels.
         folders: Folders of their masks.
         ground_truth: Folder of ground-truth masks of the same names, class indices as labels; photos without one do not
-            count.
+            count. If none of them holds a value except 0 and 255, then 255 (white) is the photo's own class,
+            and photos with several labels do not count.
         threads: Number of threads that read and compare.
         any_class: Whether objects of every class count as the photo's own object.
 
     Returns:
         Mean IoU over the photos for each folder (nan without photos), and the number of photos.
     """
-    known = [photo for photo in photos if photo.labels and mask_path(ground_truth, photo.name).exists()]
-    read = make_foreground_reader([mask_path(ground_truth, photo.name) for photo in known]) if any_class else read_mask
+    found = match_masks([photo.name for photo in photos if photo.labels], list_masks(ground_truth))
+    is_white = hold_white_objects(found.values())
+    known = [photo for photo in photos if photo.name in found and not (is_white and len(photo.labels) > 1)]
+    read = make_foreground_reader([*found.values()]) if any_class or is_white else read_mask
 
     def compute_ious(photo: Photo) -> list[float]:
-        actual = read(mask_path(ground_truth, photo.name))
-        masks = (resize_mask(read_mask(mask_path(folder, photo.name)), *actual.shape) for folder in folders)
+        actual = read(found[photo.name])
+        if is_white:
+            actual = actual * np.uint8(photo.labels[0])
+        masks = [read_mask(mask_path(folder, photo.name)) for folder in folders]
+        if any(mask.shape != actual.shape for mask in masks):
+            check_mask_size(actual.shape, read_header(photo.path), found[photo.name], photo.path)
         return [_compute_own_iou(mask, actual, photo.labels) for mask in masks]
 
     ious = list(map_threads(compute_ious, known, threads))
@@ -242,11 +256,6 @@ def _compute_own_iou(mask: Mask, actual: Mask, labels: Sequence[int]) -> float:
         own = np.where(actual == IGNORE, IGNORE, np.isin(actual, labels)).astype(np.uint8)
         return binary_iou(foreground_of(mask, labels), own)
     return float(np.mean([_compute_own_iou(np.where(mask == label, mask, 0), actual, [label]) for label in labels]))
-
-
-def _reduce(predicted: Mask, pairs: Pairs) -> Mask:
-    """Reduce a predicted mask to the classes of the ground truth."""
-    return foreground_mask(predicted) if pairs.knows_foreground_only else predicted
 
 
 def _count(prediction: Mask, ground_truth: Mask, classes: int, path: Path) -> NDArray[np.int64]:

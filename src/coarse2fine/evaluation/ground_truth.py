@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
 from coarse2fine.data.photo_mask_pairs import Pairs
-from coarse2fine.data.photos import find_unreadable
+from coarse2fine.data.photos import find_unreadable, read_header
 from coarse2fine.errors import DataError
-from coarse2fine.evaluation.ground_truth_reader import make_ground_truth_reader
+from coarse2fine.evaluation.ground_truth_reader import make_ground_truth_reader, make_mask_reader
 from coarse2fine.evaluation.pairing import open_pairs
-from coarse2fine.masks.png import mask_path, read_mask
+from coarse2fine.masks.png import mask_path, read_mask, read_mask_size
 from coarse2fine.masks.regions import classes_in
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.files import hash_of
+from coarse2fine.runtime.files import hash_file, hash_of
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset
 
@@ -25,17 +26,18 @@ class GroundTruth:
         masks: Folder of ground-truth masks named like the masks of the training photos; None if not given.
         pairs: Other photos with their ground-truth masks, usually not seen in training; None if not given.
         any_class: Whether objects of every class count as the photo's own object, as in the foreground task.
+        content: Fingerprints of the names and the content of the files: masks, and photos of ``pairs``.
     """
 
     masks: Path | None = None
     pairs: Pairs | None = None
     any_class: bool = False
+    content: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the places of the masks."""
-        places = [str(self.masks), self.pairs and [self.pairs.title, *map(str, self.pairs.masks[:1])]]
-        return hash_of(places + ["foreground"] * self.any_class)
+        """Fingerprint of everything that metrics depend on; the place of the files does not count."""
+        return hash_of([*self.content, "foreground" if self.any_class else "classes"])
 
 
 def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
@@ -47,8 +49,8 @@ def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
         dataset: Photos of the run.
 
     Raises:
-        DataError: A path is none of these, its masks do not fit its photos or the classes, or two paths hold other
-            photos.
+        DataError: A path is none of these, its masks do not fit the size of their photos or the classes, or two paths
+            hold other photos.
     """
     opened = GroundTruth(any_class=dataset.classes == FOREGROUND_CLASSES)
     for path in paths:
@@ -59,11 +61,15 @@ def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
                     "are; measure with the second one after the run: coarse2fine evaluate."
                 )
             _check_readable(pairs.photos)
+            _check_sizes(pairs.masks, pairs.photos)
             _check_classes(pairs, dataset)
-            opened = replace(opened, pairs=pairs)
-        elif known := [mask for photo in dataset.photos if (mask := mask_path(path, photo.name)).exists()]:
-            _check_indices(known, dataset)
-            opened = replace(opened, masks=path)
+            content = hash_of([pairs.names, _hash_files(pairs.masks), _hash_files(pairs.photos)])
+            opened = replace(opened, pairs=pairs, content=(*opened.content, content))
+        elif known := match_masks([photo.name for photo in dataset.photos], list_masks(path)):
+            _check_sizes([*known.values()], [photo.path for photo in dataset.photos if photo.name in known])
+            _check_indices([*known.values()], dataset)
+            content = hash_of([[*known], _hash_files([*known.values()])])
+            opened = replace(opened, masks=path, content=(*opened.content, content))
         else:
             raise DataError(
                 f"A folder of ground truth must hold 'images' and 'masks', or masks named like the photos, such as "
@@ -71,6 +77,25 @@ def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
                 f"{path} is none of these."
             )
     return opened
+
+
+def _hash_files(paths: Sequence[Path]) -> list[str]:
+    return [*map_threads(hash_file, paths, count_cores())]
+
+
+def _check_sizes(masks: Sequence[Path], photos: Sequence[Path]) -> None:
+    """Check that every mask has the size of its photo, from the headers of both; unreadable photos are passed over."""
+
+    def check(pair: tuple[Path, Path]) -> None:
+        mask, photo = pair
+        try:
+            header = read_header(photo)
+        except DataError:  # the check of all photos reports it
+            return
+        check_mask_size(read_mask_size(mask), header, mask, photo)
+
+    for _ in map_threads(check, zip(masks, photos, strict=True), count_cores()):
+        pass
 
 
 def _check_readable(paths: Sequence[Path]) -> None:
@@ -84,6 +109,7 @@ def _check_readable(paths: Sequence[Path]) -> None:
 
 def _check_classes(pairs: Pairs, dataset: Dataset) -> None:
     if pairs.classes is None:
+        make_mask_reader(pairs.masks, dataset.classes)  # raises an error if no class occurs in them
         _check_indices(pairs.masks, dataset)
         return
     for _ in map_threads(make_ground_truth_reader(pairs, dataset.classes), pairs.masks, count_cores()):

@@ -1,15 +1,15 @@
 """Read ground-truth masks with the class indices of a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.data.photo_mask_pairs import Pairs, read_foreground
+from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.data.voc import normalize_class_name
 from coarse2fine.errors import DataError
-from coarse2fine.masks.png import read_mask
-from coarse2fine.masks.regions import classes_in, foreground_mask
+from coarse2fine.masks.png import read_foreground, read_mask
+from coarse2fine.masks.regions import classes_in, foreground_mask, foreground_values
 from coarse2fine.types import FOREGROUND_CLASSES, IGNORE, Mask
 
 
@@ -40,14 +40,15 @@ def make_ground_truth_reader(pairs: Pairs, classes: tuple[str, ...]) -> Callable
         holds a value that is no class of the data set.
 
     Raises:
-        DataError: A class of the run is not in the data set, or two classes of the run are the same.
+        DataError: A class of the run is not in the data set, two classes of the run are the same, or no class occurs in
+            the masks (:func:`make_mask_reader`).
     """
     if pairs.knows_foreground_only:
         return read_foreground
     if classes == FOREGROUND_CLASSES:
         return make_foreground_reader(pairs.masks)
     if pairs.classes is None:
-        return read_mask
+        return make_mask_reader(pairs.masks, classes)
     table, known = _match_classes(pairs.title, pairs.classes, classes), len(pairs.classes)
 
     def read(path: Path) -> Mask:
@@ -61,6 +62,41 @@ def make_ground_truth_reader(pairs: Pairs, classes: tuple[str, ...]) -> Callable
     return read
 
 
+def make_mask_reader(masks: Sequence[Path], classes: Sequence[str]) -> Callable[[Path], Mask]:
+    """Return a function that reads a mask with class indices.
+
+    Args:
+        masks: Files from one source. If none of them holds a value except 0 and 255, and there is only one class, then
+            255 (white) is this class in all of them.
+        classes: Class names by index.
+
+    Raises:
+        DataError: No mask holds a value except 0 and 255, but there are several classes: all objects would be ignored.
+    """
+    if classes == FOREGROUND_CLASSES:
+        return make_foreground_reader(masks)
+    if not hold_white_objects(masks):
+        return read_mask
+    if len(classes) > 2:
+        raise DataError(
+            f"Masks must hold class indices, but no class occurs in {masks[0]} and those with it: they hold only 0 and "
+            "255, and 255 marks pixels that do not count. Give each object the index of its class, 1 to "
+            f"{len(classes) - 1} ({', '.join(classes[1:])})."
+        )
+    return read_foreground
+
+
+def hold_white_objects(masks: Iterable[Path]) -> bool:
+    """Return whether masks from one source hold only 0 and 255, as from a tool that paints objects white."""
+    white = False
+    for path in masks:
+        values = foreground_values(read_mask(path))
+        if values not in ([], [IGNORE]):
+            return False
+        white |= bool(values)
+    return white
+
+
 def make_foreground_reader(masks: Sequence[Path]) -> Callable[[Path], Mask]:
     """Return a function that reads a mask of any classes as foreground (1) and background (0); 255 stays.
 
@@ -68,7 +104,7 @@ def make_foreground_reader(masks: Sequence[Path]) -> Callable[[Path], Mask]:
         masks: Files from one source. If none of them holds a value except 0 and 255, then 255 (white) is the foreground
             in all of them.
     """
-    if masks and not any(classes_in(read_mask(path)) for path in masks):
+    if hold_white_objects(masks):
         return read_foreground
 
     def read(path: Path) -> Mask:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from coarse2fine.data.mask_files import list_masks, match_files
 from coarse2fine.data.photo_files import list_photos
 from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.data.public_datasets import open_public_dataset
@@ -51,18 +52,14 @@ def pair_by_name(paths: Sequence[Path], root: Path, masks: Path) -> list[tuple[P
     Raises:
         DataError: There are no masks, or a mask has no partner: metrics without it would be too high.
     """
-    relative = {path: path.relative_to(root) for path in paths}
-    by_name = {name.with_suffix("").as_posix(): path for path, name in relative.items()}
-    by_name |= {
-        name.as_posix(): path for path, name in relative.items()
-    }  # a.jpg and a.png have masks a.jpg.png, a.png.png
-    masks_by_name = {path.relative_to(masks).with_suffix("").as_posix(): path for path in sorted(masks.rglob("*.png"))}
+    masks_by_name = list_masks(masks)
+    files = match_files(paths, root, masks_by_name)
     if not masks_by_name:
         raise DataError(f"{masks} must hold masks as PNG files, but has none.")
-    missing = [name for name in masks_by_name if name not in by_name]
+    missing = [path for name, path in masks_by_name.items() if name not in files]
     if missing:
         raise DataError(
             f"Every mask in {masks} needs a file of the same name in {root}, but {len(missing)} of "
-            f"{len(masks_by_name)} have none; the first is {missing[0]}.png."
+            f"{len(masks_by_name)} have none; the first is {missing[0].relative_to(masks)}."
         )
-    return [(by_name[name], path) for name, path in masks_by_name.items()]
+    return [(files[name], path) for name, path in masks_by_name.items()]

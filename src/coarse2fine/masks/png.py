@@ -4,8 +4,10 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from coarse2fine.errors import DataError
@@ -13,7 +15,10 @@ from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.runtime.pixel_limit import lift_pixel_limit
-from coarse2fine.types import Mask, SoftMask
+from coarse2fine.types import IGNORE, Mask, SoftMask
+
+_GRAY_STEPS = {"L;2": 85, "L;4": 17}
+"""How far apart the values of gray of 2 and 4 bits are after Pillow scaled them to 0..255."""
 
 
 def mask_path(folder: Path, name: str) -> Path:
@@ -41,22 +46,52 @@ def encode_mask(mask: Mask) -> bytes:
 
 
 def read_mask(path: Path | str) -> Mask:
-    """Read a mask from a palette, 8-bit gray or 1-bit PNG.
+    """Read a mask from a palette or gray PNG of at most 8 bits.
 
     Returns:
-        Class index per pixel, shape (H, W); of a 1-bit image 0 and 1.
+        Class index per pixel as stored, shape (H, W).
 
     Raises:
-        DataError: The file is missing, damaged, or has colors instead of class indices.
+        DataError: The file is missing or damaged, has colors instead of class indices, or has a palette in which a
+            class has the PASCAL VOC color of another class.
     """
     with _open(Path(path), "mask") as image:
-        if image.mode == "1":
-            return np.asarray(image, dtype=np.uint8)
-        if image.mode not in ("P", "L"):
+        if image.mode not in ("P", "L", "1"):
             raise DataError(
                 f"{path} must hold one class index per pixel (palette or 8-bit gray PNG), not {image.mode} colors."
             )
-        return np.asarray(image, dtype=np.uint8).copy()
+        return _read_indices(image, path)
+
+
+def read_mask_size(path: Path) -> tuple[int, int]:
+    """Read height and width of a mask from the header of its file.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    with _open(path, "mask") as image:
+        return image.height, image.width
+
+
+def read_foreground(path: Path) -> Mask:
+    """Read a mask that distinguishes only foreground and background, from an image of any mode.
+
+    Args:
+        path: The file. In a palette PNG index 0 is background; in other images black is background, and transparency
+            is ignored.
+
+    Returns:
+        Binary mask, shape (H, W). White (255) is foreground here, not a pixel to ignore.
+
+    Raises:
+        DataError: The file is missing or damaged, or its palette contradicts its indices, see :func:`read_mask`.
+    """
+    with _open(path, "ground-truth mask") as image:
+        if image.mode in ("P", "1"):
+            values: NDArray[Any] = _read_indices(image, path)
+        else:
+            values = np.asarray(image if image.mode in ("L", "I", "I;16") else image.convert("RGB"))
+    return np.asarray(np.any(values != 0, axis=tuple(range(2, values.ndim))), dtype=np.uint8)
 
 
 def write_soft(path: Path, soft: SoftMask) -> None:
@@ -84,7 +119,7 @@ def read_soft_or_binary(path: Path) -> SoftMask:
     """
     with _open(path, "mask") as image:
         if image.mode in ("P", "1"):
-            return foreground_mask(np.asarray(image, dtype=np.uint8)).astype(np.float32)
+            return foreground_mask(_read_indices(image, path)).astype(np.float32)
         return _as_soft(image, path)
 
 
@@ -98,12 +133,43 @@ def _as_soft(image: PillowImage.Image, path: Path) -> SoftMask:
     return soft
 
 
+def _read_indices(image: PillowImage.Image, path: Path | str) -> Mask:
+    """Read the stored values of an image of mode P, L or 1. Pillow scales gray of 2 and 4 bits to 0..255."""
+    tile = getattr(image, "tile", None)  # of an image file that is not yet decoded: (codec, box, offset, raw mode)
+    values: Mask = np.asarray(image, dtype=np.uint8) // _GRAY_STEPS.get(str(tile[0][3]) if tile else "", 1)
+    if image.mode == "P":
+        _check_palette(image, values, path)
+    return values
+
+
+def _check_palette(image: PillowImage.Image, values: Mask, path: Path | str) -> None:
+    """Refuse a palette in which a class has the PASCAL VOC color of another one: index or color must be wrong.
+
+    Optimizers of PNG files renumber palettes so. A palette with any other color, or with one color twice, says nothing
+    about classes.
+    """
+    palette = [tuple(color) for color in np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()]
+    colors = [tuple(color) for color in color_table().tolist()]
+    if palette == colors[: len(palette)]:
+        return
+    used = [index for index in np.unique(values).tolist() if index < len(palette) and index != IGNORE]
+    palette = palette[: max(used, default=-1) + 1]
+    if len(set(palette)) < len(palette) or not {*palette} <= {*colors}:
+        return
+    for index in used:
+        if palette[index] != colors[index]:
+            raise DataError(
+                f"{path} must have the class index of each pixel as palette index, but index {index} has the color "
+                f"{palette[index]}, which PASCAL VOC uses for class {colors.index(palette[index])}. Save it as 8-bit "
+                "gray PNG with the class indices, or with the palette in its usual order."
+            )
+
+
 @contextmanager
 def _open(path: Path, what: str) -> Iterator[PillowImage.Image]:
-    """Open and decode an image file; errors of Pillow become a DataError."""
+    """Open an image file, which is decoded in the block; errors of Pillow become a DataError."""
     try:
         with lift_pixel_limit(), PillowImage.open(path) as image:
-            image.load()
             yield image
     except FileNotFoundError as error:
         raise DataError(f"There is no {what} {path}.") from error

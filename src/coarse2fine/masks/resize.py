@@ -59,6 +59,12 @@ def shrink(image: Image, max_side_px: int) -> Image:
     return resize(image, *fit_size(image.shape, max_side_px))
 
 
+def is_scaled(size: Sequence[int], original: Sequence[int]) -> bool:
+    """Return whether a height and width are an original height and width times one factor, rounded up or down."""
+    ratios = [((have - 1) / full, (have + 1) / full) for have, full in zip(size, original, strict=True)]
+    return max(low for low, _ in ratios) < min(high for _, high in ratios)
+
+
 def fit_size(size: Sequence[int], max_side_px: int) -> tuple[int, int]:
     """Compute height and width of an image that is reduced so that its longer side is at most ``max_side_px``.
 

@@ -1,6 +1,6 @@
 """Stage 1: a coarse mask for every photo."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +8,13 @@ import numpy as np
 from coarse2fine.coarse import binarize, binarize_coarse, coarse_from
 from coarse2fine.coarse.student import Student, predict_soft_masks
 from coarse2fine.config import CoarseConfig, EnhanceConfig
-from coarse2fine.data.photos import read_image, read_size
+from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
+from coarse2fine.data.photos import read_header, read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.labels import paint_foreground
 from coarse2fine.masks.png import mask_path, read_mask, write_soft
 from coarse2fine.masks.regions import foreground_values
-from coarse2fine.masks.resize import resize_mask, resize_soft
+from coarse2fine.masks.resize import is_scaled, resize_mask, resize_soft
 from coarse2fine.pipeline.enhance_stage import prepare_enhancer
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_writer import (
@@ -51,13 +52,14 @@ def make_coarse_masks(task: MaskTask, config: CoarseConfig, soft_folder: Path | 
         soft_folder: If given, the soft masks go there.
 
     Raises:
-        DataError: ``method`` is ``folder``, and a photo has no mask in that folder.
+        DataError: ``method`` is ``folder``, and a photo has no mask in that folder, or one of another shape.
     """
     if config.method == "folder":
         assert config.folder.path is not None
         folder = config.folder.path
-        _check_folder(list_missing(task.photos, task.folder), folder)
-        write_masks(task, lambda photo: with_class_index(_read_from_folder(photo, folder), photo))
+        masks = match_masks([photo.name for photo in task.photos], list_masks(folder))
+        _check_folder(list_missing(task.photos, task.folder), masks, folder)
+        write_masks(task, lambda photo: with_class_index(_read_given_mask(photo, masks[photo.name]), photo))
     elif config.method == "student":
         _run_student(task, config, soft_folder)
     else:
@@ -92,14 +94,16 @@ def _run_student(task: MaskTask, config: CoarseConfig, soft_folder: Path | None)
     write_predicted_masks(task, predict, make)
 
 
-def _read_from_folder(photo: Photo, folder: Path) -> Enhanced:
-    mask = read_mask(mask_path(folder, photo.name))
+def _read_given_mask(photo: Photo, path: Path) -> Enhanced:
+    mask, header = read_mask(path), read_header(photo.path)
+    if not is_scaled(mask.shape, header.size):
+        check_mask_size(mask.shape, header, path, photo.path)
     foreground = np.isin(mask, foreground_values(mask)).astype(np.uint8)
-    return Enhanced(resize_mask(foreground, *read_size(photo.path)), None)
+    return Enhanced(resize_mask(foreground, *header.size), None)
 
 
-def _check_folder(photos: Sequence[Photo], folder: Path) -> None:
-    missing = list_missing(photos, folder)
+def _check_folder(photos: Sequence[Photo], masks: Mapping[str, Path], folder: Path) -> None:
+    missing = [photo for photo in photos if photo.name not in masks]
     if missing:
         first = mask_path(folder, missing[0].name)
         raise DataError(

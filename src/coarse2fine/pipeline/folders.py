@@ -7,11 +7,13 @@ import numpy as np
 
 from coarse2fine.coarse import check_method
 from coarse2fine.config import CoarseConfig, EnhanceConfig
-from coarse2fine.data import find_unreadable, list_photos, read_image
+from coarse2fine.data import find_unreadable, list_photos
 from coarse2fine.data.class_folders import names_below_common_folder
+from coarse2fine.data.mask_files import check_mask_size
+from coarse2fine.data.photos import read_image_and_header
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.pairing import pair_by_name
-from coarse2fine.masks.png import mask_path, read_mask, read_soft
+from coarse2fine.masks.png import read_mask, read_soft
 from coarse2fine.masks.regions import foreground_values
 from coarse2fine.masks.resize import resize_soft
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
@@ -78,6 +80,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     """
     pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
     listed = [Photo(path, mask.relative_to(masks).with_suffix("").as_posix(), (1,)) for path, mask in pairs]
+    given = {photo.name: mask for photo, (_, mask) in zip(listed, pairs, strict=True)}
     named = _find_usable(listed, out, context)
     files = {"photos": describe_photos(named), "masks from folder": describe_photo_masks(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
@@ -85,10 +88,15 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     from_soft_masks = config.takes_soft_masks and config.start == "probabilities"
 
     def make(photo: Photo) -> Enhanced:
-        image, path = read_image(photo.path), mask_path(masks, photo.name)
+        (image, header), path = read_image_and_header(photo.path), given[photo.name]
         height, width = image.shape[:2]
+        if from_soft_masks:
+            objects = split_soft(read_soft(path), height, width)
+        else:
+            mask = read_mask(path)
+            check_mask_size(mask.shape, header, path, photo.path)
+            objects = split_classes(mask)
         try:
-            objects = split_soft(read_soft(path), height, width) if from_soft_masks else split_classes(read_mask(path))
             enhanced = {label: enhance(image, mask, soft) for label, (mask, soft) in objects.items()}
         except DataError as error:
             raise DataError(f"{photo.path}: {error}") from error

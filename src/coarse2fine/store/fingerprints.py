@@ -19,6 +19,7 @@ from coarse2fine.config import (
     Settings,
     Start,
 )
+from coarse2fine.data.mask_files import list_masks, match_masks
 from coarse2fine.masks.png import mask_path
 from coarse2fine.runtime.files import hash_file, hash_of
 from coarse2fine.types import Photo
@@ -99,7 +100,8 @@ def describe_photos(photos: Sequence[Photo]) -> str:
 
 def describe_photo_masks(photos: Sequence[Photo], folder: Path) -> str:
     """Return the fingerprint of the masks that a folder holds for the photos."""
-    return describe_masks([mask_path(folder, photo.name) for photo in photos])
+    masks = match_masks([photo.name for photo in photos], list_masks(folder))
+    return describe_masks([masks.get(photo.name, mask_path(folder, photo.name)) for photo in photos])
 
 
 def describe_masks(paths: Sequence[Path]) -> str:
