@@ -1,6 +1,6 @@
 """Types that the parts of the package share: arrays, records of photos, and the signatures of stage 1 and 2."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -44,11 +44,13 @@ class Photo:
         name: ``<class folder>/<photo>``, unique in the data set and valid as a path; its mask is ``<name>.png``.
         labels: Class indices, 1 to C - 1, ascending: the classes that the photo shows. Usually one. Empty for a
             negative: a photo without any of the classes, which trains as background only.
+        stamp: Size, times and a hash of the content of the file, as recorded in the run folder; None if not recorded.
     """
 
     path: Path
     name: str
     labels: tuple[int, ...]
+    stamp: str | None = field(default=None, compare=False)
 
     @property
     def label(self) -> int | None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,18 @@ def test_enhance_folder__every_method_compares_sizes(photos, tmp_path, config):
     write_mask(tmp_path / "given" / "0.PNG", np.ones((60, 40), np.uint8))
     with pytest.raises(DataError, match=r"0\.PNG must have the size of its photo .*40 x 60 pixels.* 60 x 40"):
         enhance_folder(photos, tmp_path / "given", tmp_path / "m", config, 0, Context())
+
+
+def test_coarse_folder__a_replaced_photo_is_refused_and_a_touched_one_is_not(tmp_path):
+    path = tmp_path / "photos" / "0.bmp"
+    path.parent.mkdir()
+    Image.new("RGB", (20, 16), "red").save(path)
+    coarse_folder([path], tmp_path / "m", BOX, Context())
+    os.utime(path)
+    coarse_folder([path], tmp_path / "m", BOX, Context())
+    Image.new("RGB", (20, 16), "blue").save(path)
+    with pytest.raises(DataError, match="masks made with other settings .photos 1 "):
+        coarse_folder([path], tmp_path / "m", BOX, Context())
 
 
 def test_coarse_folder__never_hands_back_the_mask_of_another_photo(photos, tmp_path):

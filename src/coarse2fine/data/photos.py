@@ -3,8 +3,7 @@
 import io
 import math
 import stat
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,19 +139,23 @@ def reason_of(error: DataError, path: Path) -> str:
 
 
 def check_photos(
-    photos: Sequence[Photo], max_megapixels: float, known: AbstractSet[str] = frozenset()
+    photos: Sequence[Photo], max_megapixels: float, is_known: Callable[[Photo], bool] = lambda _photo: False
 ) -> Iterator[Skipped | Photo]:
     """Decode every photo once, on all cores, to find out which ones can be used.
 
     Args:
         photos: The photos.
         max_megapixels: Larger photos are skipped.
-        known: Paths, as text, of photos that were checked before; they are yielded without a check.
+        is_known: Whether a photo was checked before and is yielded without a check; called in a thread.
 
     Yields:
         For each photo, in order: the photo, or the reason why it is skipped.
     """
-    yield from map_threads(lambda photo: _check_photo(photo, max_megapixels, known), photos, count_cores())
+
+    def check(photo: Photo) -> Skipped | Photo:
+        return photo if is_known(photo) else _check_photo(photo, max_megapixels)
+
+    yield from map_threads(check, photos, count_cores())
 
 
 def find_unreadable(paths: Sequence[Path]) -> list[Skipped]:
@@ -168,9 +171,7 @@ def find_unreadable(paths: Sequence[Path]) -> list[Skipped]:
     return [item for item in map_threads(read, paths, count_cores()) if item]
 
 
-def _check_photo(photo: Photo, max_megapixels: float, known: AbstractSet[str]) -> Skipped | Photo:
-    if str(photo.path) in known:
-        return photo
+def _check_photo(photo: Photo, max_megapixels: float) -> Skipped | Photo:
     try:
         height, width, _ = read_image(photo.path, max_megapixels).shape
     except DataError as error:

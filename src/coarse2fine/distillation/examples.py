@@ -6,7 +6,9 @@ from pathlib import Path
 from coarse2fine.data import list_photos
 from coarse2fine.data.mask_files import list_masks, match_files
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.files import hash_of, read_csv
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.files import hash_file, hash_of, read_csv
+from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.fingerprints import describe_masks
 from coarse2fine.types import Example
 
@@ -61,6 +63,7 @@ def find_selected_examples(frames: Sequence[Path], masks: Path) -> list[Example]
 
 
 def describe_examples(examples: Sequence[Example]) -> str:
-    """Return a fingerprint of the photos, by name and size in bytes, and of their masks, by content."""
-    photos = hash_of([(example.photo.name, example.photo.stat().st_size) for example in examples])
+    """Return a fingerprint of the names and the content of the photos, and of the content of their masks."""
+    contents = map_threads(hash_file, [example.photo for example in examples], count_cores())
+    photos = hash_of([(example.photo.name, content) for example, content in zip(examples, contents, strict=True)])
     return f"{len(examples)} ({photos}) {describe_masks([example.mask for example in examples])}"

@@ -30,6 +30,7 @@ from coarse2fine.runtime.seeds import seed_of, torch_seed
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.fingerprints import describe_photos, enhance_settings
 from coarse2fine.store.lock import hold_folder
+from coarse2fine.store.photos import stamp_photos, write_stamps
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.training.loop import train
 from coarse2fine.training.student import EvalSegJob, StudentJob, train_evalseg
@@ -105,7 +106,10 @@ def _check_arguments(
 
 def _find_new_photos(photos: Sequence[Path | str], folder: Path) -> list[Photo]:
     paths = list_photos(photos, apart_from=folder)
-    return [Photo(path, name, (1,)) for path, name in zip(paths, names_below_common_folder(paths), strict=True)]
+    listed = [Photo(path, name, (1,)) for path, name in zip(paths, names_below_common_folder(paths), strict=True)]
+    stamped = stamp_photos(listed, folder)
+    write_stamps(stamped, folder)
+    return stamped
 
 
 class _TrainingSet(NamedTuple):

@@ -13,9 +13,9 @@ from coarse2fine.pipeline.terminal_summary import show_start
 from coarse2fine.pipeline.working_size import resolve_size
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, read_json_or_empty, write_json, write_text
-from coarse2fine.store.photos import keep_usable
+from coarse2fine.store.photos import hash_in, keep_usable, stamp_file
 from coarse2fine.store.run import Run
-from coarse2fine.types import Dataset, Skipped
+from coarse2fine.types import Dataset, Photo, Skipped
 
 
 def check_inputs(
@@ -120,9 +120,15 @@ def _check_every_photo(
     """Decode the photos that no earlier run has decoded, and write which ones are usable to ``photos.json``."""
     record = read_json_or_empty(run.photos)
     before = record["usable"] if record.get("max_megapixels") == config.max_megapixels else {}
-    paths = [photo.path for photo in listed.photos]
-    known = {str(path) for path in paths if before.get(str(path.absolute())) == _stamp(path)}
-    checked = check_photos(listed.photos, config.max_megapixels, known)
+    stamps: dict[str, str] = {}
+
+    def is_known(photo: Photo) -> bool:
+        path = str(photo.path.absolute())
+        old, new = before.get(path), stamp_file(photo.path, before.get(path))
+        stamps[path] = new
+        return old is not None and (old == new or hash_in(old) == hash_in(new) is not None)
+
+    checked = check_photos(listed.photos, config.max_megapixels, is_known)
     usable: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for skipped_row in listed.skipped:  # several rows of a table may name the same photo
@@ -132,7 +138,7 @@ def _check_every_photo(
         if isinstance(item, Skipped):
             skipped[str(item.path.absolute())] = item.reason
         else:
-            usable[str(item.path.absolute())] = _stamp(item.path)
+            usable[str(item.path.absolute())] = stamps[str(item.path.absolute())]
     write_json(
         run.photos,
         {
@@ -144,11 +150,3 @@ def _check_every_photo(
         }
         | ({"negatives": str(negatives.absolute())} if negatives else {}),
     )
-
-
-def _stamp(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return "missing"
-    return f"{status.st_size} {status.st_mtime_ns}"

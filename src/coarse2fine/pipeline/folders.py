@@ -22,6 +22,7 @@ from coarse2fine.pipeline.mask_writer import MaskTask, list_missing, write_masks
 from coarse2fine.runtime.context import Context
 from coarse2fine.store.fingerprints import coarse_settings, describe_photo_masks, describe_photos, enhance_settings
 from coarse2fine.store.lock import claim_folder
+from coarse2fine.store.photos import stamp_photos, write_stamps
 from coarse2fine.types import Enhanced, Mask, Photo, SoftMask
 
 MAX_CLASS_INDEX_VALUE = 0.1
@@ -49,11 +50,13 @@ def coarse_folder(
     check_method(config)
     paths = [path for path in list_photos(photos, apart_from=out) if not (soft_folder and _lies_in(path, soft_folder))]
     names = names_below_common_folder(paths)
-    named = _find_usable([Photo(path, name, (1,)) for path, name in zip(paths, names, strict=True)], out, context)
+    listed = [Photo(path, name, (1,)) for path, name in zip(paths, names, strict=True)]
+    named = stamp_photos(_find_usable(listed, out, context), out)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
     if config.method == "folder" and config.folder.path is not None:
         settings["masks from folder"] = describe_photo_masks(named, config.folder.path)
     claim_folder(out, settings | ({"soft masks": str(soft_folder.absolute())} if soft_folder else {}))
+    write_stamps(named, out)
     if soft_folder:
         claim_folder(soft_folder, settings)
     make_coarse_masks(MaskTask(named, out, context, "coarse masks"), config, soft_folder)
@@ -81,9 +84,10 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
     pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
     listed = [Photo(path, mask.relative_to(masks).with_suffix("").as_posix(), (1,)) for path, mask in pairs]
     given = {photo.name: mask for photo, (_, mask) in zip(listed, pairs, strict=True)}
-    named = _find_usable(listed, out, context)
+    named = stamp_photos(_find_usable(listed, out, context), out)
     files = {"photos": describe_photos(named), "masks from folder": describe_photo_masks(named, masks)}
     claim_folder(out, enhance_settings(config, config.start, seed) | files)
+    write_stamps(named, out)
     enhance = prepare_enhancer(config, config.start, seed, context.console)
     from_soft_masks = config.takes_soft_masks and config.start == "probabilities"
 

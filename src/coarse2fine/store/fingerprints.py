@@ -22,6 +22,7 @@ from coarse2fine.config import (
 from coarse2fine.data.mask_files import list_masks, match_masks
 from coarse2fine.masks.png import mask_path
 from coarse2fine.runtime.files import hash_file, hash_of
+from coarse2fine.store.photos import hash_in
 from coarse2fine.types import Photo
 
 SOFT_MASKS_SAVED = {"soft masks": "saved"}
@@ -90,12 +91,15 @@ def refine_settings(config: FitConfig, number: int) -> dict[str, Any]:
 
 
 def describe_photos(photos: Sequence[Photo]) -> str:
-    """Return the number of photos and a fingerprint of their names, labels and sizes in bytes."""
-    # A single label is not a list, so that fingerprints of runs from before there were several labels stay valid.
+    """Return the number of photos and a fingerprint of their names, labels and contents.
+
+    A photo counts by the hash in its stamp; one without a hash by its size in bytes.
+    """
+    # A single label is not a list, and old stamps have no hash, so that fingerprints of older runs stay valid.
     labels = ([*photo.labels] if photo.label is None else photo.label for photo in photos)
-    described = [(photo.name, own, photo.path.stat().st_size) for photo, own in zip(photos, labels, strict=True)]
-    key = hash_of(described)
-    return f"{len(photos)} ({key})"
+    contents = (hash_in(photo.stamp) or photo.path.stat().st_size for photo in photos)
+    described = [(photo.name, own, content) for photo, own, content in zip(photos, labels, contents, strict=True)]
+    return f"{len(photos)} ({hash_of(described)})"
 
 
 def describe_photo_masks(photos: Sequence[Photo], folder: Path) -> str:
