@@ -114,6 +114,21 @@ def test_parse_config__bad_text_is_one_sentence(text, message):
     assert str(caught.value).startswith("my.toml") and "\n" not in str(caught.value)
 
 
+def test_load_config__a_byte_order_mark_and_other_encodings(tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text('rounds = 7\ntask = "foreground"\n', encoding="utf-8-sig")
+    assert load_config(file).rounds == 7 and read_task(file) == "foreground"
+    file.write_text("rounds = 7\n", encoding="utf-16")
+    with pytest.raises(ConfigError, match="must be UTF-8 text"):
+        load_config(file)
+
+
+def test_load_config__a_windows_path(tmp_path):
+    (tmp_path / "my.toml").write_text('[network]\nencoder_weights = "C:\\dogs\\x.safetensors"\n')
+    with pytest.raises(ConfigError, match=r"must be TOML: .* Write a Windows path with / or in single quotes"):
+        load_config(tmp_path / "my.toml")
+
+
 def test_load_config__takes_a_path_or_a_string(tmp_path):
     (tmp_path / "my.toml").write_text("rounds = 7")
     assert load_config(tmp_path / "my.toml").rounds == load_config(str(tmp_path / "my.toml")).rounds == 7

@@ -6,6 +6,7 @@ import pytest
 
 from coarse2fine.data import open_dataset
 from coarse2fine.data.class_folders import (
+    clean_label,
     names_below_common_folder,
     read_class_folders,
     read_unlabeled_folder,
@@ -152,3 +153,41 @@ def test_names_below_common_folder__distinct_and_short(tmp_path):
     paths = [tmp_path / "x" / "a.jpg", tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg"]
     assert names_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]
     assert names_below_common_folder(paths[:1]) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "text, label",
+    [
+        ("cafe\u0301", "caf\u00e9"),
+        (" dog\u00a0\u2003x ", "dog x"),
+        ("cat\u200b", "cat"),
+        ("\ufeffcat\u00ad", "cat"),
+        ("cat\u200d \u200e", "cat"),
+        ("\u06cc\u200c\u0634", "\u06cc\u200c\u0634"),  # a joiner inside a Persian word
+        ("Tv monitor", "Tv monitor"),
+        ("\u200b", ""),
+    ],
+)
+def test_clean_label__removes_what_nobody_sees(text, label):
+    assert clean_label(text) == label
+
+
+def test_read_class_folders__names_that_look_alike_are_one_class(tmp_path):
+    for index, name in enumerate(["caf\u00e9", "cafe\u0301", "cat", "cat\u200b"]):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / f"{index}.jpg").touch()
+    (tmp_path / "dog\u00a0x").mkdir()
+    dataset = read_class_folders(tmp_path)
+    assert dataset.classes == ("background", "caf\u00e9", "cat")
+    assert sorted(photo.labels for photo in dataset.photos) == [(1,), (1,), (2,), (2,)]
+    assert len({photo.name for photo in dataset.photos}) == 4
+    assert [item.path.name for item in dataset.skipped] == ["dog\u00a0x"]
+
+
+@pytest.mark.parametrize(
+    "name, message", [("\u200b", "must have a visible character"), ("background\u200b", "no class may")]
+)
+def test_read_class_folders__a_name_that_only_looks_allowed(tmp_path, name, message):
+    (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=message):
+        read_class_folders(tmp_path)

@@ -40,6 +40,37 @@ def test_read_manifest__without_labels_all_is_foreground(tmp_path, text):
     assert data.photos == (Photo(tmp_path / "2.png", "2", (1,)), Photo(tmp_path / "x/1.jpg", "x/1", (1,)))
 
 
+def test_read_manifest__utf_16_of_excel(tmp_path):
+    file = write(tmp_path, "", "x/\u00fc.jpg")
+    file.write_text("path\tlabel\nx\\\u00fc.jpg\tcaf\u00e9\n", encoding="utf-16")
+    assert read_manifest(file).classes == ("background", "caf\u00e9")
+    file.write_text("path;label\nx/\u00fc.jpg;caf\u00e9\n", encoding="cp1252")
+    with pytest.raises(DataError, match=r"must be a table in UTF-8 text: .* In Excel, save it as 'CSV UTF-8'"):
+        read_manifest(file)
+
+
+def test_read_manifest__lines_are_counted_from_the_top_of_the_file(tmp_path):
+    file = write(tmp_path, "sep=;\n\npath;label\n1.jpg;cat\n\ngone.jpg;cat\n", "1.jpg")
+    assert reasons_of(file) == [("gone.jpg", "line 6: no such file")]
+
+
+def test_read_manifest__labels_that_look_alike_are_one_class(tmp_path):
+    names = ["caf\u00e9", "cafe\u0301", "dog x", "dog\u00a0x", "cat", "cat\u200b|\u200b", "\u200b"]
+    rows = "".join(f"{index}.jpg,{name}\n" for index, name in enumerate(names))
+    data = read_manifest(write(tmp_path, f"path,label\n{rows}", " ".join(f"{index}.jpg" for index in range(7))))
+    assert data.classes == ("background", "caf\u00e9", "cat", "dog x")
+    assert {photo.path.name: photo.labels for photo in data.photos} == {
+        f"{index}.jpg": labels for index, labels in enumerate([(1,), (1,), (3,), (3,), (2,), (2,), ()])
+    }
+
+
+@pytest.mark.parametrize("in_table, on_disk", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_read_manifest__a_path_with_accents_spelled_as_on_another_system(tmp_path, in_table, on_disk):
+    name = unicodedata.normalize(on_disk, "caf\u00e9/\u00fc.jpg")
+    file = write(tmp_path, f"path,label\n{unicodedata.normalize(in_table, name)},cat\n", name)
+    assert [photo.path for photo in read_manifest(file).photos] == [tmp_path / name]
+
+
 def test_read_manifest__without_labels_still_needs_paths(tmp_path):
     with pytest.raises(DataError, match=r"must have one column path; its columns are: file"):
         read_manifest(write(tmp_path, "file\n1.jpg\n", "1.jpg"), labeled=False)
@@ -51,6 +82,11 @@ def test_read_manifest__without_labels_still_needs_paths(tmp_path):
         "\ufeffLabel;PATH;notes\ncat;1.jpg;a, b, c\n",
         "path\tlabel\n1.jpg\tcat\n",
         'id,"path","label"\r\n7,"1.jpg","cat"\r\n\r\n',
+        "sep=;\r\npath;label\r\n1.jpg;cat\r\n",
+        '"sep=|"\npath|label\n1.jpg|cat\n',
+        "\n;;\n\npath;label;\n1.jpg;cat;\n;;\n;;\n",
+        "path,label\n.\\1.jpg,cat\n",
+        "path,label\n./nothing/..\\1.jpg,cat\n",
     ],
 )
 def test_read_manifest__other_forms_of_csv(tmp_path, text):
@@ -172,6 +208,38 @@ def test_read_manifest__parquet(tmp_path):
     assert [(photo.name, photo.labels) for photo in data.photos] == [("1", (1,)), ("2", (1,)), ("background/3", ())]
     parquet.write_table(pyarrow.table({"path": ["1.jpg"]}), folder / "paths.parquet")
     assert [photo.labels for photo in read_manifest(folder / "paths.parquet", labeled=False).photos] == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "labels, classes",
+    [
+        ([b"caf\xc3\xa9", b"dog"], ("caf\u00e9", "dog")),
+        ([["dog", "cat"], []], ("cat", "dog")),
+        ([1.0, float("nan")], ("1",)),
+        ([None, "cat "], ("cat",)),
+    ],
+)
+def test_read_manifest__parquet_of_other_types(tmp_path, labels, classes):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    write(tmp_path, "", "1.jpg 2.jpg")
+    parquet.write_table(pyarrow.table({"path": [b"1.jpg", b"2.jpg"], "label": labels}), tmp_path / "labels.parquet")
+    data = read_manifest(tmp_path / "labels.parquet")
+    assert data.classes == ("background", *classes) and len(data.photos) == 2
+
+
+@pytest.mark.parametrize(
+    "label, message", [(b"\xff", r"UTF-8, but holds the bytes b'\\xff'"), ({"id": 1}, "must hold text")]
+)
+def test_read_manifest__parquet_without_text(tmp_path, label, message):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    write(tmp_path, "", "1.jpg")
+    parquet.write_table(pyarrow.table({"path": ["1.jpg"], "label": [label]}), tmp_path / "labels.parquet")
+    with pytest.raises(DataError, match=message):
+        read_manifest(tmp_path / "labels.parquet")
 
 
 def test_read_manifest__parquet_without_pyarrow(tmp_path, monkeypatch):

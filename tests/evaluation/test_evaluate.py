@@ -248,6 +248,32 @@ def test_read_class_names__from_text_json_or_the_masks(tmp_path, folders):
         read_class_names(tmp_path / "gone.txt", *folders)
 
 
+@pytest.mark.parametrize(
+    "name, text",
+    [("c.txt", "\ufeffsep=;\n\nbackground;\ncafe\u0301 \n"), ("c.json", '\ufeff["background", "caf\u00e9\u200b"]')],
+)
+def test_read_class_names__as_other_programs_write_them(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_class_names(tmp_path / name, tmp_path, tmp_path) == ("background", "caf\u00e9")
+
+
+@pytest.mark.parametrize(
+    "name, text, encoding, message",
+    [
+        ("c.txt", "background\ncat", "utf-16", "cannot be read .* UTF-8 text file with one name per line"),
+        ("c.txt", "background\nb\u00e9b\u00e9", "latin-1", "cannot be read .* UTF-8 text file with one name per line"),
+        ("c.txt", "background\ncat\ncat\u200b", "utf-8", "distinct, background first, but 'cat' occurs twice"),
+        ("c.txt", "\n", "utf-8", "but there is none"),
+        ("c.json", '{"1": "cat"}', "utf-8", "must be a UTF-8 text file .* or a JSON list"),
+        ("c.json", '"cat"', "utf-8", "must be a UTF-8 text file .* or a JSON list"),
+    ],
+)
+def test_read_class_names__refuses_other_files(tmp_path, name, text, encoding, message):
+    (tmp_path / name).write_text(text, encoding=encoding)
+    with pytest.raises(DataError, match=message):
+        read_class_names(tmp_path / name, tmp_path, tmp_path)
+
+
 def test_evaluation_result__class_names_are_not_markup():
     table = EvaluationResult(("background", "cat [wild]", "[/b]"), np.eye(3, dtype=np.int64), 1).as_table()
     shown = io.StringIO()

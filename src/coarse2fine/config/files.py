@@ -1,5 +1,6 @@
 """Reading and writing settings: named recipes, TOML files and TOML text."""
 
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 from coarse2fine.config.base import Settings, explain
 from coarse2fine.config.fit import FitConfig, Task
 from coarse2fine.errors import ConfigError
+
+_WINDOWS_PATH = re.compile(r'"[^"\n]*\\[^"\n]*"')
 
 RECIPES = ("small", "paper", "demo")
 """Names of the recipes. ``small`` is ``FitConfig()``; the others are applied on top of it."""
@@ -35,7 +38,7 @@ def load_recipe(name: str, task: Task = "classes") -> FitConfig:
 def read_task(path: Path | str) -> Task | None:
     """Return the task that a TOML file sets, or ``None``; :func:`load_config` reports what is wrong with the file."""
     try:
-        return find_task(tomllib.loads(Path(path).read_text(encoding="utf-8")).get("task"))
+        return find_task(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")).get("task"))
     except (OSError, ValueError):
         return None
 
@@ -56,7 +59,7 @@ def load_config(path: Path | str, base: FitConfig | None = None) -> FitConfig:
         ConfigError: The file is missing, is not TOML, or holds an unknown key or a bad value.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"The settings file {path} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
@@ -78,7 +81,8 @@ def parse_config(text: str, where: str, base: FitConfig | None = None) -> FitCon
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} must be TOML: {error}.") from error
+        hint = r" Write a Windows path with / or in single quotes: 'C:\photos'." if _WINDOWS_PATH.search(text) else ""
+        raise ConfigError(f"{where} must be TOML: {error}.{hint}") from error
     merged = _merge((base or FitConfig()).model_dump(), values)
     try:
         return FitConfig.model_validate(merged)

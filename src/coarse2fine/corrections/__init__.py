@@ -17,6 +17,7 @@ from coarse2fine.corrections.annotations import AnnotatedPhoto, combine_regions,
 from coarse2fine.corrections.cvat import read_cvat
 from coarse2fine.corrections.label_studio import read_label_studio
 from coarse2fine.corrections.photo_names import PhotoFinder, ignore_label, sanitize_name, sanitize_path
+from coarse2fine.data.class_folders import clean_label
 from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
 from coarse2fine.data.photos import read_header, read_size
 from coarse2fine.errors import DataError
@@ -130,7 +131,7 @@ def _read_folder(folder: Path, dataset: Dataset, unknown: list[str]) -> Iterator
 def _match_classes(given: Sequence[str], classes: Sequence[str]) -> Mask:
     """Return a table, shape (256,), from the folder's class index to the run's; 255 if the run has no such class."""
     table: Mask = np.full(256, IGNORE, np.uint8)
-    for label, name in enumerate(given):
+    for label, name in enumerate(map(clean_label, given)):
         if name in classes:
             table[label] = classes.index(name)
     return table

@@ -21,6 +21,7 @@ from coarse2fine.types import (
 )
 
 _ENDINGS = " ".join(PHOTO_ENDINGS)
+_JOINERS = "\u200c\u200d"
 
 
 def read_class_folders(root: Path) -> Dataset:
@@ -30,18 +31,19 @@ def read_class_folders(root: Path) -> Dataset:
         root: Folder with one sub-folder per class; hidden sub-folders are ignored.
 
     Returns:
-        The data set, classes sorted by name. Photos outside the class folders, empty class folders and names that are
-        not UTF-8 are skipped.
+        The data set, classes sorted by name; folders whose names look alike are one class (:func:`clean_label`).
+        Photos outside the class folders, empty class folders and names that are not UTF-8 are skipped.
 
     Raises:
         DataError: ``root`` is no folder, has no class folder with photos, a class called background, or too many
             classes.
     """
     folders = _list_class_folders(root)
-    _refuse_reserved(folders, root)
+    _refuse_reserved([clean_label(folder) for folder in folders], root)
     files, skipped = _split_usable(root)
-    labels = [file.relative_to(root).parts[0] for file in files]
-    empty = sorted(set(folders) - set(labels))
+    used = [file.relative_to(root).parts[0] for file in files]
+    empty = sorted(set(folders) - set(used))
+    labels = [clean_label(folder) for folder in used]
     if not folders:
         photos = "1 photo" if len(skipped) == 1 else f"{len(skipped) or 'no'} photos"
         loose = f"{photos} outside of sub-folders" if skipped else photos
@@ -153,6 +155,17 @@ def index_classes(labels: Iterable[str], where: Path) -> tuple[str, ...]:
     return ("background", *names)
 
 
+def clean_label(text: str) -> str:
+    """Return a label without differences that nobody sees, so that labels that look alike are one class.
+
+    Accents are composed (NFC), words are separated by one ordinary space, and invisible characters are removed: control
+    and format characters (such as a zero-width space), but not the joiners of Indic and Persian script inside a word.
+    """
+    composed = unicodedata.normalize("NFC", " ".join(text.split()))
+    visible = (letter for letter in composed if letter in _JOINERS or unicodedata.category(letter) not in ("Cc", "Cf"))
+    return " ".join(word.strip(_JOINERS) for word in "".join(visible).split()).strip()
+
+
 def unique_names(files: Sequence[str]) -> list[str]:
     """Make names that stay distinct if the file system ignores case or composes accents.
 
@@ -189,6 +202,8 @@ def replace_bad_bytes(file: Path) -> Path:
 
 def _refuse_reserved(names: Sequence[str], where: Path) -> None:
     for name in names:
+        if not name:
+            raise DataError(f"{where}: a class name must have a visible character, but one has none; rename it.")
         if LABEL_SEPARATOR in name:
             raise DataError(
                 f"{where}: a class name must not contain '{LABEL_SEPARATOR}', which separates several labels, but one "

@@ -58,7 +58,7 @@ def read_synsets(which: SynsetList, table: Path = TABLE) -> list[Synset]:
         DataError: The table cannot be read, has no such column or no row, or an invalid or repeated id.
     """
     try:
-        rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+        rows = list(csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"The table of synsets {table} cannot be read ({error}).") from error
     missing = [name for name in ("class", "synset", which) if not rows or name not in rows[0]]

@@ -1,19 +1,23 @@
 """Data sets as manifests: a CSV or Parquet table with a path and a label per row."""
 
 import csv
+import math
 import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from coarse2fine.data.class_folders import hash_text, index_classes, make_dataset, unique_names
+from coarse2fine.data.class_folders import clean_label, hash_text, index_classes, make_dataset, unique_names
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.types import BACKGROUND, FOREGROUND_CLASSES, LABEL_SEPARATOR, Dataset, Skipped
 
 _MAX_NAME_BYTES = 120
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t]*[\r\n]*', re.IGNORECASE)
 _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 _HASHED = re.compile(r".*-[0-9a-f]{8}", re.DOTALL)
@@ -28,17 +32,19 @@ class _Row:
     @property
     def labels(self) -> set[str]:
         """The class names of the row; empty for a photo without any of the classes."""
-        return {name.strip() for name in self.label.split(LABEL_SEPARATOR)} - {""}
+        return {clean_label(name) for name in self.label.split(LABEL_SEPARATOR)} - {""}
 
 
 def read_manifest(file: Path, labeled: bool = True) -> Dataset:
     """List the photos of a manifest, without decoding a photo.
 
     Args:
-        file: ``.csv`` (UTF-8; comma, semicolon or tab) or ``.parquet``, with the columns ``path`` and ``label`` in any
-            case and order; other columns are ignored. Paths are relative to the folder of ``file`` and stay inside it.
-            A label is a class name, several names separated by ``|``, or empty for a photo without any of the classes.
-            Several rows of one photo give it all their labels.
+        file: ``.csv`` (UTF-8, or UTF-16 as Excel writes it; comma, semicolon or tab) or ``.parquet``, with the columns
+            ``path`` and ``label`` in any case and order; other columns are ignored. Paths are relative to the folder of
+            ``file`` and stay inside it; backslashes, as on Windows, count as ``/``. A label is a class name, several
+            names separated by ``|`` (in Parquet also a list), or empty for a photo without any of the classes. Several
+            rows of one photo give it all their labels. Labels that look alike are one class
+            (:func:`~coarse2fine.data.class_folders.clean_label`).
         labeled: Whether the photos have labels; if not, ``label`` may be missing, and the only class is foreground.
             Only photos with an empty label beside photos with a label are photos without foreground.
 
@@ -91,24 +97,39 @@ def safe_name(text: str) -> str:
 
 def _read_csv(file: Path, wanted: Sequence[str]) -> list[_Row]:
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            header = lines.readline()
-            delimiter = max(",;\t", key=header.count)
+        with file.open("rb") as content:
+            encoding = "utf-16" if content.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
+        with file.open(encoding=encoding, newline="") as lines:
+            header, delimiter, above = _find_header(lines)
             reader = csv.reader(chain([header], lines), delimiter=delimiter)
-            return _collect_rows(reader, _find_columns(next(reader, []), wanted, file))
+            return _collect_rows(reader, _find_columns(next(reader, []), wanted, file), above)
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} must be a table in UTF-8 text: {error}.") from error
+    except (UnicodeError, csv.Error) as error:
+        raise DataError(f"{file} must be a table in UTF-8 text: {error}. In Excel, save it as 'CSV UTF-8'.") from error
 
 
-def _collect_rows(reader: Any, columns: Sequence[int]) -> list[_Row]:
+def _find_header(lines: Iterable[str]) -> tuple[str, str, int]:
+    """Return the first line that is not blank, the delimiter, and the number of lines above.
+
+    Excel writes and reads a line such as ``sep=;`` above the header.
+    """
+    given = None
+    for above, line in enumerate(lines):
+        if separator := _SEPARATOR_LINE.fullmatch(line):
+            given = separator[1]
+        elif line.strip(" \t\r\n,;"):
+            return line, given or max(",;\t", key=line.count), above
+    return "", ",", 0
+
+
+def _collect_rows(reader: Any, columns: Sequence[int], above: int) -> list[_Row]:
     rows = []
-    line = reader.line_num + 1
+    line = above + reader.line_num + 1
     for cells in reader:
-        if cells:
+        if any(map(str.strip, cells)):
             rows.append(_Row(f"line {line}", *(cells[at].strip() if at < len(cells) else "" for at in columns)))
-        line = reader.line_num + 1
+        line = above + reader.line_num + 1
     return rows
 
 
@@ -125,8 +146,24 @@ def _read_parquet(file: Path, wanted: Sequence[str]) -> list[_Row]:
             cells = [table.read(columns=[name]).column(0).to_pylist() for name in found]
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
-    texts = [["" if cell is None else str(cell).strip() for cell in column] for column in cells]
+    texts = [[_text_of(cell, file) for cell in column] for column in cells]
     return [_Row(f"row {at}", *values) for at, values in enumerate(zip(*texts, strict=True), start=1)]
+
+
+def _text_of(cell: object, file: Path) -> str:
+    """Return the text of a cell of a Parquet table; "" for a missing value."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):  # a missing value of pandas
+        return ""
+    if isinstance(cell, bytes):
+        try:
+            return cell.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file} must hold text in UTF-8, but holds the bytes {cell[:20]!r}.") from error
+    if isinstance(cell, list):
+        return LABEL_SEPARATOR.join(_text_of(part, file) for part in cell)
+    if isinstance(cell, dict):
+        raise DataError(f"{file} must hold text in the columns path and label, but holds {str(cell)[:60]}.")
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
 
 
 def _find_columns(header: Sequence[str], wanted: Sequence[str], file: Path) -> list[int]:
@@ -144,12 +181,23 @@ def _locate(row: _Row, folder: str, real_folder: str) -> Path | str:
         return "the path is empty"
     try:
         relative = os.path.relpath(Path(folder, row.path), folder)
+        if not Path(folder, relative).is_file():
+            relative = _find_spelling(os.path.relpath(Path(folder, row.path.replace("\\", "/")), folder), folder)
         real = os.path.realpath(f"{real_folder}/{relative}")
         if Path(relative).parts[:1] == ("..",) or not Path(real).is_relative_to(real_folder):
             return f"is outside of {folder}, the folder of the table"
         return Path(relative) if Path(real).is_file() else "no such file"
     except (ValueError, OSError):  # a null character, another drive on Windows, a name that is too long
         return "no such file"
+
+
+def _find_spelling(relative: str, folder: str) -> str:
+    """Return a path with the accents of its parts composed or decomposed as in the files; macOS decomposes them."""
+    found = Path(folder)
+    for part in Path(relative).parts:
+        spellings = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        found /= next((spelling for spelling in spellings if (found / spelling).exists()), part)
+    return str(found.relative_to(folder))
 
 
 def _replace_labels(rows: list[_Row]) -> list[_Row]:

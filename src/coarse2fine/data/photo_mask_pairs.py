@@ -41,7 +41,7 @@ def read_lines(file: Path) -> list[str]:
         DataError: The file cannot be read, or has no such line.
     """
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The list {file} cannot be read ({error}).") from error
     if not any(lines):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from coarse2fine.data.class_folders import clean_label
 from coarse2fine.data.mask_files import list_masks
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import read_mask
@@ -36,16 +37,24 @@ def find_class_names(file: Path | None, masks: Path) -> tuple[str, ...] | None:
     Raises:
         DataError: ``file`` cannot be read.
     """
-    if file and file.suffix != ".json":
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"The class names {file} cannot be read ({error}); they must be a text file with one name per line, or "
-                "a JSON list."
-            ) from error
-        return tuple(line.strip() for line in lines if line.strip())
     for path in [file] if file else [masks / "classes.json", masks.parent / "classes.json"]:
         if file or path.exists():
-            return tuple(str(name) for name in read_json(path))
+            return _read_names(path)
     return None
+
+
+def _read_names(file: Path) -> tuple[str, ...]:
+    needed = "they must be a UTF-8 text file with one name per line, or a JSON list"
+    try:
+        given = read_json(file) if file.suffix == ".json" else file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The class names {file} cannot be read ({error}); {needed}.") from error
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise DataError(f"The class names {file} cannot be used; {needed}.")
+    cleaned = (clean_label(name.strip("; \t")) for name in given if not name.startswith("sep="))  # as Excel writes it
+    names = tuple(name for name in cleaned if name)
+    twice = [name for name in names if names.count(name) > 1]
+    if twice or not names:
+        found = f"'{twice[0]}' occurs twice" if twice else "there is none"
+        raise DataError(f"The class names {file} must be distinct, background first, but {found}.")
+    return names

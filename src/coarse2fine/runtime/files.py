@@ -100,7 +100,7 @@ def read_json(path: Path) -> Any:
         DataError: The file is missing or is not valid JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}).") from error
 
@@ -147,7 +147,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         DataError: The file cannot be read, or a column is missing.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
             if missing:
