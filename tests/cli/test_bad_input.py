@@ -66,6 +66,7 @@ def test_fit__bad_photos_are_named_with_their_reason_and_the_run_ends(config, ph
         "nothing.jpg": "empty file",
         "text.jpg": "not an image",
         "empty class": "holds no images",
+        "photos": "1 file ignored",
     }
     assert set(skipped) == set(expected)
     for name, reason in expected.items():

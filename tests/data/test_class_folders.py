@@ -12,6 +12,7 @@ from coarse2fine.data.class_folders import (
     read_unlabeled_folder,
     unique_names,
 )
+from coarse2fine.data.photo_files import list_photos
 from coarse2fine.errors import DataError
 from coarse2fine.types import Photo, Skipped
 
@@ -31,7 +32,7 @@ def test_read_class_folders__one_class_per_folder(tmp_path):
         Photo(tmp_path / "cat/sub/1.tiff", "cat/sub/1", (1,)),
         Photo(tmp_path / "dog/1.jpg", "dog/1", (2,)),
     )
-    assert data.skipped == ()
+    assert [(one.path, one.reason.partition(" because")[0]) for one in data.skipped] == [(tmp_path, "1 file ignored")]
 
 
 def test_read_class_folders__any_class_name(tmp_path):
@@ -43,9 +44,27 @@ def test_read_class_folders__says_what_it_leaves_out(tmp_path):
     touch(tmp_path, "cat/1.jpg", "loose.jpg", "dog/note.txt", "readme.txt")
     data = read_class_folders(tmp_path)
     assert data.classes == ("background", "cat")
-    assert [one.path for one in data.skipped] == [tmp_path / "dog", tmp_path / "loose.jpg"]
-    assert data.skipped[0].reason.startswith("holds no images (.jpg ")
-    assert "class folders" in data.skipped[1].reason
+    assert [one.path for one in data.skipped] == [tmp_path, tmp_path / "dog", tmp_path / "loose.jpg"]
+    assert data.skipped[0].reason.endswith(": 2 .txt")
+    assert data.skipped[1].reason.startswith("holds no images (.jpg ")
+    assert "class folders" in data.skipped[2].reason
+
+
+def test_read_class_folders__counts_files_by_their_endings(tmp_path):
+    touch(
+        tmp_path, "cat/1.jfif", "cat/2.JPE", "cat/3.HEIC", "cat/4.heic", "cat/5.avif", "cat/noending", "cat/.hidden.txt"
+    )
+    data = read_class_folders(tmp_path)
+    assert [photo.name for photo in data.photos] == ["cat/1", "cat/2"]
+    assert [one.reason.partition(": ")[2] for one in data.skipped] == ["2 .heic, 1 .avif, 1 without ending"]
+    assert data.skipped[0].reason.startswith("4 files ignored because photos end in .jpg ")
+
+
+def test_read_folders__without_photos_names_the_endings_that_are_there(tmp_path):
+    touch(tmp_path, "cat/1.HEIC")
+    for read in (read_class_folders, read_unlabeled_folder, list_photos):
+        with pytest.raises(DataError, match=r"1 file ignored because photos end in .*: 1 \.heic\."):
+            read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["background", "Background"])
@@ -126,7 +145,7 @@ def test_read_unlabeled_folder__photos_at_any_depth_are_foreground(tmp_path):
     data = read_unlabeled_folder(tmp_path)
     assert data.classes == ("background", "foreground")
     assert [(photo.name, photo.label) for photo in data.photos] == [("1", 1), ("cat/1", 1), ("cat/deep/2", 1)]
-    assert data.skipped == ()
+    assert [one.reason.rpartition(": ")[2] for one in data.skipped] == ["1 .txt"]
 
 
 def test_read_unlabeled_folder__needs_photos(tmp_path):

@@ -7,6 +7,8 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import pytest
+import tifffile
+from PIL import PngImagePlugin
 
 from coarse2fine.data import photos
 from coarse2fine.data.photo_files import list_photos
@@ -331,3 +333,32 @@ def test_read_image__from_memory_with_the_files_reason(tmp_path, content):
     with pytest.raises(DataError) as caught:
         read_image(content)
     assert str(caught.value) == reason_of(tmp_path / "a")
+
+
+def test_read_image__a_png_with_a_long_text(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("workflow", "x" * 2_000_000, zip=True)
+    PIL.Image.new("RGB", (12, 10), "red").save(tmp_path / "a.png", pnginfo=info)
+    limits = PIL.Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+    assert read_image(tmp_path / "a.png").shape == (10, 12, 3)
+    assert limits == (PIL.Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK)
+    info.add_text("bomb", "x" * 70_000_000, zip=True)
+    PIL.Image.new("RGB", (12, 10), "red").save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises(DataError, match=r"a\.png: a PNG with texts of more than 64 MB; save it without them"):
+        read_image(tmp_path / "a.png")
+
+
+def test_read_image__whole_files_of_unsupported_kinds_are_not_called_truncated(tmp_path):
+    PIL.Image.new("RGB", (12, 10)).save(tmp_path / "a.jpg")
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    content[content.index(b"\xff\xc0") + 4] = 12  # bits per channel
+    (tmp_path / "a.jpg").write_bytes(content)
+    for name, shape in (("five.tif", (12, 10, 5)), ("seven.tif", (12, 10, 7))):
+        tifffile.imwrite(tmp_path / name, np.zeros(shape, np.uint8), photometric="minisblack", planarconfig="contig")
+    for name in ("a.jpg", "five.tif", "seven.tif"):
+        with pytest.raises(
+            DataError, match=rf"{name}: a kind of image that is not supported .*; save it as gray or RGB"
+        ):
+            read_image(tmp_path / name)
+        with pytest.raises(DataError, match="^a kind of image that is not supported"):
+            read_image((tmp_path / name).read_bytes())

@@ -79,6 +79,18 @@ def test_read_mask__takes_indices_of_any_other_palette(tmp_path, palette):
     assert read_mask(tmp_path / "m.png").tolist() == mask
 
 
+@pytest.mark.parametrize("flag, is_read", [(1, True), (3, False)])
+def test_read_mask__a_mask_that_exif_turns(tmp_path, flag, is_read):
+    exif = Image.Exif()
+    exif[0x0112] = flag
+    Image.fromarray(np.ones((2, 3), np.uint8)).save(tmp_path / "m.png", exif=exif)
+    if is_read:
+        assert read_mask(tmp_path / "m.png").shape == (2, 3)
+    else:
+        with pytest.raises(DataError, match=r"m\.png must be stored upright"):
+            read_mask(tmp_path / "m.png")
+
+
 def test_read_mask__a_truncated_file(tmp_path):
     write_mask(tmp_path / "m.png", np.random.default_rng(0).integers(0, 9, (40, 40), np.uint8))
     content = (tmp_path / "m.png").read_bytes()

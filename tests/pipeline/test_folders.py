@@ -78,6 +78,14 @@ def test_coarse_folder__a_replaced_photo_is_refused_and_a_touched_one_is_not(tmp
         coarse_folder([path], tmp_path / "m", BOX, Context())
 
 
+def test_coarse_folder__says_which_files_it_ignores_but_not_its_own(photos, tmp_path, capsys):
+    (photos / "4.HEIC").touch()
+    for _ in range(2):
+        coarse_folder([photos], photos / "m", BOX, Context())
+        said = " ".join(capsys.readouterr().err.split())
+        assert said.startswith("1 file ignored because photos end in .jpg") and said.endswith(": 1 .heic")
+
+
 def test_coarse_folder__never_hands_back_the_mask_of_another_photo(photos, tmp_path):
     other = tmp_path / "other"
     other.mkdir()

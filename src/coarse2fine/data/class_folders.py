@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from coarse2fine.data.photo_files import PHOTO_ENDINGS, find_photos, is_hidden
+from coarse2fine.data.photo_files import PHOTO_ENDINGS, describe_ignored, find_photos, is_hidden
 from coarse2fine.errors import DataError
 from coarse2fine.types import (
     BACKGROUND,
@@ -40,7 +40,8 @@ def read_class_folders(root: Path) -> Dataset:
     """
     folders = _list_class_folders(root)
     _refuse_reserved([clean_label(folder) for folder in folders], root)
-    files, skipped = _split_usable(root)
+    others: list[Path] = []
+    files, skipped = _split_usable(root, others)
     used = [file.relative_to(root).parts[0] for file in files]
     empty = sorted(set(folders) - set(used))
     labels = [clean_label(folder) for folder in used]
@@ -51,7 +52,11 @@ def read_class_folders(root: Path) -> Dataset:
             f"{root} must contain one sub-folder of photos per class, such as {root / 'cat' / '1.jpg'}; found {loose}."
         )
     if not files:
-        raise DataError(f"{root} holds no images ({_ENDINGS}) in {', '.join(empty)}; each class needs at least one.")
+        raise DataError(
+            f"{root} holds no images ({_ENDINGS}) in {', '.join(empty)}; each class needs at least one"
+            f"{_describe_others(others)}."
+        )
+    skipped += _skip_others(root, others)
     skipped += [Skipped(root / name, f"holds no images ({_ENDINGS})") for name in empty if is_text(name)]
     classes = index_classes(labels, root)
     names = unique_names([file.relative_to(root).as_posix() for file in files])
@@ -73,9 +78,12 @@ def read_unlabeled_folder(root: Path) -> Dataset:
         DataError: ``root`` is no folder, or has no photos.
     """
     _list_class_folders(root)
-    files, skipped = _split_readable(root)
+    others: list[Path] = []
+    files, skipped = _split_readable(root, others)
+    skipped += _skip_others(root, others)
     if not files:
-        raise DataError(f"{root} must contain photos ({_ENDINGS}), at any depth, but has none.")
+        found = _describe_others(others)
+        raise DataError(f"{root} must contain photos ({_ENDINGS}), at any depth, but has none{found}.")
     names = unique_names([file.relative_to(root).as_posix() for file in files])
     photos = [(file, name, FOREGROUND_CLASSES[1:]) for file, name in zip(files, names, strict=True)]
     return make_dataset(FOREGROUND_CLASSES, photos, skipped)
@@ -118,9 +126,11 @@ def add_negatives(dataset: Dataset, folder: Path) -> Dataset:
     what = f"--negatives must be a folder of photos ({_ENDINGS}) that show none of the classes, but"
     if not folder.is_dir():
         raise DataError(f"{what} {folder} {'is a file' if folder.exists() else 'does not exist'}.")
-    files, skipped = _split_readable(folder)
+    others: list[Path] = []
+    files, skipped = _split_readable(folder, others)
+    skipped += _skip_others(folder, others)
     if not files:
-        raise DataError(f"{what} {folder} has none. Add photos, or leave out the option.")
+        raise DataError(f"{what} {folder} has none{_describe_others(others)}. Add photos, or leave out the option.")
     prefix = dataset.classes[BACKGROUND]
     paths = [f"{prefix}/{file.relative_to(folder).as_posix()}" for file in files]
     taken = {_fold(photo.name) for photo in dataset.photos}
@@ -222,16 +232,25 @@ def _list_class_folders(root: Path) -> list[str]:
         ) from error
 
 
-def _split_usable(root: Path) -> tuple[list[Path], list[Skipped]]:
-    readable, skipped = _split_readable(root)
+def _describe_others(others: Sequence[Path]) -> str:
+    return f"; {describe_ignored(others)}" if others else ""
+
+
+def _skip_others(root: Path, others: Sequence[Path]) -> list[Skipped]:
+    """Return one entry for all files that are no photos by their endings; there may be one beside each photo."""
+    return [Skipped(root, describe_ignored(others))] if others else []
+
+
+def _split_usable(root: Path, others: list[Path]) -> tuple[list[Path], list[Skipped]]:
+    readable, skipped = _split_readable(root, others)
     loose = [file for file in readable if file.parent == root]
     skipped += [Skipped(file, "is outside the class folders; move it into one") for file in loose]
     return [file for file in readable if file.parent != root], skipped
 
 
-def _split_readable(root: Path) -> tuple[list[Path], list[Skipped]]:
+def _split_readable(root: Path, others: list[Path]) -> tuple[list[Path], list[Skipped]]:
     usable, skipped = [], []
-    for file in find_photos(root):
+    for file in find_photos(root, others=others):
         if is_text(str(file.relative_to(root))):
             usable.append(file)
         else:

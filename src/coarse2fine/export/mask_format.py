@@ -251,7 +251,7 @@ def write_lines(path: Path, lines: list[str]) -> None:
 
 
 def _find_suffix(photo: Path, header: Header) -> str:
-    """Return the suffix of a photo file; if it is not one of a photo, the usual suffix of the file's format."""
-    if photo.suffix.lower() in PHOTO_ENDINGS:
+    """Return the suffix of a photo file; if other tools do not know it, the usual suffix of the file's format."""
+    if photo.suffix.lower() in PHOTO_ENDINGS and photo.suffix.lower() not in (".jfif", ".jpe"):
         return photo.suffix
     return "." + header.kind.lower().replace("jpeg", "jpg")

@@ -67,16 +67,18 @@ def predict_photos(
         context: Console for the progress bar, and threads; None: one thread per core, and nothing is printed.
 
     Returns:
-        Photos that could not be read, with the reason.
+        Photos that could not be read, with the reason; one entry for all files that are no photos by their endings.
 
     Raises:
         DataError: There are no photos, or none can be read.
     """
     context = context or Context()
     folder = Path(out)
-    paths = list_photos(photos, apart_from=folder)
-    names = names_below_common_folder(paths)
     skipped: list[Skipped] = []
+    ignored: list[Skipped] = []
+    first = Path(photos if isinstance(photos, Path | str) else photos[0] if photos else "")
+    paths = list_photos(photos, folder, lambda text: ignored.append(Skipped(first, text)))
+    names = names_below_common_folder(paths)
 
     def write(prediction: FilePrediction) -> list[Row]:
         name, mask = names[prediction.index], prediction.mask()
@@ -102,7 +104,7 @@ def predict_photos(
         raise DataError(
             f"None of the {len(paths)} photos can be read; the first: {skipped[0].path}: {skipped[0].reason}."
         )
-    return sorted(skipped, key=lambda item: str(item.path))
+    return sorted([*skipped, *ignored], key=lambda item: str(item.path))
 
 
 def _class_rows(name: str, mask: Mask, classes: Sequence[str]) -> list[Row]:

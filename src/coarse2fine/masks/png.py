@@ -17,6 +17,7 @@ from coarse2fine.runtime.files import write_atomically
 from coarse2fine.runtime.pixel_limit import lift_pixel_limit
 from coarse2fine.types import IGNORE, Mask, SoftMask
 
+_EXIF_ORIENTATION = 0x0112
 _GRAY_STEPS = {"L;2": 85, "L;4": 17}
 """How far apart the values of gray of 2 and 4 bits are after Pillow scaled them to 0..255."""
 
@@ -52,8 +53,8 @@ def read_mask(path: Path | str) -> Mask:
         Class index per pixel as stored, shape (H, W).
 
     Raises:
-        DataError: The file is missing or damaged, has colors instead of class indices, or has a palette in which a
-            class has the PASCAL VOC color of another class.
+        DataError: The file is missing or damaged, has colors instead of class indices, an EXIF flag that turns it, or
+            a palette in which a class has the PASCAL VOC color of another class.
     """
     with _open(Path(path), "mask") as image:
         if image.mode not in ("P", "L", "1"):
@@ -137,6 +138,8 @@ def _read_indices(image: PillowImage.Image, path: Path | str) -> Mask:
     """Read the stored values of an image of mode P, L or 1. Pillow scales gray of 2 and 4 bits to 0..255."""
     tile = getattr(image, "tile", None)  # of an image file that is not yet decoded: (codec, box, offset, raw mode)
     values: Mask = np.asarray(image, dtype=np.uint8) // _GRAY_STEPS.get(str(tile[0][3]) if tile else "", 1)
+    if "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        raise DataError(f"{path} must be stored upright, but its EXIF flag turns it; save it turned, without the flag.")
     if image.mode == "P":
         _check_palette(image, values, path)
     return values

@@ -48,7 +48,8 @@ def coarse_folder(
     if soft_folder and config.method == "folder":
         raise ConfigError("Masks from a folder (coarse.method = folder) have no soft masks. Omit --soft-masks.")
     check_method(config)
-    paths = [path for path in list_photos(photos, apart_from=out) if not (soft_folder and _lies_in(path, soft_folder))]
+    listed_files = list_photos(photos, out, context.console.warn)
+    paths = [path for path in listed_files if not (soft_folder and _lies_in(path, soft_folder))]
     names = names_below_common_folder(paths)
     listed = [Photo(path, name, (1,)) for path, name in zip(paths, names, strict=True)]
     named = stamp_photos(_find_usable(listed, out, context), out)
@@ -81,7 +82,7 @@ def enhance_folder(photos: Path, masks: Path, out: Path, config: EnhanceConfig, 
         DataError: A mask has no photo, has another size or cannot be read, no photo can be read, or the output folder
             holds masks of other photos or of other settings.
     """
-    pairs = pair_by_name(list_photos([photos], apart_from=out), photos, masks)
+    pairs = pair_by_name(list_photos([photos], out, context.console.warn), photos, masks)
     listed = [Photo(path, mask.relative_to(masks).with_suffix("").as_posix(), (1,)) for path, mask in pairs]
     given = {photo.name: mask for photo, (_, mask) in zip(listed, pairs, strict=True)}
     named = stamp_photos(_find_usable(listed, out, context), out)
