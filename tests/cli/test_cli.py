@@ -252,3 +252,11 @@ def test_fit__stopped_in_training_says_how_to_go_on(tmp_path):
         assert returned == status, printed
         assert f"coarse2fine: {how}. Everything finished is kept" in printed
         assert "same command again to resume" in printed
+
+
+def test_evaluate__shows_the_table_even_if_the_file_cannot_be_written(tmp_path, capsys):
+    write_mask(tmp_path / "masks" / "a.png", np.ones((4, 6), np.uint8))
+    (tmp_path / "file").touch()
+    assert call("evaluate", tmp_path / "masks", tmp_path / "masks", "--out", tmp_path / "file" / "x.json") == 2
+    shown = capsys.readouterr()
+    assert "pixel accuracy" in shown.out and "x.json could not be written" in " ".join(shown.err.split())

@@ -63,6 +63,16 @@ def test_read_mask__refuses_a_palette_that_contradicts_its_indices(tmp_path, mas
             read(tmp_path / "m.png")
 
 
+@pytest.mark.parametrize("order, is_read", [([0, 255], True), ([255, 0], False)])
+def test_read_mask__black_and_white(tmp_path, order, is_read):
+    write_palette(tmp_path / "m.png", [[0, 1]], [[gray] * 3 for gray in order])
+    if is_read:
+        assert read_mask(tmp_path / "m.png").tolist() == [[0, 1]]
+    else:
+        with pytest.raises(DataError, match="index 0, the background, is white and index 1 is black"):
+            read_mask(tmp_path / "m.png")
+
+
 @pytest.mark.parametrize(
     "palette",
     [

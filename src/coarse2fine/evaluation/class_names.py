@@ -49,10 +49,10 @@ def _read_names(file: Path) -> tuple[str, ...]:
         given = read_json(file) if file.suffix == ".json" else file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The class names {file} cannot be read ({error}); {needed}.") from error
-    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+    if not isinstance(given, list) or not all(isinstance(name, str | int) for name in given):
         raise DataError(f"The class names {file} cannot be used; {needed}.")
-    cleaned = (clean_label(name.strip("; \t")) for name in given if not name.startswith("sep="))  # as Excel writes it
-    names = tuple(name for name in cleaned if name)
+    lines = [str(name) for name in given if not str(name).startswith("sep=")]  # Excel writes "sep=;" and "cat;"
+    names = tuple(name for line in lines if (name := clean_label(line.strip("; \t"))))
     twice = [name for name in names if names.count(name) > 1]
     if twice or not names:
         found = f"'{twice[0]}' occurs twice" if twice else "there is none"

@@ -49,10 +49,11 @@ def make_ground_truth_reader(pairs: Pairs, classes: tuple[str, ...]) -> Callable
         return make_foreground_reader(pairs.masks)
     if pairs.classes is None:
         return make_mask_reader(pairs.masks, classes)
+    read_indices = make_mask_reader(pairs.masks, pairs.classes)
     table, known = _match_classes(pairs.title, pairs.classes, classes), len(pairs.classes)
 
     def read(path: Path) -> Mask:
-        mask = read_mask(path)
+        mask = read_indices(path)
         if (found := classes_in(mask)) and found[-1] >= known:
             raise DataError(
                 f"The ground-truth mask {path} must hold 0 to {known - 1} or {IGNORE}, but holds {found[-1]}."

@@ -155,6 +155,11 @@ def _check_palette(image: PillowImage.Image, values: Mask, path: Path | str) -> 
     colors = [tuple(color) for color in color_table().tolist()]
     if palette == colors[: len(palette)]:
         return
+    if palette == [(255, 255, 255), (0, 0, 0)]:
+        raise DataError(
+            f"{path} must have the class index of each pixel as palette index, but index 0, the background, is white "
+            "and index 1 is black. Save it as 8-bit gray PNG with the class indices."
+        )
     used = [index for index in np.unique(values).tolist() if index < len(palette) and index != IGNORE]
     palette = palette[: max(used, default=-1) + 1]
     if len(set(palette)) < len(palette) or not {*palette} <= {*colors}:
