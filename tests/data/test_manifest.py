@@ -86,6 +86,7 @@ def test_read_manifest__without_labels_still_needs_paths(tmp_path):
         '"sep=|"\npath|label\n1.jpg|cat\n',
         "\n;;\n\npath;label;\n1.jpg;cat;\n;;\n;;\n",
         "path,label\n.\\1.jpg,cat\n",
+        "path\u00a0,\u200blabel\n1.jpg,cat\n",
         "path,label\n./nothing/..\\1.jpg,cat\n",
     ],
 )

@@ -113,6 +113,17 @@ def test_make_teacher_masks__does_again_what_changed(tmp_path, monkeypatch):
         make_teacher_masks([tmp_path / "v"], tmp_path / "out", TeacherConfig(every=2), Context())
 
 
+def test_make_teacher_masks__a_replaced_frame_of_the_same_size(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(teacher, "open_video", lambda video, *more: done.append(video.name) or open_video(video, *more))
+    draw_folder(tmp_path / "v" / "a")
+    frame = min((tmp_path / "v" / "a").iterdir())
+    for content in (frame.read_bytes(), frame.read_bytes(), frame.read_bytes()[:-1] + b"x"):
+        frame.write_bytes(content)
+        make_teacher_masks([tmp_path / "v"], tmp_path / "out", HALF, Context())
+    assert done == ["a", "a"]
+
+
 def test_make_teacher_masks__frames_of_video_files_become_pictures(tmp_path):
     film(tmp_path / "v" / "clip.mp4")
     draw_folder(tmp_path / "v" / "folder")

@@ -167,7 +167,7 @@ def _text_of(cell: object, file: Path) -> str:
 
 
 def _find_columns(header: Sequence[str], wanted: Sequence[str], file: Path) -> list[int]:
-    names = [name.strip().casefold() for name in header]
+    names = [clean_label(name).casefold() for name in header]
     if all(names.count(one) == 1 for one in wanted):
         return [names.index(one) for one in ("path", "label") if names.count(one) == 1]
     found = ", ".join(header) or "none"

@@ -1,12 +1,15 @@
 """Find the mask files in a folder that a user gives, and check that they fit their photos."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from coarse2fine.data.photo_files import find_photos
-from coarse2fine.data.photos import Header
+from coarse2fine.data.photos import Header, read_header
 from coarse2fine.errors import DataError
+from coarse2fine.masks.png import read_mask_size
+from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.threads import map_threads
 
 MASK_ENDING = ".png"
 """File name ending of masks, compared without case."""
@@ -62,6 +65,29 @@ def match_files(paths: Iterable[Path], root: Path, masks: Iterable[str]) -> dict
     by_name = {_compose(name.with_suffix("").as_posix()): path for path, name in relative.items()}
     by_name |= {_compose(name.as_posix()): path for path, name in relative.items()}
     return {name: by_name[name] for name in masks if name in by_name}
+
+
+def check_mask_sizes(masks: Sequence[Path], photos: Sequence[Path]) -> None:
+    """Check that every mask has the size of its photo, from the headers of both; unreadable photos are passed over.
+
+    Args:
+        masks: The mask files.
+        photos: The photo of each mask.
+
+    Raises:
+        DataError: A mask is missing or damaged, or has another size (:func:`check_mask_size`).
+    """
+
+    def check(pair: tuple[Path, Path]) -> None:
+        mask, photo = pair
+        try:
+            header = read_header(photo)
+        except DataError:  # reading the photo reports it
+            return
+        check_mask_size(read_mask_size(mask), header, mask, photo)
+
+    for _ in map_threads(check, zip(masks, photos, strict=True), count_cores()):
+        pass
 
 
 def check_mask_size(found: tuple[int, ...], header: Header, mask: Path, photo: Path) -> None:

@@ -6,10 +6,11 @@ DIR/selection.csv                 video, frame, score, kept
 DIR/videos/<video>.json           written last: the video is done
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from PIL import Image as PillowImage
 
@@ -27,6 +28,7 @@ from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import hash_of, read_json_or_empty, write_atomically, write_csv, write_json
 from coarse2fine.runtime.threads import map_threads, single_threaded_opencv
 from coarse2fine.store.lock import claim_folder
+from coarse2fine.store.photos import hash_in, stamp_file
 from coarse2fine.store.stages import measure_seconds
 from coarse2fine.types import Image, SoftMask
 
@@ -186,7 +188,8 @@ def _make_video_masks(footage: VideoFrames, out: Path, counted: _CountedFrames, 
     named = zip(footage.names, videopca(counted, context.threads), strict=True)
     scores = list(map_threads(write, named, context.threads))
     counted.end()
-    record = {"files": _describe(footage.video), "frames": footage.names, "scores": scores}
+    stamps = [(file.name, stamp_file(file)) for file in _files_of(footage.video)]
+    record = {"stamps": stamps, "frames": footage.names, "scores": scores}
     write_json(_record_path(footage.video, out), record)
     return VideoMasks(footage.video, footage.names, tuple(scores))
 
@@ -198,16 +201,26 @@ def _record_path(video: Video, out: Path) -> Path:
 def _read_record(video: Video, out: Path) -> VideoMasks | None:
     """Return the record of an earlier call, if the files of the video are the same and all masks exist."""
     record = read_json_or_empty(_record_path(video, out))
-    if record.get("files") != _describe(video):
+    if not _is_unchanged(video, record):
         return None
     if not all(mask_path(out / "masks" / video.name, frame).exists() for frame in record["frames"]):
         return None
     return VideoMasks(video, tuple(record["frames"]), tuple(record["scores"]))
 
 
-def _describe(video: Video) -> str:
-    """Return a fingerprint of the video's files, by name and size in bytes."""
-    return hash_of([(file.name, file.stat().st_size) for file in video.files or (video.path,)])
+def _is_unchanged(video: Video, record: Mapping[str, Any]) -> bool:
+    """Return whether the files of a video have the names and contents of its record; old records have sizes only."""
+    files = _files_of(video)
+    if "stamps" not in record:
+        return bool(record.get("files") == hash_of([(file.name, file.stat().st_size) for file in files]))
+    names, stamps = [name for name, _ in record["stamps"]], [stamp for _, stamp in record["stamps"]]
+    return names == [file.name for file in files] and all(
+        hash_in(stamp_file(file, stamp)) == hash_in(stamp) for file, stamp in zip(files, stamps, strict=True)
+    )
+
+
+def _files_of(video: Video) -> tuple[Path, ...]:
+    return video.files or (video.path,)
 
 
 def _save_frames(

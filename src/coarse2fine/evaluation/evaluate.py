@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
+from coarse2fine.data.mask_files import check_mask_size, check_mask_sizes, list_masks, match_masks
 from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.data.photos import read_header
 from coarse2fine.data.reader import ReadOptions
@@ -133,18 +133,19 @@ def compute_confusion_matrices(segmenter: Segmenter, pairs: Pairs, threads: int)
 
     Yields:
         One matrix per photo, in order, shape (C, C): rows ground-truth classes, columns predicted classes.
+
+    Raises:
+        DataError: A mask has another size than its photo.
     """
     read = make_ground_truth_reader(pairs, segmenter.classes)
     classes = evaluated_classes(pairs, segmenter.classes)
 
     def count(prediction: FilePrediction) -> NDArray[np.int64]:
-        path, photo = pairs.masks[prediction.index], pairs.photos[prediction.index]
-        actual = read(path)
-        if actual.shape != prediction.size:
-            check_mask_size(actual.shape, read_header(photo), path, photo)
+        path = pairs.masks[prediction.index]
         predicted = foreground_mask(prediction.mask()) if pairs.knows_foreground_only else prediction.mask()
-        return _count(predicted, actual, len(classes), path)
+        return _count(predicted, read(path), len(classes), path)
 
+    check_mask_sizes(pairs.masks, pairs.photos)
     options = ReadOptions(BATCH_SIZE, threads)
     return map_threads(count, predict_files(segmenter, pairs.photos, options), threads)
 

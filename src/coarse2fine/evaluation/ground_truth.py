@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
+from coarse2fine.data.mask_files import check_mask_sizes, list_masks, match_masks
 from coarse2fine.data.photo_mask_pairs import Pairs
-from coarse2fine.data.photos import find_unreadable, read_header
+from coarse2fine.data.photos import find_unreadable
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.ground_truth_reader import make_ground_truth_reader, make_mask_reader
 from coarse2fine.evaluation.pairing import open_pairs
-from coarse2fine.masks.png import mask_path, read_mask, read_mask_size
+from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.masks.regions import classes_in
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.files import hash_file, hash_of
@@ -61,12 +61,12 @@ def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
                     "are; measure with the second one after the run: coarse2fine evaluate."
                 )
             _check_readable(pairs.photos)
-            _check_sizes(pairs.masks, pairs.photos)
+            check_mask_sizes(pairs.masks, pairs.photos)
             _check_classes(pairs, dataset)
             content = hash_of([pairs.names, _hash_files(pairs.masks), _hash_files(pairs.photos)])
             opened = replace(opened, pairs=pairs, content=(*opened.content, content))
         elif known := match_masks([photo.name for photo in dataset.photos], list_masks(path)):
-            _check_sizes([*known.values()], [photo.path for photo in dataset.photos if photo.name in known])
+            check_mask_sizes([*known.values()], [photo.path for photo in dataset.photos if photo.name in known])
             _check_indices([*known.values()], dataset)
             content = hash_of([[*known], _hash_files([*known.values()])])
             opened = replace(opened, masks=path, content=(*opened.content, content))
@@ -81,21 +81,6 @@ def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
 
 def _hash_files(paths: Sequence[Path]) -> list[str]:
     return [*map_threads(hash_file, paths, count_cores())]
-
-
-def _check_sizes(masks: Sequence[Path], photos: Sequence[Path]) -> None:
-    """Check that every mask has the size of its photo, from the headers of both; unreadable photos are passed over."""
-
-    def check(pair: tuple[Path, Path]) -> None:
-        mask, photo = pair
-        try:
-            header = read_header(photo)
-        except DataError:  # the check of all photos reports it
-            return
-        check_mask_size(read_mask_size(mask), header, mask, photo)
-
-    for _ in map_threads(check, zip(masks, photos, strict=True), count_cores()):
-        pass
 
 
 def _check_readable(paths: Sequence[Path]) -> None:
