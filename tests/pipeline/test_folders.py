@@ -45,7 +45,7 @@ def test_coarse_folder__a_bad_photo_is_left_out_and_told(photos, tmp_path, capsy
         coarse_folder([photos / "bad.jpg"], tmp_path / "other", BOX, Context())
 
 
-@pytest.mark.parametrize("shape", [(60, 40), (40, 30), (20, 40)])
+@pytest.mark.parametrize("shape", [(60, 40), (40, 30), (20, 40), (40, 59)])
 def test_coarse_folder__a_given_mask_of_another_shape_is_named(photos, tmp_path, shape):
     write_mask(tmp_path / "given" / "0.png", np.ones(shape, np.uint8))
     with pytest.raises(DataError, match=r"0\.png must have the size of its photo .*0\.jpg.* 60 x 40"):

@@ -60,7 +60,13 @@ def shrink(image: Image, max_side_px: int) -> Image:
 
 
 def is_scaled(size: Sequence[int], original: Sequence[int]) -> bool:
-    """Return whether a height and width are an original height and width times one factor, rounded up or down."""
+    """Return whether a height and width are an original height and width times one factor, rounded up or down.
+
+    If one side is the original one, the other must be, too: otherwise a strip was cut off.
+    """
+    equal = [have == full for have, full in zip(size, original, strict=True)]
+    if any(equal):
+        return all(equal)
     ratios = [((have - 1) / full, (have + 1) / full) for have, full in zip(size, original, strict=True)]
     return max(low for low, _ in ratios) < min(high for _, high in ratios)
 
