@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from coarse2fine.config import TrainConfig
-from coarse2fine.errors import Coarse2FineError, ConfigError
+from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.processes import World
@@ -158,6 +158,14 @@ def test_train__a_signal_to_one_process_stops_all_after_the_same_step(tmp_path):
     ]
     assert [process.communicate(timeout=120)[0] for process in started] == ["stopped after 6\n"] * 2
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 6
+
+
+@pytest.mark.parametrize("content", [b"", b"noise", None])
+def test_train__a_damaged_checkpoint_is_one_sentence(tmp_path, content):
+    path = tmp_path / "checkpoint.pt"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(DataError, match=r"checkpoint\.pt (is damaged, or .* Delete it|must be a regular)"):
+        train(make_network(), PointsJob(tmp_path), Context())
 
 
 def test_train__averaged_weights_survive_a_kill_after_the_last_step(tmp_path):
