@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from coarse2fine.config import StudentNetworkConfig, explain
 from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
 from coarse2fine.errors import DataError
+from coarse2fine.masks.image_check import check_image
 from coarse2fine.masks.resize import resize_soft, squash
 from coarse2fine.networks.student import build_student
 from coarse2fine.networks.weights import limit_parameters, load_weights
@@ -77,7 +78,12 @@ class Student:
         return Student(network, self.config)
 
     def __call__(self, image: Image) -> SoftMask:
-        """Predict the foreground probability of each pixel of a photo, shape (H, W)."""
+        """Predict the foreground probability of each pixel of a photo, shape (H, W).
+
+        Raises:
+            DataError: The photo is not 8-bit RGB.
+        """
+        check_image(image, "A student")
         return resize_soft(self.predict_batch([self.network_input(image)])[0], *image.shape[:2])
 
     def network_input(self, image: Image) -> Image:
