@@ -27,7 +27,7 @@ from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.segmentation import parameter_groups
 from coarse2fine.runtime.device import count_cores, pick_device, pick_dtype
 from coarse2fine.runtime.processes import World
-from coarse2fine.training.loop import count_loader_workers
+from coarse2fine.training.loader import count_loader_workers
 from coarse2fine.training.sampler import ResumableBatchSampler
 from coarse2fine.training.segmentation import pixel_cross_entropy
 from coarse2fine.training.segmentation_samples import SegmentationSamples

@@ -76,6 +76,15 @@ def test_predict_soft_masks__as_one_by_one_whoever_does_it(tmp_path, monkeypatch
     assert set(late) == {3, 4, 5} and (late[4] == found[4]).all()
 
 
+WIDE = '{"network": {"shape": "lowres", "width": 16.0}}'
+
+
+def write_nan(path) -> None:
+    student = new_student()
+    nn.init.constant_(student.network.head.bias, float("nan"))
+    student.save(path)
+
+
 def write_with(path, tensors, settings: str | None) -> None:
     save_file(tensors, path, None if settings is None else {SETTINGS_KEY: settings})
 
@@ -89,6 +98,12 @@ def write_with(path, tensors, settings: str | None) -> None:
         (lambda path: write_with(path, {"a": torch.zeros(1)}, "{}"), "another version"),
         (lambda path: write_with(path, {"a": torch.zeros(1)}, '{"network": {"depth": 3}}'), "another version"),
         (lambda path: write_with(path, {"a": torch.zeros(1)}, '{"network": {}}'), "do not fit the network"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, '{"network": {"width": "1"}}'), "width must be a valid"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, '{"network": {"width": 1e9}}'), "width must be less"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, WIDE), r"parameters, but .* holds only 0\.0 million"),
+        (lambda path: write_with(path, {"a": torch.zeros(1)}, "[" * 100_000), "another version"),
+        (write_nan, "must be finite numbers"),
+        (lambda path: path.symlink_to("/dev/zero"), "There is no student"),
     ],
 )
 def test_student__refuses_what_is_none(tmp_path, make, said):

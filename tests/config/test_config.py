@@ -215,3 +215,17 @@ def test_train_config__limits_of_steps_are_ordered():
 @pytest.mark.parametrize("photos, epochs, batch, steps", [(10, 3, 4, 8), (1, 1, 12, 1), (12, 2, 12, 2)])
 def test_count_steps__covers_all_photos_in_all_epochs(photos, epochs, batch, steps):
     assert TrainConfig(batch=batch).count_steps(photos, epochs) == steps
+
+
+@pytest.mark.parametrize(
+    "text", ["[predict]\nsize_px = 4000", "[train]\nresize_px = 800\n[network]\nscales = [1.0, 5.0]"]
+)
+def test_fit_config__the_input_of_the_network_has_a_limit(text):
+    with pytest.raises(ConfigError, match=r"must be at most 4096 \(found 5000\); use a smaller size or smaller scales"):
+        parse_config(text, "test")
+
+
+def test_explain__names_some_of_many_errors_and_cuts_long_values():
+    with pytest.raises(ConfigError) as caught:
+        parse_config("\n".join(f"unknown_{number} = 1" for number in range(100)) + f"\nseed = '{'9' * 10**5}x'", "test")
+    assert "and 91 more" in str(caught.value) and len(str(caught.value)) < 2000

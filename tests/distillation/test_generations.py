@@ -265,6 +265,9 @@ def test_train_student__reports_missing_arguments(places):
         train_student([places / "frames"], [places / "masks"], places / "s.safetensors", CONFIG)
     with pytest.raises(ConfigError, match="add --frames"):
         train_student([], [places / "masks"], places / "s.safetensors", configure(number=1))
+    one = StudentConfig(train=StudentTrainConfig(batch=1))
+    with pytest.raises(ConfigError, match=r"train\.batch must be a multiple"):
+        train_student([places / "gone"], [places / "masks"], places / "s.safetensors", one)
     with pytest.raises(DataError, match="must hold soft masks as PNG"):
         train_student([places / "frames"], [places / "new" / "none"], places / "s.safetensors", configure(number=1))
     assert json.dumps(sorted(path.name for path in places.iterdir())) == '["frames", "masks", "new", "unused"]'

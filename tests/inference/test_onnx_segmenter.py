@@ -9,7 +9,7 @@ import pytest
 from coarse2fine.cli import main
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference.load import is_model, load_model
-from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
+from coarse2fine.inference.onnx_segmenter import OnnxSegmenter, to_metadata
 from coarse2fine.masks.png import read_mask, write_mask
 from coarse2fine.runtime.files import read_json
 
@@ -107,6 +107,66 @@ def test_load__refuses_what_is_no_network_of_ours(small_onnx, tmp_path):
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(DataError, match="missing or damaged: 'classes'; make the file with coarse2fine export"):
         OnnxSegmenter.load(tmp_path / "other.onnx")
+
+
+def write_graph(path: Path, metadata: dict[str, str], side: str = "height", weight: float = 1.0) -> Path:
+    """Write an ONNX file whose probabilities are the colors of each pixel, times a weight."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Cast", ["images"], ["float"], to=kinds.FLOAT),
+        helper.make_node("Mul", ["float", "weight"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["probabilities"], perm=[0, 3, 1, 2]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colors",
+        [helper.make_tensor_value_info("images", kinds.UINT8, ["batch", side, "width", 3])],
+        [helper.make_tensor_value_info("probabilities", kinds.FLOAT, ["batch", 3, side, "width"])],
+        [helper.make_tensor("weight", kinds.FLOAT, [], [weight])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+    return path
+
+
+def test_load__a_graph_of_others_with_our_metadata(small_segmenter, tmp_path):
+    path = write_graph(tmp_path / "a.onnx", to_metadata(small_segmenter))
+    red = np.zeros((40, 30, 3), np.uint8)
+    red[..., 1] = 200
+    assert (OnnxSegmenter.load(path, "cpu", 1).predict(red) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("classes", '"background"', "classes must be a valid array"),
+        ("classes", '["background", "red"]', r"must have one input 'images'.*\(batch, 2, height, width\)"),
+        ("flip", '"no"', r"predict\.flip must be a valid boolean"),
+        ("size_px", "100000", "must be at most 4096"),
+        ("scales", "[1.0" + ", 1.0" * 1000 + "]", "must have at most 10 items"),
+        ("scales", "[NaN]", r"each value of predict\.scales"),
+        ("scales", "[" * 100_000, "an entry is missing or damaged"),
+        ("crf", '{"steps": 1e9}', r"predict\.crf\.steps must be"),
+        ("crf", "[" + "1, " * 200_000 + "1]", "more than 500000 characters"),
+        ("side_step_px", "7", "other working sizes than multiples of 32"),
+    ],
+)
+def test_load__names_what_is_wrong_in_the_metadata(small_segmenter, tmp_path, entry, value, message):
+    path = write_graph(tmp_path / "a.onnx", to_metadata(small_segmenter) | {entry: value})
+    with pytest.raises(DataError, match=message) as caught:
+        OnnxSegmenter.load(path, "cpu", 1)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_predict__what_a_graph_cannot_compute_is_one_sentence(small_segmenter, tmp_path):
+    image = np.full((40, 30, 3), 9, np.uint8)
+    nan = write_graph(tmp_path / "nan.onnx", to_metadata(small_segmenter), weight=float("nan"))
+    with pytest.raises(DataError, match="probabilities that are not finite"):
+        OnnxSegmenter.load(nan, "cpu", 1).predict(image)
+    fixed = write_graph(tmp_path / "fixed.onnx", to_metadata(small_segmenter), side=7)
+    with pytest.raises(DataError, match=r"could not compute the network for a batch of shape \(1, 64, 64, 3\)"):
+        OnnxSegmenter.load(fixed, "cpu", 1).predict(image)
 
 
 def test_load__a_gpu_that_is_not_there(small_onnx, small_run):

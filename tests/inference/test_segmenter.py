@@ -92,7 +92,10 @@ def settings_with_crf():
 @pytest.mark.parametrize(
     "images, message",
     [
-        (np.zeros((4, 5, 3), np.float32), r"8-bit RGB, .* found float32 \(4, 5, 3\)"),
+        (np.zeros((4, 5, 3), np.float32), r"8-bit RGB, .* found float32 \(4, 5, 3\); convert values from 0 to 1: "),
+        (np.zeros((2, 4, 5, 4), np.uint8), r"found uint8 \(2, 4, 5, 4\); leave out the transparency: "),
+        (np.zeros((0, 4, 5, 3), np.uint8), r"found uint8 \(0, 4, 5, 3\); it is empty"),
+        (torch.zeros((0, 3, 4, 5)), r"found torch.float32 \(0, 3, 4, 5\)"),
         (np.zeros((4, 5), np.uint8), r"found uint8 \(4, 5\)"),
         (np.zeros((3, 4, 5), np.uint8), r"found uint8 \(3, 4, 5\)"),
         (np.zeros((0, 5, 3), np.uint8), r"found uint8 \(0, 5, 3\)"),

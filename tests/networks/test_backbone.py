@@ -78,8 +78,9 @@ def test_build_encoder__knows_timm_names_flattened_or_not(tmp_path: Path):
             r"119 of its 120 .*'conv1.weight' .*found of shape \(64, 1, 7, 7\)",
         ),
         ({"layer4.2.conv1.weight": torch.zeros(1)}, r"120 of its 120 .*'layer4.2.conv1.weight' must be absent, found"),
+        ({"bn1.bias": torch.full((64,), float("nan"))}, r"must be finite numbers, but 'bn1.bias' holds others"),
     ],
-    ids=["missing", "other shape", "deeper encoder"],
+    ids=["missing", "other shape", "deeper encoder", "not finite"],
 )
 def test_build_encoder__refuses_weights_that_do_not_all_fit(tmp_path: Path, change: dict, message: str):
     tensors = {**stored_resnet18(seed=1), **change}

@@ -1,5 +1,10 @@
 """The training loop, with a network so small that a training takes milliseconds."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,11 +14,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from coarse2fine.config import TrainConfig
-from coarse2fine.errors import Coarse2FineError, ConfigError
+from coarse2fine.errors import Coarse2FineError, ConfigError, DataError
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.processes import World
-from coarse2fine.training.loop import count_loader_workers, train
+from coarse2fine.training.loop import train
 from coarse2fine.training.sampler import SampleIndex
 from coarse2fine.training.schedule import poly_factor
 
@@ -30,7 +35,7 @@ class Points(Dataset[tuple[Tensor, Tensor]]):
 
 @dataclass
 class PointsJob:
-    """Learn to sum three numbers; ``compute_loss`` raises KeyboardInterrupt at step ``kill_at``."""
+    """Learn to sum three numbers. At step ``kill_at``, raise KeyboardInterrupt or send ``kill_by`` to this process."""
 
     folder: Path
     photos: range = range(8)
@@ -39,6 +44,7 @@ class PointsJob:
     title: str = "points"
     learning_rate: float = 0.05
     kill_at: int | None = None
+    kill_by: signal.Signals | None = None
     config: TrainConfig = CONFIG
     steps_seen: list[Tensor] = field(default_factory=list)
 
@@ -60,7 +66,9 @@ class PointsJob:
 
     def compute_loss(self, network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         if len(self.steps_seen) == self.kill_at:
-            raise KeyboardInterrupt
+            if not self.kill_by:
+                raise KeyboardInterrupt
+            signal.raise_signal(self.kill_by)
         self.steps_seen.append(images)
         return nn.functional.mse_loss(network(images)[:, 0], targets)
 
@@ -91,6 +99,73 @@ def test_train__killed_and_resumed_gives_the_same_weights(tmp_path, average_deca
     assert train(resumed, job, Context()) == pytest.approx(loss, abs=0)
     assert len(job.steps_seen) == 16 - kill_at // 2 * 2  # a checkpoint is written every two steps
     assert is_equal(whole, resumed)
+
+
+def interrupt(_number, _frame):
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def interrupted_by_sigterm():
+    """SIGTERM raises KeyboardInterrupt, as in the command line."""
+    before = signal.signal(signal.SIGTERM, interrupt)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("interrupted_by_sigterm")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kill_at", [0, 4, 15])
+def test_train__a_signal_saves_the_step_and_resumes_from_there_with_the_same_weights(tmp_path, number, kill_at):
+    whole, killed, resumed = make_network(), make_network(), make_network()
+    config = CONFIG.model_copy(update={"average_decay": 0.9})
+    loss = train(whole, PointsJob(tmp_path / "whole", config=config), Context())
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, PointsJob(tmp_path / "parts", kill_at=kill_at, kill_by=number, config=config), Context())
+    job = PointsJob(tmp_path / "parts", config=config)
+    assert train(resumed, job, Context()) == pytest.approx(loss, abs=0)
+    assert len(job.steps_seen) == 16 - (kill_at + 1)
+    assert is_equal(whole, resumed)
+
+
+TWO_PROCESSES = """
+import signal, sys
+from pathlib import Path
+from test_loop import Context, PointsJob, World, interrupt, make_network, train
+from coarse2fine.runtime.processes import joined
+rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+signal.signal(signal.SIGTERM, interrupt)
+world = World(rank, 2, 2)
+job = PointsJob(folder, kill_at=5 if rank == 1 else None, kill_by=signal.SIGTERM)
+with joined(world, gpu=False):
+    try:
+        train(make_network(), job, Context(world))
+    except KeyboardInterrupt:
+        print("stopped after", len(job.steps_seen))
+"""
+
+
+@pytest.mark.slow
+def test_train__a_signal_to_one_process_stops_all_after_the_same_step(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    options = {"stdout": subprocess.PIPE, "env": environment, "cwd": Path(__file__).parent}
+    started = [
+        subprocess.Popen([sys.executable, "-c", TWO_PROCESSES, str(rank), str(tmp_path)], text=True, **options)
+        for rank in range(2)
+    ]
+    assert [process.communicate(timeout=120)[0] for process in started] == ["stopped after 6\n"] * 2
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 6
+
+
+@pytest.mark.parametrize("content", [b"", b"noise", None])
+def test_train__a_damaged_checkpoint_is_one_sentence(tmp_path, content):
+    path = tmp_path / "checkpoint.pt"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(DataError, match=r"checkpoint\.pt (is damaged, or .* Delete it|must be a regular)"):
+        train(make_network(), PointsJob(tmp_path), Context())
 
 
 def test_train__averaged_weights_survive_a_kill_after_the_last_step(tmp_path):
@@ -154,10 +229,3 @@ def test_train__rejects_batches_too_small_for_batch_norm(tmp_path, batch, size):
     job = PointsJob(tmp_path, config=CONFIG.model_copy(update={"batch": batch}))
     with pytest.raises(ConfigError, match=rf"multiple of the number of processes \({size}\) .*found {batch}\."):
         train(nn.Identity(), job, Context(World(0, size, size)))
-
-
-def test_count_loader_workers__setting_or_number_of_cores(monkeypatch):
-    monkeypatch.setattr("coarse2fine.runtime.processes.count_cores", lambda: 16)
-    assert count_loader_workers(TrainConfig(loader_workers=3), World()) == 3
-    assert count_loader_workers(TrainConfig(), World(0, 4, 4)) == 4
-    assert count_loader_workers(TrainConfig(), World()) == 8

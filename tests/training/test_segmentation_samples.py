@@ -30,7 +30,7 @@ def test_segmentation_samples__photo_and_mask_are_transformed_together(one_photo
     for epoch in range(20):
         image, mask = samples[SampleIndex(epoch, 0)]
         assert image.shape == (3, 16, 16) and image.dtype == torch.uint8
-        assert mask.shape == (16, 16) and mask.dtype == torch.int64
+        assert mask.shape == (16, 16) and mask.dtype == torch.uint8
         inside = mask != IGNORE
         assert (image[0][(mask == 2) & inside] > 100).all()
         assert (image[0][(mask == 0) & inside] < 155).all()
@@ -58,3 +58,12 @@ def test_segmentation_samples__masks_of_another_size_are_resized(one_photo):
     write_mask(mask_path(folder, "x/a"), np.repeat(np.array([[0, 2]], np.uint8), 2, axis=0))
     _, mask = SegmentationSamples(photos, folder, PLAIN, seed=0)[SampleIndex(0, 0)]
     assert int((mask == 2).sum()) == int((mask == 0).sum()) == 64
+
+
+def test_segmentation_samples__a_photo_of_40_to_1_keeps_a_pixel(tmp_path):
+    Image.new("RGB", (320, 8), "white").save(tmp_path / "strip.png")
+    write_mask(mask_path(tmp_path, "x/strip"), np.ones((8, 320), np.uint8))
+    config = PLAIN.model_copy(update={"resize_px": 64, "crop_px": 64, "scale_jitter": (0.5, 0.5)})
+    samples = SegmentationSamples([Photo(tmp_path / "strip.png", "x/strip", (1,))], tmp_path, config, seed=0)
+    image, mask = samples[SampleIndex(0, 0)]
+    assert int((mask == 1).sum()) == 32 and (image[:, mask == 1] == 255).all()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from coarse2fine.errors import ConfigError
+from coarse2fine.masks.image_check import check_image
 from coarse2fine.types import Image, SoftMask
 
 
@@ -19,7 +20,9 @@ def centered_box(image: Image, share: float = 0.8) -> SoftMask:
 
     Raises:
         ConfigError: ``share`` is not above 0 and at most 1.
+        DataError: The photo is not 8-bit RGB.
     """
+    check_image(image, "A centered box")
     if not 0 < share <= 1:
         raise ConfigError(f"coarse.box.share must be above 0 and at most 1; found {share}.")
     rows, columns = (_centered(side_px, share) for side_px in image.shape[:2])

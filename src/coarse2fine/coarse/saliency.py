@@ -20,6 +20,7 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial.distance import cdist
 from skimage.segmentation import slic
 
+from coarse2fine.masks.image_check import check_image
 from coarse2fine.masks.resize import resize_soft, shrink
 from coarse2fine.types import Image, SoftMask
 
@@ -74,8 +75,12 @@ def saliency(image: Image, max_side_px: int = MAX_SIDE_PX) -> SoftMask:
         Soft mask, shape (H, W), stretched to the range 0 to 1. All 0 if the photo is flat, or so small that it is a
         single superpixel.
 
+    Raises:
+        DataError: The photo is not 8-bit RGB.
+
     Source: Zhu et al., CVPR 2014.
     """
+    check_image(image, "Saliency")
     superpixels = find_superpixels(shrink(image, max_side_px))
     color_distances = cdist(superpixels.colors, superpixels.colors)
     if color_distances.max() < FLAT_LAB:

@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from coarse2fine.config import StudentNetworkConfig, explain
 from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
 from coarse2fine.errors import DataError
+from coarse2fine.masks.image_check import check_image
 from coarse2fine.masks.resize import resize_soft, squash
 from coarse2fine.networks.student import build_student
+from coarse2fine.networks.weights import limit_parameters, load_weights
 from coarse2fine.runtime.device import pick_device, pick_dtype
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.runtime.processes import World
@@ -50,16 +52,11 @@ class Student:
         Raises:
             DataError: The file is missing or damaged, or is not a student.
         """
-        settings, tensors = _read_file(Path(path))
-        config = _read_settings(settings, Path(path))
-        network = build_student(config)
-        try:
-            network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        except RuntimeError as error:
-            first = str(error).strip().splitlines()[-1].strip()
-            raise DataError(
-                f"The weights in {path} do not fit the network that its settings describe: {first}"
-            ) from error
+        path = Path(path)
+        config = _read_settings(_read_metadata(path), path)
+        with limit_parameters(path):
+            network = build_student(config)
+        load_weights(network, path)
         return cls(network, config).to()
 
     def save(self, path: Path | str, notes: Mapping[str, object] | None = None, half: bool = False) -> None:
@@ -81,7 +78,12 @@ class Student:
         return Student(network, self.config)
 
     def __call__(self, image: Image) -> SoftMask:
-        """Predict the foreground probability of each pixel of a photo, shape (H, W)."""
+        """Predict the foreground probability of each pixel of a photo, shape (H, W).
+
+        Raises:
+            DataError: The photo is not 8-bit RGB.
+        """
+        check_image(image, "A student")
         return resize_soft(self.predict_batch([self.network_input(image)])[0], *image.shape[:2])
 
     def network_input(self, image: Image) -> Image:
@@ -146,13 +148,13 @@ def _pack(tensor: Tensor, half: bool) -> Tensor:
     return packed.contiguous().cpu()
 
 
-def _read_file(path: Path) -> tuple[str | None, dict[str, Tensor]]:
+def _read_metadata(path: Path) -> str | None:
     if not path.is_file():
         raise DataError(f"There is no student {path}. Train one with 'coarse2fine student train'.")
     try:
         with safe_open(path, framework="pt") as file:
-            names: list[str] = list(file.keys())
-            return (file.metadata() or {}).get(SETTINGS_KEY), {name: file.get_tensor(name) for name in names}
+            settings: str | None = (file.metadata() or {}).get(SETTINGS_KEY)
+            return settings
     except (OSError, SafetensorError) as error:
         raise DataError(f"The student {path} must be a readable safetensors file: {error}.") from error
 
@@ -164,10 +166,10 @@ def _read_settings(settings: str | None, path: Path) -> StudentNetworkConfig:
             "Weights of other networks cannot be used here."
         )
     try:
-        return StudentNetworkConfig.model_validate(json.loads(settings)["network"])
+        return StudentNetworkConfig.model_validate_json(json.dumps(json.loads(settings)["network"]), strict=True)
     except ValidationError as error:
         raise DataError(
             f"The student {path} was written by another version of coarse2fine: {explain(error)}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"The student {path} was written by another version of coarse2fine ({error!r}).") from error

@@ -11,6 +11,7 @@ train.py         training
 refine.py        refined masks, and the filter that selects the photos of the next round
 predict.py       predictions: of the refined masks, and of the finished network
 distillation.py  the teacher (VideoPCA) and student networks
+model.py         description of a finished network, as its files hold it
 export.py        the mask export
 serving.py       the HTTP service and the review page
 files.py         recipes, TOML files and TOML text
@@ -42,6 +43,7 @@ from coarse2fine.config.enhance import (
 from coarse2fine.config.export import MaskExportConfig
 from coarse2fine.config.files import RECIPES, dump_config, find_task, load_config, load_recipe, parse_config, read_task
 from coarse2fine.config.fit import FitConfig, Task, most_rounds
+from coarse2fine.config.model import ModelConfig, TorchModelConfig, parse_model
 from coarse2fine.config.network import NetworkConfig
 from coarse2fine.config.predict import PredictConfig, PredictCrfConfig
 from coarse2fine.config.refine import FilterConfig, RefineConfig
@@ -65,6 +67,7 @@ __all__ = [
     "GrabCutConfig",
     "MaskExportConfig",
     "MethodSettings",
+    "ModelConfig",
     "NetworkConfig",
     "PredictConfig",
     "PredictCrfConfig",
@@ -79,6 +82,7 @@ __all__ = [
     "StudentTrainConfig",
     "Task",
     "TeacherConfig",
+    "TorchModelConfig",
     "TrainConfig",
     "dump_config",
     "explain",
@@ -87,6 +91,7 @@ __all__ = [
     "load_recipe",
     "most_rounds",
     "parse_config",
+    "parse_model",
     "read_task",
     "value_of",
 ]

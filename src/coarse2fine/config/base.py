@@ -15,7 +15,13 @@ PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+Scales = Annotated[tuple[Annotated[float, Field(gt=0, le=10)], ...], Field(min_length=1, max_length=10)]
 Value = TypeVar("Value", int, float)
+
+MAX_EXPLAINED = 10
+"""Wrong settings that one message names, at most."""
+
+_MAX_SHOWN_CHARACTERS = 200
 
 
 def value_of(values: Sequence[Value], number: int) -> Value:
@@ -125,7 +131,9 @@ def explain(error: ValidationError, kind: type[Settings] | None = None) -> str:
         places.setdefault(_place_of(detail), []).append(dict(detail))
     # An item that is wrong does not count, so pydantic reports that its list is too short, too.
     wrong_items = {place[:-1] for place in places if place and isinstance(place[-1], int)}
-    return "; ".join(_explain_place(at, found, kind) for at, found in places.items() if at not in wrong_items) + "."
+    sentences = [_explain_place(at, found, kind) for at, found in places.items() if at not in wrong_items]
+    more = f"; and {len(sentences) - MAX_EXPLAINED} more" if len(sentences) > MAX_EXPLAINED else ""
+    return "; ".join(sentences[:MAX_EXPLAINED]) + more + "."
 
 
 def find_similar_names(key: str, kind: type[Settings]) -> list[str]:
@@ -151,14 +159,20 @@ def _explain_place(place: tuple[str | int, ...], details: list[dict[str, Any]], 
         return f"there is no setting '{key}'" + (f" (did you mean {' or '.join(near)}?)" if near else "")
     is_item = bool(place) and isinstance(place[-1], int)
     if details[0]["type"] == "missing":
-        return f"{key} has too few values (found {details[0]['input']!r})" if is_item else f"{key} is missing"
+        return f"{key} has too few values (found {_show(details[0])})" if is_item else f"{key} is missing"
     first, *others = map(_requirement, details)
     required = " or ".join([first, *(other.removeprefix("must be ") for other in others)])
     if not key:
         return required
     subject = f"each value of {key}" if is_item else key
     colon = "" if required.startswith("must ") else ":"
-    return f"{subject}{colon} {required} (found {details[0]['input']!r})"
+    return f"{subject}{colon} {required} (found {_show(details[0])})"
+
+
+def _show(detail: Mapping[str, Any]) -> str:
+    """Return the text of a wrong value, cut where it is long."""
+    text = repr(detail["input"])
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}..."
 
 
 def _requirement(detail: Mapping[str, Any]) -> str:

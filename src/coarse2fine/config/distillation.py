@@ -38,13 +38,13 @@ class StudentNetworkConfig(Settings):
         description="architecture; lowres: LowRes-Net (ICCV 2017); unet: plain U-Net; dilated: U-Net with dilated "
         "convolutions at the bottleneck",
     )
-    width: PositiveFloat = Field(
+    width: Annotated[float, Field(gt=0, le=16)] = Field(
         1.0, description="factor of the number of channels; lowres has 78.1 million parameters at width 1"
     )
-    input_px: PositiveInt = Field(
+    input_px: Annotated[int, Field(gt=0, le=2048)] = Field(
         128, multiple_of=8, description="side of the training crops; lowres: always 128 (the paper)"
     )
-    view_px: PositiveInt = Field(
+    view_px: Annotated[int, Field(gt=0, le=2048)] = Field(
         160,
         multiple_of=8,
         description="unet and dilated: side of the square to which photos are squashed for prediction; use "

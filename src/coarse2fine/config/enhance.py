@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coarse2fine.config.base import MethodSettings, PositiveFloat, PositiveInt, Role, Settings, Weight
+from coarse2fine.config.base import MethodSettings, PositiveInt, Role, Settings
 from coarse2fine.errors import ConfigError
 
 Start = Literal["box", "mask", "probabilities"]
@@ -47,6 +47,10 @@ class GrabCutConfig(EnhancerSettings):
     )
 
 
+CrfWeight = Annotated[float, Field(ge=0, le=1e4)]
+Sigma = Annotated[float, Field(gt=0, le=1e4)]
+
+
 class CrfConfig(Settings):
     """Parameters of a fully connected CRF; the defaults are those of DeepLab v2 for photos of PASCAL VOC.
 
@@ -55,15 +59,15 @@ class CrfConfig(Settings):
     with color sigma 5 and .665 with color sigma 10.
     """
 
-    steps: PositiveInt = Field(10, description="mean-field steps")
-    position_weight: Weight = Field(3.0, description="weight of the kernel of position")
-    position_sigma_px: PositiveFloat = Field(1.0, description="width of the kernel of position, in pixels")
-    bilateral_weight: Weight = Field(4.0, description="weight of the kernel of position and color")
-    bilateral_sigma_px: PositiveFloat = Field(67.0, description="width of that kernel in position, in pixels")
-    color_sigma: Annotated[float, Field(ge=0.5)] = Field(
+    steps: Annotated[int, Field(gt=0, le=1000)] = Field(10, description="mean-field steps")
+    position_weight: CrfWeight = Field(3.0, description="weight of the kernel of position")
+    position_sigma_px: Sigma = Field(1.0, description="width of the kernel of position, in pixels")
+    bilateral_weight: CrfWeight = Field(4.0, description="weight of the kernel of position and color")
+    bilateral_sigma_px: Sigma = Field(67.0, description="width of that kernel in position, in pixels")
+    color_sigma: Annotated[float, Field(ge=0.5, le=1e4)] = Field(
         3.0, description="width of that kernel in color, in levels of 255 per channel"
     )
-    max_side_px: PositiveInt = Field(
+    max_side_px: Annotated[int, Field(gt=0, le=4096)] = Field(
         500, description="larger photos are reduced to this longer side, that of photos of VOC; sigmas refer to it"
     )
 

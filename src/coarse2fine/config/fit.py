@@ -8,7 +8,7 @@ from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings
 from coarse2fine.config.coarse import CoarseConfig
 from coarse2fine.config.enhance import FitEnhanceConfig, Start
 from coarse2fine.config.network import NetworkConfig
-from coarse2fine.config.predict import PredictConfig
+from coarse2fine.config.predict import PredictConfig, check_input_size
 from coarse2fine.config.refine import FilterConfig, RefineConfig
 from coarse2fine.config.train import TrainConfig
 from coarse2fine.errors import ConfigError
@@ -57,6 +57,13 @@ class FitConfig(Settings):
                 f"coarse.method = {self.coarse.method} gives no probabilities from which the enhancement could start: "
                 "set enhance.coarse_start to auto, box or mask."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _input_has_a_limit(self) -> Self:
+        largest = max(1.0, *self.network.scales)
+        scales = [largest * scale for scale in self.predict.scales]
+        check_input_size("predict.size_px or train.resize_px", self.view_px, scales)
         return self
 
     def start_of(self, number: int) -> Start:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Role, Settings
+from coarse2fine.config.base import Count, Role, Scales, Settings
 from coarse2fine.errors import ConfigError
 
 
@@ -16,7 +16,9 @@ class NetworkConfig(Settings):
         description="decoder; deeplabv2: the paper's; dfpn: the paper's for --task foreground, fpn: its baseline",
     )
     encoder: str = Field(
-        "mobilenetv2_100", description="encoder by its name in segmentation-models-pytorch or timm, such as resnet101"
+        "mobilenetv2_100",
+        max_length=100,
+        description="encoder by its name in segmentation-models-pytorch or timm, such as resnet101",
     )
     encoder_weights: Annotated[str, Role.FILE] = Field(
         "imagenet",
@@ -26,10 +28,11 @@ class NetworkConfig(Settings):
     output_stride: Literal[8, 16, 32] = Field(
         16, description="size of the photo divided by that of the deepest features; deeplabv2 needs 8"
     )
-    decoder_channels: PositiveInt = Field(128, description="channels of the decoder; deeplabv2 does not use it")
-    scales: tuple[PositiveFloat, ...] = Field(
+    decoder_channels: Annotated[int, Field(gt=0, le=4096)] = Field(
+        128, description="channels of the decoder; deeplabv2 does not use it"
+    )
+    scales: Scales = Field(
         (1.0,),
-        min_length=1,
         description="the network computes a photo at all of these scales, keeps the largest logits of each pixel, and "
         "trains with one loss per scale and one for the result; DeepLab v2 has 0.5 0.75 1",
     )

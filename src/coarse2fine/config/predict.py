@@ -1,11 +1,35 @@
 """Settings of predictions: those of the refined masks in each round, and those of the finished network."""
 
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 from pydantic import Field
 
-from coarse2fine.config.base import PositiveFloat, PositiveInt, Role, Settings
+from coarse2fine.config.base import PositiveInt, Role, Scales, Settings
 from coarse2fine.config.enhance import CrfConfig
+from coarse2fine.errors import ConfigError
+
+MAX_INPUT_PX = 4096
+"""Longer side of the input of a network, at most: 17 megapixels, for which a network takes gigabytes of memory."""
+
+
+def check_input_size(name: str, size_px: int, scales: Sequence[float]) -> None:
+    """Check the longer side of the largest input of a network.
+
+    Args:
+        name: Name of the setting of the size, for the error message.
+        size_px: Longer side at scale 1.
+        scales: Factors of the size.
+
+    Raises:
+        ConfigError: It is larger than `MAX_INPUT_PX`.
+    """
+    largest = size_px * max(scales)
+    if largest > MAX_INPUT_PX:
+        raise ConfigError(
+            f"{name} times the largest of predict.scales (and of network.scales) must be at most {MAX_INPUT_PX} "
+            f"(found {largest:g}); use a smaller size or smaller scales."
+        )
 
 
 class PredictConfig(Settings):
@@ -19,9 +43,8 @@ class PredictConfig(Settings):
     flip: bool = Field(
         True, description="average the probabilities with those of the mirrored photo, also for the refined masks"
     )
-    scales: tuple[PositiveFloat, ...] = Field(
+    scales: Scales = Field(
         (0.75, 1.0, 1.25),
-        min_length=1,
         description="average the probabilities over these scales of the photo, also for the refined masks",
     )
     crf: Annotated[bool, Role.NO_EFFECT] = Field(

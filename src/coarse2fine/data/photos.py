@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from coarse2fine.data.decoding_limits import check_decoding_limits
 from coarse2fine.data.photo_errors import explain_error
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.device import count_cores
@@ -89,7 +90,7 @@ def read_image(path: Path | str | bytes, max_megapixels: float = math.inf, at_le
 
     Raises:
         DataError: ``<path>: <reason>``, or only the reason for the content of a file: missing, not readable, empty, no
-            image, truncated, damaged or too large.
+            image, truncated, damaged, too large, or built to take very long to decode.
     """
     return read_image_and_header(path, max_megapixels, at_least_px)[0]
 
@@ -100,6 +101,7 @@ def read_image_and_header(
     """Read a photo and its header, opening the file once; see :func:`read_image`."""
     with _open(path if isinstance(path, bytes) else Path(path)) as image:
         _check_megapixels(image, max_megapixels)
+        check_decoding_limits(image)
         header = _header_of(image)
         if at_least_px is not None:
             image.draft(None, _needed_size(image.size, at_least_px))

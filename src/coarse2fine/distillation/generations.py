@@ -32,7 +32,7 @@ from coarse2fine.store.fingerprints import describe_photos, enhance_settings
 from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.photos import stamp_photos, write_stamps
 from coarse2fine.store.stages import Stage, run_stage
-from coarse2fine.training.loop import train
+from coarse2fine.training.loop import check_batch, train
 from coarse2fine.training.student import EvalSegJob, StudentJob, train_evalseg
 from coarse2fine.types import Example, Photo
 
@@ -72,6 +72,7 @@ def train_student(
     """
     config, context, out = config or StudentConfig(), context or Context(), Path(out)
     _check_arguments(frames, masks, out, config, photos)
+    check_batch(config.train.batch, context.world)
     examples = find_teacher_examples([Path(folder) for folder in frames], [Path(folder) for folder in masks])
     folder = out.with_suffix("")
     new_photos = _find_new_photos(photos, folder) if config.generations.number > 1 else []

@@ -24,6 +24,7 @@ from coarse2fine.enhance.dense_crf.mean_field import CrfInput, infer_marginals
 from coarse2fine.enhance.grabcut import accept_or_return_input, check_input
 from coarse2fine.enhance.graph_cut.trimap import PROBABILITY_MARGIN
 from coarse2fine.errors import Coarse2FineError, DataError
+from coarse2fine.masks.image_check import check_image
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import resize_soft, shrink
 from coarse2fine.runtime.device import count_cores
@@ -183,7 +184,6 @@ def enhance_with_crf(
 
 
 def _check(probabilities: Probabilities, image: Image) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f"The CRF needs an 8-bit RGB image of shape (H, W, 3); found {image.dtype} {image.shape}.")
+    check_image(image, "The CRF")
     if probabilities.ndim != 3 or not probabilities.size:
         raise DataError(f"The CRF needs class probabilities of shape (C, H, W); found {probabilities.shape}.")

@@ -12,6 +12,7 @@ from coarse2fine.enhance.graph_cut.color_models import COMPONENTS
 from coarse2fine.enhance.graph_cut.pyramid import GrabCutInput, cut_coarse_to_fine
 from coarse2fine.enhance.graph_cut.trimap import log_odds, trimap_from_band, trimap_from_box, trimap_from_probabilities
 from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.masks.image_check import check_image, check_mask
 from coarse2fine.masks.regions import fill_box, foreground_mask
 from coarse2fine.masks.resize import fit_size, resize, resize_soft
 from coarse2fine.types import Enhanced, Image, Mask, SoftMask
@@ -54,6 +55,8 @@ Four of them were worse than their input mask (mean IoU 0.31 before, 0.14 after)
 after).
 """
 
+_ROUNDING = 1e-3  # resizing and averaging of probabilities leave 0 to 1 by this, at most
+
 
 def grabcut(
     image: Image,
@@ -92,7 +95,8 @@ def grabcut(
 
     Raises:
         ConfigError: ``start`` is ``probabilities`` and the engine is ``opencv``.
-        DataError: Image and mask differ in height or width, the image is not 8-bit RGB, or ``soft`` is missing.
+        DataError: Image and mask differ in height or width, the image is not 8-bit RGB, the mask has no class indices,
+            or ``soft`` is missing or not from 0 to 1.
 
     Source: Rother et al., 2004; ``start="box"`` is that of the paper.
     """
@@ -140,13 +144,13 @@ def accept_or_return_input(cut: Mask, input_mask: Mask, method: str = "GrabCut")
 
 
 def check_input(image: Image, mask: Mask, start: Start, soft: SoftMask | None, method: str = "GrabCut") -> None:
-    """Check that image, mask and probabilities fit together.
+    """Check that image, mask and probabilities are of the right types, and fit together.
 
     Raises:
-        DataError: They do not.
+        DataError: They are not, or do not.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f"{method} needs an 8-bit RGB image of shape (H, W, 3); found {image.dtype} {image.shape}.")
+    check_image(image, method)
+    check_mask(mask, method)
     if image.shape[:2] != mask.shape:
         raise DataError(
             f"Mask and image must have equal height and width; found a mask {mask.shape} for an image "
@@ -154,6 +158,12 @@ def check_input(image: Image, mask: Mask, start: Start, soft: SoftMask | None, m
         )
     if start == "probabilities" and soft is None:
         raise DataError(f"{method} with start = probabilities needs the soft mask; pass soft, or choose another start.")
+    if soft is not None and not (
+        soft.ndim == 2 and soft.size and soft.min() >= -_ROUNDING and soft.max() <= 1 + _ROUNDING
+    ):
+        raise DataError(
+            f"{method} needs a soft mask of shape (H, W) with values from 0 to 1; found shape {soft.shape}."
+        )
 
 
 def _prepare(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.errors import DataError
+from coarse2fine.masks.image_check import describe_other
 from coarse2fine.types import Image
 
 if TYPE_CHECKING:
@@ -68,9 +69,12 @@ def _from_list(images: Sequence[object]) -> tuple[list[Image], Restore]:
 
 
 def _check_array(images: NDArray[Any]) -> NDArray[np.uint8]:
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3 or 0 in images.shape[-3:]:
+    one = images[0] if images.ndim == 4 and len(images) else images
+    if describe_other(one):
+        _, _, hint = (describe_other(one) or "").partition("; ")
         raise DataError(
-            f"A NumPy image must be 8-bit RGB, shape (H, W, 3) or (N, H, W, 3), found {images.dtype} {images.shape}."
+            f"A NumPy image must be 8-bit RGB, shape (H, W, 3) or (N, H, W, 3), found {images.dtype} {images.shape}"
+            f"{'; ' if hint else ''}{hint}."
         )
     return images
 
@@ -83,7 +87,7 @@ def _is_tensor(images: object) -> bool:
 def _from_tensor(images: Any) -> NDArray[np.uint8]:
     shape = tuple(images.shape)
     is_float, is_uint8 = images.is_floating_point(), str(images.dtype) == "torch.uint8"
-    if not (is_float or is_uint8) or len(shape) not in (3, 4) or shape[-3] != 3 or 0 in shape[-3:]:
+    if not (is_float or is_uint8) or len(shape) not in (3, 4) or shape[-3] != 3 or 0 in shape:
         raise DataError(
             "A torch image must be RGB, uint8 or floating point, shape (3, H, W) or (N, 3, H, W), found "
             f"{images.dtype} {shape}."

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coarse2fine.config import PredictCrfConfig
+from coarse2fine.config import ModelConfig, PredictCrfConfig, parse_model
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference.segmenter import SIDE_STEP_PX, Segmenter
 from coarse2fine.runtime.device import Device, count_cores
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 INPUT, OUTPUT = "images", "probabilities"
+
+MAX_METADATA_CHARACTERS = 500_000
+"""Length of the metadata of a file, at most; most of it are the names of the classes."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,12 @@ class OnnxSegmenter(Segmenter):
 
         ``device="auto"`` uses the CUDA GPU if the installed onnxruntime supports it.
         """
-        session = _open_session(Path(path), device, threads)
-        return cls(session, **_read_metadata(session.get_modelmeta().custom_metadata_map, Path(path)))
+        path = Path(path)
+        session = _open_session(path, device, threads)
+        model = _read_metadata(session.get_modelmeta().custom_metadata_map, path)
+        _check_graph(session, len(model.classes), path)
+        predict = model.predict
+        return cls(session, model.classes, predict.size_px, predict.flip, predict.scales, predict.crf)
 
     def run_network(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
         """See :meth:`Segmenter.run_network`."""
@@ -61,7 +68,18 @@ class OnnxSegmenter(Segmenter):
         return probabilities if probabilities.shape[-2:] == shape else _interpolate(probabilities, shape)
 
     def _run_session(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = self.session.run([OUTPUT], {INPUT: batch})[0]
+        try:
+            probabilities: NDArray[np.float32] = self.session.run([OUTPUT], {INPUT: batch})[0]
+        except Exception as error:  # onnxruntime has an exception for every status and no base class of them
+            raise DataError(
+                f"onnxruntime could not compute the network for a batch of shape {batch.shape}: "
+                f"{_first_line(error)}; use a smaller batch, or export the network again."
+            ) from error
+        if probabilities.shape[:2] != (len(batch), len(self.classes)):
+            raise DataError(
+                f"The network must return class probabilities of shape ({len(batch)}, {len(self.classes)}, height, "
+                f"width), but returned {probabilities.shape}; export it again."
+            )
         return probabilities
 
 
@@ -82,20 +100,45 @@ def to_metadata(segmenter: Segmenter) -> dict[str, str]:
     }
 
 
-def _read_metadata(given: Mapping[str, str], path: Path) -> dict[str, Any]:
+def _read_metadata(given: Mapping[str, str], path: Path) -> ModelConfig:
+    names = ("classes", "size_px", "side_step_px", "scales", "flip", "crf")
     try:
-        known = {name: json.loads(given[name]) for name in ("classes", "size_px", "side_step_px", "scales", "flip")}
-        crf = PredictCrfConfig.model_validate_json(given["crf"])
-    except (KeyError, ValueError) as error:
+        if sum(map(len, given.values())) > MAX_METADATA_CHARACTERS:
+            raise ValueError(f"more than {MAX_METADATA_CHARACTERS} characters")
+        known = {name: json.loads(given[name]) for name in names}
+    except (KeyError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} must be a network with the metadata of coarse2fine, but an entry is missing or damaged: "
-            f"{str(error).splitlines()[0]}; make the file with coarse2fine export RUN --format onnx."
+            f"{_first_line(error)}; make the file with coarse2fine export RUN --format onnx."
         ) from error
     if known.pop("side_step_px") != SIDE_STEP_PX:
         raise DataError(
             f"{path} was exported for other working sizes than multiples of {SIDE_STEP_PX} px; export it again."
         )
-    return known | {"classes": tuple(known["classes"]), "scales": tuple(known["scales"]), "crf": crf}
+    classes = known.pop("classes")
+    return parse_model({"classes": classes, "predict": known | {"precision": "fp32"}}, ModelConfig, str(path))
+
+
+def _check_graph(session: "InferenceSession", classes: int, path: Path) -> None:
+    """Check inputs and outputs of a graph, as far as it tells their shapes."""
+    inputs, outputs = (
+        {value.name: value for value in values} for values in (session.get_inputs(), session.get_outputs())
+    )
+    fits = list(inputs) == [INPUT] and OUTPUT in outputs
+    if fits:
+        image, result = inputs[INPUT], outputs[OUTPUT]
+        fits = (
+            (image.type, result.type) == ("tensor(uint8)", "tensor(float)")
+            and len(image.shape) == len(result.shape) == 4
+            and image.shape[3] == 3
+            and (not isinstance(result.shape[1], int) or result.shape[1] == classes)
+        )
+    if not fits:
+        raise DataError(
+            f"{path} must have one input '{INPUT}', uint8 (batch, height, width, 3), and the output '{OUTPUT}', "
+            f"float32 (batch, {classes}, height, width), but has others; make it with coarse2fine export RUN --format "
+            "onnx."
+        )
 
 
 def _open_session(path: Path, device: Device, threads: int | None) -> "InferenceSession":
@@ -117,13 +160,17 @@ def _open_session(path: Path, device: Device, threads: int | None) -> "Inference
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has an exception for every status and no base class of them
-        raise DataError(f"{path} cannot be read as an ONNX network ({str(error).splitlines()[0]}).") from error
+        raise DataError(f"{path} cannot be read as an ONNX network ({_first_line(error)}).") from error
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise ConfigError(
             "onnxruntime could not use the GPU, although this build supports CUDA; install the versions of CUDA and "
             "cuDNN that its documentation requires, or use --device cpu."
         )
     return session
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _pick_providers(device: Device) -> list[str]:

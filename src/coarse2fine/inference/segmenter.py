@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coarse2fine.config import PredictConfig, PredictCrfConfig
 from coarse2fine.data.reader import plan_batches
-from coarse2fine.errors import ConfigError
+from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference.arrays import Images, to_images
 from coarse2fine.masks.resize import resize
 from coarse2fine.runtime.device import Device
@@ -172,12 +172,20 @@ class Segmenter(ABC):
 
         Returns:
             Shape (C, h, w) for each photo.
+
+        Raises:
+            DataError: The result of the network is not finite.
         """
         total: NDArray[np.float32] | None = None
         for batch in zip(*inputs, strict=True):
             part = self.run_network(np.stack(batch), shape)
             total = part if total is None else total + part
         assert total is not None
+        if not np.isfinite(total[:, 0]).all():  # softmax: a number of one class that is not finite spoils all classes
+            raise DataError(
+                "The network computed probabilities that are not finite numbers: its weights are damaged, or too large "
+                "for its precision. Copy it again, or train again."
+            )
         return list(total / np.float32(len(self.scales)))
 
     def apply_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:

@@ -4,26 +4,27 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tomli_w
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import nn
 
-from coarse2fine.config import NetworkConfig, PredictCrfConfig, explain
-from coarse2fine.errors import DataError
+from coarse2fine.config import NetworkConfig, PredictCrfConfig, TorchModelConfig, parse_model
+from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.folding import fold
 from coarse2fine.networks.normalization import normalize
-from coarse2fine.networks.weights import load_weights, save_weights
+from coarse2fine.networks.weights import limit_parameters, load_weights, save_weights
 from coarse2fine.runtime.device import Device, pick_device, pick_dtype
-from coarse2fine.runtime.files import write_text
+from coarse2fine.runtime.files import read_limited, write_text
 from coarse2fine.runtime.threads import torch_threads
 from coarse2fine.types import Image, Probabilities
+
+MAX_DESCRIPTION_BYTES = 500_000
+"""Size of ``model.toml``, at most; most of it are the names of the classes."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,26 @@ class TorchSegmenter(Segmenter):
         target = pick_device(device)
         root = Path(path)
         folder = root if (root / "model.toml").exists() else root / "model"
-        settings = _read_model_settings(folder / "model.toml")
-        config, classes = settings["network_config"], settings["classes"]
-        network = build_network(config.model_copy(update={"encoder_weights": "none"}), len(classes))
-        load_weights(network, folder / "weights.safetensors")
-        return cls(network, threads=threads, **settings).to(target)
+        description, weights = folder / "model.toml", folder / "weights.safetensors"
+        model = _read_description(description)
+        config, predict = model.network, model.predict
+        try:
+            with limit_parameters(weights):
+                network = build_network(config.model_copy(update={"encoder_weights": "none"}), len(model.classes))
+        except ConfigError as error:
+            raise DataError(f"The network that {description} describes cannot be built: {error}") from error
+        load_weights(network, weights)
+        return cls(
+            network,
+            model.classes,
+            config,
+            predict.size_px,
+            flip=predict.flip,
+            scales=predict.scales,
+            precision=predict.precision,
+            crf=predict.crf,
+            threads=threads,
+        ).to(target)
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``model.toml`` into a folder; :meth:`load` reads them."""
@@ -128,30 +144,16 @@ class TorchSegmenter(Segmenter):
             return super().apply_crf(photos)
 
 
-def _read_model_settings(path: Path) -> dict[str, Any]:
-    """Read what :meth:`TorchSegmenter.save` wrote about a network, by attribute of `TorchSegmenter`."""
+def _read_description(path: Path) -> TorchModelConfig:
+    """Read what :meth:`TorchSegmenter.save` wrote about a network."""
     try:
-        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+        stored = tomllib.loads(read_limited(path, MAX_DESCRIPTION_BYTES).decode("utf-8"))
     except FileNotFoundError as error:
         folder = path.parent
         raise DataError(
             f"{folder.parent if folder.name == 'model' else folder} contains no finished network ({path} is missing); "
             "let fit finish first, look into its report if round 1 collapsed, or choose another run folder."
         ) from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}).") from error
-    try:
-        predict = stored["predict"]
-        return {
-            "classes": tuple(stored["classes"]),
-            "network_config": NetworkConfig.model_validate(stored["network"]),
-            "crf": PredictCrfConfig.model_validate(predict["crf"]),
-            "scales": tuple(predict["scales"]),
-            **{name: predict[name] for name in ("size_px", "flip", "precision")},
-        }
-    except (ValidationError, KeyError, TypeError) as error:
-        missing = f"{error} is missing or has an unexpected value."
-        reason = explain(error) if isinstance(error, ValidationError) else missing
-        raise DataError(
-            f"{path} was written by another version of coarse2fine: {reason} Use that version, or train again."
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} must be TOML text ({error}).") from error
+    return parse_model(stored, TorchModelConfig, str(path))

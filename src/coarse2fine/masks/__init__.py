@@ -5,6 +5,7 @@ resize.py      resize photos, masks and probabilities
 labels.py      masks of photos with no, one or several labels: which pixels are foreground, and of which class
 constraint.py  constrain a prediction to the label of its photo; filter masks by their foreground share
 palette.py     PASCAL VOC colors, and masks drawn over photos
+image_check.py check that arrays from callers are images and masks
 png.py         masks and soft masks as PNG files
 run_length.py  run-length encodings of Label Studio and CVAT
 """

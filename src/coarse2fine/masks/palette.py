@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.errors import DataError
+from coarse2fine.masks.image_check import check_image, check_mask
 from coarse2fine.types import BACKGROUND, IGNORE, Image, Mask
 
 _IGNORE_COLOR = (224, 224, 192)
@@ -58,8 +59,10 @@ def overlay(image: Image, mask: Mask, alpha: float = 0.5) -> Image:
         New RGB image, shape (H, W, 3).
 
     Raises:
-        DataError: Photo and mask differ in height or width.
+        DataError: Photo and mask differ in height or width, or are no 8-bit RGB image and class indices.
     """
+    check_image(image, "An overlay")
+    check_mask(mask, "An overlay")
     if image.shape[:2] != mask.shape:
         raise DataError(
             f"A mask must have the height and width of its photo, {image.shape[:2]}, found {mask.shape}; resize it."

@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from coarse2fine.errors import ConfigError
+from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.networks.hub import download_weights, find_similar_timm_names, find_timm_repository, is_timm_network
 from coarse2fine.networks.weights import check_fit, find_weights, read_weights
 
@@ -102,6 +102,8 @@ def _make_dilated_encoder(known_name: str, output_stride: int) -> nn.Module:
         found = [PROBE_PX // feature.shape[-1] for feature in (features[2], features[-1])]
         if found != [4, output_stride]:
             raise ValueError(f"its features lie at strides {found[0]} and {found[1]}")
+    except Coarse2FineError:
+        raise
     except Exception as error:  # architectures raise many types, from AssertionError to TypeError
         raise ConfigError(
             f"The encoder '{known_name.removeprefix('tu-')}' must have features at strides 4 and {output_stride}, but "

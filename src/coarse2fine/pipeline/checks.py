@@ -13,8 +13,10 @@ from coarse2fine.pipeline.terminal_summary import show_start
 from coarse2fine.pipeline.working_size import resolve_size
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, read_json_or_empty, write_json, write_text
+from coarse2fine.runtime.processes import find_world
 from coarse2fine.store.photos import hash_in, keep_usable, stamp_file
 from coarse2fine.store.run import Run
+from coarse2fine.training.loop import check_batch
 from coarse2fine.types import Dataset, Photo, Skipped
 
 
@@ -89,6 +91,7 @@ def prepare_run_folder(
 
 def _check_settings(config: FitConfig) -> None:
     check_method(config.coarse, allows_auto=True)
+    check_batch(config.train.batch, find_world())
     network = config.network
     if (network.freeze_batch_norm or network.frozen_stages) and network.encoder_weights == "none":
         raise ConfigError(

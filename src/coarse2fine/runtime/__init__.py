@@ -8,5 +8,6 @@ processes.py    several processes under torchrun or SLURM
 threads.py      thread pools with bounded look-ahead; threads of OpenCV and torch
 device.py       CPU or GPU, number format, determinism, versions
 seeds.py        derived random seeds
+signals.py      SIGINT and SIGTERM that wait for the end of a step
 pixel_limit.py  Pillow's limit on the number of pixels
 """

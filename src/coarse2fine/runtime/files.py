@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -112,6 +113,41 @@ def read_json_or_empty(path: Path) -> dict[str, Any]:
         DataError: The file is not valid JSON.
     """
     return dict(read_json(path)) if path.exists() else {}
+
+
+def read_limited(path: Path, max_bytes: int) -> bytes:
+    """Read a file that may come from a stranger: only a regular file, and only a small one.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DataError: It is a folder, a pipe or a device, is larger than ``max_bytes``, or cannot be read.
+    """
+    check_regular_file(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    if len(content) > max_bytes:
+        raise DataError(f"{path} must have at most {max_bytes} bytes, but is larger; it is no file of coarse2fine.")
+    return content
+
+
+def check_regular_file(path: Path) -> None:
+    """Check, before a file is opened, that reading it ends.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DataError: It is a folder, a pipe or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}).") from error
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path} must be a regular file, but is a folder, a pipe or a device.")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -126,6 +126,18 @@ def barrier(world: World) -> None:
         torch.distributed.all_reduce(torch.zeros(1))
 
 
+def is_true_anywhere(world: World, value: bool) -> bool:
+    """Return whether ``value`` is true in any process of the run; every process must call this function."""
+    if world.size == 1:
+        return value
+    import torch
+    import torch.distributed
+
+    count = torch.tensor([float(value)])
+    torch.distributed.all_reduce(count)
+    return bool(count)
+
+
 def count_threads(world: World) -> int:
     """Return the number of threads for this process: its share of the cores of the machine."""
     return max(1, count_cores() // world.local_size)

@@ -1,6 +1,7 @@
 """Training of networks: one loop for the segmentation network, the student network and EvalSeg-Net.
 
 loop.py                  the training loop; what a training job must provide
+loader.py                batches of samples, loaded by worker processes within the shared memory of the machine
 segmentation.py          loss, optimizer and schedule of the segmentation network
 segmentation_samples.py  photos with class masks, augmented
 student.py               loss, optimizer and schedule of the student network and of EvalSeg-Net

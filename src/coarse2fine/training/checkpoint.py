@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from coarse2fine.runtime.files import write_atomically
+from coarse2fine.errors import DataError
+from coarse2fine.runtime.files import check_regular_file, write_atomically
 
 CHECKPOINT = "checkpoint.pt"
 """Name of the file in the folder of a training."""
@@ -35,11 +36,23 @@ class Checkpoint:
             torch.save({"step": step, "last_losses": list(self.last_losses), "parts": state}, file)
 
     def load(self) -> int:
-        """Restore the state and return the step to continue with; 0 if there is no file."""
+        """Restore the state and return the step to continue with; 0 if there is no file.
+
+        Raises:
+            DataError: The file is damaged, or belongs to another training.
+        """
         if not self.path.exists():
             return 0
-        saved = torch.load(self.path, map_location="cpu", weights_only=True)
-        for name, part in self.parts.items():
-            part.load_state_dict(saved["parts"][name])
-        self.last_losses.extend(saved["last_losses"])
-        return int(saved["step"])
+        check_regular_file(self.path)
+        try:
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            for name, part in self.parts.items():
+                part.load_state_dict(saved["parts"][name])
+            self.last_losses.extend(saved["last_losses"])
+            return int(saved["step"])
+        except Exception as error:  # torch raises nearly any exception for a damaged file
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise DataError(
+                f"The checkpoint {self.path} is damaged, or belongs to another training ({reason}). Delete it to train "
+                "from the start."
+            ) from error

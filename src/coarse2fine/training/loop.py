@@ -1,8 +1,9 @@
 """The training loop. It trains any network with a `TrainingJob`, on one CPU, one GPU or several of them.
 
-A training can be killed at any moment. It resumes from its last checkpoint. With the same number of processes on the
-same kind of machine, it ends with exactly the weights of an uninterrupted training, because the order and the
-augmentation of the photos depend on the seed and on the step only.
+A training can be killed at any moment. It resumes from its last checkpoint; SIGINT (Ctrl-C) and SIGTERM write one
+first, even if only one of several processes receives the signal. With the same number of processes on the same kind of
+machine, it ends with exactly the weights of an uninterrupted training, because the order and the augmentation of the
+photos depend on the seed and on the step only.
 """
 
 import math
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,19 +22,19 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from coarse2fine.config import StreamConfig
 from coarse2fine.errors import Coarse2FineError, ConfigError
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import pick_device, pick_dtype
-from coarse2fine.runtime.processes import World, count_threads
+from coarse2fine.runtime.processes import World, is_true_anywhere
 from coarse2fine.runtime.seeds import seed_of
+from coarse2fine.runtime.signals import defer_signals
 from coarse2fine.training.checkpoint import CHECKPOINT, Checkpoint
+from coarse2fine.training.loader import load_batches
 from coarse2fine.training.log import open_log
 from coarse2fine.training.sampler import ResumableBatchSampler
-
-LOADER_WORKERS_MAX = 8
 
 
 class TrainingJob(Protocol):
@@ -62,7 +63,10 @@ class TrainingJob(Protocol):
     def title(self) -> str: ...  # noqa: D102
 
     def make_samples(self) -> Dataset[tuple[Tensor, Tensor]]:
-        """Return the data set of (image, target), indexed by `~coarse2fine.training.sampler.SampleIndex`."""
+        """Return the data set of (image, target), indexed by `~coarse2fine.training.sampler.SampleIndex`.
+
+        Samples travel between processes, so they should have the smallest type that holds them.
+        """
 
     def photo_frequencies(self) -> NDArray[np.float64] | None:
         """Return how often each photo is drawn per epoch, on average, with sum ``len(photos)``; None: once."""
@@ -95,10 +99,13 @@ def train(
 
     Raises:
         ConfigError: The batch is not a multiple of the number of processes, or has fewer than two photos per process.
-        Coarse2FineError: The loss is not finite.
+        DataError: A photo or a mask cannot be read.
+        Coarse2FineError: The loss is not finite, or a process that loads photos was killed.
+        KeyboardInterrupt: This process or another one of the run received SIGINT or SIGTERM. The checkpoint has the
+            state after the last step.
     """
     config, world, device = job.config, context.world, pick_device()
-    _check_batch(config.batch, world)
+    check_batch(config.batch, world)
     dtype = pick_dtype(config.precision, device)
     steps, steps_per_checkpoint = job.steps, max(1, config.checkpoint_photos // config.batch)
 
@@ -115,6 +122,7 @@ def train(
     first_step = checkpoint.load()
 
     with (
+        defer_signals() as is_stopping,
         _isolated_state(device),
         open_log(job.folder, first_step) if context.is_main else nullcontext() as log,
         context.console.progress(steps * config.batch, job.title, first_step * config.batch) as advance,
@@ -122,7 +130,17 @@ def train(
         compute_loss: nn.Module = _LossModule(network, job.compute_loss)
         if world.size > 1:
             compute_loss = DistributedDataParallel(compute_loss, device_ids=[device] if device.type == "cuda" else None)
-        for step, batch in enumerate(_load_batches(job, range(first_step, steps), world, device), first_step):
+        sampler = ResumableBatchSampler(
+            len(job.photos),
+            config.batch,
+            range(first_step, steps),
+            job.seed,
+            world.rank,
+            world.size,
+            job.photo_frequencies(),
+        )
+        batches = load_batches(job.make_samples(), sampler, config, context, device)
+        for step, batch in enumerate(batches, first_step):
             images, targets = (part.to(device, non_blocking=True) for part in batch)
             torch.manual_seed(seed_of(job.seed, step, world.rank))  # dropout depends on the seed and the step only
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -143,8 +161,11 @@ def train(
             done = step + 1
             if on_step:
                 on_step(done)
-            if context.is_main and done % steps_per_checkpoint == 0 and done < steps:
+            must_stop = is_true_anywhere(world, is_stopping())
+            if context.is_main and (must_stop or (done % steps_per_checkpoint == 0 and done < steps)):
                 checkpoint.save(done)
+            if must_stop:
+                raise KeyboardInterrupt
     if average:
         _copy_tensors(average.module, network)
     network.cpu()
@@ -162,7 +183,12 @@ class _LossModule(nn.Module):
         return self.compute_loss(self.network, images, targets)
 
 
-def _check_batch(batch: int, world: World) -> None:
+def check_batch(batch: int, world: World) -> None:
+    """Check that a batch can be shared among the processes of a run.
+
+    Raises:
+        ConfigError: It is not a multiple of their number, or has fewer than two photos per process.
+    """
     if batch < 2 * world.size or batch % world.size:
         raise ConfigError(
             f"train.batch must be a multiple of the number of processes ({world.size}) and hold at least two photos "
@@ -197,18 +223,3 @@ def _isolated_state(device: torch.device) -> Iterator[None]:
         # Some operations have no deterministic algorithm on a GPU. `fit` asks for determinism where it exists.
         warnings.filterwarnings("ignore", ".*deterministic", UserWarning)
         yield
-
-
-def _load_batches(job: TrainingJob, steps: range, world: World, device: torch.device) -> DataLoader[Any]:
-    sampler = ResumableBatchSampler(
-        len(job.photos), job.config.batch, steps, job.seed, world.rank, world.size, job.photo_frequencies()
-    )
-    workers = count_loader_workers(job.config, world)
-    return DataLoader(job.make_samples(), batch_sampler=sampler, num_workers=workers, pin_memory=device.type == "cuda")
-
-
-def count_loader_workers(config: StreamConfig, world: World) -> int:
-    """Return the number of processes that load photos: the setting, else one per core of this process, at most 8."""
-    if config.loader_workers is not None:
-        return config.loader_workers
-    return min(LOADER_WORKERS_MAX, count_threads(world))

@@ -70,9 +70,10 @@ class SegmentationJob:
         Args:
             network: A `~coarse2fine.networks.segmentation.SegmentationNetwork`.
             images: RGB, 0 to 255, shape (N, 3, H, W).
-            targets: Class indices, shape (N, H, W), with IGNORE.
+            targets: Class indices, uint8, shape (N, H, W), with IGNORE.
         """
-        return pixel_cross_entropy(cast(SegmentationNetwork, network), normalize(images, self.encoder), targets)
+        normalized = normalize(images, self.encoder)
+        return pixel_cross_entropy(cast(SegmentationNetwork, network), normalized, targets.long())
 
 
 def pixel_cross_entropy(network: SegmentationNetwork, images: Tensor, masks: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def pixel_cross_entropy(network: SegmentationNetwork, images: Tensor, masks: Ten
     Args:
         network: Network to train.
         images: Normalized RGB, shape (N, 3, H, W).
-        masks: Class indices, shape (N, H, W), with IGNORE.
+        masks: Class indices, int64, shape (N, H, W), with IGNORE.
 
     Source: Chen et al., "DeepLab", TPAMI 2018, section 4.1.1, and the authors' Caffe models (one loss per scale).
     """

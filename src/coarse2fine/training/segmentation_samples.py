@@ -1,7 +1,8 @@
 """Samples of the segmentation network: photos and class masks, resized, cropped and augmented together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ FILL_RGB = (124, 116, 104)
 class SegmentationSamples(Dataset[tuple[Tensor, Tensor]]):
     """Augmented photos with their class masks. The same index always gives the same sample.
 
-    A sample is a photo, uint8, shape (3, crop_px, crop_px), and its mask, int64, shape (crop_px, crop_px), with class
+    A sample is a photo, uint8, shape (3, crop_px, crop_px), and its mask, uint8, shape (crop_px, crop_px), with class
     indices, and ``IGNORE`` outside the photo.
 
     Args:
@@ -48,14 +49,14 @@ class SegmentationSamples(Dataset[tuple[Tensor, Tensor]]):
         pair = {"image": tv_tensors.Image(image), "mask": tv_tensors.Mask(_resize_to(mask, image))}
         with torch_seed(self.seed, *index.seed_parts()):
             augmented = self.augment(pair)
-        return augmented["image"].as_subclass(Tensor), augmented["mask"].as_subclass(Tensor).long()
+        return augmented["image"].as_subclass(Tensor), augmented["mask"].as_subclass(Tensor)
 
 
 def make_augmentation(config: TrainConfig) -> v2.Transform:
     """Return the random transform of a photo and its mask, which ends in a square crop."""
     side = config.size_px
     steps: list[v2.Transform] = [] if config.keep_aspect else [v2.Resize((side, side))]
-    steps.append(v2.ScaleJitter((side, side), config.scale_jitter))
+    steps.append(_ScaleJitter((side, side), config.scale_jitter))
     fill = {tv_tensors.Image: FILL_RGB, tv_tensors.Mask: IGNORE}
     steps.append(v2.RandomCrop(config.crop_px, pad_if_needed=True, fill=fill))
     if config.flip:
@@ -64,6 +65,13 @@ def make_augmentation(config: TrainConfig) -> v2.Transform:
         strength = config.color_jitter
         steps.append(v2.ColorJitter(strength, strength, strength))
     return v2.Compose(steps)
+
+
+class _ScaleJitter(v2.ScaleJitter):  # type: ignore[misc]  # torchvision has no types
+    """Keep at least one pixel of the shorter side: a photo of 40:1 would be rounded to nothing."""
+
+    def _call_kernel(self, functional: Callable[..., Any], inpt: Any, *, size: Sequence[int], **options: Any) -> Any:
+        return super()._call_kernel(functional, inpt, size=[max(1, side) for side in size], **options)
 
 
 def _resize_to(mask: Tensor, image: Tensor) -> Tensor:

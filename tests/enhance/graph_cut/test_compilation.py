@@ -15,19 +15,43 @@ def add_up(numbers):
     return total
 
 
-@pytest.mark.parametrize("compile_it", [compilation.compiled, compilation.compiled_no_refcount])
+BOTH = pytest.mark.parametrize("compile_it", [compilation.compiled, compilation.compiled_no_refcount])
+
+
+@pytest.fixture
+def cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+@BOTH
 def test_compiled__without_a_writable_cache_folder(monkeypatch, compile_it):
-    whole = numba.njit
+    def find_no_folder(_function):
+        raise RuntimeError("cannot cache function 'add_up': no locator available")
 
-    def njit(cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function 'add_up': no locator available")
-        return whole(**options)
-
-    monkeypatch.setattr(numba, "njit", njit)
+    monkeypatch.setattr(compilation, "_RepairedCache", find_no_folder)
     fast = compile_it(add_up)
-    monkeypatch.undo()
     assert fast is not add_up and fast(np.arange(5)) == 10
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("kept_bytes", [0, 40, 200])
+def test_compiled__a_damaged_cache_is_written_anew(cache_folder, ending, kept_bytes):
+    compilation.compiled(add_up)(np.arange(5))
+    (file,) = cache_folder.rglob(f"*.{ending}")
+    file.write_bytes(file.read_bytes()[:kept_bytes])
+    again = compilation.compiled(add_up)
+    assert again(np.arange(5)) == 10 and again.stats.cache_hits == {}
+    last = compilation.compiled(add_up)
+    assert last(np.arange(5)) == 10 and len(last.stats.cache_hits) == 1
+
+
+def test_compiled__a_full_disk_loses_only_the_cache(cache_folder, monkeypatch):
+    def fail(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", fail)
+    assert compilation.compiled(add_up)(np.arange(5)) == 10
 
 
 def test_compiled_no_refcount__without_the_private_option(monkeypatch):

@@ -1,9 +1,11 @@
 """Compilation of loops over pixels with numba: without the GIL, and cached on disk after the first compilation."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache
 from numba.core.options import DefaultOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -37,7 +39,23 @@ def compiled_no_refcount(function: Function) -> Function:
 
 
 def _compile(function: Function, options: dict[str, bool]) -> Function:
-    try:
-        return numba.njit(cache=True, nogil=True, **options)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no cache folder is writable: each process compiles for itself
-        return numba.njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
+    compiled_function: Any = numba.njit(nogil=True, **options)(function)
+    with suppress(RuntimeError):  # no cache folder is writable: each process compiles for itself
+        compiled_function._cache = _RepairedCache(function)  # what njit(cache=True) does with the parent class
+    return compiled_function  # type: ignore[no-any-return]
+
+
+class _RepairedCache(FunctionCache):  # type: ignore[misc]  # numba has no types
+    """Cache of compiled code that is written anew where its files are damaged, such as by a full disk."""
+
+    def load_overload(self, *arguments: Any) -> Any:
+        try:
+            return super().load_overload(*arguments)
+        except Exception:  # unpickling a damaged file raises nearly any exception
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        with suppress(OSError):  # a full disk: the function is compiled already
+            super().save_overload(*arguments)
