@@ -130,7 +130,7 @@ def test_health_and_openapi(client, small_segmenter):
     assert set(post["responses"]) == {"200", "400", "406", "408", "413", "415", "422", "503"}
     assert post["responses"]["200"]["content"]["application/json"]["example"]["classes"][0]["name"] == "cat"
     assert "multipart/form-data" in post["requestBody"]["content"]
-    assert client.get("/docs").status_code == 200
+    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404  # they load scripts from a CDN
 
 
 def test_health__reports_a_stopped_network(client):
