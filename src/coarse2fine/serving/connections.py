@@ -1,6 +1,7 @@
 """Limits on connections, and on the time that a client may take; uvicorn itself has neither."""
 
 import asyncio
+import socket
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,9 @@ _WANTED_DESCRIPTORS = 8192
 
 _MIN_CONNECTIONS = 16
 _MAX_DISCARDED_BYTES = 1 << 25
+
+_SEND_BUFFER_BYTES = 1 << 17
+"""Unread bytes of a response that the system keeps; without a limit, Linux keeps up to 4 MB for each connection."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,8 @@ class LimitedProtocol(H11Protocol):
             return
         if excess > 0:
             self.app, self._header_timeout_s = _reject, min(_REJECTION_TIMEOUT_S, HEADER_TIMEOUT_S)
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         transport.set_write_buffer_limits(high=0)  # so that pause_writing is called as soon as anything is unread
         self._start_header_timer()
 
