@@ -24,7 +24,7 @@ RUN pip install '.[onnx,serve]' \
     && rm -rf /build/*
 
 RUN useradd --create-home --uid 1000 server
-# By number, so that Kubernetes can check runAsNonRoot. Nothing of the image is written at run time: it works with --read-only.
+# By number, so that Kubernetes can check runAsNonRoot. Works with --read-only --tmpfs /tmp.
 USER 1000
 WORKDIR /home/server
 EXPOSE 8000
