@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -143,9 +144,10 @@ async def _extract_from_form(request: Request, body: bytes) -> bytes:
 
     try:
         form = await _InMemoryParser(request.headers, stream(), max_files=1, max_fields=8).parse()
-    except MultiPartException as error:
+    except (MultiPartException, FormParserError) as error:  # older versions of Starlette raise both
+        reason = error.message if isinstance(error, MultiPartException) else str(error)
         raise RequestError(
-            400, f"A form must contain a photo as its only file, but it cannot be read: {error.message}"
+            400, f"A form must contain a photo as its only file, but it cannot be read: {reason}"
         ) from error
     files = [part for part in form.values() if isinstance(part, UploadFile)]
     return await files[0].read() if files else b""
