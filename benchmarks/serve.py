@@ -8,6 +8,10 @@ the time from the start of a request to the last byte of its response. ``memory_
 service by number of requests. Bad uploads are truncated, claim a huge size, have a wrong file type, are oversized, or
 slow. Each must get a 4xx response or a closed connection, and the response to a good photo must be the same before
 and after.
+
+``attack`` measures 64 clients that send photos while 300 others request more than they read and 128 others send their
+photo byte by byte; all of these connect again as soon as they are closed. ``lost`` counts requests of the 64 clients
+without any response. They try again after a status 503, as its header asks for; the latency includes that.
 """
 
 import argparse
@@ -17,12 +21,13 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +39,8 @@ from coarse2fine.data import list_photos
 
 CLIENTS = (1, 8, 32)
 UPLOAD_SECONDS = 2
+ATTACK_WARM_UP_SECONDS = 10  # until the buffers of the slow readers are full
+SLOW_READERS, SLOW_SENDERS, HONEST_CLIENTS = 300, 128, 64
 
 
 def main() -> None:
@@ -48,6 +55,7 @@ def main() -> None:
             results[f"clients_{clients}"] = print_figures(clients, measure(url, photos, clients, options.requests))
         results["memory_mb"] = print_figures("memory", measure_memory(url, photos, process.pid, options.long))
         results["bad_uploads"] = print_figures("bad", send_bad_uploads(url, photos[0], options.bad))
+        results["attack"] = print_figures("attack", measure_attack(url, photos, options.attack_seconds))
         results["metrics"] = print_figures("batches", count_batches(url))
     keep(options.name, results)
 
@@ -61,6 +69,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=500, help="requests for each number of clients")
     parser.add_argument("--long", type=int, default=10_000, help="requests while the memory is measured")
     parser.add_argument("--bad", type=int, default=200, help="number of bad uploads")
+    parser.add_argument("--attack-seconds", type=float, default=30, help="duration of the attack")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--options", nargs="*", default=[], help="further options of serve, without dashes: queue=9")
     parser.add_argument("--name", default="serve", help="name of the result")
@@ -171,10 +180,10 @@ def send_bad_uploads(url: str, good: bytes, count: int) -> dict[str, Any]:
     return table | {"same_response_after": after.status_code == 200 and after.content == before}
 
 
-def send(url: str, content: bytes) -> str:
-    """Send a photo; return the status of the response, or ``closed``."""
+def send(url: str, content: bytes, client: httpx.Client | None = None) -> str:
+    """Send a photo, on a new connection unless a client is given; return the status of the response, or ``closed``."""
     try:
-        return str(post_photo(url, content).status_code)
+        return str((client.post(f"{url}/segment", content=content) if client else post_photo(url, content)).status_code)
     except httpx.TransportError:
         return "closed"
 
@@ -192,6 +201,88 @@ def send_slowly(url: str) -> str:
         except OSError:
             return "closed"
     return response.split()[1].decode() if response else "closed"
+
+
+def measure_attack(url: str, photos: list[bytes], seconds: float) -> dict[str, Any]:
+    """Measure latency and lost responses of honest clients among slow readers and slow senders."""
+    stop, reconnections = threading.Event(), Counter[str]()
+    read = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 100
+    write = b"POST /segment HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+    attackers = [
+        threading.Thread(target=keep_connected, args=(url, count, kind, start, stop, reconnections))
+        for count, kind, start in ((SLOW_READERS, "readers", read), (SLOW_SENDERS, "senders", write))
+    ]
+    for thread in attackers:
+        thread.start()
+    time.sleep(ATTACK_WARM_UP_SECONDS)
+    end = time.perf_counter() + seconds
+
+    def work(first: int) -> tuple[list[float], Counter[str]]:
+        latencies_ms, statuses = [], Counter[str]()
+        with httpx.Client(timeout=120) as client:
+            for number in itertools.count(first):
+                start = time.perf_counter()
+                if start > end:
+                    break
+                status = ""
+                while status in ("", "503") and time.perf_counter() < end:
+                    time.sleep(1 if status else 0)
+                    status = send(url, photos[number % len(photos)], client)
+                    statuses[status] += 1
+                latencies_ms.append(1e3 * (time.perf_counter() - start))
+        return latencies_ms, statuses
+
+    with ThreadPoolExecutor(HONEST_CLIENTS) as pool:
+        parts = list(pool.map(work, range(HONEST_CLIENTS)))
+    stop.set()
+    for thread in attackers:
+        thread.join()
+    latencies = np.concatenate([latencies_ms for latencies_ms, _ in parts])
+    statuses = sum((statuses for _, statuses in parts), Counter())
+    return {
+        "p50_ms": round(float(np.percentile(latencies, 50)), 1),
+        "p99_ms": round(float(np.percentile(latencies, 99)), 1),
+        "lost": statuses.pop("closed", 0),
+        "statuses": dict(statuses),
+        "reconnections": dict(reconnections),
+        "rejected_after": send(url, photos[0]) != "200",
+    }
+
+
+def keep_connected(
+    url: str, count: int, kind: str, start: bytes, stop: threading.Event, reconnections: Counter[str]
+) -> None:
+    """Hold connections that send ``start``, then read and send one byte each second; replace those that were closed."""
+    host, port = url.removeprefix("http://").split(":")
+    clients: list[socket.socket | None] = [None] * count
+    while not stop.is_set():
+        for index, held in enumerate(clients):
+            client = held or socket.socket()
+            if held is None:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+                client.settimeout(0.05)
+                with suppress(OSError):
+                    client.connect((host, int(port)))
+                    client.send(start)
+                client.setblocking(False)
+                clients[index] = client
+                continue
+            try:
+                if kind == "senders":
+                    client.send(b"x")
+                is_open = client.recv(1) != b""
+            except BlockingIOError:
+                is_open = True
+            except OSError:
+                is_open = False
+            if not is_open:
+                client.close()
+                clients[index] = None
+                reconnections[kind] += 1
+        stop.wait(1)
+    for client in clients:
+        if client is not None:
+            client.close()
 
 
 def encode_png_header(width: int, height: int) -> bytes:

@@ -79,9 +79,11 @@ def add_network() -> Callable[[Run], TorchSegmenter]:
 def open_app() -> Callable[..., TestClient]:
     """Starts the application of a run and returns a client with the headers of the page; each call is a restart."""
 
-    def start(run: Run, token: str | None = None, local: bool = True, max_mb: float = 1.0) -> TestClient:
+    def start(
+        run: Run, token: str | None = None, local: bool = True, max_mb: float = 1.0, upload_seconds: float = 30.0
+    ) -> TestClient:
         photo_list = PhotoList(run, read_photos(run), Review(run.review))
-        network = RunNetwork(run, ServeConfig(max_mb=max_mb), "cpu", 1)
+        network = RunNetwork(run, ServeConfig(max_mb=max_mb, upload_seconds=upload_seconds), "cpu", 1)
         app = create_app(photo_list, network, TokenAuthentication(token, 8001), local)
         return TestClient(app, base_url="http://127.0.0.1:8001", headers={CSRF_HEADER: "1"})
 

@@ -1,9 +1,13 @@
+import asyncio
 import io
 import shutil
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.datastructures import URL
+from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 
 from coarse2fine.app import routes
@@ -12,6 +16,7 @@ from coarse2fine.app.photo_list import PHOTOS_PER_PAGE
 from coarse2fine.corrections.review import read_decisions
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json, write_json
+from coarse2fine.serving import uploads
 
 HTML = "cat/<img src=x onerror=alert(1)>"
 
@@ -193,6 +198,73 @@ def test_access__other_sites_and_host_names_are_rejected(drawn_run, open_app):
     assert not drawn_run.review.exists()
     own = {"origin": "http://127.0.0.1:8001", "sec-fetch-site": "same-origin"}
     assert client.post("/api/decision", params=where, json=decision, headers=own).status_code == 200
+
+
+BODIES = [("POST", "/api/login"), ("POST", "/api/decision"), ("PUT", "/api/mask"), ("POST", "/api/segment")]
+
+
+@pytest.mark.parametrize("method, path", BODIES)
+def test_bodies__are_limited_in_size(drawn_run, open_app, add_network, method, path, monkeypatch):
+    monkeypatch.setattr(uploads, "_DRAIN_SECONDS", 0.01)
+    add_network(drawn_run)
+
+    def send_endlessly() -> Iterator[bytes]:
+        for _ in range(20):
+            yield bytes(100_000)
+
+    with open_app(drawn_run) as client:
+        response = client.request(method, path, params={"name": "cat/a"}, content=send_endlessly())
+    assert response.status_code == 413 and response.headers["connection"] == "close", response.text
+
+
+@pytest.mark.parametrize("method, path", BODIES)
+def test_bodies__are_limited_in_time(drawn_run, open_app, add_network, method, path):
+    """The body never ends."""
+    add_network(drawn_run)
+
+    async def receive() -> dict[str, object]:
+        return await asyncio.Future()
+
+    sent = []
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    with open_app(drawn_run, upload_seconds=0.05) as client:
+        headers = [(b"host", b"127.0.0.1"), (CSRF_HEADER.encode(), b"1")]
+        scope = {"type": "http", "method": method, "path": path, "query_string": b"name=cat/a", "headers": headers}
+        client.portal.call(asyncio.wait_for, client.app(scope, receive, send), 30)
+    assert sent[0]["status"] == 408 and b"within 0.05 seconds" in sent[1]["body"]
+    assert (b"connection", b"close") in sent[0]["headers"]
+
+
+@pytest.mark.parametrize(
+    "path, body, message",
+    [
+        ("/api/login", b"", "The body of the request: Invalid JSON"),
+        ("/api/login", b'{"token": 5}', "Token: Input should be a valid string"),
+        ("/api/login", b'{"token": "\\ud800"}', "Invalid JSON"),
+        ("/api/login", b"\xff", "Invalid JSON"),
+        ("/api/decision", b'{"decision": "maybe"}', "Decision: Input should be 'accepted' or 'rejected'"),
+        ("/api/decision", b'{"decision": "rejected", "stage": "\\ud800"}', "Invalid JSON"),
+    ],
+)
+def test_bodies__invalid_json_is_rejected(drawn_run, open_app, path, body, message):
+    response = open_app(drawn_run, token="correct horse").post(
+        path, params={"name": "cat/a"}, content=body, headers={"authorization": "Bearer correct horse"}
+    )
+    assert response.status_code == 422 and message in response.json()["error"]
+
+
+@pytest.mark.parametrize("host", ["x/?", "x/page/?", "a b", "x:", "x:y", "[::1", "user@x", "", "x?", "x#"])
+def test_access__a_malformed_host_does_not_replace_the_token(drawn_run, open_app, host, monkeypatch):
+    monkeypatch.setattr(HTTPConnection, "url", URL("http://x/?"))  # what Starlette 1.0.0 makes of such a host
+    client = open_app(drawn_run, token="correct horse", local=False)
+    headers = {"authorization": "Bearer correct horse"}
+    for path in ("/api/run", "/api/photos", "/openapi.json"):
+        assert client.get(path).status_code == 401
+        response = client.get(path, headers={"host": host} | headers)
+        assert response.status_code == 400 and "The header Host must be" in response.json()["error"]
 
 
 def test_access__the_token_is_required(drawn_run, open_app, monkeypatch):

@@ -1,3 +1,4 @@
+import asyncio
 import io
 import struct
 import threading
@@ -13,7 +14,7 @@ from starlette.testclient import TestClient
 
 from coarse2fine.config import ServeConfig
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
-from coarse2fine.serving import uploads
+from coarse2fine.serving import service, uploads
 from coarse2fine.serving.app import create_app
 
 
@@ -130,7 +131,7 @@ def test_health_and_openapi(client, small_segmenter):
     assert set(post["responses"]) == {"200", "400", "406", "408", "413", "415", "422", "503"}
     assert post["responses"]["200"]["content"]["application/json"]["example"]["classes"][0]["name"] == "cat"
     assert "multipart/form-data" in post["requestBody"]["content"]
-    assert client.get("/docs").status_code == 200
+    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404  # they load scripts from a CDN
 
 
 def test_health__reports_a_stopped_network(client):
@@ -192,6 +193,31 @@ def test_segment__simultaneous_photos_share_batches_up_to_the_limit(small_segmen
         assert len({response.content for response in masks}) == 1
         assert client.post("/segment", content=WHOLE).status_code == 200
     assert sizes == [1, 4, 1]
+
+
+@pytest.mark.parametrize("min_seconds, statuses", [(0.0, {"slow": 503, "new": 200}), (60.0, {"slow": 408, "new": 503})])
+def test_segment__too_many_uploads_end_the_oldest(small_segmenter, monkeypatch, min_seconds, statuses):
+    monkeypatch.setattr(service, "_MIN_UPLOAD_SECONDS", min_seconds)
+    found, uploading = {}, threading.Event()
+
+    async def call(name: str, body: bytes | None) -> None:
+        async def receive() -> dict[str, object]:
+            uploading.set()
+            return {"type": "http.request", "body": body} if body else await asyncio.Future()
+
+        async def send(message: dict[str, object]) -> None:
+            found.setdefault(name, message.get("status"))
+
+        scope = {"type": "http", "method": "POST", "path": "/segment", "query_string": b"", "headers": []}
+        await client.app(scope, receive, send)
+
+    config = ServeConfig(uploads=1, upload_seconds=1)
+    with TestClient(create_app(small_segmenter, config, 1)) as client:
+        slow = client.portal.start_task_soon(call, "slow", None)
+        assert uploading.wait(30)
+        client.portal.call(call, "new", WHOLE)
+        slow.result(30)
+    assert found == statuses
 
 
 def test_segment__an_unexpected_error_is_a_500_and_the_service_continues(small_segmenter, monkeypatch):

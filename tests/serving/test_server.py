@@ -1,27 +1,27 @@
 import http.client
 import io
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 
 from coarse2fine.cli import main
-from coarse2fine.serving import timeouts
-from coarse2fine.serving.timeouts import HeaderTimeoutProtocol
+from coarse2fine.serving import connections
 
 pytestmark = pytest.mark.slow
 
@@ -39,12 +39,13 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 @contextmanager
-def served(model, *options):
-    """Run the service in a process of its own; yield its URL and the process."""
+def served(model, *options, open_files: int | None = None):
+    """Run the service in a process of its own, with a limit on open files; yield its URL and the process."""
     port = free_port()
     command = [sys.executable, "-m", "coarse2fine", "serve", model, "--port", port, "--threads", 1, *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True, env=environment)
+    shell = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh"] if open_files is not None else []
+    process = subprocess.Popen([*shell, *map(str, command)], stderr=subprocess.PIPE, text=True, env=environment)
     try:
         deadline = time.monotonic() + 90
         while True:
@@ -86,7 +87,20 @@ def test_serve__segments_rejects_and_stops(small_onnx, small_segmenter, clouds):
         assert 500_000 < send_endlessly(url) < 20_000_000
         assert client.get("/health").json()["status"] == "ok"
         assert 'route="/segment",status="408"} 1.0' in client.get("/metrics").text
+        assert run_health_check(url) == 0
         assert stop(process) == ""
+        assert run_health_check(url) == 1
+
+
+def read_health_check() -> list[str]:
+    """Return the command of the health check in the Dockerfile."""
+    dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text(encoding="utf-8")
+    return json.loads(re.search(r"^HEALTHCHECK .*CMD (\[.*\])$", dockerfile, re.MULTILINE)[1])
+
+
+def run_health_check(url: str) -> int:
+    command = [part.replace("http://127.0.0.1:8000", url) for part in read_health_check()]
+    return subprocess.run([sys.executable, *command[1:]], stderr=subprocess.DEVNULL, check=False).returncode
 
 
 def open_upload(url: str) -> http.client.HTTPConnection:
@@ -171,8 +185,7 @@ def test_serve__several_workers_share_metrics_and_restart(small_onnx, clouds):
             assert httpx.post(f"{url}/segment", content=encode_png(clouds[0]), timeout=60).status_code == 200
         metrics = httpx.get(f"{url}/metrics").text
         assert re.search(r'coarse2fine_requests_total\{route="/segment",status="200"\} 6.0', metrics)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        workers = [int(pid) for pid in children if "spawn_main" in command_of(int(pid))]
+        workers = list_workers(process)
         assert len(workers) == 2
         os.kill(workers[0], signal.SIGKILL)
         for _ in range(4):
@@ -180,71 +193,98 @@ def test_serve__several_workers_share_metrics_and_restart(small_onnx, clouds):
         stop(process)
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="the test finds worker processes in /proc, which only Linux has"
+)
+def test_serve__killed_workers_leave_no_gauge_and_a_removed_model_ends_the_service(small_onnx, clouds, tmp_path):
+    model = tmp_path / "model.onnx"
+    shutil.copy(small_onnx, model)
+    options = ("--workers", "2", "--device", "cpu", "--wait-ms", "600000", "--batch", "2")
+    with served(model, *options) as (url, process), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(httpx.post, f"{url}/segment", content=encode_png(clouds[0]), timeout=60)
+        wait_until(lambda: "coarse2fine_photos_in_progress 1.0" in read_metrics(url))
+        workers = list_workers(process)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(httpx.TransportError):
+            waiting.result()
+        wait_until(lambda: len(list_workers(process)) == 2 and not set(workers) & set(list_workers(process)))
+        wait_until(lambda: "coarse2fine_photos_in_progress" in read_metrics(url))
+        assert "coarse2fine_photos_in_progress 0.0" in read_metrics(url)
+
+        model.unlink()
+        os.kill(list_workers(process)[0], signal.SIGKILL)
+        _, output = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert output.count("\n") == 1 and "A worker process could not start" in output and "model.onnx" in output
+
+
+def read_metrics(url: str) -> str:
+    """Return the metrics; empty if the connection went to a worker that was killed."""
+    try:
+        return httpx.get(f"{url}/metrics", timeout=60).text
+    except httpx.TransportError:
+        return ""
+
+
+def list_workers(process: subprocess.Popen) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in children if "spawn_main" in command_of(int(pid))]
+
+
 def command_of(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
 
 
-class RecordedProtocol(HeaderTimeoutProtocol):
-    """Keeps the protocol of the last connection, and reports when its timer starts."""
-
-    last: "RecordedProtocol"
-    timer_started = threading.Event()
-
-    def _start_timer(self) -> None:
-        super()._start_timer()
-        RecordedProtocol.last = self
-        self.timer_started.set()
-
-
-@pytest.fixture(scope="module")
-def header_timeout_port():
-    """uvicorn with the protocol, in a thread."""
-
-    async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-        await send({"type": "http.response.body", "body": b"ok"})
-
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, http=RecordedProtocol, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_until(lambda: server.started)
-    yield port
-    server.should_exit = True
-    thread.join()
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on open files")
+def test_serve__more_connections_than_open_files_get_503_and_no_log_lines(small_onnx, clouds):
+    with served(small_onnx, open_files=128) as (url, process), ExitStack() as silent:
+        for _ in range(130):
+            silent.enter_context(socket.create_connection(address_of(url), timeout=60))
+            time.sleep(0.01)  # a full queue of the system would delay the next connection by a second
+        statuses = set[int]()
+        wait_until(lambda: 503 in statuses or statuses.add(get_status(f"{url}/health")))  # once the queue is accepted
+        silent.close()
+        wait_until(lambda: get_status(f"{url}/health") == 200)
+        assert httpx.post(f"{url}/segment", content=encode_png(clouds[0]), timeout=60).status_code == 200
+        assert stop(process) == ""
 
 
-@pytest.mark.parametrize("start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX: "])
-def test_header_timeout__closes_a_connection_without_a_complete_head(header_timeout_port, start, monkeypatch):
-    monkeypatch.setattr(timeouts, "HEADER_TIMEOUT_S", 0.2)
-    began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", header_timeout_port), timeout=0.02) as client:
-        client.sendall(start)
-        is_open = True
-        while is_open:
-            assert time.monotonic() - began < 60
-            try:
-                is_open = client.recv(100) != b""
-            except TimeoutError:
-                client.sendall(b"x" if start else b"")  # single bytes do not extend the timeout
-            except (ConnectionResetError, BrokenPipeError):
-                is_open = False
-    assert time.monotonic() - began >= 0.2
+def get_status(url: str) -> int:
+    """Return the status of a response; 0 if the server closed the connection."""
+    try:
+        return httpx.get(url, timeout=5).status_code
+    except httpx.TransportError:
+        return 0
 
 
-def test_header_timeout__each_request_of_a_connection_has_its_own(header_timeout_port, monkeypatch):
-    monkeypatch.setattr(timeouts, "HEADER_TIMEOUT_S", 600)
-    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", header_timeout_port), timeout=60) as client:
-        for number in range(3):
-            RecordedProtocol.timer_started.clear()
-            client.sendall(request[:8])
-            assert number == 0 or RecordedProtocol.timer_started.wait(60)  # the first one starts with the connection
-            client.sendall(request[8:])
-            response = b""
-            while not response.endswith(b"\r\n\r\nok"):
-                response += client.recv(1000)
-            assert RecordedProtocol.last._timer is None  # an idle connection is not closed
+def test_serve__a_flood_of_invalid_requests_is_logged_in_a_few_lines(small_onnx):
+    upgrade = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    with served(small_onnx) as (url, process):
+        for request in [b"no HTTP\r\n\r\n", upgrade] * 50:
+            with socket.create_connection(address_of(url), timeout=60) as client:
+                client.sendall(request)
+                assert client.recv(100).startswith(b"HTTP/1.1 ")
+        assert 10 <= stop(process).count("\n") <= 40
+
+
+def test_serve__too_few_open_files_are_one_sentence(small_onnx, capsys, monkeypatch):
+    monkeypatch.setattr(connections, "_raise_descriptor_limit", lambda: 64)
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", str(small_onnx), "--port", str(free_port())])
+    assert caught.value.code == 2 and "ulimit -n 1024" in capsys.readouterr().err
+
+
+def test_serve__several_workers_need_a_folder_for_temporary_files(small_run, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", str(small_run), "--port", str(free_port()), "--workers", "2"])
+    assert caught.value.code == 2 and "--tmpfs /tmp" in capsys.readouterr().err
+
+
+def test_dockerfile__runs_as_an_ordinary_user():
+    lines = (Path(__file__).parents[2] / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("USER ")] == ["USER 1000"]
 
 
 def test_serve__a_port_in_use(small_run, capsys):

@@ -1,4 +1,5 @@
 import asyncio
+import tempfile
 
 import pytest
 from starlette.requests import ClientDisconnect, Request
@@ -9,7 +10,7 @@ from coarse2fine.serving.errors import RequestError
 from coarse2fine.serving.uploads import receive_photo
 
 
-def receive(messages: list[dict], config: ServeConfig) -> bytes:
+def receive(messages: list[dict], config: ServeConfig, content_type: str = "image/png") -> bytes:
     """Receive a photo from these ASGI messages; afterwards nothing arrives and the connection stays open."""
     queue = iter(messages)
 
@@ -17,7 +18,9 @@ def receive(messages: list[dict], config: ServeConfig) -> bytes:
         message = next(queue, None)
         return message if message is not None else await asyncio.Future()
 
-    request = Request({"type": "http", "method": "POST", "headers": []}, next_message)
+    request = Request(
+        {"type": "http", "method": "POST", "headers": [(b"content-type", content_type.encode())]}, next_message
+    )
     return asyncio.run(receive_photo(request, config))
 
 
@@ -46,3 +49,11 @@ def test_receive_photo__a_large_upload_stops_at_the_limit_and_the_rest_is_discar
 def test_receive_photo__a_closed_connection():
     with pytest.raises(ClientDisconnect):
         receive([chunk(b"half"), {"type": "http.disconnect"}], ServeConfig())
+
+
+def test_receive_photo__a_form_needs_no_temporary_file(monkeypatch, tmp_path):
+    """Starlette writes files of more than a megabyte to a temporary folder, which a read-only system does not have."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    photo = bytes(3_000_000)
+    form = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n' + photo + b"\r\n--x--\r\n"
+    assert receive([chunk(form, more_body=False)], ServeConfig(), "multipart/form-data; boundary=x") == photo

@@ -6,7 +6,7 @@ Without it, any website in the user's browser could send requests to the page, w
 import hashlib
 import hmac
 import ipaddress
-from urllib.parse import urlsplit
+import re
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -18,6 +18,11 @@ CSRF_HEADER = "x-coarse2fine"
 """Header that every request with another method than GET or HEAD must have. A form of another site cannot set it."""
 
 LOGIN_PATH = "/api/login"
+
+PAGE_PATH = "/page/"
+"""Path of the files of the page. They and the page itself need no token; everything else does, except the login."""
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -103,18 +108,21 @@ class AccessMiddleware:
             raise RequestError(
                 403, f"The page accepts requests to 127.0.0.1 or localhost only, not to the host name '{host}'."
             )
-        is_api = request.url.path.startswith("/api/")
-        if is_api and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        if not _HOST.fullmatch(host):
+            raise RequestError(400, f"The header Host must be a host name and optionally a port, but is '{host}'.")
+        path = request.scope["path"]  # request.url is partly made of the header Host, which the client chooses
+        is_page = path == "/" or path.startswith(PAGE_PATH)
+        if not is_page and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise RequestError(403, "Requests from another site are not allowed.")
         if request.method not in ("GET", "HEAD"):
             _check_origin(request, host)
-        if is_api and request.url.path != LOGIN_PATH and not self.authentication.is_authenticated(request):
+        if not is_page and path != LOGIN_PATH and not self.authentication.is_authenticated(request):
             raise RequestError(401, "Authentication required: enter the token that 'coarse2fine app' printed.")
 
 
 def _check_origin(request: Request, host: str) -> None:
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and origin.partition("://")[2].lower() != host.lower():
         raise RequestError(403, "Changes from another site are not allowed.")
     if not request.headers.get(CSRF_HEADER):
         raise RequestError(
@@ -123,7 +131,6 @@ def _check_origin(request: Request, host: str) -> None:
 
 
 def _host_name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    """Return a host without its port and brackets; empty if it is malformed."""
+    match = _HOST.fullmatch(host)
+    return match[1].strip("[]") if match else ""

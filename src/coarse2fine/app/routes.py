@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from coarse2fine.app.access import LOGIN_PATH, AccessMiddleware, TokenAuthentication
+from coarse2fine.app.access import LOGIN_PATH, PAGE_PATH, AccessMiddleware, TokenAuthentication
 from coarse2fine.app.images import (
     apply_drawing,
     decode_drawn_mask,
@@ -32,7 +32,7 @@ from coarse2fine.masks.palette import hex_color
 from coarse2fine.masks.png import encode_mask, read_mask
 from coarse2fine.masks.resize import resize_mask
 from coarse2fine.serving.errors import RequestError, add_error_handlers, error_response
-from coarse2fine.serving.uploads import CLOSE_CONNECTION, receive_body
+from coarse2fine.serving.uploads import receive_body, receive_json
 from coarse2fine.types import Mask, Photo
 
 PAGE_FOLDER = Path(__file__).with_name("page")
@@ -77,10 +77,10 @@ def create_app(photo_list: PhotoList, network: RunNetwork, authentication: Token
         network.close()
 
     app = FastAPI(lifespan=close_network, docs_url=None, redoc_url=None, openapi_url=None)
-    _add_login_route(app, authentication)
+    _add_login_route(app, authentication, network.config.upload_seconds)
     _add_run_routes(app, photo_list, network)
     _add_photo_routes(app, photo_list)
-    _add_decision_routes(app, photo_list)
+    _add_decision_routes(app, photo_list, network.config.upload_seconds)
     _add_page_route(app)
     add_error_handlers(app, _ROUTES)
 
@@ -97,12 +97,13 @@ def _add_page_route(app: FastAPI) -> None:
     def page() -> FileResponse:
         return FileResponse(PAGE_FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
 
-    app.mount("/page", StaticFiles(directory=PAGE_FOLDER))
+    app.mount(PAGE_PATH.rstrip("/"), StaticFiles(directory=PAGE_FOLDER))
 
 
-def _add_login_route(app: FastAPI, authentication: TokenAuthentication) -> None:
+def _add_login_route(app: FastAPI, authentication: TokenAuthentication, upload_seconds: float) -> None:
     @app.post(LOGIN_PATH)
-    async def login(entered: LoginRequest) -> Response:
+    async def login(request: Request) -> Response:
+        entered = await receive_json(request, LoginRequest, upload_seconds)
         if not authentication.is_correct(entered.token):
             await asyncio.sleep(_WRONG_TOKEN_DELAY_S)  # slows down guessing
             raise RequestError(401, "Wrong token; 'coarse2fine app' printed the token when it started.")
@@ -161,29 +162,31 @@ def _add_photo_routes(app: FastAPI, photo_list: PhotoList) -> None:
         return _mask_response(read_mask(path), page_size(read_size(photo.path)), fingerprint)
 
 
-def _add_decision_routes(app: FastAPI, photo_list: PhotoList) -> None:
+def _add_decision_routes(app: FastAPI, photo_list: PhotoList, upload_seconds: float) -> None:
     @app.post("/api/decision")
-    def decide(name: str, request: DecisionRequest) -> dict[str, Any]:
-        photo = _get_photo(photo_list, name)
-        if request.decision is None:
-            photo_list.review.take_back(name)
-            return {"decided": None}
-        mask = None
-        if request.decision == "accepted":
-            _get_mask_path(photo_list, photo, request.stage)
-            mask = photo_list.unchanged_mask_path(photo, request.stage, request.fingerprint).read_bytes()
-        return {"decided": photo_list.review.keep(name, request.decision, request.stage, mask).model_dump()}
+    async def decide(request: Request, name: str) -> dict[str, Any]:
+        entered = await receive_json(request, DecisionRequest, upload_seconds)
+        return await run_in_threadpool(_decide, photo_list, _get_photo(photo_list, name), entered)
 
     @app.put("/api/mask")
     async def save_drawn_mask(request: Request, name: str, stage: str = "", fingerprint: str = "") -> dict[str, Any]:
         photo = _get_photo(photo_list, name)
         height, width = page_size(read_size(photo.path))
         limit = height * width
-        too_large = RequestError(
-            413, f"A drawn mask may have {limit} bytes at most; reload the page.", CLOSE_CONNECTION
-        )
-        content = await receive_body(request, limit, too_large)
+        too_large = f"A drawn mask may have {limit} bytes at most; reload the page."
+        content = await receive_body(request, limit, too_large, upload_seconds)
         return await run_in_threadpool(_save_drawn_mask, photo_list, photo, content, stage, fingerprint)
+
+
+def _decide(photo_list: PhotoList, photo: Photo, entered: DecisionRequest) -> dict[str, Any]:
+    if entered.decision is None:
+        photo_list.review.take_back(photo.name)
+        return {"decided": None}
+    mask = None
+    if entered.decision == "accepted":
+        _get_mask_path(photo_list, photo, entered.stage)
+        mask = photo_list.unchanged_mask_path(photo, entered.stage, entered.fingerprint).read_bytes()
+    return {"decided": photo_list.review.keep(photo.name, entered.decision, entered.stage, mask).model_dump()}
 
 
 def _save_drawn_mask(

@@ -13,6 +13,7 @@ from coarse2fine.corrections.review import Review
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import Device, count_cores
 from coarse2fine.runtime.lock import lock_file
+from coarse2fine.serving.connections import limit_connections
 from coarse2fine.serving.server import check_port, format_url, run_server
 from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
@@ -32,20 +33,24 @@ def serve_page(folder: Path, device: Device, threads: int | None, config: AppCon
         console: Prints the address and the token.
 
     Raises:
-        ConfigError: The port is not available.
+        ConfigError: The port is not available, or the process may open too few files.
         DataError: The run cannot be read, or another review page of the run is running.
     """
     run, local = Run(folder), is_loopback(config.host)
     dataset = read_photos(run)
     check_port(config.host, config.port)
+    server = ServeConfig(
+        host=config.host,
+        port=config.port,
+        max_mb=config.max_mb,
+        max_megapixels=config.max_megapixels,
+        queue=_MAX_PHOTOS_IN_PROGRESS,
+        uploads=_MAX_PHOTOS_IN_PROGRESS,
+        stop_seconds=_STOP_SECONDS,
+    )
+    limits = limit_connections(server)
     with lock_review(run):
-        limits = ServeConfig(
-            max_mb=config.max_mb,
-            max_megapixels=config.max_megapixels,
-            queue=_MAX_PHOTOS_IN_PROGRESS,
-            uploads=_MAX_PHOTOS_IN_PROGRESS,
-        )
-        network = RunNetwork(run, limits, device, threads or count_cores())
+        network = RunNetwork(run, server, device, threads or count_cores())
         token = config.token or (None if local else secrets.token_urlsafe(16))
         authentication = TokenAuthentication(token, config.port)
         app = create_app(PhotoList(run, dataset, Review(run.review)), network, authentication, local)
@@ -55,7 +60,7 @@ def serve_page(folder: Path, device: Device, threads: int | None, config: AppCon
         if not local:
             console.warn("The connection is not encrypted; use a reverse proxy with TLS (docs/app.md).")
         console.say("Decisions are saved immediately; the next 'coarse2fine fit' uses them. Stop with Ctrl-C.")
-        run_server(app, config.host, config.port, _STOP_SECONDS)
+        run_server(app, server, limits)
 
 
 def lock_review(run: Run) -> AbstractContextManager[None]:

@@ -25,6 +25,11 @@ class ServeConfig(Settings):
     max_mb: PositiveFloat = Field(20.0, description="largest upload, in megabytes; counted while it arrives")
     max_megapixels: PositiveFloat = Field(25.0, description="largest photo, in megapixels; checked before decoding")
     upload_seconds: PositiveFloat = Field(30.0, description="timeout of an upload")
+    response_seconds: PositiveFloat = Field(30.0, description="time in which a client must have read a response")
+    connections: PositiveInt = Field(
+        1000,
+        description="open connections per worker, at most; further ones get 503; at most what 'ulimit -n' allows",
+    )
     stop_seconds: PositiveInt = Field(30, description="time to finish open requests after Ctrl-C or SIGTERM")
 
 

@@ -1,6 +1,9 @@
 """The FastAPI application of the service: routes and their OpenAPI description."""
 
+import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,10 +19,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coarse2fine.config import ServeConfig
+from coarse2fine.errors import Coarse2FineError
 from coarse2fine.inference.load import load_model
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.runtime.device import Device
+from coarse2fine.runtime.files import write_text
 from coarse2fine.serving.errors import ErrorResponse, RequestError, add_error_handlers
+from coarse2fine.serving.metrics import MULTIPROCESS_FOLDER
 from coarse2fine.serving.responses import (
     EXAMPLE,
     MEDIA_TYPES,
@@ -33,8 +39,11 @@ from coarse2fine.serving.service import Service
 WORKER_SETTINGS_VARIABLE = "COARSE2FINE_WORKER_SETTINGS"
 """Environment variable that passes `WorkerSettings` to worker processes, as JSON."""
 
-_ROUTES = "The routes are POST /segment, GET /health, GET /metrics, GET /docs and GET /openapi.json."
-_COUNTED_PATHS = ("/segment", "/health", "/metrics", "/docs", "/openapi.json")
+START_FAILURE = "start-failure.txt"
+"""File in the folder of the metrics, in which a worker process says why it could not start."""
+
+_ROUTES = "The routes are POST /segment, GET /health, GET /metrics and GET /openapi.json."
+_COUNTED_PATHS = ("/segment", "/health", "/metrics", "/openapi.json")
 
 _FILE_SCHEMA = {"type": "string", "format": "binary"}
 _REQUEST_BODY = {
@@ -86,9 +95,20 @@ class HealthResponse(BaseModel):
 
 
 def create_app_from_environment() -> FastAPI:
-    """Create the application of a worker process from `WORKER_SETTINGS_VARIABLE`."""
+    """Create the application of a worker process from `WORKER_SETTINGS_VARIABLE`.
+
+    If that fails, the main process ends, too. uvicorn would start one worker after the other, and each would fail.
+    """
     settings = WorkerSettings.model_validate_json(os.environ[WORKER_SETTINGS_VARIABLE])
-    segmenter = load_model(settings.model, settings.device, settings.threads)
+    try:
+        segmenter = load_model(settings.model, settings.device, settings.threads)
+    except Exception as error:
+        reason = str(error) if isinstance(error, Coarse2FineError) else f"{type(error).__name__}: {error}"
+        write_text(Path(os.environ[MULTIPROCESS_FOLDER]) / START_FAILURE, reason)
+        main_process = multiprocessing.parent_process()
+        if main_process is not None and main_process.pid is not None and main_process.is_alive():
+            os.kill(main_process.pid, signal.SIGTERM)
+        sys.exit(1)
     return create_app(segmenter, settings.config, settings.threads)
 
 
@@ -112,6 +132,7 @@ def create_app(segmenter: Segmenter, config: ServeConfig, threads: int) -> FastA
         version=version("coarse2fine"),
         description=f"Segments photos. Classes: {', '.join(segmenter.classes[1:])}.",
         lifespan=run_service,
+        docs_url=None,  # FastAPI's page loads a script from another site
         redoc_url=None,
     )
     _add_routes(app, segmenter)

@@ -61,7 +61,7 @@ def add_error_handlers(app: FastAPI, routes: str) -> None:
 
     @app.exception_handler(HTTPException)
     async def handle_unknown_route(request: Request, error: HTTPException) -> JSONResponse:
-        message = f"There is no route {request.method} {request.url.path} ({error.detail}). {routes}"
+        message = f"There is no route {request.method} {request.scope['path']} ({error.detail}). {routes}"
         return error_response(error.status_code, message, error.headers)
 
     @app.exception_handler(ClientDisconnect)

@@ -1,6 +1,8 @@
 """Prometheus metrics of the service."""
 
 import os
+import sys
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -54,6 +56,7 @@ class Metrics:
         """Return all metrics in the text format of Prometheus."""
         if not self._has_several_workers:
             return generate_latest(self._registry)
+        _remove_gauges_of_dead_workers(Path(os.environ[MULTIPROCESS_FOLDER]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
@@ -62,3 +65,20 @@ class Metrics:
         """Remove the gauges of this process from the sums over all workers."""
         if self._has_several_workers:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+def _remove_gauges_of_dead_workers(folder: Path) -> None:
+    """Remove the gauges of workers that were killed, and therefore could not close their `Metrics`."""
+    for file in folder.glob("gauge_live*_*.db"):
+        if not _is_running(int(file.stem.rpartition("_")[2])):
+            file.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    if sys.platform == "win32":
+        return True  # there, os.kill would end the process
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

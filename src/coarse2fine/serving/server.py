@@ -4,19 +4,21 @@ import os
 import socket
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
 from coarse2fine.config import ServeConfig
-from coarse2fine.errors import ConfigError
+from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference.load import load_model
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import Device, count_cores
-from coarse2fine.serving.app import WORKER_SETTINGS_VARIABLE, WorkerSettings, create_app
+from coarse2fine.serving.app import START_FAILURE, WORKER_SETTINGS_VARIABLE, WorkerSettings, create_app
+from coarse2fine.serving.connections import ConnectionLimits, LimitedProtocol, limit_connections
+from coarse2fine.serving.log_limit import limited_logging
 from coarse2fine.serving.metrics import MULTIPROCESS_FOLDER
-from coarse2fine.serving.timeouts import HeaderTimeoutProtocol
 
 
 def serve(model: Path, device: Device, threads: int | None, config: ServeConfig, console: Console) -> None:
@@ -31,46 +33,60 @@ def serve(model: Path, device: Device, threads: int | None, config: ServeConfig,
 
     Raises:
         ConfigError: The port is not available, or the device does not exist.
-        DataError: The model cannot be read.
+        DataError: The model cannot be read, also if that is found by a worker that replaces a dead one.
     """
     threads = threads or max(1, count_cores() // config.workers)
     check_port(config.host, config.port)
+    limits = limit_connections(config)
     segmenter = load_model(model, device, threads)  # also with several workers: errors appear before they start
     console.say(f"{format_url(config.host, config.port)}  classes: {', '.join(segmenter.classes[1:])}", style="green")
-    console.say("POST a photo to /segment; API documentation: /docs; stop with Ctrl-C")
+    console.say("POST a photo to /segment; description of the API: /openapi.json; stop with Ctrl-C")
     if config.workers == 1:
-        run_server(create_app(segmenter, config, threads), config.host, config.port, config.stop_seconds)
+        run_server(create_app(segmenter, config, threads), config, limits)
         return
     del segmenter
-    with tempfile.TemporaryDirectory() as folder:
+    with _create_metrics_folder() as folder:
         settings = WorkerSettings(model=model, device=device, threads=threads, config=config)
         os.environ[MULTIPROCESS_FOLDER] = folder
         os.environ[WORKER_SETTINGS_VARIABLE] = settings.model_dump_json()
-        factory = "coarse2fine.serving.app:create_app_from_environment"
-        run_server(factory, config.host, config.port, config.stop_seconds, config.workers)
+        run_server("coarse2fine.serving.app:create_app_from_environment", config, limits)
+        failure = Path(folder) / START_FAILURE
+        if failure.exists():
+            raise DataError(f"A worker process could not start: {failure.read_text(encoding='utf-8')}")
 
 
-def run_server(app: FastAPI | str, host: str, port: int, stop_seconds: int, workers: int = 1) -> None:
+def _create_metrics_folder() -> "tempfile.TemporaryDirectory[str]":
+    try:
+        return tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise ConfigError(
+            f"Several workers need a folder for temporary files, but none is writable ({error.strerror}); set TMPDIR, "
+            "or mount one in a container (docker run --tmpfs /tmp)."
+        ) from error
+
+
+def run_server(app: FastAPI | str, config: ServeConfig, limits: ConnectionLimits) -> None:
     """Run an application with uvicorn until SIGTERM or Ctrl-C.
 
     Args:
         app: The application; for several workers the import string of a function that creates it.
-        host: Address to listen on.
-        port: Port to listen on.
-        stop_seconds: Time in seconds to finish open requests after the signal.
-        workers: Worker processes.
+        config: Address, workers, and time to finish open requests after the signal.
+        limits: Limits on connections.
     """
     uvicorn.run(
         app,
         factory=isinstance(app, str),
-        host=host,
-        port=port,
-        workers=workers,
-        http=HeaderTimeoutProtocol,
+        host=config.host,
+        port=config.port,
+        workers=config.workers if isinstance(app, str) else 1,
+        http=partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]  # called like the class
+        ws="none",
+        backlog=limits.backlog,
+        log_config=limited_logging(),
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=stop_seconds,
+        timeout_graceful_shutdown=config.stop_seconds,
         lifespan="on",
     )
 

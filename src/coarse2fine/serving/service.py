@@ -1,9 +1,9 @@
 """Segmentation of the photos of requests, with limits on how many are received and computed at the same time."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -17,10 +17,13 @@ from coarse2fine.inference.segmenter import Segmenter, working_shape
 from coarse2fine.serving.batching import Batcher
 from coarse2fine.serving.errors import RequestError
 from coarse2fine.serving.metrics import Metrics
-from coarse2fine.serving.uploads import receive_photo
+from coarse2fine.serving.uploads import CLOSE_CONNECTION, receive_photo
 from coarse2fine.types import Image, Mask, Probabilities
 
 Result = TypeVar("Result")
+
+_MIN_UPLOAD_SECONDS = 2.0
+"""An upload may take this long, even if there are too many."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Service:
         self.segmenter, self.config, self.metrics = segmenter, config, Metrics()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="photos")
         self._batcher = Batcher(segmenter, config.batch, config.wait_ms / 1e3, self.metrics.record_batch)
-        self._uploads = self._in_progress = 0
+        self._uploads: dict[asyncio.Timeout, float] = {}  # start by the clock of the event loop, the oldest first
+        self._in_progress = 0
 
     async def segment(self, request: Request, encode: Callable[[Mask], Result]) -> Result:
         """Compute the mask of the photo in a request.
@@ -69,7 +73,7 @@ class Service:
             RequestError: The photo is not accepted.
             ClientDisconnect: The client closed the connection.
         """
-        with self._count_upload():
+        async with self._count_upload():
             content = await receive_photo(request, self.config)
         with self._count_photo():
             photo = await self._run_in_thread(self._decode, content)
@@ -86,16 +90,27 @@ class Service:
         self._threads.shutdown()
         self.metrics.close()
 
-    @contextmanager
-    def _count_upload(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _count_upload(self) -> AsyncIterator[None]:
+        """Count an upload. If there are too many, end the oldest one: slow clients must not keep out all others."""
         self._check_queue()  # before the upload, so that a client does not send a photo in vain
-        if self._uploads >= self.config.uploads:
-            raise _overload_error(f"Too many simultaneous uploads ({self._uploads})")
-        self._uploads += 1
+        overload = _overload_error(f"Too many simultaneous uploads ({len(self._uploads)})")
+        now_s = asyncio.get_running_loop().time()
+        if len(self._uploads) >= self.config.uploads:
+            oldest, started_s = next(iter(self._uploads.items()))
+            if now_s - started_s < _MIN_UPLOAD_SECONDS:
+                raise overload
+            del self._uploads[oldest]
+            oldest.reschedule(now_s)
         try:
-            yield
-        finally:
-            self._uploads -= 1
+            async with asyncio.timeout(None) as timeout:
+                self._uploads[timeout] = now_s
+                try:
+                    yield
+                finally:
+                    self._uploads.pop(timeout, None)
+        except TimeoutError as error:
+            raise RequestError(overload.status, overload.message, overload.headers | CLOSE_CONNECTION) from error
 
     @contextmanager
     def _count_photo(self) -> Iterator[None]:
