@@ -50,7 +50,8 @@ def export_masks(
         format: A key of `MASK_FORMATS`, such as ``coco``.
         config: Settings of the export. Default: ``MaskExportConfig()``.
         photos: Photo files, folders or glob patterns. The network of ``source`` predicts their masks, and these are
-            exported instead of the masks in ``source``.
+            exported instead of the masks in ``source``. If ``source`` is a folder that ``predict`` wrote: where its
+            photos are, if they were moved, changed or come from another machine.
         quiet: Print only warnings, such as photos that were not exported.
 
     Returns:

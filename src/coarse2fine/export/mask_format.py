@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.corrections.photo_names import ignore_label, sanitize_name, sanitize_path
 from coarse2fine.data.photo_files import PHOTO_ENDINGS
-from coarse2fine.data.photos import Header, read_header, read_image
+from coarse2fine.data.photos import Header, read_header, read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.export.mask_sources import MaskSource, PhotoMask
 from coarse2fine.masks.regions import Box, bounding_box, classes_in
@@ -98,18 +98,25 @@ class MaskExport:
 
     def _load(self, photo_mask: PhotoMask) -> "LoadedPhoto":
         path, classes = photo_mask.path, self.source.classes
-        header, mask = read_header(path), photo_mask.read_mask()
-        if mask.shape != (header.height, header.width):
-            raise DataError(
-                f"The mask of {path} must have the size of its photo, {header.width} x {header.height} pixels, but has "
-                f"{mask.shape[1]} x {mask.shape[0]}. The photo has changed since: run fit or predict again."
-            )
+        header = read_header(path)
+        if photo_mask.mask_file:  # before the mask is decoded: it may be too large for the memory
+            _check_size(path, header, read_size(photo_mask.mask_file))
+        mask = photo_mask.read_mask()
+        _check_size(path, header, mask.shape)
         unknown = [label for label in classes_in(mask) if label >= len(classes)]
         if unknown:
             raise DataError(
                 f"The mask of {path} must hold class indices from 0 to {len(classes) - 1}, but holds {unknown[0]}."
             )
         return LoadedPhoto(self, photo_mask, header, mask)
+
+
+def _check_size(photo: Path, header: Header, size: tuple[int, ...]) -> None:
+    if size != header.size:
+        raise DataError(
+            f"The mask of {photo} must have the size of its photo, {header.width} x {header.height} pixels, but has "
+            f"{size[1]} x {size[0]}. The photo has changed since: run fit or predict again."
+        )
 
 
 @dataclass(frozen=True)
