@@ -11,7 +11,7 @@ from coarse2fine.app.access import CSRF_HEADER
 from coarse2fine.app.photo_list import PHOTOS_PER_PAGE
 from coarse2fine.corrections.review import read_decisions
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
-from coarse2fine.runtime.files import read_json, write_json
+from coarse2fine.runtime.files import read_json, stamp_file, write_json
 
 HTML = "cat/<img src=x onerror=alert(1)>"
 
@@ -50,8 +50,8 @@ def test_photos__are_filtered_and_sorted(drawn_run, open_app):
 def test_photos__are_paged(drawn_run, open_app, photos_of):
     for index in range(2 * PHOTOS_PER_PAGE):
         shutil.copy(photos_of / "cat" / "a.png", photos_of / "cat" / f"z{index:03}.png")
-    usable = [str(path) for path in photos_of.rglob("*.png")]
-    write_json(drawn_run.photos, read_json(drawn_run.photos) | {"usable": dict.fromkeys(usable, "")})
+    usable = {str(path): stamp_file(path) for path in photos_of.rglob("*.png")}
+    write_json(drawn_run.photos, read_json(drawn_run.photos) | {"usable": usable})
     client = open_app(drawn_run)
     found = client.get("/api/photos", params={"page": 3}).json()
     assert found["total"] == 2 * PHOTOS_PER_PAGE + 5 and found["pages"] == 3 and len(found["photos"]) == 5

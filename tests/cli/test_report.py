@@ -8,7 +8,7 @@ from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.evaluation.mask_quality import list_unmeasured_rounds
 from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
-from coarse2fine.runtime.files import read_json, write_json, write_text
+from coarse2fine.runtime.files import read_json, stamp_file, write_json, write_text
 from coarse2fine.store.run import Run
 
 
@@ -19,7 +19,7 @@ def unmeasured_run(tmp_path) -> Run:
     draw_dataset(data, train_per_class=1, val_photos=1, size_px=48)
     photos = sorted((data / "train").rglob("*.jpg"))
     classes = ["background", *sorted({path.parent.name for path in photos})]
-    usable = {str(path): "" for path in photos}
+    usable = {f"{path.parent.name}/{path.stem}": stamp_file(path) for path in photos}
     write_json(run.photos, {"data": str(data / "train"), "classes": classes, "usable": usable, "skipped": {}})
     write_text(
         run.config,

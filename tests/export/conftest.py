@@ -70,7 +70,7 @@ def finished(tmp_path) -> Run:
         path = data / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((10, 12, 3), 40 * index, np.uint8)).save(path)
-        usable[str(path)] = "stamp"
+        usable[name] = stamp_file(path)
         label = 1 if name.startswith("cat") else 2
         for number, folder in enumerate((run.coarse, run.enhanced(0), run.refined(1), run.enhanced(1))):
             mask = np.zeros((10, 12), np.uint8)

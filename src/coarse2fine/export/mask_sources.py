@@ -13,9 +13,10 @@ from coarse2fine.data import list_photos
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.quality_table import TABLE, read_scores
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.runtime.files import MISSING, read_json, read_json_as, stamp_file
+from coarse2fine.runtime.files import MISSING, read_json_as, stamp_file
 from coarse2fine.runtime.names import SafeName, path_inside
-from coarse2fine.store.photos import read_photos
+from coarse2fine.store.photos import find_data, read_photos, read_record
+from coarse2fine.store.records import read_reasons
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import is_complete
 from coarse2fine.types import Mask, Photo
@@ -116,7 +117,7 @@ def _open_run(
 ) -> MaskSource:
     folder, number = _find_masks(run, config)
     dataset = read_photos(run)
-    data = Path(read_json(run.photos)["data"])
+    data = find_data(run, read_record(run))
     if out.resolve().is_relative_to(data.resolve()):
         raise ConfigError(
             f"The export must lie outside the folder of the photos, because exported photos would be read as training "
@@ -126,7 +127,7 @@ def _open_run(
     photos = [_open_mask(run, folder, photo) for photo in chosen]
     warnings: list[str] = []
     has_reasons = number or run.filter_file(0).exists()  # runs of earlier versions have no file of round 0
-    reasons = read_json(run.filter_file(number)) if has_reasons and not include_left_out else {}
+    reasons = read_reasons(run.filter_file(number)) if has_reasons and not include_left_out else {}
     exported = [photo for photo in photos if not reasons.get(photo.name)]
     if len(exported) < len(photos):
         warnings.append(

@@ -20,12 +20,12 @@ from coarse2fine.evaluation.quality_table import (
     write_quality,
 )
 from coarse2fine.pipeline.job import FitJob
-from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.store.fingerprints import SOFT_MASKS_SAVED
+from coarse2fine.store.records import read_done, read_notes
 from coarse2fine.store.run import Run
-from coarse2fine.store.stages import Stage, is_complete, read_done, run_stage
+from coarse2fine.store.stages import Stage, is_complete, run_stage
 from coarse2fine.types import Dataset
 
 
@@ -102,7 +102,7 @@ def measure_round_quality(
     refined, enhanced = map(read_done, folders)
     # A folder of soft masks may remain from a run with other settings, so done.json decides, not the folder.
     has_soft_masks = SOFT_MASKS_SAVED.items() <= refined["settings"].items()
-    is_enhanced = enhanced["settings"]["enhance.method"] != "none"
+    is_enhanced = enhanced["settings"].get("enhance.method") != "none"
     names = {photo.name for photo in dataset.photos}
     masks = RoundMasks(
         number,

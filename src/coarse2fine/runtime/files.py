@@ -142,8 +142,8 @@ def read_json_as(path: Path, kind: type[Value], content: str) -> Value:
         where = "".join(f" {part} ->" for part in first["loc"]).removesuffix(" ->")[:200]
         at = f" at{where}" if where else ""
         raise DataError(
-            f"{path} must hold {content}, but{at}: {first['msg']}. Restore the file, or run again the command that "
-            "wrote it."
+            f"{path} must hold {content}, but{at}: {first['msg']}. Restore the file, or remove it and run again "
+            "the command that wrote it."
         ) from error
 
 

@@ -16,6 +16,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import VERSIONED, find_version
 from coarse2fine.runtime.files import hash_of, read_json_or_empty, write_json
+from coarse2fine.store.records import read_done
 
 _DONE = "done.json"
 
@@ -94,11 +95,6 @@ class Stage:
 def is_complete(folder: Path) -> bool:
     """Return whether the stage of a folder is complete, with any settings."""
     return (folder / _DONE).exists()
-
-
-def read_done(folder: Path) -> dict[str, Any]:
-    """Return the record that :meth:`Stage.finish` wrote to a folder; empty if the stage is not complete."""
-    return read_json_or_empty(folder / _DONE)
 
 
 def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
