@@ -152,3 +152,16 @@ def test_names_below_common_folder__distinct_and_short(tmp_path):
     paths = [tmp_path / "x" / "a.jpg", tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg"]
     assert names_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]
     assert names_below_common_folder(paths[:1]) == ["a"]
+
+
+def test_unique_names__no_name_is_too_long_for_its_mask(tmp_path):
+    long = "ä" * 125
+    files = [f"a/{long}.jpg", f"a/{long}.png", "b/\udcff.jpg", "b/\udcfe.jpg", f"c/{'d/' * 1000}1.jpg", "c/1.jpg"]
+    names = unique_names(files)
+    assert len(set(names)) == 6 and names[5] == "c/1"
+    assert names == [name.encode().decode() for name in names]
+    for name in names:
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert names[4].startswith("c/1-") and unique_names([f"a/{'x' * 251}.jpg"]) == [f"a/{'x' * 251}"]

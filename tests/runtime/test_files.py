@@ -10,6 +10,7 @@ from coarse2fine.runtime.files import (
     read_json_or_empty,
     replace_when_complete,
     write_csv,
+    write_json,
 )
 
 
@@ -72,3 +73,9 @@ def test_read_json__a_pipe_and_deep_nesting_end(tmp_path):
     (tmp_path / "deep").write_text("[" * 200_000)
     with pytest.raises(DataError, match="deep cannot be read as JSON"):
         read_json(tmp_path / "deep")
+
+
+def test_write_json__a_file_name_that_is_not_utf_8(tmp_path):
+    write_json(tmp_path / "a.json", {"a": "\udcff ü"})
+    assert read_json(tmp_path / "a.json") == {"a": "\udcff ü"}
+    assert b"\\udcff \xc3\xbc" in (tmp_path / "a.json").read_bytes()

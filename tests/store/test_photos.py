@@ -6,7 +6,7 @@ import pytest
 
 from coarse2fine.data import open_dataset
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.files import read_json, stamp_file, write_json
+from coarse2fine.runtime.files import read_json, size_and_time, write_json
 from coarse2fine.store.photos import read_photos, read_record, write_record
 from coarse2fine.store.run import Run
 
@@ -19,7 +19,7 @@ def run(tmp_path) -> Run:
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text(name)
     run, listed = Run(work / "run"), open_dataset(work / "photos", negatives=work / "none")
-    usable = {photo.name: stamp_file(photo.path) for photo in listed.photos}
+    usable = {photo.name: size_and_time(photo.path) for photo in listed.photos}
     write_record(run, work / "photos", work / "none", listed.classes, 200.0, usable, {})
     return run
 
@@ -50,7 +50,7 @@ def test_read_photos__a_photo_of_another_size_is_another_photo(run, tmp_path):
 
 
 def test_read_photos__of_a_run_of_an_earlier_version(run):
-    usable = {str(photo.path): stamp_file(photo.path) for photo in read_photos(run).photos}
+    usable = {str(photo.path): size_and_time(photo.path) for photo in read_photos(run).photos}
     record = {key: value for key, value in read_json(run.photos).items() if not key.endswith("_from_run")}
     write_json(run.photos, record | {"usable": usable})
     assert names_of(run) == ["background/x", "cat/1", "dog/1"]

@@ -22,8 +22,6 @@ def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -
             run(arguments)
         except Coarse2FineError as error:
             fail(str(error), BAD_INPUT)
-        except BrokenPipeError:
-            sys.exit(0)
         except (
             KeyboardInterrupt,
             RuntimeError,
@@ -36,9 +34,11 @@ def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -
                 TERMINATED if received else INTERRUPTED,
             )
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG):
                 raise
             where = f" ({error.filename})" if error.filename else ""
+            if error.errno == errno.ENAMETOOLONG:
+                fail(f"{error.strerror}{where}. Everything finished is kept; choose a shorter name.", BAD_INPUT)
             fail(
                 f"{error.strerror}{where}. Everything finished is kept; free some space or choose another folder, and "
                 "run the same command again.",

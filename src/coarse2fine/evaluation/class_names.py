@@ -5,7 +5,7 @@ from pathlib import Path
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import read_mask
 from coarse2fine.masks.regions import classes_in
-from coarse2fine.runtime.files import read_json
+from coarse2fine.runtime.files import read_json_as
 
 
 def read_class_names(file: Path | None, masks: Path, ground_truth: Path) -> tuple[str, ...]:
@@ -46,5 +46,5 @@ def find_class_names(file: Path | None, masks: Path) -> tuple[str, ...] | None:
         return tuple(line.strip() for line in lines if line.strip())
     for path in [file] if file else [masks / "classes.json", masks.parent / "classes.json"]:
         if file or path.exists():
-            return tuple(str(name) for name in read_json(path))
+            return tuple(read_json_as(path, list[str], "a list of class names"))
     return None

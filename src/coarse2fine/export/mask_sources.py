@@ -13,7 +13,7 @@ from coarse2fine.data import list_photos
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.quality_table import TABLE, read_scores
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.runtime.files import MISSING, read_json_as, stamp_file
+from coarse2fine.runtime.files import MISSING, read_json_as, size_and_time
 from coarse2fine.runtime.names import SafeName, path_inside
 from coarse2fine.store.photos import find_data, read_photos, read_record
 from coarse2fine.store.records import read_reasons
@@ -165,7 +165,7 @@ class _Origin(BaseModel):
 
     Attributes:
         folder: Absolute path of the folder of predictions.
-        photos: Stamp of each photo (:func:`~coarse2fine.runtime.files.stamp_file`) by name.
+        photos: Stamp of each photo (:func:`~coarse2fine.runtime.files.size_and_time`) by name.
     """
 
     folder: str = ""
@@ -210,7 +210,7 @@ def _find_photo_places(folder: Path, roots: Sequence[Path | str]) -> Callable[[s
     def is_allowed(path: Path, name: str) -> bool:
         real = path.resolve()
         is_inside = real in matched or any(real.is_relative_to(root) for root in real_roots)
-        return is_inside or origin.photos.get(name) == stamp_file(path) != MISSING
+        return is_inside or origin.photos.get(name) == size_and_time(path) != MISSING
 
     def find(name: str, recorded: Path) -> Path:
         moved = [folder / os.path.relpath(recorded, origin.folder)] if origin.folder else []

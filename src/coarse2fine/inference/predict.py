@@ -18,7 +18,7 @@ from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.masks.resize import resize_mask
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import stamp_file, write_atomically, write_csv, write_json
+from coarse2fine.runtime.files import size_and_time, write_atomically, write_csv, write_json
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, Mask, Probabilities, Skipped
 
@@ -98,7 +98,7 @@ def predict_photos(
     done = context.console.track(map_threads(write, predictions, context.threads), len(paths), "predicting")
     write_csv(folder / "found.csv", ["photo", "class", "share_of_pixels"], chain.from_iterable(done))
     write_json(folder / "photos.json", {name: str(path.absolute()) for name, path in zip(names, paths, strict=True)})
-    stamps = {name: stamp_file(path) for name, path in zip(names, paths, strict=True)}
+    stamps = {name: size_and_time(path) for name, path in zip(names, paths, strict=True)}
     write_json(folder / "origin.json", {"folder": str(folder.absolute()), "photos": stamps})
     write_json(folder / "classes.json", list(segmenter.classes))
     if len(skipped) == len(paths):

@@ -12,7 +12,7 @@ from coarse2fine.networks.build import build_network
 from coarse2fine.pipeline.terminal_summary import show_start
 from coarse2fine.pipeline.working_size import resolve_size
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import stamp_file, write_json, write_text
+from coarse2fine.runtime.files import size_and_time, write_json, write_text
 from coarse2fine.store.photos import keep_usable, read_record, write_record
 from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Skipped
@@ -126,7 +126,7 @@ def _check_every_photo(
     before = read_record(run) if run.photos.exists() else None
     known: set[str] = set()
     if before and before.max_megapixels == config.max_megapixels:
-        known = {str(photo.path) for photo in listed.photos if before.stamp_of(photo) == stamp_file(photo.path)}
+        known = {str(photo.path) for photo in listed.photos if before.stamp_of(photo) == size_and_time(photo.path)}
     checked = check_photos(listed.photos, config.max_megapixels, known)
     usable: dict[str, str] = {}
     skipped: dict[str, str] = {}
@@ -137,5 +137,5 @@ def _check_every_photo(
         if isinstance(item, Skipped):
             skipped[str(item.path.absolute())] = item.reason
         else:
-            usable[item.name] = stamp_file(item.path)
+            usable[item.name] = size_and_time(item.path)
     write_record(run, data, negatives, listed.classes, config.max_megapixels, usable, skipped)

@@ -179,5 +179,5 @@ def _parse_note(line: str) -> dict[str, str]:
     """Read one note. A line that was cut short is ignored: its mask was not written, so the note is written again."""
     try:
         return dict(json.loads(line))
-    except ValueError:
+    except (ValueError, TypeError):
         return {}

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from coarse2fine.corrections import list_corrected
+from coarse2fine.data.photos import check_mask_header
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import (
     COMPARISON_PX,
     Quality,
     RoundMasks,
     list_rounds,
+    list_unmeasured_rounds,
     measure_quality,
     summarize_classes,
 )
@@ -19,6 +21,7 @@ from coarse2fine.evaluation.quality_table import (
     write_class_quality,
     write_quality,
 )
+from coarse2fine.masks.png import mask_path
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import write_atomically
@@ -127,6 +130,10 @@ def write_missing_quality(run: Run, dataset: Dataset, context: Context) -> int:
         DataError: The masks of a round are damaged, or the run folder cannot be written.
     """
     keys: list[str] = []
+    for number in list_unmeasured_rounds(run):  # the masks may come from somebody else
+        folders = (run.enhanced(number - 1), run.refined(number), run.enhanced(number))
+        for path, photo in ((mask_path(folder, photo.name), photo) for folder in folders for photo in dataset.labeled):
+            check_mask_header(path, photo.path)
     for number in list_rounds(run):
         inputs = (read_done(run.enhanced(number))["key"], *keys[-1:])
         keys.append(write_round_quality(run, dataset, number, inputs, context).key)

@@ -101,7 +101,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON with sorted keys atomically."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    with write_atomically(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))  # \\udcff: a byte of a file name that is not UTF-8
 
 
 def read_json(path: Path) -> Any:
@@ -156,7 +158,7 @@ def read_json_or_empty(path: Path) -> dict[str, Any]:
     return read_json_as(path, dict[str, Any], "a JSON object") if path.exists() else {}
 
 
-def stamp_file(path: Path) -> str:
+def size_and_time(path: Path) -> str:
     """Return size in bytes and time of the last change in nanoseconds, as text; `MISSING` if there is no file."""
     try:
         status = path.stat()

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from coarse2fine.data import open_dataset
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.files import read_json_as, stamp_file, write_json
+from coarse2fine.runtime.files import read_json_as, size_and_time, write_json
 from coarse2fine.store.run import Run
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Photo, Skipped
 
@@ -23,8 +23,8 @@ class PhotoRecord(BaseModel):
         negatives_from_run: The same path, relative to the run folder.
         classes: Class names by index.
         max_megapixels: Limit with which the photos were checked.
-        usable: Size and time (:func:`~coarse2fine.runtime.files.stamp_file`) of each usable photo by its name. Runs of
-            earlier versions have the absolute path in place of the name.
+        usable: :func:`~coarse2fine.runtime.files.size_and_time` of each usable photo by its name. Runs of earlier
+            versions have the absolute path in place of the name.
         skipped: Why photos are skipped, by path.
     """
 
@@ -44,7 +44,7 @@ class PhotoRecord(BaseModel):
     def has_unchanged(self, photo: Photo) -> bool:
         """Return whether a photo is recorded as usable, with the size in bytes that it has now."""
         stamp = self.stamp_of(photo)
-        return stamp is not None and stamp.split(" ")[0] == stamp_file(photo.path).split(" ")[0]
+        return stamp is not None and stamp.split(" ")[0] == size_and_time(photo.path).split(" ")[0]
 
     def lies_at(self, data: Path) -> bool:
         """Return whether a data set is at the recorded place, possibly by another path or with another table."""

@@ -33,6 +33,11 @@ class _Done(_Record):
     agreement: FiniteFloat = 0.0
 
 
+class _Started(_Record):
+    key: str
+    settings: dict[str, Any]
+
+
 class _Evaluation(_Record):
     mean_iou: FiniteFloat
     iou: dict[str, FiniteFloat | None]
@@ -66,6 +71,11 @@ def read_done(folder: Path) -> dict[str, Any]:
         DataError: The file is damaged; so for all functions of this module.
     """
     return _read(folder / "done.json", _Done)
+
+
+def read_started(folder: Path) -> dict[str, Any]:
+    """Read ``stage.json`` of a stage; empty if the stage is complete or was not started."""
+    return _read(folder / "stage.json", _Started)
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

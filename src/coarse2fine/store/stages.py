@@ -15,8 +15,8 @@ from typing import Any
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import VERSIONED, find_version
-from coarse2fine.runtime.files import hash_of, read_json_or_empty, write_json
-from coarse2fine.store.records import read_done
+from coarse2fine.runtime.files import hash_of, write_json
+from coarse2fine.store.records import read_done, read_started
 
 _DONE = "done.json"
 
@@ -55,10 +55,10 @@ class Stage:
         Raises:
             DataError: The folder holds files that no stage wrote.
         """
-        before = self.done() or read_json_or_empty(self.folder / "stage.json")
+        before = self.done() or read_started(self.folder)
         why = None
         if before and before.get("key") != self.key:
-            why = explain_change(before.get("settings", {}), self.settings)
+            why = explain_change(before["settings"], self.settings)
             self._remove_folder()
         elif not before and holds_files(self.folder):
             raise DataError(
