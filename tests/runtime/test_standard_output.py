@@ -27,15 +27,15 @@ def test_accept_any_text__an_output_that_is_no_file(monkeypatch):
         assert sys.stdout is output
 
 
-def run_into_closed_pipe(code: str, unbuffered: str) -> subprocess.CompletedProcess[str]:
-    """Run code whose standard output is a pipe that nobody reads."""
+def run_into_closed_pipe(code: str, unbuffered: str, also_errors: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run code whose standard output, and standard error if asked for, is a pipe that nobody reads."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
         return subprocess.run(
             [sys.executable, "-c", code],
             stdout=writing,
-            stderr=subprocess.PIPE,
+            stderr=writing if also_errors else subprocess.PIPE,
             text=True,
             check=False,
             env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
@@ -50,6 +50,16 @@ def test_console__a_closed_pipe_does_not_end_the_work(unbuffered):
     code += "console.say('a')\nconsole.say('b')\nprint('done', file=sys.stderr)"
     ended = run_into_closed_pipe(code, unbuffered)
     assert (ended.returncode, ended.stderr) == (0, "Standard output was closed; the work goes on.\ndone\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_console__a_closed_pipe_of_output_and_errors_does_not_end_the_work(tmp_path, unbuffered):
+    code = "from pathlib import Path\nfrom coarse2fine.cli.exit_status import fail\n"
+    code += "from coarse2fine.runtime.console import Console\nconsole = Console()\n"
+    code += "console.say('a')\nconsole.warn('b')\nconsole.warn('c')\n"
+    code += f"Path({str(tmp_path / 'done')!r}).touch()\nfail('d', 2)"
+    assert run_into_closed_pipe(code, unbuffered, also_errors=True).returncode == 2
+    assert (tmp_path / "done").exists()
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from coarse2fine.errors import Coarse2FineError
+from coarse2fine.runtime.standard_output import say_to_standard_error
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -48,7 +49,7 @@ def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -
 
 def fail(sentence: str, status: int) -> None:
     """Print a sentence to standard error and exit."""
-    print(f"coarse2fine: {sentence}", file=sys.stderr, flush=True)  # noqa: T201
+    say_to_standard_error(f"coarse2fine: {sentence}")
     sys.exit(status)
 
 

@@ -14,7 +14,7 @@ from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.quality_table import TABLE, read_scores
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.runtime.files import MISSING, read_json_as, size_and_time
-from coarse2fine.runtime.names import SafeName, path_inside
+from coarse2fine.runtime.names import AnyPath, SafeName, path_inside
 from coarse2fine.store.photos import find_data, read_photos, read_record
 from coarse2fine.store.records import read_reasons
 from coarse2fine.store.run import Run
@@ -168,7 +168,7 @@ class _Origin(BaseModel):
         photos: Stamp of each photo (:func:`~coarse2fine.runtime.files.size_and_time`) by name.
     """
 
-    folder: str = ""
+    folder: AnyPath | None = None
     photos: dict[str, str] = {}
 
 
@@ -176,7 +176,7 @@ def _open_predictions(folder: Path, roots: Sequence[Path | str], config: MaskExp
     file = folder / "photos.json"
     if not file.exists():
         raise DataError(f"{file} with the paths of the photos is missing. Run predict again.")
-    listed = read_json_as(file, dict[SafeName, str], "the path of each photo by its name, as predict writes it")
+    listed = read_json_as(file, dict[SafeName, AnyPath], "the path of each photo by its name, as predict writes it")
     classes = read_json_as(folder / "classes.json", list[str], "the list of class names")
     masks = {name: path_inside(folder, f"masks/{name}.png") for name in listed}
     place = _find_photo_places(folder, roots)

@@ -1,6 +1,5 @@
 """Output on the terminal: progress, warnings, tables; plain lines if standard output is not a terminal."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from coarse2fine.runtime.standard_output import accept_any_text, discard_output
+from coarse2fine.runtime.standard_output import accept_any_text, discard_output, say_to_standard_error
 
 Item = TypeVar("Item")
 Advance: TypeAlias = Callable[[int], None]
@@ -100,9 +99,9 @@ class _Stream(RichConsole):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
+        discard_output(self.file)
         if not self.stderr:
-            discard_output()
-            print("Standard output was closed; the work goes on.", file=sys.stderr)  # noqa: T201
+            say_to_standard_error("Standard output was closed; the work goes on.")
 
 
 class _PlainProgress:

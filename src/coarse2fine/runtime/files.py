@@ -94,16 +94,14 @@ def _remove(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    r"""Write UTF-8 text atomically; a byte of a file name that is not UTF-8 is written as ``\udcff``, as in JSON."""
     with write_atomically(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON with sorted keys atomically."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    with write_atomically(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))  # \\udcff: a byte of a file name that is not UTF-8
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -6,6 +6,7 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 
 def accept_any_text() -> None:
@@ -17,11 +18,19 @@ def accept_any_text() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def discard_output() -> None:
-    """Discard all further output, because the program that read it has ended (``| head``)."""
+def discard_output(stream: IO[str]) -> None:
+    """Discard all further output of a stream, because the program that read it has ended (``| head``)."""
     nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
+    os.dup2(nothing, stream.fileno())
     os.close(nothing)
+
+
+def say_to_standard_error(text: str) -> None:
+    """Print a line to standard error, or nothing if nobody reads it any more."""
+    try:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        discard_output(sys.stderr)
 
 
 @contextmanager
@@ -33,14 +42,14 @@ def safe_output() -> Iterator[None]:
     except BrokenPipeError:
         if not _is_closed():  # another pipe is broken
             raise
-        discard_output()
+        discard_output(sys.stdout)
         sys.exit(0)
     finally:
         try:
             if sys.stdout:
                 sys.stdout.flush()
         except BrokenPipeError:  # it would be raised when Python ends
-            discard_output()
+            discard_output(sys.stdout)
 
 
 def _is_closed() -> bool:

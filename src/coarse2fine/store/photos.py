@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from coarse2fine.data import open_dataset
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.files import read_json_as, size_and_time, write_json
+from coarse2fine.runtime.names import AnyPath
 from coarse2fine.store.run import Run
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset, Photo, Skipped
 
@@ -28,10 +29,10 @@ class PhotoRecord(BaseModel):
         skipped: Why photos are skipped, by path.
     """
 
-    data: str
-    data_from_run: str | None = None
-    negatives: str | None = None
-    negatives_from_run: str | None = None
+    data: AnyPath
+    data_from_run: AnyPath | None = None
+    negatives: AnyPath | None = None
+    negatives_from_run: AnyPath | None = None
     classes: list[str]
     max_megapixels: float | None = None
     usable: dict[str, str]
