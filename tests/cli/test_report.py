@@ -81,3 +81,8 @@ def test_report__a_huge_mask_is_not_decoded(unmeasured_run, claim_huge, capsys):
     claim_huge(next(unmeasured_run.refined(1).rglob("*.png")))
     assert call("report", unmeasured_run.root) == 2
     assert "48 x 48 pixels, but has 40000 x 40000" in capsys.readouterr().err
+
+
+def test_report__a_name_that_is_too_long_is_one_sentence(capsys):
+    assert call("report", "x" * 300) == 2
+    assert "choose a shorter name" in capsys.readouterr().err

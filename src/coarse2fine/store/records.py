@@ -21,9 +21,9 @@ class _Record(BaseModel):
 
 
 class _Done(_Record):
-    key: str
-    settings: dict[str, Any]
-    seconds: Seconds
+    key: str = ""
+    settings: dict[str, Any] = {}
+    seconds: Seconds = 0.0
     inputs: list[str] = []
     versions: dict[str, str | None] = {}
     written: Count = 0
@@ -34,8 +34,8 @@ class _Done(_Record):
 
 
 class _Started(_Record):
-    key: str
-    settings: dict[str, Any]
+    key: str = ""
+    settings: dict[str, Any] = {}
 
 
 class _Evaluation(_Record):
@@ -65,12 +65,13 @@ class _EarlyEnd(_Record):
 
 
 def read_done(folder: Path) -> dict[str, Any]:
-    """Read ``done.json`` of a stage; empty if the stage is not complete.
+    """Read ``done.json`` of a stage, with at least key, settings and seconds; empty if the stage is not complete.
 
     Raises:
         DataError: The file is damaged; so for all functions of this module.
     """
-    return _read(folder / "done.json", _Done)
+    done = _read(folder / "done.json", _Done)
+    return done and {"key": "", "settings": {}, "seconds": 0.0, **done}
 
 
 def read_started(folder: Path) -> dict[str, Any]:

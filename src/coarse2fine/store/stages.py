@@ -58,7 +58,7 @@ class Stage:
         before = self.done() or read_started(self.folder)
         why = None
         if before and before.get("key") != self.key:
-            why = explain_change(before["settings"], self.settings)
+            why = explain_change(before.get("settings", {}), self.settings)
             self._remove_folder()
         elif not before and holds_files(self.folder):
             raise DataError(
