@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def one_torch_thread():
     """Compute with one thread: on tiny arrays, several threads only wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def claim_huge() -> Callable[[Path], None]:
+    """Return a function that changes the header of a PNG file so that it claims to have 40,000 x 40,000 pixels."""
+
+    def claim(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[16:24] = (40_000).to_bytes(4, "big") * 2  # width and height
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+        path.write_bytes(data)
+
+    return claim
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from coarse2fine.evaluation.quality_table import write_quality
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.networks.build import build_network
-from coarse2fine.runtime.files import write_json
+from coarse2fine.runtime.files import size_and_time, write_json
 from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
 
@@ -47,7 +47,7 @@ def drawn_run(tmp_path) -> Run:
         write_json(folder / "done.json", {"key": "k", "settings": {}, "inputs": ["k"], "seconds": 1.0})
     write_quality(run.quality(2) / "quality.csv", qualities)
     write_json(run.round(2) / "filter.json", {"cat/a": "foreground 0.4 % is below 1 %"})
-    usable = {str(path): "" for path in (tmp_path / "photos").rglob("*.png")}
+    usable = {str(path): size_and_time(path) for path in (tmp_path / "photos").rglob("*.png")}
     record = {
         "data": str(tmp_path / "photos"),
         "classes": ["background", "cat", "dog"],

@@ -15,7 +15,7 @@ from coarse2fine.app.access import CSRF_HEADER
 from coarse2fine.app.photo_list import PHOTOS_PER_PAGE
 from coarse2fine.corrections.review import read_decisions
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
-from coarse2fine.runtime.files import read_json, write_json
+from coarse2fine.runtime.files import read_json, size_and_time, write_json
 from coarse2fine.serving import uploads
 
 HTML = "cat/<img src=x onerror=alert(1)>"
@@ -55,8 +55,8 @@ def test_photos__are_filtered_and_sorted(drawn_run, open_app):
 def test_photos__are_paged(drawn_run, open_app, photos_of):
     for index in range(2 * PHOTOS_PER_PAGE):
         shutil.copy(photos_of / "cat" / "a.png", photos_of / "cat" / f"z{index:03}.png")
-    usable = [str(path) for path in photos_of.rglob("*.png")]
-    write_json(drawn_run.photos, read_json(drawn_run.photos) | {"usable": dict.fromkeys(usable, "")})
+    usable = {str(path): size_and_time(path) for path in photos_of.rglob("*.png")}
+    write_json(drawn_run.photos, read_json(drawn_run.photos) | {"usable": usable})
     client = open_app(drawn_run)
     found = client.get("/api/photos", params={"page": 3}).json()
     assert found["total"] == 2 * PHOTOS_PER_PAGE + 5 and found["pages"] == 3 and len(found["photos"]) == 5
@@ -114,6 +114,14 @@ def test_decision__about_a_changed_mask_is_rejected(drawn_run, open_app):
     response = decide(client, "cat/a", "accepted", fingerprint=fingerprint)
     assert response.status_code == 409 and "has changed since you opened" in response.json()["error"]
     assert not read_decisions(drawn_run.review)
+
+
+def test_mask__a_huge_one_is_not_decoded(drawn_run, open_app, claim_huge):
+    client = open_app(drawn_run)
+    claim_huge(mask_path(drawn_run.enhanced(2), "cat/a"))
+    for route in ("/api/mask", "/api/thumbnail"):
+        response = client.get(route, params={"name": "cat/a", "stage": "round-2"})
+        assert response.status_code >= 400 and "40 x 30 pixels, but has 40000 x 40000" in response.json()["error"]
 
 
 def test_mask__a_drawn_mask_is_saved_pixel_for_pixel(drawn_run, open_app):

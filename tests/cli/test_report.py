@@ -8,7 +8,7 @@ from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.evaluation.mask_quality import list_unmeasured_rounds
 from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
-from coarse2fine.runtime.files import read_json, write_json, write_text
+from coarse2fine.runtime.files import read_json, size_and_time, write_json, write_text
 from coarse2fine.store.run import Run
 
 
@@ -19,7 +19,7 @@ def unmeasured_run(tmp_path) -> Run:
     draw_dataset(data, train_per_class=1, val_photos=1, size_px=48)
     photos = sorted((data / "train").rglob("*.jpg"))
     classes = ["background", *sorted({path.parent.name for path in photos})]
-    usable = {str(path): "" for path in photos}
+    usable = {f"{path.parent.name}/{path.stem}": size_and_time(path) for path in photos}
     write_json(run.photos, {"data": str(data / "train"), "classes": classes, "usable": usable, "skipped": {}})
     write_text(
         run.config,
@@ -75,3 +75,14 @@ def test_report__bad_input_is_one_sentence_and_status_2(unmeasured_run, tmp_path
     said = capsys.readouterr().err
     assert "that path does not exist. Restore it" in said and "Traceback" not in said
     assert not unmeasured_run.report.exists()
+
+
+def test_report__a_huge_mask_is_not_decoded(unmeasured_run, claim_huge, capsys):
+    claim_huge(next(unmeasured_run.refined(1).rglob("*.png")))
+    assert call("report", unmeasured_run.root) == 2
+    assert "48 x 48 pixels, but has 40000 x 40000" in capsys.readouterr().err
+
+
+def test_report__a_name_that_is_too_long_is_one_sentence(capsys):
+    assert call("report", "x" * 300) == 2
+    assert "choose a shorter name" in capsys.readouterr().err

@@ -210,3 +210,16 @@ def test_read_class_folders__a_name_that_only_looks_allowed(tmp_path, name, mess
     (tmp_path / name).mkdir()
     with pytest.raises(DataError, match=message):
         read_class_folders(tmp_path)
+
+
+def test_unique_names__no_name_is_too_long_for_its_mask(tmp_path):
+    long = "ä" * 125
+    files = [f"a/{long}.jpg", f"a/{long}.png", "b/\udcff.jpg", "b/\udcfe.jpg", f"c/{'d/' * 1000}1.jpg", "c/1.jpg"]
+    names = unique_names(files)
+    assert len(set(names)) == 6 and names[5] == "c/1"
+    assert names == [name.encode().decode() for name in names]
+    for name in names:
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert names[4].startswith("c/1-") and unique_names([f"a/{'x' * 251}.jpg"]) == [f"a/{'x' * 251}"]

@@ -10,7 +10,7 @@ from PIL import Image
 from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.evaluation.quality_table import COLUMNS
 from coarse2fine.masks.png import mask_path, write_mask
-from coarse2fine.runtime.files import write_json, write_text
+from coarse2fine.runtime.files import size_and_time, write_json, write_text
 from coarse2fine.store.run import Run
 
 CLASSES = ("background", "cat & <b>dog</b>", "žaba 蛙", *(f"class {index}" for index in range(3, 255)))
@@ -47,14 +47,15 @@ def masks() -> dict[str, np.ndarray]:
 @pytest.fixture
 def predicted(tmp_path, masks) -> Path:
     """A folder as ``predict`` writes it; its photos are in ``in``."""
-    folder, photos = tmp_path / "found", {}
+    folder, photos, stamps = tmp_path / "found", {}, {}
     for name, mask in masks.items():
         path = tmp_path / "in" / f"{name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((*mask.shape, 3), COLOR, np.uint8)).save(path)
-        photos[name] = str(path)
+        photos[name], stamps[name] = str(path), size_and_time(path)
         write_mask(mask_path(folder / "masks", name), mask)
     write_json(folder / "photos.json", photos)
+    write_json(folder / "origin.json", {"folder": str(folder), "photos": stamps})
     write_json(folder / "classes.json", list(CLASSES))
     write_text(folder / "found.csv", "photo,class,share_of_pixels\n")
     return folder
@@ -69,7 +70,7 @@ def finished(tmp_path) -> Run:
         path = data / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((10, 12, 3), 40 * index, np.uint8)).save(path)
-        usable[str(path)] = "stamp"
+        usable[name] = size_and_time(path)
         label = 1 if name.startswith("cat") else 2
         for number, folder in enumerate((run.coarse, run.enhanced(0), run.refined(1), run.enhanced(1))):
             mask = np.zeros((10, 12), np.uint8)

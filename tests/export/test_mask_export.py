@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -39,13 +40,13 @@ def test_export_masks__a_photo_that_its_exif_turns_is_written_upright(tmp_path, 
     write_json(predicted / "photos.json", {"turned": str(path)})
     write_mask(mask_path(predicted / "masks", "turned"), np.zeros((40, 20), np.uint8))
     for kind in ("coco", "voc"):
-        export_masks(predicted, tmp_path / kind, kind, MaskExportConfig(images=images))
+        export_masks(predicted, tmp_path / kind, kind, MaskExportConfig(images=images), photos=[tmp_path])
         (carried,) = (tmp_path / kind).rglob("turned.jpg")
         with Image.open(carried) as picture:
             assert picture.size == (20, 40) and not picture.getexif()
         assert np.abs(read_image(carried).astype(int) - read_image(path)).mean() < 3
     if images == "copy":
-        export_masks(predicted, tmp_path / "hf", "huggingface")
+        export_masks(predicted, tmp_path / "hf", "huggingface", photos=[tmp_path])
         read = datasets.load_dataset(str(tmp_path / "hf"), split="train", cache_dir=str(tmp_path / "cache"))
         assert np.abs(np.asarray(read[0]["image"]).astype(int) - read_image(path)).mean() < 3
 
@@ -61,7 +62,7 @@ def test_export_masks__a_photo_without_an_ending(predicted, tmp_path):
     Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(path, format="JPEG")
     write_json(predicted / "photos.json", {"p": str(path)})
     write_mask(mask_path(predicted / "masks", "p"), np.zeros((4, 5), np.uint8))
-    export_masks(predicted, tmp_path / "out", "yolo")
+    export_masks(predicted, tmp_path / "out", "yolo", photos=[path])
     assert (tmp_path / "out" / "images" / "train" / "p.jpg").exists()
     assert (tmp_path / "out" / "labels" / "train" / "p.txt").read_text() == ""
 
@@ -78,7 +79,7 @@ def test_export_masks__control_characters_in_names(predicted, tmp_path, kind):
         write_mask(mask_path(predicted / "masks", name), np.ones((4, 5), np.uint8))
     write_json(predicted / "photos.json", {name: str(path) for name, path in names.items()})
     write_json(predicted / "classes.json", ["background", "cat\x00\n"])
-    assert export_masks(predicted, tmp_path / "out", kind) == 2
+    assert export_masks(predicted, tmp_path / "out", kind, photos=[tmp_path]) == 2
     for path in (tmp_path / "out").rglob("*"):
         assert not {"\n", "\t", "\x1b"} & set(str(path.relative_to(tmp_path)))
     if kind != "huggingface":
@@ -112,7 +113,7 @@ def test_export_masks__names_the_extra_that_is_missing(predicted, tmp_path, monk
 
 def test_export_masks__a_photo_that_is_gone_leaves_nothing(predicted, tmp_path):
     (tmp_path / "in" / "y" / "diagonal.jpg").unlink()
-    with pytest.raises(DataError, match="diagonal.jpg: no such file"):
+    with pytest.raises(DataError, match="diagonal.jpg of .* does not exist. If it was moved, add --photos"):
         export_masks(predicted, tmp_path / "out", "huggingface")
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
 
@@ -130,7 +131,7 @@ def test_export_masks__a_kill_leaves_no_folder_and_the_run_as_it_was(predicted, 
         os.link(mask_path(predicted / "masks", "x/row"), path)
     write_json(predicted / "photos.json", listed)
     command = [sys.executable, "-m", "coarse2fine", "export", str(predicted), "--format", "yolo", "--out"]
-    process = subprocess.Popen([*command, str(tmp_path / "out")])
+    process = subprocess.Popen([*command, str(tmp_path / "out"), "--photos", str(tmp_path / "in")])
     while not list(tmp_path.glob(".*.tmp/labels/train/many/1.txt")):
         time.sleep(0.02)
         assert process.poll() is None
@@ -138,3 +139,43 @@ def test_export_masks__a_kill_leaves_no_folder_and_the_run_as_it_was(predicted, 
     process.wait()
     assert not (tmp_path / "out").exists()
     assert np.array_equal(read_mask(mask_path(predicted / "masks", "many/0")), mask)
+
+
+def find_label(photo: Path) -> Path:
+    """Return the file of labels as ultralytics does: the last /images/ becomes /labels/."""
+    return Path("/labels/".join(str(photo).rsplit("/images/", 1))).with_suffix(".txt")
+
+
+@pytest.mark.parametrize("images", ["copy", "link"])
+def test_export_masks__yolo_finds_the_labels_of_folders_called_images(predicted, tmp_path, images):
+    names = ["images/1", "cat/images/1", "images/images/1", "images-x/images"]
+    for name in names:
+        write_mask(mask_path(predicted / "masks", name), np.ones((4, 5), np.uint8))
+    write_json(predicted / "photos.json", dict.fromkeys(names, str(tmp_path / "a.jpg")))
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "a.jpg")
+    export_masks(predicted, tmp_path / "out", "yolo", MaskExportConfig(images=images), photos=[tmp_path])
+    photos = list((tmp_path / "out" / "images" / "train").rglob("*.jpg"))
+    assert len(photos) == 4 and all(find_label(photo).read_text().startswith("0 ") for photo in photos)
+
+
+@pytest.mark.parametrize("kind, ending, stored_as", [("yolo", "gif", "GIF"), ("labelstudio", "tif", "TIFF")])
+def test_export_masks__a_photo_that_the_tool_cannot_show_becomes_png(
+    predicted, tmp_path, capsys, kind, ending, stored_as
+):
+    photos = {"a": (f"a.{ending}", stored_as), "b": ("b.jpg", stored_as), "c": (f"c.{ending}", "JPEG")}
+    for name, (file, format) in photos.items():
+        Image.fromarray(np.full((4, 5, 3), 200, np.uint8)).save(tmp_path / file, format=format)
+        write_mask(mask_path(predicted / "masks", name), np.ones((4, 5), np.uint8))
+    write_json(predicted / "photos.json", {name: str(tmp_path / file) for name, (file, _) in photos.items()})
+    export_masks(predicted, tmp_path / "out", kind, photos=[tmp_path])
+    written = {path.name: path for path in (tmp_path / "out" / "images").rglob("*.*")}
+    assert sorted(written) == ["a.png", "b.png", "c.jpg"]
+    for name, path in written.items():
+        with Image.open(path) as picture:
+            assert picture.format == ("JPEG" if name == "c.jpg" else "PNG")
+        assert (read_image(path) == 200).all()
+    if kind == "labelstudio":
+        assert "images/a.png" in (tmp_path / "out" / "tasks-1.json").read_text()
+    assert "cannot show" not in capsys.readouterr().err
+    export_masks(predicted, tmp_path / "none", kind, MaskExportConfig(images="none"), photos=[tmp_path])
+    assert f"2 photos are in a format that {kind} cannot show ({stored_as})" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 import json
+import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.inference.predict import PredictOptions, predict_photos
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, write_mask
-from coarse2fine.runtime.files import write_json
+from coarse2fine.runtime.files import read_json, write_json
 
 SCORES = [("cat/a", 0.9), ("cat/b", 0.25), ("dog/a", 0.5), ("dog/c", 1.0)]
 
@@ -191,6 +193,82 @@ def test_export_masks__predictions_of_a_network(color_segmenter, tmp_path, monke
         export_masks(tmp_path, tmp_path / "o", "voc", MaskExportConfig(min_quality=0.5), photos=[tmp_path / "in"])
     with pytest.raises(DataError, match="None of the 1 photos can be read"):
         export_masks(tmp_path, tmp_path / "o", "voc", photos=[tmp_path / "in" / "bad.jpg"])
+
+
+@pytest.mark.parametrize("kind", MASK_FORMATS)
+@pytest.mark.parametrize("name", ["../../victim", "/victim"])
+def test_export_masks__a_name_that_leads_outside_is_refused(predicted, tmp_path, kind, name):
+    (tmp_path / "victim.jpg").write_text("victim")
+    listed = read_json(predicted / "photos.json")
+    write_json(predicted / "photos.json", {name: listed["x/row"]})
+    with pytest.raises(DataError, match=r"photos\.json.*A name must be a relative path inside its folder"):
+        export_masks(predicted, tmp_path / "out" / "deep", kind, photos=[tmp_path])
+    assert (tmp_path / "victim.jpg").read_text() == "victim" and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("link", ["masks", "masks/x", "masks/x/row.png"])
+def test_export_masks__a_link_in_a_folder_of_predictions_is_refused(predicted, tmp_path, link):
+    (predicted / link).rename(tmp_path / "elsewhere")
+    (predicted / link).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=f"{link} must not be a link"):
+        export_masks(predicted, tmp_path / "out", "voc")
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_masks__a_link_in_a_run_is_refused_but_not_to_a_run(finished, tmp_path):
+    (tmp_path / "link").symlink_to(finished.root)
+    assert export_masks(tmp_path / "link", tmp_path / "out", "voc") == 3
+    finished.enhanced(1).rename(tmp_path / "elsewhere")
+    finished.enhanced(1).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="enhanced must not be a link"):
+        export_masks(finished.root, tmp_path / "other", "voc")
+
+
+def test_export_masks__a_photo_that_predict_has_not_seen_needs_its_folder(predicted, tmp_path):
+    private = tmp_path / "private" / "me.jpg"
+    private.parent.mkdir()
+    shutil.copyfile(tmp_path / "in" / "x" / "row.jpg", private)
+    write_json(predicted / "photos.json", {"x/row": str(private)})
+    for prepare in (lambda: None, (predicted / "origin.json").unlink):
+        prepare()
+        with pytest.raises(DataError, match=r"private/me\.jpg, which was not recognized.*add --photos"):
+            export_masks(predicted, tmp_path / "out", "voc")
+    link = predicted / "me.jpg"
+    link.symlink_to(private)
+    write_json(predicted / "photos.json", {"x/row": str(link)})
+    with pytest.raises(DataError, match="which was not recognized"):
+        export_masks(predicted, tmp_path / "out", "voc", photos=[tmp_path / "in"])
+    assert not (tmp_path / "out").exists()
+    assert export_masks(predicted, tmp_path / "out", "voc", photos=[private.parent]) == 1
+    assert export_masks(predicted, tmp_path / "one", "voc", photos=[str(private.parent / "*.jpg")]) == 1
+
+
+def test_export_masks__predictions_and_photos_that_moved(predicted, masks, tmp_path):
+    (tmp_path / "moved").mkdir()
+    for name in ("in", "found"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    assert export_masks(tmp_path / "moved" / "found", tmp_path / "out", "voc") == len(masks)
+    (tmp_path / "moved" / "in").rename(tmp_path / "photos")
+    with pytest.raises(DataError, match="does not exist. If it was moved, add --photos"):
+        export_masks(tmp_path / "moved" / "found", tmp_path / "other", "voc")
+    assert export_masks(tmp_path / "moved" / "found", tmp_path / "o", "voc", photos=[tmp_path / "photos"]) == len(masks)
+
+
+@pytest.mark.parametrize("name", ["photos.json", "classes.json", "origin.json"])
+@pytest.mark.parametrize("text", ["[[1, 2]]", "3", "null", '{"photos": 1}', "[" * 100_000, "{"])
+def test_export_masks__json_of_the_wrong_kind(predicted, tmp_path, name, text):
+    (predicted / name).write_text(text)
+    with pytest.raises(DataError, match=name):
+        export_masks(predicted, tmp_path / "out", "voc")
+
+
+def test_export_masks__a_huge_mask_is_not_decoded(finished, tmp_path, claim_huge):
+    claim_huge(finished.enhanced(1) / "cat" / "b.png")
+    tracemalloc.start()
+    with pytest.raises(DataError, match="12 x 10 pixels, but has 40000 x 40000"):
+        export_masks(finished.root, tmp_path / "out", "coco")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
 
 
 def test_export_masks__a_mask_that_does_not_fit(finished, tmp_path):

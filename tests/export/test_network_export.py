@@ -6,7 +6,7 @@ import pytest
 from coarse2fine.cli import main
 from coarse2fine.inference.load import load_model
 from coarse2fine.masks.png import write_mask
-from coarse2fine.runtime.files import write_json
+from coarse2fine.runtime.files import size_and_time, write_json
 
 
 @pytest.fixture
@@ -30,8 +30,10 @@ def test_export__onnx(small_run, clouds, tmp_path, capsys):
 @pytest.mark.usefixtures("converted_before")
 def test_export__int8_measures_its_loss_on_the_runs_own_photos(small_run, cloud_folder, ground_truth, tmp_path, capsys):
     shutil.copytree(small_run, tmp_path / "run")
-    usable = {str(path): "" for path in [*cloud_folder.iterdir(), tmp_path / "gone.png"]}
-    write_json(tmp_path / "run" / "photos.json", {"usable": usable})
+    photos = sorted(shutil.copytree(cloud_folder, tmp_path / "data" / "blue").iterdir())
+    usable = {f"blue/{path.stem}": size_and_time(path) for path in photos} | {"blue/gone": "1 1"}
+    record = {"data": str(tmp_path / "data"), "classes": ["background", "blue"], "usable": usable, "skipped": {}}
+    write_json(tmp_path / "run" / "photos.json", record)
     arguments = [
         tmp_path / "run",
         "--format",

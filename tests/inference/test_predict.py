@@ -1,4 +1,6 @@
 import csv
+import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +47,18 @@ def test_predict_photos__masks_overlays_probabilities_and_table(segmenter, photo
     assert ["x/a.png", "Röte", "0.5000"] in rows and ["y/b <i>", "background", "1.0000"] in rows
     assert read_json(out / "classes.json") == ["background", "Röte"]
     assert read_json(out / "photos.json")["y/b <i>"] == str(photos / "y" / "b <i>.png")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_predict_photos__names_that_no_mask_can_have(segmenter, tmp_path):
+    for name in ("a\udcff.png", f"{'x' * 251}.png", f"{'x' * 251}.jpg"):
+        Image.new("RGB", (40, 30)).save(tmp_path / name)
+    out = tmp_path / "out"
+    assert predict_photos(segmenter, [tmp_path], out, PredictOptions(probabilities=True), None) == []
+    listed = read_json(out / "photos.json")
+    assert len(listed) == 3 and all(os.path.exists(path) for path in listed.values())  # noqa: PTH110
+    for folder, ending in (("masks", "png"), ("overlays", "jpg"), ("probabilities", "npz")):
+        assert {path.name for path in (out / folder).iterdir()} == {f"{name}.{ending}" for name in listed}
 
 
 def test_predict_photos__a_bad_photo_is_skipped_and_returned(segmenter, photos, tmp_path):

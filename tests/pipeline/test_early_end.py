@@ -8,8 +8,8 @@ import coarse2fine
 from coarse2fine.config import FitConfig
 from coarse2fine.pipeline import early_end
 from coarse2fine.pipeline.early_end import has_converged
+from coarse2fine.store.records import read_done
 from coarse2fine.store.run import Run
-from coarse2fine.store.stages import read_done
 
 AUTO = 'rounds = "auto"\n[train]\nepochs = [1, 1, 1, 2]\nmin_steps = [1]'
 

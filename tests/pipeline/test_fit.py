@@ -280,6 +280,23 @@ def test_fit__refuses_the_run_folder_of_another_data_set(settings, finished, dat
         coarse2fine.fit(data / "train", tmp_path / "mine", settings())
 
 
+def test_fit__goes_on_with_photos_at_another_place(settings, finished, data, tmp_path, capsys):
+    shutil.copytree(finished.root, tmp_path / "run")
+    shutil.copytree(data / "train", tmp_path / "moved")  # names, sizes and times are the same
+    run = coarse2fine.fit(tmp_path / "moved", tmp_path / "run", settings(), quiet=False)
+    said = capsys.readouterr().out
+    assert "round 2: enhancement: already done" in said and "run again" not in said
+    assert read_json(run.photos)["data"] == str(tmp_path / "moved")
+    (tmp_path / "link").symlink_to(tmp_path / "moved")
+    coarse2fine.fit(tmp_path / "link", tmp_path / "run", settings(), quiet=False)
+    assert "run again" not in capsys.readouterr().out
+    (tmp_path / "other").mkdir()
+    shutil.copytree(tmp_path / "moved", tmp_path / "other", dirs_exist_ok=True)
+    (tmp_path / "other" / "fish" / "0000.jpg").write_bytes(b"another photo")
+    with pytest.raises(DataError, match="all of them must be there, with the same names and sizes"):
+        coarse2fine.fit(tmp_path / "other", tmp_path / "run", settings())
+
+
 def test_fit__stops_before_hours_are_spent(settings, data, tmp_path):
     for text, message in (
         ("[network]\nencoder = 'resnet1018'", "resnet101"),

@@ -26,12 +26,13 @@ from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, w
 from coarse2fine.networks.student import build_student
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
 from coarse2fine.pipeline.enhance_stage import enhance_masks, prepare_enhancer
-from coarse2fine.pipeline.mask_writer import MaskTask, read_notes, write_masks
+from coarse2fine.pipeline.mask_writer import MaskTask, write_masks
 from coarse2fine.pipeline.quality_stage import measure_round_quality, write_missing_quality
 from coarse2fine.pipeline.refine_stage import filter_masks, find_empty
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_json
 from coarse2fine.runtime.processes import World
+from coarse2fine.store.records import read_notes
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.types import Dataset, Enhanced, Enhancer, Photo

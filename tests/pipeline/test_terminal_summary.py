@@ -60,13 +60,14 @@ def test_show_round__figures_reasons_and_times(tmp_path, capsys):
 
 def test_show_end__how_the_figures_went(tmp_path, capsys):
     run = Run(tmp_path)
-    write_json(run.metrics(0), {"training_masks_iou": {"coarse": 0.3, "enhanced": 0.45}, "left_out": 0})
+    write_json(run.metrics(0), {"training_masks_iou": {"coarse": 0.3, "enhanced": 0.45}, "left_out": 0, "round": 0})
     write_json(
         run.metrics(1),
         {
             "training_masks_iou": {"refined": 0.5, "enhanced": 0.6},
-            "evaluation": {"mean_iou": 0.55, "iou": {"background": 0.5, "cat": 0.6}},
+            "evaluation": {"mean_iou": 0.55, "iou": {"background": 0.5, "cat": 0.6}, "photos": 3},
             "left_out": 4,
+            "round": 1,
         },
     )
     show_end(Console(), run, 1)

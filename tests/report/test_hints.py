@@ -39,7 +39,8 @@ def test_explain_small_classes__few_photos_and_many_fewer_than_the_largest():
 def test_find_hints__still_rising_names_the_flag(draw_run):
     run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]})
     for number, miou in ((1, 0.5), (2, 0.55)):
-        write_json(run.metrics(number), {"evaluation": {"mean_iou": miou, "iou": {"background": 0.9, "cat": 0.4}}})
+        evaluation = {"mean_iou": miou, "iou": {"background": 0.9, "cat": 0.4}, "photos": 1}
+        write_json(run.metrics(number), {"round": number, "left_out": 0, "evaluation": evaluation})
     said = hints_of(run, dataset)
     assert "The mIoU still rose in the last round, from 0.500 to 0.550. Add a round to this run: --rounds 3." in said
 

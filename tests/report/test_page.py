@@ -212,3 +212,80 @@ def test_reason_kind__removes_the_number_of_the_photo():
     assert reason_kind("foreground 0.4 % is below 1 %") == "foreground below 1 % of the photo"
     assert reason_kind("foreground is empty") == "foreground is empty"
     assert reason_kind("foreground is empty") == "foreground is empty"
+
+
+WRONG = ["[[1]]", "3", "null", '"a"', "[" * 200_000, '{"photos": [], "seconds": NaN, "round": "x"}']
+
+
+@pytest.mark.parametrize("text", WRONG)
+@pytest.mark.parametrize(
+    "file",
+    [
+        "coarse/done.json",
+        "round-1/training/done.json",
+        "round-1/metrics.json",
+        "round-1/filter.json",
+        "round-1/enhanced/notes.json",
+        "early-end.json",
+        "coarse-choice.json",
+    ],
+)
+def test_write_report__json_of_the_wrong_kind_is_one_sentence(draw_run, file, text):
+    run, dataset = draw_run({"cat": ["cat/0"], "dog": ["dog/0"]}, rounds=1)
+    write_text(run.config, run.config.read_text().replace('"box"', '"auto"'))
+    (run.root / file).write_text(text)
+    with pytest.raises(DataError, match=f"{file} (must hold|cannot be read)"):
+        write_report(run, dataset, run.report, threads=1)
+    assert not run.report.exists()
+
+
+@pytest.mark.parametrize(
+    "evaluation",
+    [
+        {"iou": {"background": "a"}},
+        {"confusion_matrix": [[1, 2], [3, 4]]},
+        {"confusion_matrix": [[1, 2, 3], [4], []]},
+        {"confusion_matrix": [[-1, 1, 0]] * 3},
+        {"confusion_matrix": [[10**400, 1, 0]] * 3},
+        {"mean_iou": float("inf")},
+        {"photos": None},
+    ],
+)
+def test_write_report__an_evaluation_of_the_wrong_kind(draw_run, evaluation):
+    run, dataset = draw_run({"cat": ["cat/0"], "dog": ["dog/0"]}, rounds=1)
+    metrics = read_json(run.metrics(1))
+    write_json(run.metrics(1), metrics | {"evaluation": metrics["evaluation"] | evaluation})
+    with pytest.raises(DataError, match=r"metrics\.json"):
+        write_report(run, dataset, run.report, threads=1)
+
+
+@pytest.mark.parametrize("rounds", ["1000000000", "0", '"many"', "[1]", "nan", "[[[["])
+def test_write_report__an_impossible_number_of_rounds_ends_at_once(draw_run, rounds):
+    run, dataset = draw_run({"cat": ["cat/0"]}, rounds=1)
+    write_text(run.config, run.config.read_text().replace("rounds = 1", f"rounds = {rounds}"))
+    with pytest.raises(DataError, match=r"config\.toml cannot be read"):
+        write_report(run, dataset, run.report, threads=1)
+
+
+@pytest.mark.parametrize("row", ["cat/0,cat,nan", "cat/0,cat,1.5", ",cat,0.5", "cat/0,cat,0.5,,,1,,0,inf,0"])
+def test_write_report__a_quality_table_of_the_wrong_kind(draw_run, row):
+    run, dataset = draw_run({"cat": ["cat/0"]}, rounds=1)
+    table = run.quality(1) / "quality.csv"
+    header = table.read_text().splitlines()[0]
+    table.write_text(f"{header}\n{row if row.count(',') > 3 else row + ',,,1,,0,1,0'}\n")
+    with pytest.raises(DataError, match=r"quality\.csv"):
+        write_report(run, dataset, run.report, threads=1)
+
+
+def test_write_report__a_huge_mask_is_not_decoded(draw_run, claim_huge):
+    run, dataset = draw_run({"cat": ["cat/0"]}, rounds=1)
+    path = run.coarse / "cat" / "0.png"
+    claim_huge(path)
+    assert "the mask has another size than the photo" in page_of(run, dataset).text
+
+
+def test_write_report__a_training_that_diverged(draw_run):
+    run, dataset = draw_run({"cat": ["cat/0"]}, rounds=1)
+    done = run.training(1) / "done.json"
+    write_json(done, read_json(done) | {"loss": float("nan")})
+    assert page_of(run, dataset).count("html") == 1

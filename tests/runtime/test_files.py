@@ -1,7 +1,17 @@
+import os
+
 import pytest
 
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.files import read_csv, replace_when_complete, write_csv
+from coarse2fine.runtime.files import (
+    read_csv,
+    read_json,
+    read_json_as,
+    read_json_or_empty,
+    replace_when_complete,
+    write_csv,
+    write_json,
+)
 
 
 def test_write_csv__read_csv_returns_the_same_text(tmp_path):
@@ -41,3 +51,31 @@ def test_replace_when_complete__a_folder(tmp_path):
         (temporary / "a").write_text("1")
         raise KeyError
     assert [item.name for item in tmp_path.iterdir()] == ["made"]
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", '"a"', "null"])
+def test_read_json_or_empty__another_kind_of_json(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a\.json must hold a JSON object, but: Input should be a valid dictionary"):
+        read_json_or_empty(tmp_path / "a.json")
+
+
+def test_read_json_as__names_the_value_that_is_wrong(tmp_path):
+    (tmp_path / "a.json").write_text('{"x": {"y": 1}}')
+    with pytest.raises(DataError, match=r"must hold numbers, but at x -> y: Input should be a valid string"):
+        read_json_as(tmp_path / "a.json", dict[str, dict[str, str]], "numbers")
+
+
+def test_read_json__a_pipe_and_deep_nesting_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="not a regular file"):
+        read_json(tmp_path / "pipe")
+    (tmp_path / "deep").write_text("[" * 200_000)
+    with pytest.raises(DataError, match="deep cannot be read as JSON"):
+        read_json(tmp_path / "deep")
+
+
+def test_write_json__a_file_name_that_is_not_utf_8(tmp_path):
+    write_json(tmp_path / "a.json", {"a": "\udcff ü"})
+    assert read_json(tmp_path / "a.json") == {"a": "\udcff ü"}
+    assert b"\\udcff \xc3\xbc" in (tmp_path / "a.json").read_bytes()

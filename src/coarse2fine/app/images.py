@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from coarse2fine.data.photos import read_image_and_header
+from coarse2fine.data.photos import check_mask_header, read_image_and_header
 from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import read_mask
@@ -49,6 +49,7 @@ def encode_thumbnail(photo: Path, mask: Path | None) -> bytes:
     """
     image = _read_photo(photo, THUMBNAIL_SIDE_PX)
     if mask is not None:
+        check_mask_header(mask, photo)
         image = overlay(image, resize_mask(read_mask(mask), *image.shape[:2]), _OVERLAY_OPACITY)
     return _encode_jpeg(image)
 

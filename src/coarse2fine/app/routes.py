@@ -26,7 +26,7 @@ from coarse2fine.app.images import (
 )
 from coarse2fine.app.network import RunNetwork
 from coarse2fine.app.photo_list import PhotoFilter, PhotoList, ReviewState, SortOrder
-from coarse2fine.data.photos import read_size
+from coarse2fine.data.photos import check_mask_header, read_size
 from coarse2fine.errors import Coarse2FineError
 from coarse2fine.masks.palette import hex_color
 from coarse2fine.masks.png import encode_mask, read_mask
@@ -158,6 +158,7 @@ def _add_photo_routes(app: FastAPI, photo_list: PhotoList) -> None:
     def mask(name: str, stage: str) -> Response:
         photo = _get_photo(photo_list, name)
         path = _get_mask_path(photo_list, photo, stage)
+        check_mask_header(path, photo.path)
         fingerprint = hash_mask(path)  # before the mask is read: if fit replaces it now, it counts as changed
         return _mask_response(read_mask(path), page_size(read_size(photo.path)), fingerprint)
 
@@ -197,7 +198,9 @@ def _save_drawn_mask(
     before: Mask = np.zeros(full_size, np.uint8)
     if stage:
         _get_mask_path(photo_list, photo, stage)
-        before = resize_mask(read_mask(photo_list.unchanged_mask_path(photo, stage, fingerprint)), *full_size)
+        path = photo_list.unchanged_mask_path(photo, stage, fingerprint)
+        check_mask_header(path, photo.path)
+        before = resize_mask(read_mask(path), *full_size)
     mask = encode_mask(apply_drawing(before, drawn))
     return {"decided": photo_list.review.keep(photo.name, "fixed", stage, mask).model_dump()}
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from coarse2fine.cli.exit_status import run_safely
+from coarse2fine.runtime.standard_output import safe_output
 
 COMMANDS = {
     "demo": "draw a small data set and run the whole pipeline on it",
@@ -53,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With 0 after help, with 2 and one sentence if the input is wrong.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with safe_output():
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(given: list[str]) -> None:
     if not given or given[0] in ("-h", "--help", "help"):
         print(USAGE)  # noqa: T201
         sys.exit(0 if given else 2)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from coarse2fine.errors import Coarse2FineError
+from coarse2fine.runtime.standard_output import say_to_standard_error
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -22,8 +23,6 @@ def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -
             run(arguments)
         except Coarse2FineError as error:
             fail(str(error), BAD_INPUT)
-        except BrokenPipeError:
-            sys.exit(0)
         except (
             KeyboardInterrupt,
             RuntimeError,
@@ -36,9 +35,11 @@ def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -
                 TERMINATED if received else INTERRUPTED,
             )
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG):
                 raise
             where = f" ({error.filename})" if error.filename else ""
+            if error.errno == errno.ENAMETOOLONG:
+                fail(f"{error.strerror}{where}. Everything finished is kept; choose a shorter name.", BAD_INPUT)
             fail(
                 f"{error.strerror}{where}. Everything finished is kept; free some space or choose another folder, and "
                 "run the same command again.",
@@ -48,7 +49,7 @@ def run_safely(run: Callable[[Sequence[str]], None], arguments: Sequence[str]) -
 
 def fail(sentence: str, status: int) -> None:
     """Print a sentence to standard error and exit."""
-    print(f"coarse2fine: {sentence}", file=sys.stderr, flush=True)  # noqa: T201
+    say_to_standard_error(f"coarse2fine: {sentence}")
     sys.exit(status)
 
 

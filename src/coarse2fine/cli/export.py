@@ -48,7 +48,8 @@ def export_masks(
             exported network (.onnx).
         format: File format of the other tool.
         out: New or empty folder.
-        photos: Photos to segment and export instead: files, folders, or glob patterns.
+        photos: Photos to segment and export instead: files, folders, or glob patterns. For a folder written by predict:
+            where its photos are, if they were moved or come from another machine.
         settings: Which masks to export, and how.
         quiet: Print only warnings and errors.
     """

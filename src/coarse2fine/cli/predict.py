@@ -34,7 +34,8 @@ def predict(
     """Segment all classes of a trained network in any photos.
 
     Writes DIR/masks/PHOTO.png (palette PNG at the size of the photo, pixel = class index), DIR/overlays/PHOTO.jpg,
-    DIR/found.csv (classes and their share of each photo), DIR/classes.json, and DIR/photos.json (paths of the photos).
+    DIR/found.csv (classes and their share of each photo), DIR/classes.json, DIR/photos.json (paths of the photos), and
+    DIR/origin.json (by which export recognizes the photos).
 
     For example:
       coarse2fine predict runs/pets holiday/ --out masks

@@ -42,7 +42,7 @@ from coarse2fine.config.enhance import (
 )
 from coarse2fine.config.export import MaskExportConfig
 from coarse2fine.config.files import RECIPES, dump_config, find_task, load_config, load_recipe, parse_config, read_task
-from coarse2fine.config.fit import FitConfig, Task, most_rounds
+from coarse2fine.config.fit import FitConfig, Rounds, Task, most_rounds
 from coarse2fine.config.model import ModelConfig, TorchModelConfig, parse_model
 from coarse2fine.config.network import NetworkConfig
 from coarse2fine.config.predict import PredictConfig, PredictCrfConfig
@@ -73,6 +73,7 @@ __all__ = [
     "PredictCrfConfig",
     "RefineConfig",
     "Role",
+    "Rounds",
     "ServeConfig",
     "Settings",
     "Start",

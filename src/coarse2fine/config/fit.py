@@ -1,10 +1,10 @@
 """All settings of ``coarse2fine fit``."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coarse2fine.config.base import Count, PositiveFloat, PositiveInt, Settings
+from coarse2fine.config.base import Count, PositiveFloat, Settings
 from coarse2fine.config.coarse import CoarseConfig
 from coarse2fine.config.enhance import FitEnhanceConfig, Start
 from coarse2fine.config.network import NetworkConfig
@@ -17,6 +17,13 @@ Task = Literal["classes", "foreground"]
 
 AUTO_ROUNDS = 4
 """The most rounds of ``rounds = auto``: as many as ``train.epochs`` lists by default."""
+
+
+MAX_ROUNDS = 1000
+"""No run has had more than 20 rounds. Without a limit, a settings file of a stranger could ask for a billion."""
+
+Rounds = Annotated[int, Field(gt=0, le=MAX_ROUNDS)] | Literal["auto"]
+"""Type of the setting ``rounds``."""
 
 
 def most_rounds(rounds: int | Literal["auto"]) -> int:
@@ -32,7 +39,7 @@ class FitConfig(Settings):
         description="classes: photos have labels, the network segments all classes; foreground: photos have no "
         "label, the network separates foreground and background",
     )
-    rounds: PositiveInt | Literal["auto"] = Field(
+    rounds: Rounds = Field(
         "auto",
         description="number of rounds; each trains a network, which makes the next masks; auto: 4, or fewer if the "
         "masks hardly change",

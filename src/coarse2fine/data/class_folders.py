@@ -20,6 +20,15 @@ from coarse2fine.types import (
     Skipped,
 )
 
+_MAX_LAST_BYTES = 251
+"""Longest last part of a name: file systems allow 255 bytes, and ``.png`` is added."""
+
+_CUT_BYTES = 200
+"""Length to which a longer last part is cut, before a hash and an ending are added."""
+
+_MAX_FOLDER_BYTES = 1500
+"""Longest folder of a name: operating systems allow 4096 bytes, and the path of the run folder comes before it."""
+
 _ENDINGS = " ".join(PHOTO_ENDINGS)
 _JOINERS = "\u200c\u200d"
 
@@ -180,7 +189,8 @@ def unique_names(files: Sequence[str]) -> list[str]:
     """Make names that stay distinct if the file system ignores case or composes accents.
 
     A name is the path without its ending. Names that would be equal keep their ending, and names that would still be
-    equal get a hash of the path.
+    equal get a hash of the path. So do names of which no file ``<name>.png`` can be written: they are cut, and bytes
+    that are not UTF-8 are replaced.
 
     Args:
         files: Paths such as ``<class folder>/<photo with ending>``, distinct.
@@ -192,7 +202,7 @@ def unique_names(files: Sequence[str]) -> list[str]:
     for rename in (str, _add_hash):
         uses = Counter(_fold(name) for name in names)
         names = [rename(file) if uses[_fold(name)] > 1 else name for file, name in zip(files, names, strict=True)]
-    return names
+    return [name if _is_writable(name) else _add_hash(file) for file, name in zip(files, names, strict=True)]
 
 
 def hash_text(text: str) -> str:
@@ -263,7 +273,19 @@ def _drop_ending(file: str) -> str:
 
 
 def _add_hash(file: str) -> str:
-    return f"{_drop_ending(file)}-{hash_text(file)}"
+    folder, slash, last = replace_bad_bytes(Path(_drop_ending(file))).as_posix().rpartition("/")
+    if len(folder.encode()) > _MAX_FOLDER_BYTES:
+        folder = folder.partition("/")[0]
+    return f"{folder}{slash}{_cut(last)}-{hash_text(file)}"
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_CUT_BYTES].decode("utf-8", "ignore")
+
+
+def _is_writable(name: str) -> bool:
+    folder, _, last = name.rpartition("/")
+    return is_text(name) and len(last.encode()) <= _MAX_LAST_BYTES and len(folder.encode()) <= _MAX_FOLDER_BYTES
 
 
 def _fold(name: str) -> str:

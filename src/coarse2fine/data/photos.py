@@ -130,6 +130,20 @@ def read_size(path: Path | str | bytes) -> tuple[int, int]:
     return read_header(path).size
 
 
+def check_mask_header(mask: Path, photo: Path) -> None:
+    """Check that a mask has the size of its photo before it is decoded: its pixels may not fit into the memory.
+
+    Raises:
+        DataError: The sizes in the headers of both files differ, or a file cannot be read.
+    """
+    (height, width), found = read_size(photo), read_size(mask)
+    if found != (height, width):
+        raise DataError(
+            f"The mask {mask} must have the size of its photo, {width} x {height} pixels, but has {found[1]} x "
+            f"{found[0]}. Restore the mask, or run fit again."
+        )
+
+
 def sample_sizes(paths: Sequence[Path], most: int = 200) -> list[tuple[int, int]]:
     """Read height and width of at most ``most`` photos, spread evenly over the list, from their headers."""
     return [read_size(path) for path in paths[:: -(-len(paths) // most)]] if paths else []

@@ -19,8 +19,9 @@ from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.masks.resize import fit_size, resize_soft
 from coarse2fine.runtime.threads import map_threads
+from coarse2fine.store.records import read_done
 from coarse2fine.store.run import Run
-from coarse2fine.store.stages import is_complete, read_done
+from coarse2fine.store.stages import is_complete
 from coarse2fine.types import LABEL_SEPARATOR, Dataset, Mask, Photo, SoftMask
 
 COMPARISON_PX = 128
@@ -276,6 +277,6 @@ def list_unmeasured_rounds(run: Run) -> list[int]:
 
     def is_measured(number: int) -> bool:
         masks, quality = read_done(run.enhanced(number)), read_done(run.quality(number))
-        return bool(quality) and quality["inputs"][0] == masks["key"]
+        return bool(quality) and quality.get("inputs", [])[:1] == [masks["key"]]
 
     return [number for number in list_rounds(run) if not is_measured(number)]

@@ -33,7 +33,7 @@ def read_quality(path: Path) -> list[Quality]:
     """
     try:
         return [_parse_row(row) for row in read_csv(path, COLUMNS)]
-    except (DataError, ValueError, TypeError) as error:
+    except (DataError, ValueError, TypeError, OverflowError) as error:
         raise DataError(
             f"{path} must be a quality.csv of coarse2fine with the columns {', '.join(COLUMNS)}, but cannot be read "
             f"({error}). Delete its folder; 'coarse2fine report' writes it again."
@@ -75,10 +75,13 @@ def _parse_row(row: Mapping[str, str]) -> Quality:
     def parse_optional(name: str) -> float | None:
         return float(row[name]) if row[name] else None
 
+    score = float(row["score"])
+    if not row["photo"] or not 0 <= score <= 1:
+        raise ValueError(f"found the photo {row['photo']!r} with the score {score}")
     return Quality(
         row["photo"],
         row["class"],
-        float(row["score"]),
+        score,
         parse_optional("confidence"),
         parse_optional("previous_confidence"),
         float(row["agreement_training_mask"]),

@@ -78,4 +78,5 @@ def _make_brush_regions(photo: LoadedPhoto) -> list[dict[str, Any]]:
     return regions
 
 
-LABEL_STUDIO = MaskFormat(write_label_studio, for_correction=True, has_image_addresses=True)
+# Browsers except Safari show no TIFF.
+LABEL_STUDIO = MaskFormat(write_label_studio, for_correction=True, has_image_addresses=True, not_shown=("TIFF",))

@@ -50,7 +50,8 @@ def export_masks(
         format: A key of `MASK_FORMATS`, such as ``coco``.
         config: Settings of the export. Default: ``MaskExportConfig()``.
         photos: Photo files, folders or glob patterns. The network of ``source`` predicts their masks, and these are
-            exported instead of the masks in ``source``.
+            exported instead of the masks in ``source``. If ``source`` is a folder that ``predict`` wrote: where its
+            photos are, if they were moved, changed or come from another machine.
         quiet: Print only warnings, such as photos that were not exported.
 
     Returns:
@@ -72,13 +73,18 @@ def export_masks(
         prefix = f"/data/local-files/?d={out.absolute().name}/images/"
     with write_new_folder(out) as folder:
         tracked = replace(masks, photos=console.track(masks.photos, masks.total, f"export to {format}"))
-        export = MaskExport(folder, tracked, config, prefix, threads)
+        export = MaskExport(folder, tracked, config, prefix, threads, mask_format.not_shown)
         mask_format.write(export)
     for warning in masks.warnings:
         console.warn(warning)
     if export.photos_with_ignored and not mask_format.keeps_ignored:
         console.warn(
             f"ignored pixels became background in {export.photos_with_ignored} photos: {format} cannot store them"
+        )
+    if export.photos_not_shown:
+        console.warn(
+            f"{export.photos_not_shown} photos are in a format that {format} cannot show "
+            f"({', '.join(export.not_shown)}): choose --images copy, which writes them as PNG"
         )
     return export.photos_written
 

@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.corrections.photo_names import ignore_label, sanitize_name, sanitize_path
 from coarse2fine.data.photo_files import PHOTO_ENDINGS
-from coarse2fine.data.photos import Header, read_header, read_image
+from coarse2fine.data.photos import Header, read_header, read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.export.mask_sources import MaskSource, PhotoMask
 from coarse2fine.masks.regions import Box, bounding_box, classes_in
@@ -24,6 +24,8 @@ from coarse2fine.types import BACKGROUND, IGNORE, LABEL_SEPARATOR, Mask
 Result = TypeVar("Result")
 
 JPEG_QUALITY = 95
+
+_SUFFIXES = {"GIF": (".gif",), "TIFF": (".tif", ".tiff")}
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class MaskFormat:
         has_polygons: ``--polygons`` is possible.
         has_image_addresses: ``--image-prefix`` is possible.
         has_links: ``--images link`` is possible.
+        not_shown: Formats of photos, as Pillow calls them, that the tool cannot show. They are written as PNG.
     """
 
     write: "Callable[[MaskExport], None]"
@@ -50,6 +53,7 @@ class MaskFormat:
     has_polygons: bool = False
     has_image_addresses: bool = False
     has_links: bool = True
+    not_shown: tuple[str, ...] = ()
 
 
 @dataclass
@@ -62,8 +66,10 @@ class MaskExport:
         config: Settings of the export.
         image_prefix: Text before the path of a photo in formats that store addresses.
         threads: Number of photos that are processed at the same time.
+        not_shown: As in :class:`MaskFormat`.
         photos_written: Number of photos that :meth:`map_photos` has yielded.
         photos_with_ignored: Those among them that have pixels to ignore.
+        photos_not_shown: Those among them that the tool cannot show, because ``images`` is ``none``.
     """
 
     folder: Path
@@ -71,8 +77,10 @@ class MaskExport:
     config: MaskExportConfig
     image_prefix: str
     threads: int
+    not_shown: tuple[str, ...] = ()
     photos_written: int = 0
     photos_with_ignored: int = 0
+    photos_not_shown: int = 0
 
     def map_photos(self, function: "Callable[[LoadedPhoto], Result]") -> Iterator[Result]:
         """Load each photo's mask and call ``function`` with it, in a thread pool; yield the results in order.
@@ -80,13 +88,14 @@ class MaskExport:
         It can be called once, because it consumes the photos of the source.
         """
 
-        def load_and_call(photo_mask: PhotoMask) -> tuple[bool, Result]:
+        def load_and_call(photo_mask: PhotoMask) -> "tuple[LoadedPhoto, Result]":
             photo = self._load(photo_mask)
-            return photo.has_ignored, function(photo)
+            return photo, function(photo)
 
-        for has_ignored, result in map_threads(load_and_call, self.source.photos, self.threads):
+        for photo, result in map_threads(load_and_call, self.source.photos, self.threads):
             self.photos_written += 1
-            self.photos_with_ignored += has_ignored
+            self.photos_with_ignored += photo.has_ignored
+            self.photos_not_shown += self.config.images == "none" and photo.header.kind in self.not_shown
             yield result
 
     @property
@@ -98,18 +107,25 @@ class MaskExport:
 
     def _load(self, photo_mask: PhotoMask) -> "LoadedPhoto":
         path, classes = photo_mask.path, self.source.classes
-        header, mask = read_header(path), photo_mask.read_mask()
-        if mask.shape != (header.height, header.width):
-            raise DataError(
-                f"The mask of {path} must have the size of its photo, {header.width} x {header.height} pixels, but has "
-                f"{mask.shape[1]} x {mask.shape[0]}. The photo has changed since: run fit or predict again."
-            )
+        header = read_header(path)
+        if photo_mask.mask_file:  # before the mask is decoded: it may be too large for the memory
+            _check_size(path, header, read_size(photo_mask.mask_file))
+        mask = photo_mask.read_mask()
+        _check_size(path, header, mask.shape)
         unknown = [label for label in classes_in(mask) if label >= len(classes)]
         if unknown:
             raise DataError(
                 f"The mask of {path} must hold class indices from 0 to {len(classes) - 1}, but holds {unknown[0]}."
             )
         return LoadedPhoto(self, photo_mask, header, mask)
+
+
+def _check_size(photo: Path, header: Header, size: tuple[int, ...]) -> None:
+    if size != header.size:
+        raise DataError(
+            f"The mask of {photo} must have the size of its photo, {header.width} x {header.height} pixels, but has "
+            f"{size[1]} x {size[0]}. The photo has changed since: run fit or predict again."
+        )
 
 
 @dataclass(frozen=True)
@@ -136,7 +152,7 @@ class LoadedPhoto:
     @property
     def file_name(self) -> str:
         """Relative path of the photo in the export."""
-        return self.name + _find_suffix(self.source.path, self.header)
+        return self.name + _find_suffix(self.source.path, self.header, self._not_shown)
 
     @property
     def class_names(self) -> str | None:
@@ -157,10 +173,17 @@ class LoadedPhoto:
         """Copy or link the photo file to ``folder / file_name``, as the setting ``images`` says.
 
         A photo with an EXIF orientation is encoded again, upright. Many readers ignore EXIF, and the mask would not lie
-        on its object.
+        on its object. A photo that the tool cannot show is encoded as PNG.
         """
         encode_as = self.header.kind if self.header.turned else None
+        if self.header.kind in self._not_shown:
+            encode_as = "PNG"
         save_photo(self.source.path, folder / self.file_name, self.export.config.images, encode_as)
+
+    @property
+    def _not_shown(self) -> tuple[str, ...]:
+        """Formats that are written as PNG; none without copies of the photos, because their addresses must stay."""
+        return () if self.export.config.images == "none" else self.export.not_shown
 
     def objects(self, include_ignored: bool = False) -> "Iterator[ObjectMask]":
         """Yield one object per class, or per connected part of a class, as the setting ``instances`` says.
@@ -250,8 +273,11 @@ def write_lines(path: Path, lines: list[str]) -> None:
     write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
 
 
-def _find_suffix(photo: Path, header: Header) -> str:
-    """Return the suffix of a photo file; if other tools do not know it, the usual suffix of the file's format."""
-    if photo.suffix.lower() in PHOTO_ENDINGS and photo.suffix.lower() not in (".jfif", ".jpe"):
+def _find_suffix(photo: Path, header: Header, not_shown: tuple[str, ...]) -> str:
+    """Return the suffix of a photo file; if the tool does not show such files, the usual suffix of the format."""
+    if header.kind in not_shown:
+        return ".png"
+    hidden = [".jfif", ".jpe", *(suffix for kind in not_shown for suffix in _SUFFIXES[kind])]
+    if photo.suffix.lower() in PHOTO_ENDINGS and photo.suffix.lower() not in hidden:
         return photo.suffix
     return "." + header.kind.lower().replace("jpeg", "jpg")

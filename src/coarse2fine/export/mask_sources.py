@@ -1,20 +1,25 @@
 """Find the masks to export: those of a finished run, those that ``predict`` wrote, or new predictions on photos."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from coarse2fine.config import MaskExportConfig, load_config
 from coarse2fine.data import list_photos
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.quality_table import TABLE, read_scores
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.runtime.files import read_json
-from coarse2fine.store.photos import read_photos
+from coarse2fine.runtime.files import MISSING, read_json_as, size_and_time
+from coarse2fine.runtime.names import AnyPath, SafeName, path_inside
+from coarse2fine.store.photos import find_data, read_photos, read_record
+from coarse2fine.store.records import read_reasons
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import is_complete
-from coarse2fine.types import Mask
+from coarse2fine.types import Mask, Photo
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class PhotoMask:
         read_mask: Returns the mask: class indices, shape (H, W).
         labels: Class indices of a training photo, empty if it shows none of the classes. None for other photos.
         score: Quality score of the mask, 0 to 1. None if it has none.
+        mask_file: The file that ``read_mask`` reads; None for a mask in memory.
     """
 
     name: str
@@ -34,6 +40,7 @@ class PhotoMask:
     read_mask: Callable[[], Mask]
     labels: tuple[int, ...] | None = None
     score: float | None = None
+    mask_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ def open_mask_source(
     Args:
         source: A run folder, or a folder that ``predict`` wrote. With ``photos`` also a ``model`` folder or an
             ``.onnx`` file.
-        photos: Files, folders or patterns of photos to predict on. If empty, existing masks are exported.
+        photos: Files, folders or patterns of photos to predict on. If empty, existing masks are exported. If the source
+            is a folder that ``predict`` wrote, the places where its photos may lie.
         config: Settings of the export.
         include_left_out: Export photos that were left out of training, too.
         include_negatives: Export photos of a run that show none of the classes, too.
@@ -82,15 +90,16 @@ def open_mask_source(
         ConfigError: A setting does not fit the source.
         DataError: There are no masks.
     """
-    is_predicted = bool(photos) or (source / "found.csv").exists()
+    is_folder_of_predict = (source / "found.csv").exists() and not (source / "config.toml").exists()
+    is_predicted = bool(photos) or is_folder_of_predict
     if is_predicted and (config.round is not None or config.masks != "enhanced" or config.left_out is not None):
         raise ConfigError("Predictions have no rounds and no filter: leave out --round, --masks and --left-out.")
-    if photos:
+    if photos and not is_folder_of_predict:
         if config.min_quality is not None:
             raise ConfigError("New predictions have no quality scores: leave out --min-quality or --photos.")
         return _predict(source, photos, config.batch, threads, out)
-    if is_predicted:
-        found = _open_predictions(source, config)
+    if is_folder_of_predict:
+        found = _open_predictions(source, photos, config)
     elif Run(source).config.exists():
         found = _open_run(Run(source), config, include_left_out, include_negatives, out)
     else:
@@ -108,20 +117,17 @@ def _open_run(
 ) -> MaskSource:
     folder, number = _find_masks(run, config)
     dataset = read_photos(run)
-    data = Path(read_json(run.photos)["data"])
+    data = find_data(run, read_record(run))
     if out.resolve().is_relative_to(data.resolve()):
         raise ConfigError(
             f"The export must lie outside the folder of the photos, because exported photos would be read as training "
             f"photos. {out} lies in {data}; choose another --out."
         )
-    photos = [
-        PhotoMask(photo.name, photo.path, partial(read_mask, mask_path(folder, photo.name)), photo.labels)
-        for photo in dataset.photos
-        if photo.labels or include_negatives
-    ]
+    chosen = [photo for photo in dataset.photos if photo.labels or include_negatives]
+    photos = [_open_mask(run, folder, photo) for photo in chosen]
     warnings: list[str] = []
     has_reasons = number or run.filter_file(0).exists()  # runs of earlier versions have no file of round 0
-    reasons = read_json(run.filter_file(number)) if has_reasons and not include_left_out else {}
+    reasons = read_reasons(run.filter_file(number)) if has_reasons and not include_left_out else {}
     exported = [photo for photo in photos if not reasons.get(photo.name)]
     if len(exported) < len(photos):
         warnings.append(
@@ -130,6 +136,11 @@ def _open_run(
         )
     title = f"{run.root.resolve().name}, {folder.relative_to(run.root).as_posix()}"
     return _add_scores(MaskSource(title, dataset.classes, iter(exported), len(exported), warnings), run.root, config)
+
+
+def _open_mask(run: Run, folder: Path, photo: Photo) -> PhotoMask:
+    path = path_inside(run.root, mask_path(folder.relative_to(run.root), photo.name).as_posix())
+    return PhotoMask(photo.name, photo.path, partial(read_mask, path), photo.labels, mask_file=path)
 
 
 def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:
@@ -149,21 +160,77 @@ def _find_masks(run: Run, config: MaskExportConfig) -> tuple[Path, int]:
     return folder, number
 
 
-def _open_predictions(folder: Path, config: MaskExportConfig) -> MaskSource:
-    if not (folder / "photos.json").exists():
-        raise DataError(f"{folder / 'photos.json'} with the paths of the photos is missing. Run predict again.")
-    masks, classes = folder / "masks", tuple(read_json(folder / "classes.json"))
-    listed = read_json(folder / "photos.json")
+class _Origin(BaseModel):
+    """Content of ``origin.json``, which predict writes.
+
+    Attributes:
+        folder: Absolute path of the folder of predictions.
+        photos: Stamp of each photo (:func:`~coarse2fine.runtime.files.size_and_time`) by name.
+    """
+
+    folder: AnyPath | None = None
+    photos: dict[str, str] = {}
+
+
+def _open_predictions(folder: Path, roots: Sequence[Path | str], config: MaskExportConfig) -> MaskSource:
+    file = folder / "photos.json"
+    if not file.exists():
+        raise DataError(f"{file} with the paths of the photos is missing. Run predict again.")
+    listed = read_json_as(file, dict[SafeName, AnyPath], "the path of each photo by its name, as predict writes it")
+    classes = read_json_as(folder / "classes.json", list[str], "the list of class names")
+    masks = {name: path_inside(folder, f"masks/{name}.png") for name in listed}
+    place = _find_photo_places(folder, roots)
     photos = [
-        PhotoMask(name, Path(path), partial(read_mask, mask_path(masks, name)))
+        PhotoMask(name, place(name, Path(path)), partial(read_mask, masks[name]), mask_file=masks[name])
         for name, path in listed.items()
-        if mask_path(masks, name).exists()
+        if masks[name].exists()
     ]
     warnings: list[str] = []
     if len(photos) < len(listed):
         warnings.append(f"{len(listed) - len(photos)} of {len(listed)} photos have no mask: predict skipped them")
     title = f"{folder.resolve().name}, masks"
-    return _add_scores(MaskSource(title, classes, iter(photos), len(photos), warnings), folder, config)
+    return _add_scores(MaskSource(title, tuple(classes), iter(photos), len(photos), warnings), folder, config)
+
+
+def _find_photo_places(folder: Path, roots: Sequence[Path | str]) -> Callable[[str, Path], Path]:
+    """Return a function that finds and checks the file of a photo of a folder of predictions.
+
+    The folder may come from a stranger, and its ``photos.json`` may name any file of this machine. A photo is used only
+    if it lies in the folder or in one of ``roots``, or if its size and time are those that predict recorded, which a
+    stranger cannot know. If the folder and its photos were moved together, a photo is found by its path relative to the
+    folder; if the photos were moved to one of the roots, by its name.
+    """
+    origin_file = folder / "origin.json"
+    origin = read_json_as(origin_file, _Origin, "what predict wrote") if origin_file.exists() else _Origin()
+    given = [Path(root) for root in roots]
+    real_roots = [root.resolve() for root in [folder, *given] if root.exists()]
+    patterns = [root for root in given if not root.exists()]
+    matched = {photo.resolve() for photo in list_photos(patterns)} if patterns else set()
+
+    def is_allowed(path: Path, name: str) -> bool:
+        real = path.resolve()
+        is_inside = real in matched or any(real.is_relative_to(root) for root in real_roots)
+        return is_inside or origin.photos.get(name) == size_and_time(path) != MISSING
+
+    def find(name: str, recorded: Path) -> Path:
+        moved = [folder / os.path.relpath(recorded, origin.folder)] if origin.folder else []
+        moved += [root / f"{name}{recorded.suffix}" for root in given]
+        path = next((path for path in (recorded, *moved) if path.is_file()), recorded)
+        if not is_allowed(path, name):
+            if not path.exists():
+                raise DataError(
+                    f"The photo {recorded} of {folder} does not exist. If it was moved, add --photos with its folder; "
+                    "or run predict again."
+                )
+            common = path.parents[min(name.count("/"), len(path.parents) - 1)]
+            raise DataError(
+                f"{folder / 'photos.json'} names the photo {path}, which was not recognized: it lies outside of "
+                f"{folder}, and its size and time are not those that predict recorded. If the photo is yours and the "
+                f"mask is right, add --photos {common}; or run predict again."
+            )
+        return path
+
+    return find
 
 
 def _add_scores(source: MaskSource, folder: Path, config: MaskExportConfig) -> MaskSource:

@@ -18,7 +18,7 @@ from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import count_cores
-from coarse2fine.runtime.files import read_json_or_empty
+from coarse2fine.store.photos import find_unchanged, read_record
 from coarse2fine.store.run import Run
 
 NetworkFormat = Literal["onnx", "torch-export"]
@@ -103,14 +103,16 @@ def _measure_mean_iou(name: str, path: Path, pairs: Pairs, console: Console) -> 
 
 def _find_training_photos(run: Path) -> list[Path]:
     root = run.parent if (run / "model.toml").exists() else run
-    usable = read_json_or_empty(Run(root).photos).get("usable", ())
-    photos = [path for path in map(Path, usable) if path.is_file()]
+    try:
+        photos = find_unchanged(Run(root), read_record(Run(root))).photos
+    except DataError:
+        photos = ()
     if not photos:
         raise ConfigError(
             f"The scales of an 8-bit network are computed from photos, but the training photos of {root} are not where "
             "they were. Give other photos: --calibrate PHOTOS."
         )
-    return photos
+    return [photo.path for photo in photos]
 
 
 def _format_size(path: Path) -> str:

@@ -3,13 +3,18 @@
 Source: https://docs.ultralytics.com/datasets/segment.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
+from coarse2fine.data.class_folders import hash_text
 from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, write_lines
 from coarse2fine.export.polygons import Ring, trace_centers
 from coarse2fine.export.streamed_files import open_score_table
 from coarse2fine.masks.regions import classes_in
 from coarse2fine.runtime.files import write_json
+
+IMAGES = "images"
 
 CORNER_OFFSET_PX = 0.25
 """Added to the pixel index of each corner, so that a reader finds the same pixel whether it rounds or truncates."""
@@ -22,7 +27,8 @@ def write_yolo(export: MaskExport) -> None:
     """
 
     def write_photo(photo: LoadedPhoto) -> LoadedPhoto:
-        photo.save(export.folder / "images" / "train")
+        photo = _rename_image_folders(photo)
+        photo.save(export.folder / IMAGES / "train")
         lines = [
             f"{label - 1} {_format_corners(ring, photo)}"
             for label in classes_in(photo.mask)
@@ -45,10 +51,17 @@ def write_yolo(export: MaskExport) -> None:
     write_json(export.folder / "classes.json", list(classes))
 
 
+def _rename_image_folders(photo: LoadedPhoto) -> LoadedPhoto:
+    """Rename folders called ``images``: ultralytics finds the labels by replacing the last ``/images/`` of a path."""
+    *folders, last = photo.source.name.split("/")
+    renamed = [f"{IMAGES}-{hash_text(IMAGES)}" if folder == IMAGES else folder for folder in folders]
+    return replace(photo, source=replace(photo.source, name="/".join([*renamed, last])))
+
+
 def _format_corners(ring: Ring, photo: LoadedPhoto) -> str:
     height, width = photo.mask.shape
     fractions = (ring + CORNER_OFFSET_PX) / (width, height)
     return " ".join(f"{fraction:.7g}" for fraction in fractions.ravel().tolist())
 
 
-YOLO = MaskFormat(write_yolo, packages=("yaml",), keeps_ignored=False)
+YOLO = MaskFormat(write_yolo, packages=("yaml",), keeps_ignored=False, not_shown=("GIF",))

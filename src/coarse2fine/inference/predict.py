@@ -18,7 +18,7 @@ from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.masks.resize import resize_mask
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import write_atomically, write_csv, write_json
+from coarse2fine.runtime.files import size_and_time, write_atomically, write_csv, write_json
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Image, Mask, Probabilities, Skipped
 
@@ -54,10 +54,11 @@ def predict_photos(
     """Predict photos from files and write the results into a folder.
 
     Writes ``masks/<photo>.png`` (class indices at the size of the photo), ``overlays/<photo>.jpg``, ``found.csv`` (the
-    classes and their share of each photo), ``classes.json`` (class names) and ``photos.json`` (paths of the photos).
-    With ``options.probabilities`` also ``probabilities/<photo>.npz``, with the array ``probabilities``: class
-    probabilities at the working size, before any CRF, float16, shape (C, h, w). ``<photo>`` is the path of a photo
-    below the folder that all photos have in common.
+    classes and their share of each photo), ``classes.json`` (class names), ``photos.json`` (paths of the photos) and
+    ``origin.json`` (this folder, and size and time of each photo, by which an export recognizes the photos). With
+    ``options.probabilities`` also ``probabilities/<photo>.npz``, with the array ``probabilities``: class probabilities
+    at the working size, before any CRF, float16, shape (C, h, w). ``<photo>`` is the path of a photo below the folder
+    that all photos have in common.
 
     Args:
         segmenter: The network, from :meth:`Segmenter.load`.
@@ -99,6 +100,8 @@ def predict_photos(
     done = context.console.track(map_threads(write, predictions, context.threads), len(paths), "predicting")
     write_csv(folder / "found.csv", ["photo", "class", "share_of_pixels"], chain.from_iterable(done))
     write_json(folder / "photos.json", {name: str(path.absolute()) for name, path in zip(names, paths, strict=True)})
+    stamps = {name: size_and_time(path) for name, path in zip(names, paths, strict=True)}
+    write_json(folder / "origin.json", {"folder": str(folder.absolute()), "photos": stamps})
     write_json(folder / "classes.json", list(segmenter.classes))
     if len(skipped) == len(paths):
         raise DataError(

@@ -14,6 +14,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.runtime.files import write_atomically
+from coarse2fine.runtime.names import check_name
 from coarse2fine.runtime.pixel_limit import lift_pixel_limit
 from coarse2fine.types import IGNORE, Mask, SoftMask
 
@@ -23,8 +24,12 @@ _GRAY_STEPS = {"L;2": 85, "L;4": 17}
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Return the path of the mask of the photo called ``name``."""
-    return folder / f"{name}.png"
+    """Return the path of the mask of the photo called ``name``.
+
+    Raises:
+        DataError: The name leads out of the folder (:func:`~coarse2fine.runtime.names.check_name`).
+    """
+    return folder / f"{check_name(name)}.png"
 
 
 def write_mask(path: Path | str, mask: Mask) -> None:

@@ -12,9 +12,9 @@ from coarse2fine.networks.build import build_network
 from coarse2fine.pipeline.terminal_summary import show_start
 from coarse2fine.pipeline.working_size import resolve_size
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import read_json, read_json_or_empty, write_json, write_text
+from coarse2fine.runtime.files import write_json, write_text
 from coarse2fine.runtime.processes import find_world
-from coarse2fine.store.photos import hash_in, keep_usable, stamp_file
+from coarse2fine.store.photos import hash_in, keep_usable, read_record, stamp_file, write_record
 from coarse2fine.store.run import Run
 from coarse2fine.training.loop import check_batch
 from coarse2fine.types import Dataset, Photo, Skipped
@@ -75,7 +75,7 @@ def prepare_run_folder(
     if context.is_main:
         _check_every_photo(data, listed, run, config, context, negatives)
     context.barrier()
-    dataset = keep_usable(listed, read_json(run.photos))
+    dataset = keep_usable(listed, read_record(run))
     if not dataset.labeled:
         first = dataset.skipped[0]
         raise DataError(
@@ -108,12 +108,17 @@ def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
                 "Choose another --out."
             )
         return
-    before = read_json(run.photos)
-    paths = {str(photo.path.absolute()) for photo in listed.photos}
-    if before["classes"] != list(listed.classes) or not paths & {*before["usable"], *before["skipped"]}:
+    before = read_record(run)
+    known = [photo for photo in listed.photos if before.stamp_of(photo) is not None]
+    if before.lies_at(data):
+        is_same = bool(known) or any(str(photo.path.absolute()) in before.skipped for photo in listed.photos)
+    else:  # moved, mounted elsewhere or reached by a link
+        is_same = len(known) == len(before.usable) and all(map(before.has_unchanged, known))
+    if before.classes != list(listed.classes) or not is_same:
         raise DataError(
-            f"The run folder {run.root} belongs to another data set ({before['data']} with the classes "
-            f"{', '.join(before['classes'][1:])}). Choose another --out for {data}."
+            f"The run folder {run.root} belongs to another data set ({before.data} with the classes "
+            f"{', '.join(before.classes[1:])}). Choose another --out for {data}. If these are its photos at another "
+            "place, all of them must be there, with the same names and sizes."
         )
 
 
@@ -121,14 +126,13 @@ def _check_every_photo(
     data: Path, listed: Dataset, run: Run, config: FitConfig, context: Context, negatives: Path | None
 ) -> None:
     """Decode the photos that no earlier run has decoded, and write which ones are usable to ``photos.json``."""
-    record = read_json_or_empty(run.photos)
-    before = record["usable"] if record.get("max_megapixels") == config.max_megapixels else {}
+    record = read_record(run) if run.photos.exists() else None
+    before = record if record and record.max_megapixels == config.max_megapixels else None
     stamps: dict[str, str] = {}
 
     def is_known(photo: Photo) -> bool:
-        path = str(photo.path.absolute())
-        old, new = before.get(path), stamp_file(photo.path, before.get(path))
-        stamps[path] = new
+        old = before.stamp_of(photo) if before else None
+        new = stamps[photo.name] = stamp_file(photo.path, old)
         return old is not None and (old == new or hash_in(old) == hash_in(new) is not None)
 
     checked = check_photos(listed.photos, config.max_megapixels, is_known)
@@ -141,15 +145,5 @@ def _check_every_photo(
         if isinstance(item, Skipped):
             skipped[str(item.path.absolute())] = item.reason
         else:
-            usable[str(item.path.absolute())] = stamps[str(item.path.absolute())]
-    write_json(
-        run.photos,
-        {
-            "data": str(data.absolute()),
-            "classes": list(listed.classes),
-            "max_megapixels": config.max_megapixels,
-            "usable": usable,
-            "skipped": skipped,
-        }
-        | ({"negatives": str(negatives.absolute())} if negatives else {}),
-    )
+            usable[item.name] = stamps[item.name]
+    write_record(run, data, negatives, listed.classes, config.max_megapixels, usable, skipped)

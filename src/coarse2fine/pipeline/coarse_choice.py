@@ -21,7 +21,7 @@ from coarse2fine.pipeline.enhance_stage import prepare_enhancer
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import pick_device
-from coarse2fine.runtime.files import hash_of, read_json, read_json_or_empty, write_json
+from coarse2fine.runtime.files import hash_of, write_json
 from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.runtime.threads import map_threads, single_threaded_opencv
 from coarse2fine.store.fingerprints import (
@@ -31,6 +31,7 @@ from coarse2fine.store.fingerprints import (
     describe_settings,
     enhance_settings,
 )
+from coarse2fine.store.records import read_coarse_choice
 from coarse2fine.types import Image, Mask, Photo
 
 CANDIDATES = ("combined", "combined-equal", "student", "saliency")
@@ -77,7 +78,7 @@ def choose_coarse_method(job: FitJob) -> FitJob:
     if job.context.is_main:
         _write_choice(job)
     job.context.barrier()
-    chosen = coarse.with_method(read_json(job.run.coarse_choice)["method"])
+    chosen = coarse.with_method(read_coarse_choice(job.run.coarse_choice)["method"])
     return replace(job, config=job.config.model_copy(update={"coarse": chosen}))
 
 
@@ -113,7 +114,7 @@ def _write_choice(job: FitJob) -> None:
     is_corrected = len(job.corrected) >= MIN_CORRECTED
     photos = draw_sample(job.corrected if is_corrected else job.labeled, config.seed)
     inputs = _describe_inputs(job, photos, is_corrected)
-    choice = read_json_or_empty(run.coarse_choice)
+    choice = read_coarse_choice(run.coarse_choice)
     if choice.get("key") == hash_of(inputs):
         console.say(f"coarse method: {choice['method']}, already chosen", style="dim")
         return

@@ -19,8 +19,9 @@ from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.masks.regions import foreground_mask
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import read_json_or_empty, write_atomically, write_json
+from coarse2fine.runtime.files import write_atomically, write_json
 from coarse2fine.runtime.threads import map_threads, single_threaded_opencv
+from coarse2fine.store.records import read_notes
 from coarse2fine.store.stages import Stage, run_stage
 from coarse2fine.types import Enhanced, Mask, Photo
 
@@ -153,11 +154,6 @@ def _write_empty_masks(job: FitJob, folder: Path) -> None:
         pass
 
 
-def read_notes(folder: Path) -> dict[str, str]:
-    """Read a stage's notes on single photos, by name."""
-    return read_json_or_empty(folder / "notes.json")
-
-
 def with_class_index(enhanced: Enhanced, photo: Photo) -> Enhanced:
     """Give the foreground of a mask the class index of its photo, see :func:`paint_foreground`."""
     return Enhanced(paint_foreground(foreground_mask(enhanced.mask), photo.labels), enhanced.note)
@@ -183,5 +179,5 @@ def _parse_note(line: str) -> dict[str, str]:
     """Read one note. A line that was cut short is ignored: its mask was not written, so the note is written again."""
     try:
         return dict(json.loads(line))
-    except ValueError:
+    except (ValueError, TypeError):
         return {}

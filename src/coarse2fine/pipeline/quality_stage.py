@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from coarse2fine.corrections import list_corrected
+from coarse2fine.data.photos import check_mask_header
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import (
     COMPARISON_PX,
     Quality,
     RoundMasks,
     list_rounds,
+    list_unmeasured_rounds,
     measure_quality,
     summarize_classes,
 )
@@ -19,13 +21,14 @@ from coarse2fine.evaluation.quality_table import (
     write_class_quality,
     write_quality,
 )
+from coarse2fine.masks.png import mask_path
 from coarse2fine.pipeline.job import FitJob
-from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.store.fingerprints import SOFT_MASKS_SAVED
+from coarse2fine.store.records import read_done, read_notes
 from coarse2fine.store.run import Run
-from coarse2fine.store.stages import Stage, is_complete, read_done, run_stage
+from coarse2fine.store.stages import Stage, is_complete, run_stage
 from coarse2fine.types import Dataset
 
 
@@ -102,7 +105,7 @@ def measure_round_quality(
     refined, enhanced = map(read_done, folders)
     # A folder of soft masks may remain from a run with other settings, so done.json decides, not the folder.
     has_soft_masks = SOFT_MASKS_SAVED.items() <= refined["settings"].items()
-    is_enhanced = enhanced["settings"]["enhance.method"] != "none"
+    is_enhanced = enhanced["settings"].get("enhance.method") != "none"
     names = {photo.name for photo in dataset.photos}
     masks = RoundMasks(
         number,
@@ -127,6 +130,10 @@ def write_missing_quality(run: Run, dataset: Dataset, context: Context) -> int:
         DataError: The masks of a round are damaged, or the run folder cannot be written.
     """
     keys: list[str] = []
+    for number in list_unmeasured_rounds(run):  # the masks may come from somebody else
+        folders = (run.enhanced(number - 1), run.refined(number), run.enhanced(number))
+        for path, photo in ((mask_path(folder, photo.name), photo) for folder in folders for photo in dataset.labeled):
+            check_mask_header(path, photo.path)
     for number in list_rounds(run):
         inputs = (read_done(run.enhanced(number))["key"], *keys[-1:])
         keys.append(write_round_quality(run, dataset, number, inputs, context).key)

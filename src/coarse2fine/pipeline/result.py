@@ -8,11 +8,11 @@ from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_signs import explain_hopeless_masks, measure_signs
-from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.pipeline.quality_stage import copy_quality_tables, remove_quality_tables
 from coarse2fine.pipeline.terminal_summary import show_end, show_round
 from coarse2fine.report.page import write_report
-from coarse2fine.runtime.files import hash_of, read_json_or_empty, write_json
+from coarse2fine.runtime.files import hash_of, write_json
+from coarse2fine.store.records import read_metrics, read_notes
 from coarse2fine.store.stages import Stage
 
 
@@ -56,7 +56,7 @@ def _measure(
     path, enhanced = run.metrics(number), run.enhanced(number)
     masks_key = next(stage.key for stage in stages if stage.folder == enhanced)
     key = hash_of([masks_key, job.ground_truth.fingerprint, predict.model_dump(mode="json"), len(left_out)])
-    before = read_json_or_empty(path)
+    before = read_metrics(path)
     if before.get("key") == key:
         return before
     folders = (run.refined(number), enhanced) if number else (run.coarse, enhanced)

@@ -9,12 +9,11 @@ from rich.table import Table
 
 from coarse2fine.config import FitConfig
 from coarse2fine.evaluation.metrics import main_metric
-from coarse2fine.pipeline.mask_writer import read_notes
 from coarse2fine.report.hints import explain_small_classes
 from coarse2fine.report.tables import count_reasons
 from coarse2fine.runtime.console import Console, format_seconds
 from coarse2fine.runtime.device import count_cores, pick_device
-from coarse2fine.runtime.files import read_json
+from coarse2fine.store.records import read_metrics, read_notes
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import Stage
 from coarse2fine.types import Dataset
@@ -79,7 +78,9 @@ def show_round(
     """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, iou in sorted(metrics.get("training_masks_iou", {}).items(), key=lambda item: MASKS.index(item[0])):
-        table.add_row(f"{name} masks, IoU", f"{iou:.3f}", f"{metrics['training_masks_measured']} ground truth masks")
+        table.add_row(
+            f"{name} masks, IoU", f"{iou:.3f}", f"{metrics.get('training_masks_measured', 0)} ground truth masks"
+        )
     if "evaluation" in metrics:
         name, value = main_metric(metrics["evaluation"])
         table.add_row(name, f"[bold]{value:.3f}[/]", f"{metrics['evaluation']['photos']} photos")
@@ -107,7 +108,7 @@ def show_round(
 
 def show_end(console: Console, run: Run, rounds: int) -> None:
     """Print the metrics of all rounds, and the paths of the results."""
-    rows = [(number, read_json(run.metrics(number))) for number in range(rounds + 1)]
+    rows = [(number, read_metrics(run.metrics(number))) for number in range(rounds + 1)]
     measured = [(number, row) for number, row in rows if "training_masks_iou" in row or "evaluation" in row]
     if measured:
         console.show(_rounds_table(measured))

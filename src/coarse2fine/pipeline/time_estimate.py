@@ -8,7 +8,7 @@ from pathlib import Path
 from coarse2fine.config import FitConfig
 from coarse2fine.data.photos import sample_sizes
 from coarse2fine.pipeline.job import FitJob
-from coarse2fine.store.stages import read_done
+from coarse2fine.store.records import read_done
 
 WARMUP_STEPS = 5
 """Optimizer steps that are not measured: the loader starts its processes, and the first steps compile and allocate."""

@@ -1,19 +1,22 @@
 """Read from a run folder what the report shows, as plain values; masks and photos are not decoded here."""
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from coarse2fine.config import most_rounds
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from coarse2fine.config import Rounds, explain, most_rounds
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality
 from coarse2fine.evaluation.metrics import main_metric
 from coarse2fine.evaluation.quality_table import TABLE, read_quality
-from coarse2fine.runtime.files import read_json, read_json_or_empty
+from coarse2fine.store.records import read_coarse_choice, read_done, read_metrics, read_notes, read_reasons
 from coarse2fine.store.run import Run
-from coarse2fine.store.stages import is_complete, read_done
+from coarse2fine.store.stages import is_complete
 from coarse2fine.types import FOREGROUND_CLASSES, Dataset
 
 
@@ -32,7 +35,7 @@ class StageSummary:
     @property
     def seconds(self) -> float | None:
         """Duration of the stage; None if it is not complete."""
-        return float(self.done["seconds"]) if self.done else None
+        return self.done["seconds"] if self.done else None
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,8 @@ class RunSummary:
     @cached_property
     def coarse_choice(self) -> Mapping[str, Any]:
         """The coarse method that ``coarse.method = auto`` chose, and why; empty if there is no such choice."""
-        is_auto = self.settings.get("coarse", {}).get("method") == "auto"
-        return read_json_or_empty(self.run.coarse_choice) if is_auto else {}
+        is_auto = self.settings["coarse"]["method"] == "auto"
+        return read_coarse_choice(self.run.coarse_choice) if is_auto else {}
 
     @property
     def is_foreground_only(self) -> bool:
@@ -176,16 +179,44 @@ def read_run_summary(run: Run, dataset: Dataset) -> RunSummary:
     Raises:
         DataError: It is not a run folder, or a file in it is damaged.
     """
-    try:
-        text = run.config.read_text(encoding="utf-8")
-        settings = tomllib.loads(text)
-        rounds = run.count_rounds(most_rounds(settings["rounds"]))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{run.root} must be a run folder of 'coarse2fine fit', but its {run.config.name} cannot be read ({error})."
-        ) from error
+    settings, text = _read_settings(run)
+    rounds = run.count_rounds(most_rounds(settings["rounds"]))
     summaries = [_read_round(run, number) for number in range(rounds + 1)]
     return RunSummary(run, dataset, settings, text, summaries, list(_list_stages(run, rounds)))
+
+
+class _Method(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    method: str
+
+
+class _Network(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    name: str
+    encoder: str
+
+
+class _Settings(BaseModel):
+    """Those settings that the report uses; the run may be of an earlier version, with others."""
+
+    model_config = ConfigDict(extra="allow")
+    rounds: Rounds
+    coarse: _Method
+    enhance: _Method
+    network: _Network
+
+
+def _read_settings(run: Run) -> tuple[dict[str, Any], str]:
+    """Return the settings of ``config.toml``, and its text."""
+    try:
+        text = run.config.read_text(encoding="utf-8")
+        return _Settings.model_validate(tomllib.loads(text)).model_dump(), text
+    except (OSError, ValueError, RecursionError) as error:
+        reason = explain(error) if isinstance(error, ValidationError) else str(error)
+        raise DataError(
+            f"{run.root} must be a run folder of 'coarse2fine fit', but its {run.config.name} cannot be read "
+            f"({reason.removesuffix('.')})."
+        ) from error
 
 
 def _list_stages(run: Run, rounds: int) -> Iterator[StageSummary]:
@@ -209,11 +240,16 @@ def _read_round(run: Run, number: int) -> RoundSummary:
     qualities = read_quality(table) if number and is_complete(table.parent) else []
     return RoundSummary(
         number,
-        metrics=read_json_or_empty(run.metrics(number)),
-        reasons={name: reason for name, reason in read_json(filtered).items() if reason} if filtered.exists() else None,
-        notes=read_json_or_empty(run.enhanced(number) / "notes.json"),
+        metrics=read_metrics(run.metrics(number)),
+        reasons={name: why for name, why in read_reasons(filtered).items() if why} if filtered.exists() else None,
+        notes=read_notes(run.enhanced(number)),
         qualities={quality.photo: quality for quality in qualities},
-        loss=training.get("loss"),
+        loss=_finite_or_none(training.get("loss")),
         trained=training.get("photos"),
         has_masks=is_complete(run.enhanced(number)),
     )
+
+
+def _finite_or_none(value: float | None) -> float | None:
+    """Return a number that can be drawn; the loss of a training that diverged is not one."""
+    return value if value is not None and math.isfinite(value) else None

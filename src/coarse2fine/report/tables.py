@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality, summarize_classes
 from coarse2fine.report.run_summary import RunSummary
 from coarse2fine.types import FOREGROUND_CLASSES
@@ -119,8 +120,14 @@ def find_confusions(summary: RunSummary) -> list[Confusion]:
 
 def _read_matrix(summary: RunSummary) -> tuple[list[str], list[list[int]]]:
     evaluation = summary.evaluated.evaluation if summary.evaluated else None
-    if not evaluation:
+    if not summary.evaluated or not evaluation:
         return [], []
     classes = summary.dataset.classes
     names = classes if set(evaluation["iou"]) == set(classes) else FOREGROUND_CLASSES
-    return list(names), evaluation["confusion_matrix"]
+    matrix = evaluation.get("confusion_matrix", [])
+    if {len(matrix), *map(len, matrix)} != {len(names)}:
+        raise DataError(
+            f"The confusion matrix in {summary.run.metrics(summary.evaluated.number)} must have a row and a column for "
+            f"each of {len(names)} classes, but has others. Delete the file and run fit again."
+        )
+    return list(names), matrix

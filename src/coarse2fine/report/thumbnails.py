@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image as PillowImage
 
-from coarse2fine.data.photos import read_image
+from coarse2fine.data.photos import read_image_and_header, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, read_mask
@@ -55,19 +55,22 @@ def draw_row(photo: Photo, columns: PhotoColumns) -> list[Picture]:
         One picture per column; if a file cannot be read, the picture states the problem.
     """
     try:
-        image = resize_longer_side(read_image(photo.path, at_least_px=SIDE_PX), SIDE_PX)
+        image, header = read_image_and_header(photo.path, at_least_px=SIDE_PX)
     except DataError as error:
         problem = str(error).removeprefix(f"{photo.path}: ")
         return [Picture(title, problem=problem) for title, _ in columns]
-    return [_draw(image, photo, title, folder) for title, folder in columns]
+    small = resize_longer_side(image, SIDE_PX)
+    return [_draw(small, header.size, photo, title, folder) for title, folder in columns]
 
 
-def _draw(image: Image, photo: Photo, title: str, folder: Path | None) -> Picture:
+def _draw(image: Image, size: tuple[int, int], photo: Photo, title: str, folder: Path | None) -> Picture:
     if folder is not None:
         path = mask_path(folder, photo.name)
         if not path.exists():
             return Picture(title, problem="no mask yet")
         try:
+            if read_size(path) != size:  # before it is decoded: it may be too large for the memory
+                return Picture(title, problem="the mask has another size than the photo")
             mask = resize_mask(read_mask(path), *image.shape[:2])
         except DataError:
             return Picture(title, problem="the mask file is damaged")

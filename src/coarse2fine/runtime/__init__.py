@@ -1,7 +1,10 @@
 """What any program needs.
 
 files.py        atomic files and folders, JSON, CSV, hashes
+names.py        names that were read from files, confined to their folder
 console.py      lines, tables and progress in the terminal
+standard_output.py
+                output that lacks characters or is not read any more
 lock.py         locks between processes
 context.py      the processes of a run and the console they print to
 processes.py    several processes under torchrun or SLURM

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from coarse2fine.runtime.standard_output import accept_any_text, discard_output, say_to_standard_error
+
 Item = TypeVar("Item")
 Advance: TypeAlias = Callable[[int], None]
 
@@ -29,8 +31,9 @@ class Console:
     def __init__(self, quiet: bool = False, silent: bool = False) -> None:
         self.quiet = quiet or silent
         self.silent = silent
-        self._out = RichConsole(highlight=False, soft_wrap=True)
-        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        accept_any_text()
+        self._out = _Stream(highlight=False, soft_wrap=True)
+        self._err = _Stream(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line."""
@@ -89,6 +92,16 @@ class Console:
             for item in items:
                 yield item
                 advance(1)
+
+
+class _Stream(RichConsole):
+    """Output that may be closed at the other end, without an end of the work that it reports."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        discard_output(self.file)
+        if not self.stderr:
+            say_to_standard_error("Standard output was closed; the work goes on.")
 
 
 class _PlainProgress:

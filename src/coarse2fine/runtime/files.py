@@ -11,9 +11,19 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from coarse2fine.errors import DataError
+
+Value = TypeVar("Value")
+
+MISSING = "missing"
+"""Stamp of a file that does not exist."""
+
+MAX_JSON_BYTES = 1 << 30
+"""Largest JSON file that is read. The list of a million photos has about 100 MB."""
 
 
 @contextmanager
@@ -84,9 +94,9 @@ def _remove(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    r"""Write UTF-8 text atomically; a byte of a file name that is not UTF-8 is written as ``\udcff``, as in JSON."""
     with write_atomically(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -98,21 +108,61 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: The file is missing or is not valid JSON.
+        DataError: The file is missing, is no regular file, is larger than `MAX_JSON_BYTES`, or is not valid JSON.
     """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
+            raise ValueError("not a regular file")
+        if status.st_size > MAX_JSON_BYTES:
+            raise ValueError(f"{status.st_size} bytes, at most {MAX_JSON_BYTES} are allowed")
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}).") from error
+
+
+def read_json_as(path: Path, kind: type[Value], content: str) -> Value:
+    """Read a JSON file whose values must have certain types.
+
+    Args:
+        path: The file.
+        kind: Any type that pydantic can check, such as ``dict[SafeName, str]``.
+        content: What the file must hold, for the error message.
+
+    Raises:
+        DataError: As :func:`read_json`, or a value has another type.
+    """
+    values = read_json(path)
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except DataError as error:  # of a check in the type, such as SafeName
+        raise DataError(f"{path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = "".join(f" {part} ->" for part in first["loc"]).removesuffix(" ->")[:200]
+        at = f" at{where}" if where else ""
+        raise DataError(
+            f"{path} must hold {content}, but{at}: {first['msg']}. Restore the file, or remove it and run again "
+            "the command that wrote it."
+        ) from error
 
 
 def read_json_or_empty(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object; return an empty one if the file does not exist.
 
     Raises:
-        DataError: The file is not valid JSON.
+        DataError: The file is not valid JSON, or holds no object.
     """
-    return dict(read_json(path)) if path.exists() else {}
+    return read_json_as(path, dict[str, Any], "a JSON object") if path.exists() else {}
+
+
+def size_and_time(path: Path) -> str:
+    """Return size in bytes and time of the last change in nanoseconds, as text; `MISSING` if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return MISSING
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def read_limited(path: Path, max_bytes: int) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.files import read_json, write_json
+from coarse2fine.runtime.files import read_json_or_empty, write_json
 from coarse2fine.runtime.lock import lock_file
 from coarse2fine.store.stages import explain_change, holds_files
 
@@ -44,7 +44,7 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     """
     path = folder / "settings.json"
     if path.exists():
-        before = read_json(path)
+        before = read_json_or_empty(path)
         if before != settings and holds_files(folder, except_for=path):
             raise DataError(
                 f"{folder} holds masks made with other settings ({explain_change(before, settings)}). "

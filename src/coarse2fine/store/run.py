@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from coarse2fine.runtime.files import read_json_or_empty
+from coarse2fine.store.records import read_early_end
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Run:
 
     def count_planned_rounds(self, rounds: int) -> int:
         """Return how many of the rounds of the settings are computed if none collapses: up to an early end."""
-        return min(rounds, int(read_json_or_empty(self.early_end).get("round", rounds)))
+        return min(rounds, read_early_end(self.early_end) or rounds)
 
     def weights(self, number: int) -> Path:
         """Return the weights of the network that a round trained."""

@@ -15,7 +15,8 @@ from typing import Any
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import VERSIONED, find_version
-from coarse2fine.runtime.files import hash_of, read_json_or_empty, write_json
+from coarse2fine.runtime.files import hash_of, write_json
+from coarse2fine.store.records import read_done, read_started
 
 _DONE = "done.json"
 
@@ -54,7 +55,7 @@ class Stage:
         Raises:
             DataError: The folder holds files that no stage wrote.
         """
-        before = self.done() or read_json_or_empty(self.folder / "stage.json")
+        before = self.done() or read_started(self.folder)
         why = None
         if before and before.get("key") != self.key:
             why = explain_change(before.get("settings", {}), self.settings)
@@ -94,11 +95,6 @@ class Stage:
 def is_complete(folder: Path) -> bool:
     """Return whether the stage of a folder is complete, with any settings."""
     return (folder / _DONE).exists()
-
-
-def read_done(folder: Path) -> dict[str, Any]:
-    """Return the record that :meth:`Stage.finish` wrote to a folder; empty if the stage is not complete."""
-    return read_json_or_empty(folder / _DONE)
 
 
 def explain_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
