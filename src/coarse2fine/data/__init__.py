@@ -10,6 +10,7 @@ copies.py            photos with the same content: one photo with several labels
 dataset_writer.py    write either of these
 videos.py            videos: folders of frames, and video files
 video_decoding.py    decode video files with PyAV, an optional library
+mask_files.py        find the masks in a folder; check that they fit their photos
 photo_mask_pairs.py  photos with ground-truth masks
 public_datasets.py   recognize and read the public data sets below
 voc.py               PASCAL VOC 2012

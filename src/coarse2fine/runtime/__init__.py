@@ -1,6 +1,7 @@
 """What any program needs.
 
 files.py        atomic files and folders, JSON, CSV, hashes
+names.py        names that were read from files, confined to their folder
 console.py      lines, tables and progress in the terminal
 lock.py         locks between processes
 context.py      the processes of a run and the console they print to

@@ -6,13 +6,21 @@ import io
 import json
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from coarse2fine.errors import DataError
+
+Value = TypeVar("Value")
+
+MAX_JSON_BYTES = 1 << 30
+"""Largest JSON file that is read. The list of a million photos has about 100 MB."""
 
 
 @contextmanager
@@ -97,21 +105,58 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: The file is missing or is not valid JSON.
+        DataError: The file is missing, is no regular file, is larger than `MAX_JSON_BYTES`, or is not valid JSON.
     """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
+            raise ValueError("not a regular file")
+        if status.st_size > MAX_JSON_BYTES:
+            raise ValueError(f"{status.st_size} bytes, at most {MAX_JSON_BYTES} are allowed")
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}).") from error
+
+
+def read_json_as(path: Path, kind: type[Value], content: str) -> Value:
+    """Read a JSON file whose values must have certain types.
+
+    Args:
+        path: The file.
+        kind: Any type that pydantic can check, such as ``dict[SafeName, str]``.
+        content: What the file must hold, for the error message.
+
+    Raises:
+        DataError: As :func:`read_json`, or a value has another type.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(read_json(path))
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = "".join(f" {part} ->" for part in first["loc"]).removesuffix(" ->")[:200]
+        at = f" at{where}" if where else ""
+        raise DataError(
+            f"{path} must hold {content}, but{at}: {first['msg']}. Restore the file, or run again the command that "
+            "wrote it."
+        ) from error
 
 
 def read_json_or_empty(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object; return an empty one if the file does not exist.
 
     Raises:
-        DataError: The file is not valid JSON.
+        DataError: The file is not valid JSON, or holds no object.
     """
-    return dict(read_json(path)) if path.exists() else {}
+    return read_json_as(path, dict[str, Any], "a JSON object") if path.exists() else {}
+
+
+def stamp_file(path: Path) -> str:
+    """Return size in bytes and time of the last change in nanoseconds, as text; ``missing`` if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
