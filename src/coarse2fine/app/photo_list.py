@@ -15,7 +15,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality, list_rounds
 from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.masks.png import mask_path
-from coarse2fine.runtime.files import read_json_as
+from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import is_complete
 from coarse2fine.types import Dataset, Photo
@@ -85,9 +85,7 @@ class PhotoList:
         self._by_name = {photo.name: photo for photo in dataset.photos}
         self._without_scores = self._sort_photos({})
         self._read_scores = _CachedReader(lambda path: self._sort_photos({q.photo: q for q in read_quality(path)}))
-        self._read_reasons = _CachedReader(
-            lambda path: read_json_as(path, dict[str, str | None], "for each photo null or why it is left out")
-        )
+        self._read_reasons = _CachedReader(lambda path: dict(read_json(path)))
 
     def get(self, name: str) -> Photo:
         """Return the photo of a name.

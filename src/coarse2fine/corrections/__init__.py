@@ -7,7 +7,6 @@ photo_names.py   names of photos and classes in labeling tools
 review.py        decisions that people made in ``coarse2fine app``
 """
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +19,8 @@ from coarse2fine.corrections.annotations import AnnotatedPhoto, combine_regions,
 from coarse2fine.corrections.cvat import read_cvat
 from coarse2fine.corrections.label_studio import read_label_studio
 from coarse2fine.corrections.photo_names import PhotoFinder, ignore_label, sanitize_name, sanitize_path, shorten
-from coarse2fine.data.mask_files import list_masks
-from coarse2fine.data.photos import read_size
+from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
+from coarse2fine.data.photos import read_header, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.masks.regions import classes_in, foreground_values
@@ -134,12 +133,12 @@ def _read_folder(folder: Path, dataset: Dataset, unknown: list[str]) -> Iterator
     classes = read_json_as(lists[0], _ClassNames, "a list of at most 256 class names") if lists else dataset.classes
     table = _match_classes(classes, dataset.classes)
     masks = list_masks(folder)
-    for photo in dataset.photos:
-        name = unicodedata.normalize("NFC", photo.name)
-        path = masks.pop(name, None) or masks.pop(sanitize_path(name), None)
-        if path is not None:
-            yield photo, _read_mask(path, photo, table, dataset.classes)
-    unknown += map(shorten, sorted(masks))
+    spellings = {name: photo for photo in dataset.photos for name in (sanitize_path(photo.name), photo.name)}
+    given = match_masks(spellings, masks)
+    for photo, path in {spellings[name]: path for name, path in given.items()}.items():
+        yield photo, _read_mask(path, photo, table, dataset.classes)
+    used = {*given.values()}
+    unknown += [shorten(name) for name, path in masks.items() if path not in used]
 
 
 def _match_classes(given: Sequence[str], classes: Sequence[str]) -> Mask:
@@ -152,10 +151,10 @@ def _match_classes(given: Sequence[str], classes: Sequence[str]) -> Mask:
 
 
 def _read_mask(path: Path, photo: Photo, table: Mask, classes: Sequence[str]) -> Mask:
-    size = read_size(photo.path)
-    _check_size(read_size(path), size, photo, path)  # before a mask is decoded that may be much larger
+    header = read_header(photo.path)
+    check_mask_size(read_size(path), header, path, photo.path)  # before a mask is decoded that may be much larger
     mask = read_mask(path)
-    _check_size(mask.shape, size, photo, path)
+    check_mask_size(mask.shape, header, path, photo.path)
     if (
         foreground_values(mask) == [IGNORE] and photo.label is not None
     ):  # drawn with a tool that stores the object as white

@@ -1,7 +1,7 @@
 """Find the mask files in a folder that a user gives, and check that they fit their photos."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from coarse2fine.data.photo_files import find_photos
@@ -33,20 +33,16 @@ def list_masks(folder: Path) -> dict[str, Path]:
     return masks
 
 
-def match_masks(names: Iterable[str], folder: Path) -> dict[str, Path]:
-    """Find the masks of photos in a folder that a user gives.
+def match_masks(names: Iterable[str], masks: Mapping[str, Path]) -> dict[str, Path]:
+    """Find the masks of photos.
 
     Args:
-        names: Names of the photos. Accents may be composed in names and decomposed in files, or the other way around.
-        folder: The folder.
+        names: Names of the photos, with composed or decomposed accents.
+        masks: From :func:`list_masks`.
 
     Returns:
         The mask of each photo that has one, by the photo's name, in the order of ``names``.
-
-    Raises:
-        DataError: As :func:`list_masks`.
     """
-    masks = list_masks(folder)
     return {name: masks[_compose(name)] for name in names if _compose(name) in masks}
 
 
@@ -85,7 +81,7 @@ def check_mask_size(found: tuple[int, ...], header: Header, mask: Path, photo: P
         return
     turned = header.turned and tuple(found) == (width, height)
     raise DataError(
-        f"A mask must have the size of its photo, but {mask} has {found[1]} x {found[0]} pixels, and {photo} has "
+        f"{mask} must have the size of its photo {photo}, but has {found[1]} x {found[0]} pixels, and the photo has "
         f"{width} x {height}"
         + (
             " after the EXIF flag of the photo turned it; turn the mask in the same way."

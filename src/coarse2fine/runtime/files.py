@@ -19,6 +19,9 @@ from coarse2fine.errors import DataError
 
 Value = TypeVar("Value")
 
+MISSING = "missing"
+"""Stamp of a file that does not exist."""
+
 MAX_JSON_BYTES = 1 << 30
 """Largest JSON file that is read. The list of a million photos has about 100 MB."""
 
@@ -129,15 +132,18 @@ def read_json_as(path: Path, kind: type[Value], content: str) -> Value:
     Raises:
         DataError: As :func:`read_json`, or a value has another type.
     """
+    values = read_json(path)
     try:
-        return TypeAdapter(kind).validate_python(read_json(path))
+        return TypeAdapter(kind).validate_python(values)
+    except DataError as error:  # of a check in the type, such as SafeName
+        raise DataError(f"{path}: {error}") from error
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = "".join(f" {part} ->" for part in first["loc"]).removesuffix(" ->")[:200]
         at = f" at{where}" if where else ""
         raise DataError(
-            f"{path} must hold {content}, but{at}: {first['msg']}. Restore the file, or run again the command that "
-            "wrote it."
+            f"{path} must hold {content}, but{at}: {first['msg']}. Restore the file, or remove it and run again "
+            "the command that wrote it."
         ) from error
 
 
@@ -151,11 +157,11 @@ def read_json_or_empty(path: Path) -> dict[str, Any]:
 
 
 def stamp_file(path: Path) -> str:
-    """Return size in bytes and time of the last change in nanoseconds, as text; ``missing`` if there is no file."""
+    """Return size in bytes and time of the last change in nanoseconds, as text; `MISSING` if there is no file."""
     try:
         status = path.stat()
     except OSError:
-        return "missing"
+        return MISSING
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
