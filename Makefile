@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast check bench clean
+.PHONY: demo test test-fast fuzz check bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/coarse2fine demo
@@ -15,6 +15,10 @@ test: $(VENV)/.installed-dev
 # For the edit loop: all tests but the slow ones.
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadscope -m "not slow"
+
+# Damaged files for every reader, FUZZ_EXAMPLES of each: several hours. `make test` reads a few dozen of each.
+fuzz: $(VENV)/.installed-dev
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} $(BIN)/python -m pytest -n auto tests/fuzz
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
