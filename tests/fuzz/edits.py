@@ -1,10 +1,12 @@
-"""Small edits that damage a valid file: of its bytes, of the values of JSON, and of the chunks of a PNG."""
+"""Small edits that damage a valid file: of bytes, of values of JSON, of attributes of XML, of chunks of a PNG."""
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from xml.sax.saxutils import quoteattr
 
 from hypothesis import strategies as st
 
@@ -32,7 +34,7 @@ class Edit(NamedTuple):
 
     Attributes:
         file: Which file of the example.
-        by_structure: Whether to edit a value of JSON or a chunk of a PNG instead of bytes.
+        by_structure: Whether to edit a value of JSON, an attribute of XML or a chunk of a PNG instead of bytes.
         kind: What to do.
         place: Where.
         value: What to insert, or how many bytes.
@@ -54,7 +56,9 @@ def apply_edits(files: dict[str, bytes], edits: Sequence[Edit]) -> dict[str, byt
     edited = dict(files)
     for edit in edits:
         name = sorted(edited)[edit.file % len(edited)]
-        by_structure = {"json": _edit_json, "png": _edit_png}.get(name.rpartition(".")[2], _edit_bytes)
+        by_structure = {"json": _edit_json, "png": _edit_png, "xml": _edit_xml}.get(
+            name.rpartition(".")[2], _edit_bytes
+        )
         edited[name] = (by_structure if edit.by_structure else _edit_bytes)(edited[name], edit)
     return edited
 
@@ -104,6 +108,16 @@ def _walk(value: Any) -> list[tuple[Any, Any]]:
         list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
     )
     return [place for key, inner in items for place in ((value, key), *_walk(inner))]
+
+
+def _edit_xml(content: bytes, edit: Edit) -> bytes:
+    """Replace the value of an attribute."""
+    places = list(re.finditer(rb'"[^"]*"', content))
+    if not places:
+        return _edit_bytes(content, edit)
+    start, end = places[edit.place % len(places)].span()
+    odd = str(ODD_VALUES[edit.value % len(ODD_VALUES)]).encode("utf-8", "replace")
+    return content[:start] + quoteattr(odd.decode()).encode() + content[end:]
 
 
 def _edit_png(content: bytes, edit: Edit) -> bytes:

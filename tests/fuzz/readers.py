@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,9 +110,9 @@ def _review_files() -> dict[str, bytes]:
     }
 
 
-def _photo(path: Path) -> None:
-    read_header(path)
-    read_image(path, max_megapixels=1)
+def _read_photo(kind: str, folder: Path) -> None:
+    read_header(folder / f"photo.{kind}")
+    read_image(folder / f"photo.{kind}", max_megapixels=1)
 
 
 def _table(folder: Path) -> None:
@@ -129,8 +130,8 @@ READERS = [
     ),
     Reader("review", _review_files(), _review),
     *(
-        Reader(f"photo {kind}", {"photo": encode_photo(kind)}, lambda folder: _photo(folder / "photo"))
-        for kind in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+        Reader(f"photo {kind}", {f"photo.{kind}": encode_photo(kind)}, partial(_read_photo, kind))
+        for kind in ("jpeg", "png", "webp", "bmp", "tiff", "gif")
     ),
     Reader("table of photos", {"table.csv": b"path,label\r\ndata/cat/a.png,cat\r\ndata/z.png,cat|dog\r\n"}, _table),
     Reader(
