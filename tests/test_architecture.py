@@ -72,12 +72,16 @@ def test_packages__list_their_modules():
 
 
 def test_tests__mirror_the_package():
-    """Every folder of tests is named after a package; ``benchmarks`` and ``experiments`` test scripts beside it."""
+    """Every folder of tests is named after a package; ``benchmarks`` and ``experiments`` test scripts beside it.
+
+    ``fuzz`` tests readers of all packages.
+    """
     here = Path(__file__).parent
     folders = {path.parent.relative_to(here) for path in here.rglob("test_*.py")} - {
         Path(),
         Path("benchmarks"),
         Path("experiments"),
+        Path("fuzz"),
     }
     assert all((ROOT / folder).is_dir() for folder in folders), folders
 

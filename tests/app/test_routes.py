@@ -1,5 +1,6 @@
 import asyncio
 import io
+import json
 import shutil
 from collections.abc import Iterator
 
@@ -122,6 +123,19 @@ def test_mask__a_huge_one_is_not_decoded(drawn_run, open_app, claim_huge):
     for route in ("/api/mask", "/api/thumbnail"):
         response = client.get(route, params={"name": "cat/a", "stage": "round-2"})
         assert response.status_code >= 400 and "40 x 30 pixels, but has 40000 x 40000" in response.json()["error"]
+
+
+@pytest.mark.parametrize("stage", ["x" * 10_000, "../coarse", "corrected", "round-9999", "coarse\n", "\ud800", 7])
+def test_decision__the_stage_must_be_one(drawn_run, open_app, stage):
+    client = open_app(drawn_run)
+    body = json.dumps({"decision": "rejected", "stage": stage})
+    headers = {"content-type": "application/json"}
+    response = client.post("/api/decision", params={"name": "cat/a"}, content=body, headers=headers)
+    assert response.status_code == 422
+    assert response.json()["error"].startswith(("Stage: ", "The body of the request: Invalid JSON: "))
+    where = {"name": "cat/a", "stage": str(stage).encode("utf-8", "replace")}
+    assert client.put("/api/mask", params=where, content=bytes(1200)).status_code == 422
+    assert not drawn_run.review.exists()
 
 
 def test_mask__a_drawn_mask_is_saved_pixel_for_pixel(drawn_run, open_app):
@@ -285,6 +299,8 @@ def test_access__the_token_is_required(drawn_run, open_app, monkeypatch):
     assert client.get("/api/run", headers={"authorization": "Bearer correct horse"}).status_code == 200
     assert client.post("/api/login", json={"token": "wrong"}).status_code == 401
     assert client.get("/api/run").status_code == 401
+    headers = {"content-type": "application/json"}
+    assert client.post("/api/login", content='{"token": "\\ud800"}', headers=headers).status_code in (401, 422)
     response = client.post("/api/login", json={"token": "correct horse"})
     assert response.status_code == 204 and "HttpOnly" in response.headers["set-cookie"]
     assert "correct" not in response.headers["set-cookie"] and "strict" in response.headers["set-cookie"].lower()

@@ -1,15 +1,17 @@
 import json
+import math
 import zipfile
 
 import numpy as np
 import pytest
+import skimage.draw
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.corrections import check_corrections_path, import_corrections, list_corrected
-from coarse2fine.corrections.annotations import rasterize_polygon
+from coarse2fine.corrections.annotations import AnnotatedRegion, combine_regions, rasterize_polygon
 from coarse2fine.corrections.photo_names import PhotoFinder, ignore_label, sanitize_name, sanitize_path
 from coarse2fine.errors import DataError
 from coarse2fine.export import export_masks
@@ -47,7 +49,8 @@ def export(dataset: Dataset, masks: dict[str, np.ndarray], tmp_path, kind: str, 
     write_json(folder / "photos.json", {photo.name: str(photo.path) for photo in dataset.photos})
     write_json(folder / "classes.json", list(dataset.classes))
     write_text(folder / "found.csv", "")
-    export_masks(folder, out, kind, MaskExportConfig(instances=instances, images="none"))
+    settings = MaskExportConfig(instances=instances, images="none")
+    export_masks(folder, out, kind, settings, photos=[photo.path.parent for photo in dataset.photos])
     return out
 
 
@@ -216,7 +219,14 @@ def test_import_corrections__imports_nothing_of_a_bad_file(dataset, tmp_path, na
     [
         (brush(np.ones((12, 16), np.uint8), "ünder"), "has 16 x 12 pixels, and the photo has 17 x 12"),
         (brush(np.ones((12, 17), np.uint8), "cow"), "label 'cow' must be one of the classes"),
-        ({**brush(np.ones((12, 17), np.uint8), "ünder"), "original_width": 16}, "16 x 12 pixels in four channels"),
+        (
+            {**brush(np.ones((12, 17), np.uint8), "ünder"), "original_width": 16},
+            "has 16 x 12 pixels, and the photo has 17",
+        ),
+        (
+            {**brush(np.ones((12, 16), np.uint8), "ünder"), "original_width": 17},
+            "must encode 17 x 12 pixels in four channels",
+        ),
         ({"type": "rectanglelabels", "original_height": 12, "original_width": 17, "value": {}}, "'rectanglelabels'"),
         ({"type": "brushlabels", "value": {}}, "'original_height' is missing or has an unexpected value"),
     ],
@@ -262,6 +272,29 @@ def test_photo_finder__names_paths_and_addresses(dataset):
     assert finder.find(sanitize_path(NAMES[1])) is by_name[NAMES[1]]
 
 
+def test_photo_finder__a_folder_that_contradicts_is_another_photo(dataset):
+    finder = PhotoFinder(dataset.photos)
+    assert finder.find("cat & <b>/c.png") is None and finder.find("c") is None
+    assert finder.find("/any/where/c.png") is None and finder.find("er/c.png") is None
+    assert finder.find("data/ünder/c.png") is dataset.photos[3]  # as the folders on disk
+    assert finder.find("other/ünder/c.png") is dataset.photos[3]  # another root
+
+
+def test_import_corrections__a_correction_of_another_photo_is_not_imported(dataset, tmp_path, capsys):
+    mask = np.ones((12, 17), np.uint8)
+    tasks = [{"data": {"photo": name}, "annotations": [{"result": [brush(mask, "ünder")]}]} for name in NAMES[3:]]
+    stranger = {**tasks[0], "data": {"image": "/data/local-files/?d=cat/c.png"}}
+    write_json(tmp_path / "export.json", [*tasks, stranger])
+    import_corrections(tmp_path / "export.json", dataset, tmp_path / "corrected", Console())
+    assert "1 corrected masks belong to no photo of the run: cat/c.png" in capsys.readouterr().err
+    write_json(tmp_path / "export.json", [stranger])
+    with pytest.raises(DataError, match="belong to other photos, such as cat/c.png"):
+        import_corrections(tmp_path / "export.json", dataset, tmp_path / "corrected", Console(quiet=True))
+    write_json(tmp_path / "export.json", [{**tasks[0], "data": {"image": name}} for name in ("x/ünder/c.png", "c.png")])
+    with pytest.raises(DataError, match="'x/ünder/c.png' and 'c.png' both mean this photo"):
+        import_corrections(tmp_path / "export.json", dataset, tmp_path / "corrected", Console(quiet=True))
+
+
 def test_sanitize_name__unchanged_or_distinct():
     assert sanitize_name("žaba & <b>\"'") == "žaba & <b>\"'"
     assert sanitize_name("a\nb").startswith("a_b-") and sanitize_name("a\nb") != sanitize_name("a\tb")
@@ -273,10 +306,43 @@ def test_ignore_label__is_no_class():
     assert ignore_label(("background", "ignore")) == "ignore (255)"
 
 
+def polygon_mask(corners: list, height: int, width: int) -> list[list[int]]:
+    region = AnnotatedRegion("a", (height, width), lambda: rasterize_polygon(corners, height, width))
+    return combine_regions([region], {"a": 1}, height, width).tolist()
+
+
 def test_rasterize_polygon__pixels_whose_center_is_inside():
-    assert rasterize_polygon([(0, 0), (2, 0), (2, 1), (0, 1)], 3, 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
-    assert rasterize_polygon([(-5, -5), (9, -5), (9, 9), (-5, 9)], 3, 3).all()
-    assert not rasterize_polygon([(0.6, 0), (1.4, 0), (1.4, 3), (0.6, 3)], 3, 1).any()
+    assert polygon_mask([(0, 0), (2, 0), (2, 1), (0, 1)], 3, 3) == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert np.all(polygon_mask([(-5, -5), (9, -5), (9, 9), (-5, 9)], 3, 3))
+    assert not np.any(polygon_mask([(0.6, 0), (1.4, 0), (1.4, 3), (0.6, 3)], 3, 1))
+    assert polygon_mask([(0, 0), (4, 4), (0, 4)], 4, 4) == [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]]
+    assert not np.any(polygon_mask([], 2, 2)) and not np.any(polygon_mask([(0, 0), (2, 2)], 2, 2))
+
+
+def test_rasterize_polygon__adjacent_polygons_share_no_pixel():
+    left = polygon_mask([(0, 0), (1.5, 0), (3.5, 4), (0, 4)], 4, 5)
+    right = polygon_mask([(1.5, 0), (5, 0), (5, 4), (3.5, 4)], 4, 5)
+    assert (np.add(left, right) == 1).all()
+
+
+def test_rasterize_polygon__every_pixel_as_skimage_has_it():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        corners, expected = rng.uniform(-3, 15, (7, 2)), np.zeros((11, 13), np.uint8)
+        expected[skimage.draw.polygon(corners[:, 1] - 0.5, corners[:, 0] - 0.5, expected.shape)] = 1
+        assert np.array_equal(polygon_mask(corners.tolist(), 11, 13), expected)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e7, 1e308])
+def test_rasterize_polygon__a_corner_far_outside_is_one_sentence(bad):
+    with pytest.raises(DataError, match="must be finite numbers"):
+        rasterize_polygon([(0, 0), (bad, 0), (2, 2)], 3, 3)
+
+
+def test_rasterize_polygon__a_zigzag_of_more_rows_than_pixels_is_refused():
+    zigzag = [(0.1 * (index % 2), 3e2 * (index % 2)) for index in range(1000)]
+    with pytest.raises(DataError, match="must cross at most 3000 rows .* but they cross 300000"):
+        rasterize_polygon(zigzag, 300, 10)
 
 
 def test_import_corrections__tasks_longer_than_a_chunk(dataset, tmp_path, monkeypatch):

@@ -57,7 +57,7 @@ class TokenAuthentication:
 
     def is_correct(self, token: str) -> bool:
         """Compare a token in constant time."""
-        return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
+        return self.token is None or hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self.token.encode())
 
     def is_authenticated(self, request: Request) -> bool:
         """Return whether a request has the cookie of the login or the header ``Authorization: Bearer <token>``."""

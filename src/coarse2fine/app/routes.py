@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import Depends, FastAPI, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -26,6 +26,7 @@ from coarse2fine.app.images import (
 )
 from coarse2fine.app.network import RunNetwork
 from coarse2fine.app.photo_list import PhotoFilter, PhotoList, ReviewState, SortOrder
+from coarse2fine.corrections.review import Stage
 from coarse2fine.data.photos import check_mask_header, read_size
 from coarse2fine.errors import Coarse2FineError
 from coarse2fine.masks.palette import hex_color
@@ -57,8 +58,8 @@ class DecisionRequest(BaseModel):
     """
 
     decision: Literal["accepted", "rejected"] | None
-    stage: str = ""
-    fingerprint: str = ""
+    stage: Stage = ""
+    fingerprint: Annotated[str, Field(max_length=64)] = ""
 
 
 def create_app(photo_list: PhotoList, network: RunNetwork, authentication: TokenAuthentication, local: bool) -> FastAPI:
@@ -170,7 +171,7 @@ def _add_decision_routes(app: FastAPI, photo_list: PhotoList, upload_seconds: fl
         return await run_in_threadpool(_decide, photo_list, _get_photo(photo_list, name), entered)
 
     @app.put("/api/mask")
-    async def save_drawn_mask(request: Request, name: str, stage: str = "", fingerprint: str = "") -> dict[str, Any]:
+    async def save_drawn_mask(request: Request, name: str, stage: Stage = "", fingerprint: str = "") -> dict[str, Any]:
         photo = _get_photo(photo_list, name)
         height, width = page_size(read_size(photo.path))
         limit = height * width

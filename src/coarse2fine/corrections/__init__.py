@@ -10,25 +10,29 @@ review.py        decisions that people made in ``coarse2fine app``
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import numpy as np
+from pydantic import FailFast, Field
 
 from coarse2fine.corrections.annotations import AnnotatedPhoto, combine_regions, explain_bad_annotation
 from coarse2fine.corrections.cvat import read_cvat
 from coarse2fine.corrections.label_studio import read_label_studio
-from coarse2fine.corrections.photo_names import PhotoFinder, ignore_label, sanitize_name, sanitize_path
-from coarse2fine.data.class_folders import clean_label
+from coarse2fine.corrections.photo_names import PhotoFinder, ignore_label, sanitize_name, sanitize_path, shorten
 from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
 from coarse2fine.data.photos import read_header, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.masks.regions import classes_in, foreground_values
 from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.files import read_json
+from coarse2fine.runtime.files import read_json_as
+from coarse2fine.runtime.names import path_inside
 from coarse2fine.types import IGNORE, Dataset, Mask, Photo
 
 READERS = {".json": read_label_studio, ".xml": read_cvat, ".zip": read_cvat}
 MAX_NAMES_SHOWN = 5
+
+_ClassNames = Annotated[list[str], FailFast(), Field(max_length=256)]
 
 
 def check_corrections_path(path: Path) -> None:
@@ -57,7 +61,8 @@ def import_corrections(path: Path, dataset: Dataset, folder: Path, console: Cons
         console: Prints how many masks were imported, and which belong to no photo of the run.
 
     Raises:
-        DataError: The file is damaged or belongs to other photos, or a mask does not fit its photo or the classes.
+        DataError: The file is damaged or belongs to other photos, a mask does not fit its photo or the classes, or
+            ``folder`` contains links.
     """
     if path.resolve() == folder.resolve():
         return
@@ -74,9 +79,10 @@ def import_corrections(path: Path, dataset: Dataset, folder: Path, console: Cons
                 f"{path} must hold corrected masks of photos of the run, but it holds none; {len(unknown)} masks "
                 f"belong to other photos{example}."
             )
-        for name in names:
-            mask_path(folder, name).parent.mkdir(parents=True, exist_ok=True)
-            mask_path(Path(waiting), name).replace(mask_path(folder, name))
+        targets = {name: path_inside(folder.parent, f"{folder.name}/{name}.png") for name in sorted(names)}
+        for name, target in targets.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            mask_path(Path(waiting), name).replace(target)
     console.say(f"{len(names)} corrected masks of {path} were imported to {folder}")
     if unknown:
         more = ", ..." if len(unknown) > MAX_NAMES_SHOWN else ""
@@ -94,52 +100,61 @@ def _read_masks(path: Path, dataset: Dataset, unknown: list[str]) -> Iterator[tu
     if path.is_dir():
         yield from _read_folder(path, dataset, unknown)
         return
-    finder = PhotoFinder(dataset.photos)
+    finder, found = PhotoFinder(dataset.photos), dict[str, str]()
     labels = {sanitize_name(name): label for label, name in enumerate(dataset.classes)}
     labels |= {ignore_label(dataset.classes): IGNORE}
     for annotated in READERS[path.suffix.lower()](path):
         photo = finder.find(annotated.photo)
         if photo is None:
-            unknown.append(annotated.photo)
-        else:
-            yield photo, _make_mask(annotated, photo, labels, path)
+            unknown.append(shorten(annotated.photo))
+            continue
+        other = found.setdefault(photo.name, annotated.photo)
+        if other != annotated.photo:
+            raise DataError(
+                f"{path} must have one correction of {photo.path}, but '{shorten(other)}' and "
+                f"'{shorten(annotated.photo)}' both mean this photo; remove one of them from the export."
+            )
+        yield photo, _make_mask(annotated, photo, labels, path)
 
 
 def _make_mask(annotated: AnnotatedPhoto, photo: Photo, labels: dict[str, int], path: Path) -> Mask:
     size = read_size(photo.path)
     _check_size(annotated.size or size, size, photo, path)
     for region in annotated.regions:
-        _check_size(region.binary.shape, size, photo, path)
+        _check_size(region.size, size, photo, path)
     try:
         return combine_regions(annotated.regions, labels, *size)
-    except DataError as error:
+    except (DataError, KeyError, ValueError, OverflowError) as error:
         raise explain_bad_annotation(path, annotated.photo, error) from error
 
 
 def _read_folder(folder: Path, dataset: Dataset, unknown: list[str]) -> Iterator[tuple[Photo, Mask]]:
     lists = [path for path in (folder / "classes.json", folder.parent / "classes.json") if path.exists()]
-    table = _match_classes(tuple(read_json(lists[0])) if lists else dataset.classes, dataset.classes)
+    classes = read_json_as(lists[0], _ClassNames, "a list of at most 256 class names") if lists else dataset.classes
+    table = _match_classes(classes, dataset.classes)
     masks = list_masks(folder)
     spellings = {name: photo for photo in dataset.photos for name in (sanitize_path(photo.name), photo.name)}
     given = match_masks(spellings, masks)
     for photo, path in {spellings[name]: path for name, path in given.items()}.items():
         yield photo, _read_mask(path, photo, table, dataset.classes)
     used = {*given.values()}
-    unknown += [name for name, path in masks.items() if path not in used]
+    unknown += [shorten(name) for name, path in masks.items() if path not in used]
 
 
 def _match_classes(given: Sequence[str], classes: Sequence[str]) -> Mask:
     """Return a table, shape (256,), from the folder's class index to the run's; 255 if the run has no such class."""
     table: Mask = np.full(256, IGNORE, np.uint8)
-    for label, name in enumerate(map(clean_label, given)):
+    for label, name in enumerate(given):
         if name in classes:
             table[label] = classes.index(name)
     return table
 
 
 def _read_mask(path: Path, photo: Photo, table: Mask, classes: Sequence[str]) -> Mask:
+    header = read_header(photo.path)
+    check_mask_size(read_size(path), header, path, photo.path)  # before a mask is decoded that may be much larger
     mask = read_mask(path)
-    check_mask_size(mask.shape, read_header(photo.path), path, photo.path)
+    check_mask_size(mask.shape, header, path, photo.path)
     if (
         foreground_values(mask) == [IGNORE] and photo.label is not None
     ):  # drawn with a tool that stores the object as white

@@ -1,6 +1,7 @@
 """Names of photos and classes in labeling tools, and the way back from such a name to the photo."""
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 
 from coarse2fine.data.class_folders import hash_text
@@ -9,6 +10,10 @@ from coarse2fine.types import Photo
 PHOTO_KEY = "photo"
 """Key of the photo's name in the data of a Label Studio task."""
 
+MAX_SHOWN = 200
+"""Number of characters of a name or message from a file that are shown, at most."""
+
+_MAX_FOLDERS = 64
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
@@ -27,6 +32,12 @@ def ignore_label(classes: Sequence[str]) -> str:
     return "ignore" if "ignore" not in classes else "ignore (255)"
 
 
+def shorten(text: str) -> str:
+    """Return a text from a file so that it can be shown: at most `MAX_SHOWN` printable characters."""
+    shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return _UNPRINTABLE.sub("_", shown)
+
+
 class PhotoFinder:
     """Finds the photo that a labeling tool refers to by a name, or by the end of a path or address.
 
@@ -35,20 +46,34 @@ class PhotoFinder:
     """
 
     def __init__(self, photos: Sequence[Photo]) -> None:
-        self._found: dict[str, Photo | None] = {}
+        self._by_name: dict[str, Photo | None] = {}
+        self._by_file: dict[str, list[tuple[Photo, str]]] = defaultdict(list)
         for photo in photos:
-            file = sanitize_path(photo.name) + photo.path.suffix
-            for alias in (file.rpartition("/")[2], photo.path.name):
-                other = self._found.setdefault(alias, photo)
+            name = sanitize_path(photo.name)
+            file = name + photo.path.suffix
+            for alias in (name, file):
+                other = self._by_name.setdefault(alias, photo)
                 if other is not photo:
-                    self._found[alias] = None  # ambiguous
-        for photo in photos:
-            self._found[sanitize_path(photo.name) + photo.path.suffix] = photo
-        for photo in photos:
-            self._found[sanitize_path(photo.name)] = photo
+                    self._by_name[alias] = None  # ambiguous
+            for path in (file, sanitize_path(photo.path.absolute().as_posix())):
+                self._by_file[path.rpartition("/")[2]].append((photo, path))
 
     def find(self, name: str) -> Photo | None:
-        """Return the photo with a name; None if no photo or more than one has it."""
-        parts = name.strip("/").split("/")
-        tails = ("/".join(parts[start:]) for start in range(len(parts)))
-        return next((self._found[tail] for tail in tails if tail in self._found), None)
+        """Find the photo that a name in the tool means.
+
+        It is a photo whose name in the run, with all its folders, is the end of the tool's name. A shorter end counts
+        only if the tool's name has no other folders: ``0.jpg`` may mean ``cat/0.jpg``, but ``dog/0.jpg`` never does.
+
+        Returns:
+            The photo. None if no photo or more than one fits.
+        """
+        name = name.strip("/")
+        parts = name.split("/")[-_MAX_FOLDERS:]
+        for start in range(len(parts)):
+            tail = "/".join(parts[start:])
+            if tail in self._by_name:
+                return self._by_name[tail]
+        fitting = {
+            id(photo): photo for photo, path in self._by_file.get(parts[-1], ()) if f"/{path}".endswith(f"/{name}")
+        }
+        return next(iter(fitting.values())) if len(fitting) == 1 else None

@@ -4,20 +4,30 @@ Only the app writes to ``<run>/review``. ``fit`` applies the decisions that exis
 it applied. So the app and ``fit`` can work on one run folder at the same time.
 """
 
+import base64
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Base64Bytes, Field
 
 from coarse2fine.config import Settings
 from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
-from coarse2fine.masks.png import mask_path
 from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.files import hash_bytes, hash_of, read_json, read_json_or_empty, write_atomically, write_json
+from coarse2fine.runtime.files import (
+    hash_bytes,
+    hash_file,
+    hash_of,
+    read_json_as,
+    write_atomically,
+    write_json,
+    write_text,
+)
+from coarse2fine.runtime.names import SafeName, path_inside
 from coarse2fine.types import Photo
 
 Decision = Literal["accepted", "fixed", "rejected"]
@@ -26,6 +36,13 @@ REJECTED = "rejected in review"
 
 APPLIED_FILE = "review.json"
 """File beside the corrected masks: which of them come from the review, and which photos are rejected."""
+
+
+Stage = Annotated[str, Field(pattern=r"^(coarse|enhanced|round-[0-9]{1,3}|reviewed)?$")]
+"""Stage of a mask; empty for a mask that was drawn without one."""
+
+_UNFINISHED_FILE = "unfinished.json"
+_PNG_OVERHEAD_BYTES = 1 << 20
 
 
 class ReviewDecision(Settings):
@@ -39,11 +56,34 @@ class ReviewDecision(Settings):
     """
 
     decision: Decision
-    stage: str
-    time: str
+    stage: Stage
+    time: Annotated[str, Field(max_length=40)]
 
 
-_DECISIONS = TypeAdapter(dict[str, ReviewDecision])
+class _Change(Settings):
+    """A change of the decision about one photo, as it is recorded before any other file changes.
+
+    Attributes:
+        name: Name of the photo.
+        decision: The new decision; None: the earlier one is deleted.
+        mask: Content of the mask's PNG file, base64; None: the mask is deleted.
+    """
+
+    name: SafeName
+    decision: ReviewDecision | None
+    mask: Base64Bytes | None
+
+
+class _Applied(Settings):
+    """What ``fit`` applied when it started.
+
+    Attributes:
+        masks: Fingerprint of each mask that was copied, by name of the photo.
+        rejected: Names of the rejected photos.
+    """
+
+    masks: dict[SafeName, str] = Field({})
+    rejected: list[str] = Field([])
 
 
 def decisions_path(folder: Path) -> Path:
@@ -58,33 +98,32 @@ def read_decisions(folder: Path) -> dict[str, ReviewDecision]:
         DataError: The file is damaged.
     """
     path = decisions_path(folder)
-    if not path.exists():
-        return {}
-    try:
-        return _DECISIONS.validate_python(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = " -> ".join(str(part) for part in first["loc"])
-        raise DataError(
-            f"{path} must hold decisions as 'coarse2fine app' writes them, but at {where}: {first['msg']}. Repair the "
-            "file, or move it away to start without decisions."
-        ) from error
+    what = "decisions as 'coarse2fine app' writes them"
+    return read_json_as(path, dict[str, ReviewDecision], what) if path.exists() else {}
 
 
 class Review:
     """The decisions of a run; each is on disk before :meth:`keep` returns.
 
+    A decision and its mask change together: the change is recorded in ``unfinished.json`` first. If the process is
+    killed before both files are written, the next one completes the change.
+
     Args:
         folder: ``<run>/review``. No other process may write to it.
 
     Raises:
-        DataError: The file of decisions is damaged.
+        DataError: The file of decisions or of the unfinished change is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._decisions = read_decisions(folder)
         self._lock = threading.Lock()
+        if self._unfinished.exists():
+            self._apply(read_json_as(self._unfinished, _Change, "a change of a decision"))
+            self._unfinished.unlink()
+        for left_behind in folder.rglob(".*.tmp"):
+            left_behind.unlink()
 
     @property
     def decided(self) -> Mapping[str, ReviewDecision]:
@@ -92,8 +131,12 @@ class Review:
         return self._decisions
 
     def mask(self, name: str) -> Path:
-        """Return the path of the accepted or fixed mask of a photo."""
-        return mask_path(self.folder / "masks", name)
+        """Return the path of the accepted or fixed mask of a photo.
+
+        Raises:
+            DataError: The name leads out of the folder, or through a link.
+        """
+        return _reviewed_mask(self.folder, name)
 
     def keep(self, name: str, decision: Decision, stage: str, mask: bytes | None = None) -> ReviewDecision:
         """Save a decision; it replaces an earlier one about the same photo.
@@ -108,13 +151,7 @@ class Review:
             DataError: The run folder cannot be written. The earlier decision stays.
         """
         made = ReviewDecision(decision=decision, stage=stage, time=datetime.now(UTC).isoformat(timespec="seconds"))
-        with self._lock:
-            if mask is not None:
-                with write_atomically(self.mask(name)) as file:
-                    file.write(mask)
-            self._write({**self._decisions, name: made})
-            if mask is None:
-                self.mask(name).unlink(missing_ok=True)
+        self._change(name, made, mask)
         return made
 
     def take_back(self, name: str) -> None:
@@ -123,12 +160,37 @@ class Review:
         Raises:
             DataError: The run folder cannot be written. The decision stays.
         """
-        with self._lock:
-            self._write({other: made for other, made in self._decisions.items() if other != name})
-            self.mask(name).unlink(missing_ok=True)
+        self._change(name, None, None)
 
-    def _write(self, decisions: dict[str, ReviewDecision]) -> None:
-        write_json(decisions_path(self.folder), {name: made.model_dump() for name, made in decisions.items()})
+    @property
+    def _unfinished(self) -> Path:
+        return path_inside(self.folder.parent, f"{self.folder.name}/{_UNFINISHED_FILE}")
+
+    def _change(self, name: str, decision: ReviewDecision | None, mask: bytes | None) -> None:
+        encoded = None if mask is None else base64.b64encode(mask)
+        change = _Change(name=name, decision=decision, mask=encoded)
+        with self._lock:
+            write_text(self._unfinished, change.model_dump_json())
+            try:
+                self._apply(change)
+            except DataError:
+                self._unfinished.unlink()
+                raise
+            self._unfinished.unlink()
+
+    def _apply(self, change: _Change) -> None:
+        """Write the decisions and the mask. If there is no room for one of them, neither changes."""
+        path = self.mask(change.name)
+        decisions = {name: made for name, made in self._decisions.items() if name != change.name}
+        if change.decision is not None:
+            decisions[change.name] = change.decision
+        with nullcontext() if change.mask is None else write_atomically(path) as file:
+            if file is not None and change.mask is not None:
+                file.write(change.mask)
+                file.flush()
+            write_json(decisions_path(self.folder), {name: made.model_dump() for name, made in decisions.items()})
+        if change.mask is None:
+            path.unlink(missing_ok=True)
         self._decisions = decisions
 
 
@@ -152,23 +214,23 @@ def apply_review_decisions(review: Path, photos: Sequence[Photo], corrected: Pat
     applied: dict[str, str] = {}
     for photo in decided:
         if decisions[photo.name].decision != "rejected":
-            source, known = mask_path(review / "masks", photo.name), before["masks"].get(photo.name)
+            source, known = _reviewed_mask(review, photo.name), before.masks.get(photo.name)
             key = _copy_mask(photo, source, corrected, known)
             if key:
                 applied[photo.name] = key
-    for name, key in before["masks"].items():
-        path = mask_path(corrected, name)
-        if name not in applied and path.exists() and hash_bytes(path.read_bytes()) == key:
+    for name, key in before.masks.items():
+        path = _corrected_mask(corrected, name)
+        if name not in applied and path.is_file() and hash_file(path) == key:
             path.unlink()
-    now = {"masks": applied, "rejected": rejected}
+    now = _Applied(masks=applied, rejected=rejected)
     if now != before:
-        write_json(corrected / APPLIED_FILE, now)
+        write_json(corrected / APPLIED_FILE, now.model_dump())
         console.say(f"decisions of {review}: {len(applied)} accepted or fixed masks, {len(rejected)} photos rejected")
 
 
 def list_rejected(photos: Sequence[Photo], corrected: Path) -> list[str]:
     """Return the names of the photos that were rejected when fit started."""
-    rejected = set(_read_applied(corrected)["rejected"])
+    rejected = set(_read_applied(corrected).rejected)
     return [photo.name for photo in photos if photo.name in rejected]
 
 
@@ -186,13 +248,19 @@ def _copy_mask(photo: Photo, source: Path, corrected: Path, known: str | None) -
     Returns:
         The fingerprint of the mask. None if the app has deleted the mask in the meantime.
     """
+    size = read_size(photo.path)
+    max_bytes = size[0] * size[1] + _PNG_OVERHEAD_BYTES
     try:
+        if source.stat().st_size > max_bytes:
+            raise DataError(f"{source} must be a mask of {size[1]} x {size[0]} pixels, but has over {max_bytes} bytes.")
         content = source.read_bytes()
     except FileNotFoundError:
         return None
-    key, target = hash_bytes(content), mask_path(corrected, photo.name)
+    except OSError as error:
+        raise DataError(f"{source} must be a mask, but cannot be read ({error.strerror}).") from error
+    key, target = hash_bytes(content), _corrected_mask(corrected, photo.name)
     if key != known or not target.exists():
-        if read_size(source) != read_size(photo.path):
+        if read_size(content) != size:
             raise DataError(
                 f"{source} must have the size of its photo, but the size of {photo.path} has changed since. Undo the "
                 "decision in 'coarse2fine app'."
@@ -202,5 +270,14 @@ def _copy_mask(photo: Photo, source: Path, corrected: Path, known: str | None) -
     return key
 
 
-def _read_applied(corrected: Path) -> dict[str, Any]:
-    return {"masks": {}, "rejected": []} | read_json_or_empty(corrected / APPLIED_FILE)
+def _reviewed_mask(review: Path, name: str) -> Path:
+    return path_inside(review.parent, f"{review.name}/masks/{name}.png")
+
+
+def _corrected_mask(corrected: Path, name: str) -> Path:
+    return path_inside(corrected.parent, f"{corrected.name}/{name}.png")
+
+
+def _read_applied(corrected: Path) -> _Applied:
+    path = corrected / APPLIED_FILE
+    return read_json_as(path, _Applied, "the applied decisions of a review") if path.exists() else _Applied()

@@ -69,13 +69,12 @@ def decode_brush(rle: Sequence[int], height: int, width: int) -> Mask:
         found, word, sizes = bits.read(32), bits.read(5) + 1, [bits.read(4) + 1 for _ in range(4)]
         if found != total or word != _WORD_BITS:
             raise ValueError(f"{found} values of {word} bits")
-        flat = _read_runs(bits, total, sizes)
+        return _read_alpha(bits, total, sizes).reshape(height, width)
     except ValueError as error:
         raise DataError(
             f"A brush region must encode {width} x {height} pixels in four channels, but this one is damaged or has "
             f"another size ({error})."
         ) from error
-    return (flat.reshape(height, width, _CHANNELS)[..., _ALPHA] > 127).astype(np.uint8)
 
 
 def encode_counts(binary: Mask) -> list[int]:
@@ -137,16 +136,19 @@ class _Bits:
         return word & ((1 << count) - 1)
 
 
-def _read_runs(bits: _Bits, total: int, sizes: Sequence[int]) -> NDArray[np.uint8]:
-    flat, done = np.zeros(total, np.uint8), 0
+def _read_alpha(bits: _Bits, total: int, sizes: Sequence[int]) -> Mask:
+    """Read runs of ``total`` values of all channels; return 1 where the alpha value of a pixel is above 127, flat."""
+    alpha, done = np.zeros(total // _CHANNELS, np.uint8), 0
     while done < total:
         alike = bits.read(1)
         end = done + 1 + bits.read(sizes[bits.read(2)])
         if end > total:
             raise ValueError(f"its runs hold more than {total} values")
+        pixels = slice(done // _CHANNELS, end // _CHANNELS)  # whose alpha values, their last ones, lie in the run
         if alike:
-            flat[done:end] = bits.read(_WORD_BITS)
+            alpha[pixels] = bits.read(_WORD_BITS) > 127
         else:
-            flat[done:end] = [bits.read(_WORD_BITS) for _ in range(done, end)]
+            values = [bits.read(_WORD_BITS) for _ in range(done, end)]
+            alpha[pixels] = [value > 127 for value in values[_ALPHA - done % _CHANNELS :: _CHANNELS]]
         done = end
-    return flat
+    return alpha

@@ -1,0 +1,136 @@
+"""Small edits that damage a valid file: of bytes, of values of JSON, of attributes of XML, of chunks of a PNG."""
+
+import json
+import re
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+from xml.sax.saxutils import quoteattr
+
+from hypothesis import strategies as st
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+ODD_VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1, 255, 256, 40_000, 2**31, 2**63, -(2**63), 10**30, 0.5, -0.0, 1e308),
+    *(float("nan"), float("inf"), float("-inf")),
+    *("", " ", "0", "x" * 5000, "../outside", "../../outside", "/etc/passwd", "a\0b", "a\nb", "\ud800", "e\u0301"),
+    *([], {}, [[]], [None], {"": None}, {"../../outside": "x"}, [0] * 5000),
+)
+"""Values that take the place of a value in JSON."""
+
+ODD_BYTES = (
+    *(b"", b"\0", b"\xff", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r", b",", b";", b'"', b"'", b"<", b">", b"&", b"/"),
+    *(b"[", b"]", b"{", b"}", b"-", b"9" * 400, b"1e999", b"nan", b"inf", b"null", b"NaN", b"..", b"../../outside"),
+    *(b"40000", b"4294967295", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"[" * 5000, b"<a>" * 500, b"a" * 5000),
+    b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">]>',
+)
+"""Bytes that are inserted, or overwrite others."""
+
+
+class Edit(NamedTuple):
+    """One edit. Every number is taken modulo the number of places or values there are.
+
+    Attributes:
+        file: Which file of the example.
+        by_structure: Whether to edit a value of JSON, an attribute of XML or a chunk of a PNG instead of bytes.
+        kind: What to do.
+        place: Where.
+        value: What to insert, or how many bytes.
+    """
+
+    file: int
+    by_structure: bool
+    kind: int
+    place: int
+    value: int
+
+
+NUMBERS = st.integers(0, 2**16)
+EDITS = st.lists(st.builds(Edit, NUMBERS, st.booleans(), NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=4)
+
+
+def apply_edits(files: dict[str, bytes], edits: Sequence[Edit]) -> dict[str, bytes]:
+    """Return the files after all edits, one after another."""
+    edited = dict(files)
+    for edit in edits:
+        name = sorted(edited)[edit.file % len(edited)]
+        by_structure = {"json": _edit_json, "png": _edit_png, "xml": _edit_xml}.get(
+            name.rpartition(".")[2], _edit_bytes
+        )
+        edited[name] = (by_structure if edit.by_structure else _edit_bytes)(edited[name], edit)
+    return edited
+
+
+def _edit_bytes(content: bytes, edit: Edit) -> bytes:
+    at = edit.place % (len(content) + 1)
+    odd = ODD_BYTES[edit.value % len(ODD_BYTES)]
+    length = 1 + edit.value % 16
+    before, after = content[:at], content[at:]
+    kinds: tuple[Callable[[], bytes], ...] = (
+        lambda: before,
+        lambda: before + after[length:],
+        lambda: before + odd + after,
+        lambda: before + odd + after[len(odd) :],
+        lambda: before + after[:length] * 3 + after[length:],
+        lambda: before + bytes(byte ^ 1 << edit.value % 8 for byte in after[:1]) + after[1:],
+        lambda: after + before,
+    )
+    return kinds[edit.kind % len(kinds)]()
+
+
+def _edit_json(content: bytes, edit: Edit) -> bytes:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):  # an earlier edit damaged it
+        return _edit_bytes(content, edit)
+    places = list(_walk(value))
+    odd = ODD_VALUES[edit.value % len(ODD_VALUES)]
+    if not places:
+        return json.dumps(odd).encode()
+    holder, key = places[edit.place % len(places)]
+    kind = edit.kind % 4
+    if kind == 0:
+        del holder[key]
+    elif kind == 1 and isinstance(holder, dict):
+        holder[str(odd)[:5000]] = holder.pop(key)
+    elif kind == 2 and isinstance(holder, list):
+        holder.append(holder[key])
+    else:
+        holder[key] = odd
+    return json.dumps(value).encode()
+
+
+def _walk(value: Any) -> list[tuple[Any, Any]]:
+    """Return every place in a JSON value: its list or object, and the index or key."""
+    items = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
+    return [place for key, inner in items for place in ((value, key), *_walk(inner))]
+
+
+def _edit_xml(content: bytes, edit: Edit) -> bytes:
+    """Replace the value of an attribute."""
+    places = list(re.finditer(rb'"[^"]*"', content))
+    if not places:
+        return _edit_bytes(content, edit)
+    start, end = places[edit.place % len(places)].span()
+    odd = str(ODD_VALUES[edit.value % len(ODD_VALUES)]).encode("utf-8", "replace")
+    return content[:start] + quoteattr(odd.decode()).encode() + content[end:]
+
+
+def _edit_png(content: bytes, edit: Edit) -> bytes:
+    """Edit the bytes in one chunk and correct its checksum, so that the edit is not noticed by that."""
+    chunks, at = [], len(PNG_SIGNATURE)
+    while content.startswith(PNG_SIGNATURE) and at + 12 <= len(content):
+        (length,) = struct.unpack(">I", content[at : at + 4])
+        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + length]))
+        at += 12 + length
+    if not chunks:
+        return _edit_bytes(content, edit)
+    which = edit.kind // 7 % len(chunks)
+    chunks[which] = chunks[which][0], _edit_bytes(chunks[which][1], edit)
+    return PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )

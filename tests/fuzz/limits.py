@@ -1,0 +1,59 @@
+"""Limits on what a reader may use: memory, time, and the folder that it was given."""
+
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+MEGABYTE = 1 << 20
+
+
+@contextmanager
+def limit_memory(megabytes: int) -> Iterator[None]:
+    """Fail if the block needs more memory; an allocation far above the limit fails at once."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    peak = _peak_memory()
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _is_linux() else None
+    if in_use is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + 2 * megabytes * MEGABYTE, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    grown = (_peak_memory() - peak) // MEGABYTE
+    assert grown <= megabytes, f"the reader needed {grown} MiB, at most {megabytes} are allowed"
+
+
+@contextmanager
+def limit_time(seconds: float) -> Iterator[None]:
+    """Fail if the block takes longer."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise AssertionError(f"the reader took more than {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def list_files(folder: Path, apart_from: Path) -> dict[str, bytes]:
+    """Return the content of all files below a folder, except of those in another one."""
+    files = [path for path in folder.rglob("*") if apart_from not in (path, *path.parents)]
+    return {str(path): path.read_bytes() if path.is_file() else b"" for path in files}
+
+
+def _peak_memory() -> int:
+    """Return the largest resident memory of this process until now, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * 1024 if _is_linux() else peak
+
+
+def _is_linux() -> bool:
+    return sys.platform == "linux"

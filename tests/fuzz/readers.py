@@ -1,0 +1,197 @@
+"""The readers of files that a stranger may have written, each with a valid example.
+
+To add one, append to `READERS`: a name, the files of a valid example by their path in a new folder, and a function that
+reads this folder. The photo ``data/cat/a.png`` and the data set `DATASET` are there for all of them.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from coarse2fine.app.photo_list import PhotoFilter, PhotoList
+from coarse2fine.config import FitConfig, dump_config, load_config
+from coarse2fine.corrections import import_corrections
+from coarse2fine.corrections.review import Review, apply_review_decisions
+from coarse2fine.data.manifest import read_manifest
+from coarse2fine.data.photos import read_header, read_image
+from coarse2fine.evaluation.quality_table import COLUMNS
+from coarse2fine.export import export_masks
+from coarse2fine.masks.png import encode_mask
+from coarse2fine.masks.run_length import encode_brush
+from coarse2fine.report.page import write_report
+from coarse2fine.runtime.console import Console
+from coarse2fine.store.photos import read_photos
+from coarse2fine.store.run import Run
+from coarse2fine.types import Dataset, Photo
+
+HEIGHT, WIDTH = 12, 17
+PHOTO_FILE = "data/cat/a.png"
+
+_QUIET = Console(quiet=True)
+_MASK = np.eye(HEIGHT, WIDTH, dtype=np.uint8)
+
+
+class Reader(NamedTuple):
+    """A reader of files.
+
+    Attributes:
+        name: What it reads.
+        files: Content of each file of a valid example, by path. These are edited.
+        read: Reads them from a folder.
+    """
+
+    name: str
+    files: dict[str, bytes]
+    read: Callable[[Path], object]
+
+
+def encode_photo(kind: str) -> bytes:
+    """Encode a small photo with noise in an image format of Pillow."""
+    encoded = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    Image.fromarray(pixels).save(encoded, format=kind)
+    return encoded.getvalue()
+
+
+def dataset_in(folder: Path) -> Dataset:
+    """Return the data set of one photo that all readers may use."""
+    return Dataset(("background", "cat", "dog"), (Photo(folder / PHOTO_FILE, "cat/a", (1,)),))
+
+
+def _label_studio_export() -> bytes:
+    size = {"original_height": HEIGHT, "original_width": WIDTH}
+    brush = {"format": "rle", "rle": encode_brush(_MASK), "brushlabels": ["cat"]}
+    polygon = {"points": [[0, 0], [50, 0], [50, 99.5]], "polygonlabels": ["dog"]}
+    regions = [{"type": "brushlabels", "value": brush} | size, {"type": "polygonlabels", "value": polygon} | size]
+    times = ("2024-05-02T00:00:00.5Z", "2024-05-01T00:00:00Z")
+    annotations = [{"result": regions, "updated_at": time, "was_cancelled": False} for time in times]
+    tasks = [{"id": 1, "data": {"photo": name, "image": "x"}, "annotations": annotations} for name in ("cat/a", "z/z")]
+    return json.dumps(tasks).encode()
+
+
+def _cvat_export() -> bytes:
+    inner = (
+        '<mask label="cat" rle="0, 3, 1" left="2" top="3" width="2" height="2" z_order="1"/>'
+        '<polygon label="dog" points="0.0,0.0;9.5,0.0;9.5,7.25" z_order="0"><attribute name="a">1</attribute></polygon>'
+    )
+    images = "".join(
+        f'<image id="0" name="{n}.png" width="{WIDTH}" height="{HEIGHT}">{inner}</image>' for n in ("a", "z")
+    )
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>{images}</annotations>'.encode()
+
+
+def _zip(name: str, content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(name), content)
+    return packed.getvalue()
+
+
+def _import(name: str) -> Callable[[Path], None]:
+    return lambda folder: import_corrections(folder / name, dataset_in(folder), folder / "corrected", _QUIET)
+
+
+def _review(folder: Path) -> None:
+    Review(folder / "review")
+    apply_review_decisions(folder / "review", dataset_in(folder).photos, folder / "corrected", _QUIET)
+
+
+def _review_files() -> dict[str, bytes]:
+    decision = {"decision": "accepted", "stage": "round-1", "time": "2024-05-01T00:00:00+00:00"}
+    unfinished = {"name": "dog/b", "decision": decision | {"decision": "fixed"}, "mask": "aGVsbG8="}
+    applied = {"masks": {"cat/a": "0123456789abcdef", "cat/z": "0123456789abcdef"}, "rejected": ["dog/c"]}
+    return {
+        "review/decisions.json": json.dumps({"cat/a": decision, "dog/c": decision | {"decision": "rejected"}}).encode(),
+        "review/unfinished.json": json.dumps(unfinished).encode(),
+        "review/masks/cat/a.png": encode_mask(_MASK),
+        "corrected/review.json": json.dumps(applied).encode(),
+        "corrected/cat/z.png": encode_mask(_MASK),
+    }
+
+
+def _read_photo(kind: str, folder: Path) -> None:
+    read_header(folder / f"photo.{kind}")
+    read_image(folder / f"photo.{kind}", max_megapixels=1)
+
+
+def _table(folder: Path) -> None:
+    read_manifest(folder / "table.csv")
+
+
+def _prediction_files() -> dict[str, bytes]:
+    return {
+        "found/photos.json": json.dumps({"cat/a": "/nowhere/cat/a.png"}).encode(),
+        "found/classes.json": b'["background", "cat", "dog"]',
+        "found/origin.json": json.dumps({"folder": "/nowhere", "photos": {"cat/a": "1 2"}}).encode(),
+        "found/found.csv": b"photo,class,share_of_pixels\r\ncat/a,cat,0.1\r\n",
+        "found/quality.csv": b"photo,score\r\ncat/a,0.5\r\n",
+        "found/masks/cat/a.png": encode_mask(_MASK),
+    }
+
+
+def _export_predictions(folder: Path) -> None:
+    for kind in ("voc", "labelstudio"):
+        export_masks(folder / "found", folder / kind, kind, photos=[folder / "data"])
+
+
+def _run_files() -> dict[str, bytes]:
+    size = len(encode_photo("PNG"))
+    record = {"data": "/nowhere", "data_from_run": "../data", "classes": ["background", "cat"], "skipped": {}}
+    done = json.dumps({"key": "k", "settings": {"a": 1}, "inputs": ["k"], "seconds": 1.5, "photos": 1}).encode()
+    quality = "cat/a,cat,0.5,0.5,,1.0,,0.25,1,0.0"
+    return {
+        "run/photos.json": json.dumps(record | {"usable": {"cat/a": f"{size} 1"}}).encode(),
+        "run/classes.json": b'["background", "cat"]',
+        "run/config.toml": dump_config(FitConfig(rounds=1)).encode(),
+        "run/filter.json": b'{"cat/a": null}',
+        "run/metrics.json": b'{"key": "k", "round": 0, "left_out": 0}',
+        "run/round-1/metrics.json": b'{"key": "k", "round": 1, "left_out": 0}',
+        "run/round-1/filter.json": b'{"cat/a": null}',
+        "run/round-1/enhanced/notes.json": b'{"cat/a": "unchanged"}',
+        "run/round-1/quality/quality.csv": f"{','.join(COLUMNS)}\r\n{quality}\r\n".encode(),
+        **{f"run/{stage}/done.json": done for stage in ("coarse", "enhanced", "round-1/enhanced", "round-1/quality")},
+        **{f"run/{stage}/cat/a.png": encode_mask(_MASK) for stage in ("coarse", "enhanced", "round-1/enhanced")},
+    }
+
+
+def _run(folder: Path) -> None:
+    run = Run(folder / "run")
+    dataset = read_photos(run)
+    photo_list = PhotoList(run, dataset, Review(run.review))
+    photo_list.list_page(PhotoFilter(), 1)
+    for photo in dataset.photos:
+        photo_list.describe(photo, PhotoFilter())
+    write_report(run, dataset, folder / "report.html", threads=1)
+    export_masks(run.root, folder / "coco", "coco")
+
+
+READERS = [
+    Reader("Label Studio", {"export.json": _label_studio_export()}, _import("export.json")),
+    Reader("CVAT", {"annotations.xml": _cvat_export()}, _import("annotations.xml")),
+    Reader("CVAT zip", {"export.zip": _zip("annotations.xml", _cvat_export())}, _import("export.zip")),
+    Reader(
+        "folder of masks",
+        {"given/cat/a.png": encode_mask(_MASK), "given/classes.json": b'["background", "cat", "dog"]'},
+        _import("given"),
+    ),
+    Reader("review", _review_files(), _review),
+    *(
+        Reader(f"photo {kind}", {f"photo.{kind}": encode_photo(kind)}, partial(_read_photo, kind))
+        for kind in ("jpeg", "png", "webp", "bmp", "tiff", "gif")
+    ),
+    Reader("table of photos", {"table.csv": b"path,label\r\ndata/cat/a.png,cat\r\ndata/z.png,cat|dog\r\n"}, _table),
+    Reader(
+        "settings",
+        {"config.toml": b'rounds = 2\nseed = 3\n[refine]\nthreshold = 0.5\n[coarse]\nmethod = "box"\n'},
+        lambda folder: load_config(folder / "config.toml"),
+    ),
+    Reader("predictions", _prediction_files(), _export_predictions),
+    Reader("run folder", _run_files(), _run),
+]
