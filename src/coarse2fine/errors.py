@@ -8,9 +8,22 @@ Every message says what must hold, what was found, where, and how to fix it. The
 a traceback and exits with status 2.
 """
 
+MAX_MESSAGE = 1_500
+"""A longer message, such as one that quotes a damaged file, is cut to this many characters."""
+
 
 class Coarse2FineError(Exception):
-    """Base class of all errors that this package detects."""
+    """Base class of all errors that this package detects.
+
+    Args:
+        message: One line of text. It may quote a file or a name: characters that cannot be printed are shown as escape
+            sequences, such as ``\\n``, and the message is cut at `MAX_MESSAGE` characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        if not message.isprintable():
+            message = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in message)
+        super().__init__(message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}...")
 
 
 class ConfigError(Coarse2FineError):
