@@ -21,6 +21,7 @@ class Coarse2FineError(Exception):
     """
 
     def __init__(self, message: str) -> None:
+        message = message.strip()
         if not message.isprintable():
             message = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in message)
         super().__init__(message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}...")
