@@ -237,8 +237,18 @@ def test_fit__more_rounds_go_on_from_the_last(settings, finished, data, tmp_path
     shutil.copytree(finished.root, root)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
     run = coarse2fine.fit(data / "train", root, settings("rounds = 3"))
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
-    assert len(list(run.enhanced(3).rglob("*.png"))) == 12
+    changed = {path for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
+    assert changed == {*run.enhanced(2).rglob("*.png")}  # as those of the last round they came from all rounds
+    assert len(changed) == len(list(run.enhanced(3).rglob("*.png"))) == 12
+
+
+def test_fit__the_last_round_averages_only_if_it_is_set(settings, finished, data, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(finished.root, run.root)
+    coarse2fine.fit(data / "train", run.root, settings("[enhance]\naverage_rounds = false"))
+    before, after = (read_json(one.enhanced(2) / "done.json")["settings"] for one in (finished, run))
+    assert before == after | {"enhance.average_rounds": True}
+    assert "enhance.average_rounds" not in read_json(finished.enhanced(1) / "done.json")["settings"]
 
 
 def test_fit__warm_start_and_no_enhancement_between_rounds(settings, data, tmp_path):

@@ -139,6 +139,11 @@ class FitEnhanceConfig(EnhanceConfig):
     between_rounds: Annotated[bool, Role.RESOLVED] = Field(
         True, description="enhance the refined masks of each round, not only the coarse masks"
     )
+    average_rounds: Annotated[bool, Role.RESOLVED] = Field(
+        True,
+        description="in the last round, start from the mean of the soft masks of all rounds, weighted by number; "
+        "only if start is probabilities",
+    )
 
     @property
     def _starts(self) -> tuple[str, ...]:

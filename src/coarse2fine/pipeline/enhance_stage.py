@@ -1,38 +1,48 @@
 """Stage 2: an enhanced mask for every photo."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from coarse2fine.config import EnhanceConfig, Start
 from coarse2fine.data.photos import read_image
 from coarse2fine.enhance import enhancer_from, prepare
 from coarse2fine.masks.labels import assign_nearest, foreground_of
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
+from coarse2fine.masks.resize import resize_soft
 from coarse2fine.pipeline.job import FitJob, title_of
 from coarse2fine.pipeline.mask_writer import MaskTask, run_mask_stage, write_masks
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.fingerprints import enhance_settings
 from coarse2fine.store.stages import Stage
-from coarse2fine.types import Enhanced, Enhancer, Photo
+from coarse2fine.types import Enhanced, Enhancer, Photo, SoftMask
 
 
-def run_enhance_stage(job: FitJob, number: int, input_masks: Stage) -> Stage:
+def run_enhance_stage(job: FitJob, number: int, input_masks: Stage, is_last: bool = False) -> Stage:
     """Enhance the masks of a round.
 
     Args:
         job: The run.
         number: The round; 0 enhances the coarse masks.
         input_masks: The stage that wrote the masks to enhance.
+        is_last: The round is the last one: with ``enhance.average_rounds`` its masks are those of all rounds together.
     """
     config, seed, start = job.config.enhance, job.config.seed, job.config.start_of(number)
     if number and not config.between_rounds:
         config = config.model_copy(update={"method": "none"})
+    first = 1 if is_last and job.config.enhance.average_rounds else number
     settings = enhance_settings(config, start, seed)
+    soft_folders = []
+    if job.config.keeps_soft_masks(number):
+        soft_folders = [job.run.soft_masks(one) for one in range(first, number + 1)]
+    if len(soft_folders) > 1:
+        settings["enhance.average_rounds"] = True
     stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, (input_masks.key,))
-    soft_folder = job.run.soft_masks(number) if job.config.keeps_soft_masks(number) else None
 
     def work(task: MaskTask) -> None:
         enhance = prepare_enhancer(config, start, seed, job.context.console)
-        enhance_masks(task, input_masks.folder, enhance, soft_folder)
+        enhance_masks(task, input_masks.folder, enhance, soft_folders)
 
     if not stage.is_done():  # compile before the stage, so that its seconds are those of the masks
         prepare_enhancer(config, start, seed, job.context.console)
@@ -46,7 +56,7 @@ def prepare_enhancer(config: EnhanceConfig, start: Start, seed: int, console: Co
     return enhancer_from(config, start, seed)
 
 
-def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_folder: Path | None = None) -> None:
+def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_folders: Sequence[Path] = ()) -> None:
     """Write an enhanced mask, in the class index of its label, for every photo.
 
     If a photo has several labels, its objects are enhanced together: only their contour with the background moves, and
@@ -56,13 +66,38 @@ def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_fol
         task: The masks to write.
         input_masks: Folder of the masks to enhance.
         enhance: The enhancement method.
-        soft_folder: Folder of soft masks, if the method starts from them.
+        soft_folders: Folders of soft masks, if the method starts from them. Of several, the method starts from the mean
+            (:func:`average_soft_masks`), and its foreground replaces that of the masks to enhance.
     """
 
     def make(photo: Photo) -> Enhanced:
         mask = read_mask(mask_path(input_masks, photo.name))
-        soft = read_soft(mask_path(soft_folder, photo.name)) if soft_folder else None
-        enhanced = enhance(read_image(photo.path), foreground_of(mask, photo.labels), soft)
+        foreground, soft = foreground_of(mask, photo.labels), None
+        if soft_folders:
+            soft = average_soft_masks([read_soft(mask_path(folder, photo.name)) for folder in soft_folders])
+        if soft is not None and len(soft_folders) > 1:
+            foreground = (resize_soft(soft, *mask.shape) > 0.5).astype(np.uint8)
+        enhanced = enhance(read_image(photo.path), foreground, soft)
         return Enhanced(assign_nearest(enhanced.mask, mask, photo.labels), enhanced.note)
 
     write_masks(task, make)
+
+
+def average_soft_masks(rounds: Sequence[SoftMask]) -> SoftMask:
+    """Return the mean of the soft masks of rounds 1, 2, ..., each weighted by the number of its round.
+
+    The networks of single rounds differ by chance, and late rounds may get worse; the mean is nearly as good as the
+    best of them (docs/log.md, 2026-11-29).
+
+    Args:
+        rounds: Shape (H, W), 0 to 1; sizes may differ.
+
+    Returns:
+        The size of the last one.
+
+    Source: ours; a temporal ensemble (Laine and Aila, "Temporal Ensembling", ICLR 2017) of whole trainings.
+    """
+    height, width = rounds[-1].shape
+    resized = [resize_soft(soft, height, width) for soft in rounds]
+    mean: SoftMask = np.average(resized, axis=0, weights=range(1, len(rounds) + 1)).astype(np.float32)
+    return mean

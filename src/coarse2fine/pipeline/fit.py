@@ -94,7 +94,8 @@ def run_rounds(job: FitJob) -> None:
     5.     Train a segmentation network on the photos that are not left out, and their masks.
     6.     Predict every photo, also those that were left out. Keep only the pixels predicted as the class of the photo;
            all others become background.
-    7.     Enhance these refined masks by GrabCut. They are the masks of the next round.
+    7.     Enhance these refined masks by GrabCut. They are the masks of the next round. In the last round, start from
+           the mean of the soft masks of all rounds.
     8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of them. A
            photo that was left out comes back if its next refined mask is within these limits.
     9.     End with the round before if this leaves out most of the photos that the network was trained on.
@@ -107,7 +108,7 @@ def run_rounds(job: FitJob) -> None:
     Settings can replace GrabCut (``enhance.method``), the rule of line 6 (``refine.constrain``) and the limits of line
     8 (``filter``). Photos that a person rejected are left out of every round.
 
-    Source: the paper, Algorithm 1; lines 3, 9 and 10 and the estimated quality of the masks are ours.
+    Source: the paper, Algorithm 1; lines 3, 9 and 10, the mean in line 7 and the estimated quality of masks are ours.
     """
     job = choose_coarse_method(job)
     coarse = run_coarse_stage(job)  # line 1
@@ -121,7 +122,7 @@ def run_rounds(job: FitJob) -> None:
         length_of = job.config.most_rounds if number == last else number
         trained, new_network = run_train_stage(job, number, masks, left_out, length_of)  # line 5
         refined = run_refine_stage(job, number, trained, new_network)  # line 6
-        masks = run_enhance_stage(job, number, refined)  # line 7
+        masks = run_enhance_stage(job, number, refined, number == last)  # line 7
         quality = run_quality_stage(job, number, masks, quality)
         before, left_out = left_out, leave_out_filtered(job, number)  # line 8
         report_round(job, number, [trained, refined, masks, quality], left_out, new_network, number == last)
