@@ -81,6 +81,7 @@ def test_read_mask__black_and_white(tmp_path, order, is_read):
         np.repeat(np.arange(256), 3).reshape(-1, 3),  # a gray palette
         np.zeros((256, 3)),  # no palette
         [*color_table()[:3], *np.zeros((253, 3))],  # 255, ignored, is black
+        [*color_table()[[0, 8, 10, 12]], *np.zeros((252, 3))],  # a part of the classes, renumbered with their colors
     ],
 )
 def test_read_mask__takes_indices_of_any_other_palette(tmp_path, palette):

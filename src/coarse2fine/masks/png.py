@@ -59,7 +59,7 @@ def read_mask(path: Path | str) -> Mask:
 
     Raises:
         DataError: The file is missing or damaged, has colors instead of class indices, an EXIF flag that turns it, or
-            a palette in which a class has the PASCAL VOC color of another class.
+            a palette of PASCAL VOC colors that a tool has renumbered.
     """
     with _open(Path(path), "mask") as image:
         if image.mode not in ("P", "L", "1"):
@@ -151,31 +151,33 @@ def _read_indices(image: PillowImage.Image, path: Path | str) -> Mask:
 
 
 def _check_palette(image: PillowImage.Image, values: Mask, path: Path | str) -> None:
-    """Refuse a palette in which a class has the PASCAL VOC color of another one: index or color must be wrong.
+    """Refuse a palette that a tool has renumbered, so that the indices are not those of the classes.
 
-    Optimizers of PNG files renumber palettes so. A palette with any other color, or with one color twice, says nothing
-    about classes.
+    It holds PASCAL VOC colors, but not in the order of their classes; or it holds only those of this one mask, and they
+    are not those of classes 0, 1, 2, ... A palette with any other color, or with one color twice, says nothing.
     """
     palette = [tuple(color) for color in np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()]
-    colors = [tuple(color) for color in color_table().tolist()]
-    if palette == colors[: len(palette)]:
-        return
     if palette == [(255, 255, 255), (0, 0, 0)]:
         raise DataError(
             f"{path} must have the class index of each pixel as palette index, but index 0, the background, is white "
             "and index 1 is black. Save it as 8-bit gray PNG with the class indices."
         )
+    class_of = {tuple(color): index for index, color in enumerate(color_table().tolist())}
+    classes: list[int] = []
+    for color in palette:
+        if color not in class_of or class_of[color] in classes:
+            break
+        classes.append(class_of[color])
     used = [index for index in np.unique(values).tolist() if index < len(palette) and index != IGNORE]
-    palette = palette[: max(used, default=-1) + 1]
-    if len(set(palette)) < len(palette) or not {*palette} <= {*colors}:
+    if classes == [*range(len(classes))] or max(used, default=0) >= len(classes):
         return
-    for index in used:
-        if palette[index] != colors[index]:
-            raise DataError(
-                f"{path} must have the class index of each pixel as palette index, but index {index} has the color "
-                f"{palette[index]}, which PASCAL VOC uses for class {colors.index(palette[index])}. Save it as 8-bit "
-                "gray PNG with the class indices, or with the palette in its usual order."
-            )
+    if classes != sorted(classes) or len(used) == len(palette):
+        index = next(index for index, number in enumerate(classes) if index != number)
+        raise DataError(
+            f"{path} must have the class index of each pixel as palette index, but index {index} has the color "
+            f"{palette[index]}, which PASCAL VOC uses for class {classes[index]}, and a tool seems to have renumbered "
+            "the palette. Save it as 8-bit gray PNG with the class indices, or with the palette in its usual order."
+        )
 
 
 @contextmanager
