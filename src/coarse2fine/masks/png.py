@@ -171,7 +171,7 @@ def _check_palette(image: PillowImage.Image, values: Mask, path: Path | str) -> 
     used = [index for index in np.unique(values).tolist() if index < len(palette) and index != IGNORE]
     if classes == [*range(len(classes))] or max(used, default=0) >= len(classes):
         return
-    if classes != sorted(classes) or len(used) == len(palette):
+    if classes != sorted(classes) or 2 < len(palette) == len(used):  # one color can be that of a class by chance
         index = next(index for index, number in enumerate(classes) if index != number)
         raise DataError(
             f"{path} must have the class index of each pixel as palette index, but index {index} has the color "

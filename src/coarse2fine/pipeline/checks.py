@@ -6,13 +6,14 @@ from pathlib import Path
 from coarse2fine.coarse import check_method
 from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.data import check_photos, open_dataset
+from coarse2fine.data.class_folders import clean_label
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.ground_truth import GroundTruth, open_ground_truth
 from coarse2fine.networks.build import build_network
 from coarse2fine.pipeline.terminal_summary import show_start
 from coarse2fine.pipeline.working_size import resolve_size
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.files import write_json, write_text
+from coarse2fine.runtime.files import size_and_time, write_json, write_text
 from coarse2fine.runtime.processes import find_world
 from coarse2fine.store.photos import hash_in, keep_usable, read_record, stamp_file, write_record
 from coarse2fine.store.run import Run
@@ -114,7 +115,7 @@ def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
         is_same = bool(known) or any(str(photo.path.absolute()) in before.skipped for photo in listed.photos)
     else:  # moved, mounted elsewhere or reached by a link
         is_same = len(known) == len(before.usable) and all(map(before.has_unchanged, known))
-    if before.classes != list(listed.classes) or not is_same:
+    if [*map(clean_label, before.classes)] != list(listed.classes) or not is_same:
         raise DataError(
             f"The run folder {run.root} belongs to another data set ({before.data} with the classes "
             f"{', '.join(before.classes[1:])}). Choose another --out for {data}. If these are its photos at another "
@@ -132,7 +133,10 @@ def _check_every_photo(
 
     def is_known(photo: Photo) -> bool:
         old = before.stamp_of(photo) if before else None
-        new = stamps[photo.name] = stamp_file(photo.path, old)
+        new = stamp_file(photo.path, old)
+        if before and old and hash_in(old) is None and before.has_unchanged(photo):
+            new = size_and_time(photo.path)  # runs of earlier versions count photos by size
+        stamps[photo.name] = new
         return old is not None and (old == new or hash_in(old) == hash_in(new) is not None)
 
     checked = check_photos(listed.photos, config.max_megapixels, is_known)

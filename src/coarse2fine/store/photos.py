@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from coarse2fine.data import open_dataset
+from coarse2fine.data.class_folders import clean_label
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.files import (
@@ -112,7 +113,7 @@ def read_photos(run: Run) -> Dataset:
     """
     record = read_record(run)
     dataset = find_unchanged(run, record)
-    if list(dataset.classes) != record.classes or len(dataset.photos) != len(record.usable):
+    if list(dataset.classes) != [*map(clean_label, record.classes)] or len(dataset.photos) != len(record.usable):
         raise DataError(
             f"The photos in {find_data(run, record)} must be those of {run.root}, but only {len(dataset.photos)} of "
             f"{len(record.usable)} are unchanged. Restore them, or run fit again."
