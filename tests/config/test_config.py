@@ -86,6 +86,14 @@ def test_parse_config__is_laid_over_its_base():
     assert (config.rounds, config.train.batch, config.train.crop_px) == (2, 6, 64)
 
 
+def test_parse_config__searches_similar_names_only_for_the_settings_that_the_message_names(monkeypatch):
+    searched: list[str] = []
+    monkeypatch.setattr("coarse2fine.config.base.find_similar_names", lambda key, _: searched.append(key) or [])
+    with pytest.raises(ConfigError, match=r"'x0'; there is no setting 'x1';.*'x9'; and 990 more\."):
+        parse_config("\n".join(f"x{index} = 1" for index in range(1000)), "test")
+    assert searched == [f"x{index}" for index in range(10)]
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

@@ -208,8 +208,75 @@ def test_apply_review_decisions__a_mask_that_is_none_is_one_sentence(run, photo)
         apply_review_decisions(run / "review", [photo], run / "corrected", QUIET)
     path.unlink()
     path.mkdir()
-    with pytest.raises(DataError, match="must be a mask, but cannot be read"):
+    with pytest.raises(DataError, match=r"a\.png must be a regular file, but is a folder"):
         apply_review_decisions(run / "review", [photo], run / "corrected", QUIET)
+
+
+def test_apply_review_decisions__a_pipe_instead_of_a_mask_is_not_opened(run, photo, monkeypatch):
+    write_json(decisions_path(run / "review"), {"cat/a": DECISION})
+    path = Review(run / "review").mask("cat/a")
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    monkeypatch.setattr(Path, "read_bytes", lambda opened: pytest.fail(f"{opened} was opened"))
+    with pytest.raises(DataError, match=r"a\.png must be a regular file, but is a folder, a pipe"):
+        apply_review_decisions(run / "review", [photo], run / "corrected", QUIET)
+
+
+def test_review__a_folder_with_the_name_of_a_temporary_file_stays(run, tmp_path):
+    folder = run / "review" / "masks" / ".folder.tmp"
+    folder.mkdir(parents=True)
+    (folder.parent / ".link.tmp").symlink_to(tmp_path)
+    (folder.parent / ".file.tmp").touch()
+    Review(run / "review")
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_keep__a_folder_instead_of_a_mask_is_one_sentence_and_the_earlier_decision_stays(run):
+    review = Review(run / "review")
+    review.keep("cat/a", "rejected", "coarse")
+    review.mask("cat/a").mkdir(parents=True)
+    before = decisions_path(run / "review").read_bytes()
+    for change in (
+        lambda: review.take_back("cat/a"),
+        lambda: review.keep("cat/a", "rejected", "round-1"),
+        lambda: review.keep("cat/a", "fixed", "", MASK),
+    ):
+        with pytest.raises(DataError, match=r"cat/a\.png must be a mask, but is a folder; remove it\.$"):
+            change()
+        assert decisions_path(run / "review").read_bytes() == before
+        assert review.decided == read_decisions(run / "review")
+        assert not (run / "review" / "unfinished.json").exists()
+
+
+def test_keep__a_mask_that_cannot_be_deleted_is_one_sentence_and_the_earlier_decision_stays(run):
+    review = Review(run / "review")
+    review.keep("cat/a", "rejected", "coarse")
+    (run / "review" / "masks").touch()  # a file instead of the folder
+    with pytest.raises(DataError, match=r"cat/a\.png could not be deleted .*The earlier decision stays"):
+        review.keep("cat/a", "rejected", "round-1")
+    assert review.decided == read_decisions(run / "review") and review.decided["cat/a"].stage == "coarse"
+    assert not (run / "review" / "unfinished.json").exists()
+
+
+def test_review__an_unfinished_change_waits_until_a_folder_instead_of_the_mask_is_removed(run):
+    write_json(run / "review" / "unfinished.json", {"name": "cat/a", "decision": None, "mask": None})
+    write_json(decisions_path(run / "review"), {"cat/a": DECISION})
+    folder = run / "review" / "masks" / "cat" / "a.png"
+    folder.mkdir(parents=True)
+    with pytest.raises(DataError, match=r"cat/a\.png must be a mask, but is a folder; remove it\.$"):
+        Review(run / "review")
+    assert list(read_decisions(run / "review")) == ["cat/a"]
+    folder.rmdir()
+    assert not Review(run / "review").decided
+
+
+def test_review__a_half_written_change_says_how_to_go_on(run):
+    path = run / "review" / "unfinished.json"
+    path.write_text('{"name": "cat/')
+    with pytest.raises(DataError, match=r"Remove .*unfinished\.json, and make that decision again\.$"):
+        Review(run / "review")
+    path.unlink()
+    assert not Review(run / "review").decided
 
 
 def test_apply_review_decisions__decisions_about_no_photo_of_the_run_are_ignored(run, photo):

@@ -15,7 +15,7 @@ from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.inference.predict import PredictOptions, predict_photos
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
-from coarse2fine.masks.png import read_mask, write_mask
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json, write_json
 
 SCORES = [("cat/a", 0.9), ("cat/b", 0.25), ("dog/a", 0.5), ("dog/c", 1.0)]
@@ -241,6 +241,57 @@ def test_export_masks__a_photo_that_predict_has_not_seen_needs_its_folder(predic
     assert not (tmp_path / "out").exists()
     assert export_masks(predicted, tmp_path / "out", "voc", photos=[private.parent]) == 1
     assert export_masks(predicted, tmp_path / "one", "voc", photos=[str(private.parent / "*.jpg")]) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/", "/tmp", "/0.jpg", "{tmp}/0.txt", "{tmp}/1.jpg", "{tmp}/folder/0.jpg"]
+)
+def test_export_masks__no_folder_is_proposed_for_a_path_that_is_no_photo(predicted, tmp_path, path):
+    for name in ("0.txt", "1.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder" / "0.jpg").mkdir(parents=True)
+    write_json(predicted / "photos.json", {"0": path.format(tmp=tmp_path)})
+    write_mask(predicted / "masks" / "0.png", np.ones((2, 2), np.uint8))
+    with pytest.raises(
+        DataError, match="add --photos with (the folder of your photos|its folder); or run predict again"
+    ):
+        export_masks(predicted, tmp_path / "out", "voc")
+
+
+def test_export_masks__a_root_is_not_proposed(predicted, tmp_path):
+    photo = tmp_path / "in" / "x" / "row.jpg"
+    name = photo.relative_to(photo.anchor).with_suffix("").as_posix()
+    write_mask(mask_path(predicted / "masks", name), np.ones((1, 7), np.uint8))
+    write_json(predicted / "photos.json", {name: str(photo)})
+    with pytest.raises(DataError, match="add --photos with the folder of your photos"):
+        export_masks(predicted, tmp_path / "out", "voc")
+
+
+def test_export_masks__the_folder_of_a_photo_that_was_changed_is_proposed(predicted, tmp_path):
+    (tmp_path / "in" / "x" / "row.jpg").write_bytes((tmp_path / "in" / "x" / "column.jpg").read_bytes())
+    with pytest.raises(DataError, match=rf"add --photos {tmp_path / 'in'}; or run predict again"):
+        export_masks(predicted, tmp_path / "out", "voc")
+
+
+@pytest.mark.parametrize(
+    "classes, message",
+    [
+        ([], "Tuple should have at least 2 items"),
+        (["background"], "Tuple should have at least 2 items"),
+        (["background", *(f"class {index}" for index in range(1, 1000))], "Tuple should have at most 255 items"),
+        (["background", "cat", "cat"], "must start with 'background' and have distinct names"),
+        (["cat", "dog"], "must start with 'background' and have distinct names"),
+        (["background", ""], "at 1: String should have at least 1 character"),
+        (["background", "x" * 256], "at 1: String should have at most 255 characters"),
+        (["background", "\ud800"], "at 1: Input should be a valid string"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["voc", "cvat"])
+def test_export_masks__class_names_that_predict_does_not_write(predicted, tmp_path, kind, classes, message):
+    (predicted / "classes.json").write_text(json.dumps(classes))
+    with pytest.raises(DataError, match=rf"classes\.json must hold the names of 2 to 255 classes.*, but.*{message}"):
+        export_masks(predicted, tmp_path / "out", kind)
+    assert not (tmp_path / "out").exists()
 
 
 def test_export_masks__predictions_and_photos_that_moved(predicted, masks, tmp_path):

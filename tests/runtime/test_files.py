@@ -1,9 +1,11 @@
 import os
+from pathlib import Path
 
 import pytest
 
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.files import (
+    MAX_CSV_BYTES,
     read_csv,
     read_json,
     read_json_as,
@@ -30,6 +32,22 @@ def test_read_csv__a_file_that_is_no_text_is_one_sentence(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
     with pytest.raises(DataError, match="cannot be read as a CSV table"):
         read_csv(tmp_path / "t.csv", ["a"])
+
+
+def test_read_csv__a_pipe_or_a_huge_file_is_not_read(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "huge.csv").touch()
+    os.truncate(tmp_path / "huge.csv", MAX_CSV_BYTES + 1)
+    monkeypatch.setattr(Path, "open", lambda path, *_, **__: pytest.fail(f"{path} was opened"))
+    with pytest.raises(DataError, match=r"pipe\.csv must be a regular file"):
+        read_csv(tmp_path / "pipe.csv", ["a"])
+    with pytest.raises(DataError, match=r"huge\.csv .*1073741825 bytes, at most 1073741824 are allowed"):
+        read_csv(tmp_path / "huge.csv", ["a"])
+
+
+def test_read_csv__a_missing_file_is_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"none\.csv cannot be read as a CSV table"):
+        read_csv(tmp_path / "none.csv", ["a"])
 
 
 def test_replace_when_complete__after_an_error_the_old_file_is_unchanged(tmp_path):

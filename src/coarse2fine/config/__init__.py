@@ -43,7 +43,7 @@ from coarse2fine.config.enhance import (
 from coarse2fine.config.export import MaskExportConfig
 from coarse2fine.config.files import RECIPES, dump_config, find_task, load_config, load_recipe, parse_config, read_task
 from coarse2fine.config.fit import FitConfig, Rounds, Task, most_rounds
-from coarse2fine.config.model import ModelConfig, TorchModelConfig, parse_model
+from coarse2fine.config.model import ClassNames, ModelConfig, TorchModelConfig, parse_model
 from coarse2fine.config.network import NetworkConfig
 from coarse2fine.config.predict import PredictConfig, PredictCrfConfig
 from coarse2fine.config.refine import FilterConfig, RefineConfig
@@ -53,6 +53,7 @@ from coarse2fine.config.train import StreamConfig, TrainConfig
 __all__ = [
     "RECIPES",
     "AppConfig",
+    "ClassNames",
     "CoarseBoxConfig",
     "CoarseConfig",
     "CoarseFeaturesConfig",

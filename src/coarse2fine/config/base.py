@@ -131,9 +131,10 @@ def explain(error: ValidationError, kind: type[Settings] | None = None) -> str:
         places.setdefault(_place_of(detail), []).append(dict(detail))
     # An item that is wrong does not count, so pydantic reports that its list is too short, too.
     wrong_items = {place[:-1] for place in places if place and isinstance(place[-1], int)}
-    sentences = [_explain_place(at, found, kind) for at, found in places.items() if at not in wrong_items]
-    more = f"; and {len(sentences) - MAX_EXPLAINED} more" if len(sentences) > MAX_EXPLAINED else ""
-    return "; ".join(sentences[:MAX_EXPLAINED]) + more + "."
+    wrong = [at for at in places if at not in wrong_items]
+    sentences = [_explain_place(at, places[at], kind) for at in wrong[:MAX_EXPLAINED]]
+    more = f"; and {len(wrong) - MAX_EXPLAINED} more" if len(wrong) > MAX_EXPLAINED else ""
+    return "; ".join(sentences) + more + "."
 
 
 def find_similar_names(key: str, kind: type[Settings]) -> list[str]:

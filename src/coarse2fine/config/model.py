@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from coarse2fine.config.base import PositiveInt, Scales, Settings, explain
 from coarse2fine.config.network import NetworkConfig
@@ -13,6 +13,18 @@ from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.types import FOREGROUND_CLASSES, MAX_CLASSES
 
 ClassName = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _check_class_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if names[0] != FOREGROUND_CLASSES[0] or len(set(names)) < len(names):
+        raise ValueError(f"must start with '{FOREGROUND_CLASSES[0]}' and have distinct names")
+    return names
+
+
+ClassNames = Annotated[
+    tuple[ClassName, ...], Field(min_length=2, max_length=MAX_CLASSES + 1), AfterValidator(_check_class_names)
+]
+"""Type of the names of all classes by index, background first, in the schema of a file."""
 
 
 class ModelPredictConfig(Settings):
@@ -33,14 +45,8 @@ class ModelPredictConfig(Settings):
 class ModelConfig(Settings):
     """A finished network: its classes and how photos are predicted."""
 
-    classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=MAX_CLASSES + 1)]
+    classes: ClassNames
     predict: ModelPredictConfig
-
-    @model_validator(mode="after")
-    def _classes_can_be_told_apart(self) -> Self:
-        if self.classes[0] != FOREGROUND_CLASSES[0] or len(set(self.classes)) < len(self.classes):
-            raise ConfigError(f"classes must start with '{FOREGROUND_CLASSES[0]}' and have distinct names.")
-        return self
 
 
 class TorchModelConfig(ModelConfig):

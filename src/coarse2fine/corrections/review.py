@@ -19,6 +19,7 @@ from coarse2fine.data.photos import read_size
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.files import (
+    check_regular_file,
     hash_bytes,
     hash_file,
     hash_of,
@@ -112,7 +113,8 @@ class Review:
         folder: ``<run>/review``. No other process may write to it.
 
     Raises:
-        DataError: The file of decisions or of the unfinished change is damaged.
+        DataError: The file of decisions or of the unfinished change is damaged, or a folder lies where that change has
+            its mask.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -120,10 +122,11 @@ class Review:
         self._decisions = read_decisions(folder)
         self._lock = threading.Lock()
         if self._unfinished.exists():
-            self._apply(read_json_as(self._unfinished, _Change, "a change of a decision"))
+            self._apply(self._read_unfinished())
             self._unfinished.unlink()
         for left_behind in folder.rglob(".*.tmp"):
-            left_behind.unlink()
+            if left_behind.is_symlink() or not left_behind.is_dir():
+                left_behind.unlink()
 
     @property
     def decided(self) -> Mapping[str, ReviewDecision]:
@@ -166,6 +169,15 @@ class Review:
     def _unfinished(self) -> Path:
         return path_inside(self.folder.parent, f"{self.folder.name}/{_UNFINISHED_FILE}")
 
+    def _read_unfinished(self) -> _Change:
+        try:
+            return read_json_as(self._unfinished, _Change, "a change of a decision")
+        except DataError as error:
+            raise DataError(
+                f"The last decision was interrupted and cannot be completed: {error} Remove {self._unfinished}, and "
+                "make that decision again."
+            ) from error
+
     def _change(self, name: str, decision: ReviewDecision | None, mask: bytes | None) -> None:
         encoded = None if mask is None else base64.b64encode(mask)
         change = _Change(name=name, decision=decision, mask=encoded)
@@ -181,6 +193,8 @@ class Review:
     def _apply(self, change: _Change) -> None:
         """Write the decisions and the mask. If there is no room for one of them, neither changes."""
         path = self.mask(change.name)
+        if path.is_dir():
+            raise DataError(f"{path} must be a mask, but is a folder; remove it.")
         decisions = {name: made for name, made in self._decisions.items() if name != change.name}
         if change.decision is not None:
             decisions[change.name] = change.decision
@@ -188,10 +202,20 @@ class Review:
             if file is not None and change.mask is not None:
                 file.write(change.mask)
                 file.flush()
-            write_json(decisions_path(self.folder), {name: made.model_dump() for name, made in decisions.items()})
+            self._write(decisions)
         if change.mask is None:
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                self._write(self._decisions)
+                raise DataError(
+                    f"{path} could not be deleted ({error.strerror or error}). The earlier decision stays; make the "
+                    "folder of the mask writable, and decide again."
+                ) from error
         self._decisions = decisions
+
+    def _write(self, decisions: Mapping[str, ReviewDecision]) -> None:
+        write_json(decisions_path(self.folder), {name: made.model_dump() for name, made in decisions.items()})
 
 
 def apply_review_decisions(review: Path, photos: Sequence[Photo], corrected: Path, console: Console) -> None:
@@ -251,6 +275,7 @@ def _copy_mask(photo: Photo, source: Path, corrected: Path, known: str | None) -
     size = read_size(photo.path)
     max_bytes = size[0] * size[1] + _PNG_OVERHEAD_BYTES
     try:
+        check_regular_file(source)
         if source.stat().st_size > max_bytes:
             raise DataError(f"{source} must be a mask of {size[1]} x {size[0]} pixels, but has over {max_bytes} bytes.")
         content = source.read_bytes()

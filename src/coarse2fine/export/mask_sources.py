@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from coarse2fine.config import MaskExportConfig, load_config
+from coarse2fine.config import ClassNames, MaskExportConfig, load_config
 from coarse2fine.data import list_photos
+from coarse2fine.data.photo_files import is_photo
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.quality_table import TABLE, read_scores
 from coarse2fine.masks.png import mask_path, read_mask
@@ -177,7 +178,7 @@ def _open_predictions(folder: Path, roots: Sequence[Path | str], config: MaskExp
     if not file.exists():
         raise DataError(f"{file} with the paths of the photos is missing. Run predict again.")
     listed = read_json_as(file, dict[SafeName, AnyPath], "the path of each photo by its name, as predict writes it")
-    classes = read_json_as(folder / "classes.json", list[str], "the list of class names")
+    classes = read_json_as(folder / "classes.json", ClassNames, "the names of 2 to 255 classes, as predict writes them")
     masks = {name: path_inside(folder, f"masks/{name}.png") for name in listed}
     place = _find_photo_places(folder, roots)
     photos = [
@@ -189,7 +190,7 @@ def _open_predictions(folder: Path, roots: Sequence[Path | str], config: MaskExp
     if len(photos) < len(listed):
         warnings.append(f"{len(listed) - len(photos)} of {len(listed)} photos have no mask: predict skipped them")
     title = f"{folder.resolve().name}, masks"
-    return _add_scores(MaskSource(title, tuple(classes), iter(photos), len(photos), warnings), folder, config)
+    return _add_scores(MaskSource(title, classes, iter(photos), len(photos), warnings), folder, config)
 
 
 def _find_photo_places(folder: Path, roots: Sequence[Path | str]) -> Callable[[str, Path], Path]:
@@ -222,15 +223,29 @@ def _find_photo_places(folder: Path, roots: Sequence[Path | str]) -> Callable[[s
                     f"The photo {recorded} of {folder} does not exist. If it was moved, add --photos with its folder; "
                     "or run predict again."
                 )
-            common = path.parents[min(name.count("/"), len(path.parents) - 1)]
+            root = _find_photo_root(path, name)
             raise DataError(
                 f"{folder / 'photos.json'} names the photo {path}, which was not recognized: it lies outside of "
                 f"{folder}, and its size and time are not those that predict recorded. If the photo is yours and the "
-                f"mask is right, add --photos {common}; or run predict again."
+                f"mask is right, add --photos {root or 'with the folder of your photos'}; or run predict again."
             )
         return path
 
     return find
+
+
+def _find_photo_root(path: Path, name: str) -> Path | None:
+    """Return the folder below which a photo has its name, to be suggested as a root.
+
+    Names and paths are those of a stranger. So that no message proposes to open a whole disk or a folder without
+    photos, it is None unless the path is that of a photo file that ends in the name, and the folder has a parent.
+    """
+    parts = Path(name).parts
+    if not is_photo(path) or path.with_suffix("").parts[-len(parts) :] != parts:
+        return None
+    root = path.parents[len(parts) - 1]
+    is_inside = path.is_file() and path.resolve().is_relative_to(root.resolve())
+    return root if is_inside and root.resolve() != root.parent.resolve() else None
 
 
 def _add_scores(source: MaskSource, folder: Path, config: MaskExportConfig) -> MaskSource:

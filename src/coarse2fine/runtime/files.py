@@ -25,6 +25,9 @@ MISSING = "missing"
 MAX_JSON_BYTES = 1 << 30
 """Largest JSON file that is read. The list of a million photos has about 100 MB."""
 
+MAX_CSV_BYTES = 1 << 30
+"""Largest CSV table that is read. The table of a million photos has about 100 MB."""
+
 
 @contextmanager
 def replace_when_complete(path: Path) -> Iterator[Path]:
@@ -141,8 +144,9 @@ def read_json_as(path: Path, kind: type[Value], content: str) -> Value:
         first = error.errors(include_input=False)[0]
         where = "".join(f" {part} ->" for part in first["loc"]).removesuffix(" ->")[:200]
         at = f" at{where}" if where else ""
+        message = first["msg"].removeprefix("Value error, ")
         raise DataError(
-            f"{path} must hold {content}, but{at}: {first['msg']}. Restore the file, or remove it and run again "
+            f"{path} must hold {content}, but{at}: {message}. Restore the file, or remove it and run again "
             "the command that wrote it."
         ) from error
 
@@ -230,9 +234,13 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         One dictionary per row, column name to text.
 
     Raises:
-        DataError: The file cannot be read, or a column is missing.
+        DataError: The file is missing, is no regular file, is larger than `MAX_CSV_BYTES`, is not a CSV table in UTF-8,
+            or lacks a column.
     """
     try:
+        check_regular_file(path)
+        if (size := path.stat().st_size) > MAX_CSV_BYTES:
+            raise ValueError(f"{size} bytes, at most {MAX_CSV_BYTES} are allowed")
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
