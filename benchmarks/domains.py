@@ -460,7 +460,7 @@ def draw_plot(results: Sequence[dict[str, Any]], out: Path) -> None:
     columns = 2 if len(names) == 4 else min(COLUMNS, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(4.2 * max(columns, 1.3), 3.3 * rows + 0.7), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()  # .01 looks equal in all sets
     for panel, name in zip(panels, names, strict=False):
         draw_panel(panel, name, [result for result in results if result["set"] == name], list_round_numbers(results))
     for panel in panels[len(names) :]:
