@@ -1,7 +1,9 @@
 import asyncio
 import io
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,7 +18,7 @@ from coarse2fine.app.access import CSRF_HEADER
 from coarse2fine.app.photo_list import PHOTOS_PER_PAGE
 from coarse2fine.corrections.review import read_decisions
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
-from coarse2fine.runtime.files import read_json, size_and_time, write_json
+from coarse2fine.runtime.files import hash_file, read_json, size_and_time, write_json
 from coarse2fine.serving import uploads
 
 HTML = "cat/<img src=x onerror=alert(1)>"
@@ -117,6 +119,37 @@ def test_decision__about_a_changed_mask_is_rejected(drawn_run, open_app):
     assert not read_decisions(drawn_run.review)
 
 
+def test_decision__about_a_mask_of_another_size_is_rejected(drawn_run, open_app):
+    path = mask_path(drawn_run.enhanced(2), "cat/a")
+    write_mask(path, np.ones((10, 10), np.uint8))
+    response = decide(open_app(drawn_run), "cat/a", "accepted", fingerprint=hash_file(path))
+    assert response.status_code == 409 and "40 x 30 pixels, but has 10 x 10" in response.json()["error"]
+    assert not drawn_run.review.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_decision__about_a_mask_that_is_a_pipe_is_rejected(drawn_run, open_app):
+    path = mask_path(drawn_run.enhanced(2), "cat/a")
+    path.unlink()
+    os.mkfifo(path)
+    response = decide(open_app(drawn_run), "cat/a", "accepted", fingerprint="x")
+    assert response.status_code == 409 and "must be a regular file" in response.json()["error"]
+
+
+@pytest.mark.parametrize("link", ["coarse", "enhanced/cat", "round-2", "round-1/enhanced/cat/a.png"])
+def test_mask__links_are_not_followed(drawn_run, open_app, tmp_path, link):
+    path = drawn_run.root / link
+    path.symlink_to(path.rename(tmp_path / "elsewhere"))
+    client = open_app(drawn_run)
+    stage = link.partition("/")[0]
+    for response in (
+        client.get("/api/mask", params={"name": "cat/a", "stage": stage}),
+        decide(client, "cat/a", "accepted", stage, "x"),
+        client.get("/api/thumbnail", params={"name": "cat/a"}),
+    ):
+        assert response.status_code == 409 and f"{link} must not be a link" in response.json()["error"]
+
+
 def test_mask__a_huge_one_is_not_decoded(drawn_run, open_app, claim_huge):
     client = open_app(drawn_run)
     claim_huge(mask_path(drawn_run.enhanced(2), "cat/a"))
@@ -182,8 +215,20 @@ def test_page__serves_only_its_own_files(drawn_run, open_app):
     client = open_app(drawn_run)
     assert "coarse2fine" in client.get("/").text
     assert client.get("/page/main.js").headers["content-type"].startswith("text/javascript")
-    assert client.get("/page/..%2f__init__.py").status_code == 404
+    assert client.get("/page/style.css").headers["content-type"].startswith("text/css")
+    for name in ("..%2f__init__.py", "..%2froutes.py", "nothing.js", "", "a/main.js"):
+        response = client.get(f"/page/{name}")
+        assert response.status_code == 404 and "GET /" in response.json()["error"], name
     assert "script-src 'self'" in client.get("/").headers["content-security-policy"]
+
+
+def test_page__is_served_from_memory(drawn_run, open_app, tmp_path, monkeypatch):
+    """Otherwise each client that reads slowly holds an open file besides its connection."""
+    monkeypatch.setattr(routes, "PAGE_FOLDER", shutil.copytree(routes.PAGE_FOLDER, tmp_path / "page"))
+    client = open_app(drawn_run)
+    shutil.rmtree(tmp_path / "page")
+    assert all(client.get(path).status_code == 200 for path in ("/", "/page/main.js", "/page/style.css"))
+    assert client.head("/").status_code == 200 and client.get("/?name=main.js").text == client.get("/").text
 
 
 def test_segment__photos_and_rejected_uploads(drawn_run, open_app, add_network, photos_of):
@@ -220,6 +265,29 @@ def test_access__other_sites_and_host_names_are_rejected(drawn_run, open_app):
     assert not drawn_run.review.exists()
     own = {"origin": "http://127.0.0.1:8001", "sec-fetch-site": "same-origin"}
     assert client.post("/api/decision", params=where, json=decision, headers=own).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin, host, allowed",
+    [
+        ("https://masks.example", "masks.example:443", True),
+        ("https://Masks.example:443", "masks.example", True),
+        ("http://masks.example", "masks.example:80", True),
+        ("https://[::1]", "[::1]:443", True),
+        ("https://masks.example:8443", "masks.example:8443", True),
+        ("https://masks.example", "masks.example:80", False),
+        ("http://masks.example:443", "masks.example", False),
+        ("https://masks.example", "127.0.0.1:8001", False),
+        ("ftp://masks.example", "masks.example:80", False),
+    ],
+)
+def test_access__behind_a_proxy_the_default_port_may_be_left_out(drawn_run, open_app, origin, host, allowed):
+    client = open_app(drawn_run, local=False)
+    headers = {"origin": origin, "host": host}
+    response = client.post("/api/decision", params={"name": "cat/a"}, json={"decision": "rejected"}, headers=headers)
+    assert response.status_code == (200 if allowed else 403), response.text
+    expected = f"Origin '{origin}' and Host '{host}' differ; let the proxy pass on the header Host."
+    assert allowed or expected in response.json()["error"]
 
 
 BODIES = [("POST", "/api/login"), ("POST", "/api/decision"), ("PUT", "/api/mask"), ("POST", "/api/segment")]

@@ -1,4 +1,5 @@
 import json
+import logging
 import socket
 import sys
 import threading
@@ -101,6 +102,26 @@ def read_all(client: socket.socket) -> bytes:
         while chunk := client.recv(1 << 16):
             content += chunk
     return bytes(content)
+
+
+@pytest.mark.parametrize("path, status", [(b"/", 400), (b"/", 200), (b"/large", 200)])
+def test_malformed_chunks__close_the_connection_without_a_traceback(path, status, caplog):
+    """The response has not started, is complete, or is being sent."""
+    head, chunk = b"POST %b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" % path, b"zz\r\n"
+    with running() as (port, state), connect(port) as client:
+        logging.getLogger("uvicorn.error").addHandler(caplog.handler)
+        if status == 400:
+            client.sendall(head + chunk)
+            response = read_all(client)
+        else:
+            client.sendall(head)
+            response = client.recv(1000)
+            client.sendall(chunk)
+            response += read_all(client)
+        wait_until(lambda: not state.connections and not state.tasks)
+        logging.getLogger("uvicorn.error").removeHandler(caplog.handler)
+    assert response.startswith(b"HTTP/1.1 %d" % status) and response.count(b"HTTP/1.1 ") == 1
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize("read_bytes", [0, 1000])

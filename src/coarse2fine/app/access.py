@@ -22,6 +22,8 @@ LOGIN_PATH = "/api/login"
 PAGE_PATH = "/page/"
 """Path of the files of the page. They and the page itself need no token; everything else does, except the login."""
 
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 _SECURITY_HEADERS = {
@@ -106,7 +108,9 @@ class AccessMiddleware:
         host = request.headers.get("host", "")
         if self.local and not is_loopback(_host_name(host)):
             raise RequestError(
-                403, f"The page accepts requests to 127.0.0.1 or localhost only, not to the host name '{host}'."
+                403,
+                f"The page accepts requests to 127.0.0.1 or localhost only, not to the host name '{host}'. "
+                "Behind a reverse proxy, start it with --host and --token.",
             )
         if not _HOST.fullmatch(host):
             raise RequestError(400, f"The header Host must be a host name and optionally a port, but is '{host}'.")
@@ -122,8 +126,15 @@ class AccessMiddleware:
 
 def _check_origin(request: Request, host: str) -> None:
     origin = request.headers.get("origin")
-    if origin is not None and origin.partition("://")[2].lower() != host.lower():
-        raise RequestError(403, "Changes from another site are not allowed.")
+    if origin is not None:
+        scheme, _, origin_host = origin.lower().partition("://")
+        port = _DEFAULT_PORTS.get(scheme, "")  # browsers leave it out, proxies may add it
+        if origin_host.removesuffix(port) != host.lower().removesuffix(port):
+            raise RequestError(
+                403,
+                f"Changes from another site are not allowed: Origin '{origin}' and Host '{host}' differ; "
+                "let the proxy pass on the header Host.",
+            )
     if not request.headers.get(CSRF_HEADER):
         raise RequestError(
             403, "Changes from another site are not allowed; scripts must send the header 'X-Coarse2fine: 1'."

@@ -15,7 +15,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import read_mask
 from coarse2fine.masks.resize import fit_size, resize, resize_mask
-from coarse2fine.runtime.files import hash_file
+from coarse2fine.runtime.files import check_regular_file, hash_file
 from coarse2fine.types import IGNORE, Image, Mask
 
 PAGE_SIDE_PX = 2048
@@ -58,9 +58,10 @@ def hash_mask(path: Path) -> str:
     """Return a fingerprint of the content of a mask file.
 
     Raises:
-        DataError: The file does not exist; ``fit`` may be replacing it.
+        DataError: It is no regular file, or does not exist; ``fit`` may be replacing it.
     """
     try:
+        check_regular_file(path)
         return hash_file(path)
     except OSError as error:
         raise DataError(

@@ -10,11 +10,12 @@ from typing import Any, Generic, Literal, TypeVar
 
 from coarse2fine.app.images import hash_mask, page_size
 from coarse2fine.corrections.review import Review
-from coarse2fine.data.photos import read_size
+from coarse2fine.data.photos import check_mask_header, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality, list_rounds
 from coarse2fine.evaluation.quality_table import TABLE, read_quality
 from coarse2fine.masks.png import mask_path
+from coarse2fine.runtime.names import path_inside
 from coarse2fine.store.records import read_reasons
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import is_complete
@@ -165,18 +166,21 @@ class PhotoList:
         """Return the path of the mask of a photo after a stage; the file may be missing.
 
         Raises:
+            DataError: The file, or a folder of the run on the way to it, is a link.
             KeyError: There is no stage of this name.
         """
         kind, _, number = stage.partition("-")
         if stage == REVIEWED:
             return self.review.mask(photo.name)
         if stage == "coarse":
-            return mask_path(self.run.coarse, photo.name)
-        if stage == "enhanced":
-            return mask_path(self.run.enhanced(0), photo.name)
-        if kind == "round" and number.isascii() and number.isdigit() and len(number) < 4:
-            return mask_path(self.run.enhanced(int(number)), photo.name)
-        raise KeyError(stage)
+            folder = self.run.coarse
+        elif stage == "enhanced":
+            folder = self.run.enhanced(0)
+        elif kind == "round" and number.isascii() and number.isdigit() and len(number) < 4:
+            folder = self.run.enhanced(int(number))
+        else:
+            raise KeyError(stage)
+        return path_inside(self.run.root, mask_path(folder.relative_to(self.run.root), photo.name).as_posix())
 
     def unchanged_mask_path(self, photo: Photo, stage: str, fingerprint: str) -> Path:
         """Return the path of a mask after checking that it is still the mask that the page showed.
@@ -187,12 +191,13 @@ class PhotoList:
             fingerprint: Fingerprint of the mask that the page showed.
 
         Raises:
-            DataError: The mask has changed.
+            DataError: The mask has changed, is no regular file or a link, or has not the size of the photo.
             KeyError: There is no stage of this name.
         """
         path = self.mask_path(photo, stage)
         if hash_mask(path) != fingerprint:
             raise DataError("This mask has changed since you opened the photo; reload the page and check it again.")
+        check_mask_header(path, photo.path)
         return path
 
     def _scored_photos(self) -> _ScoredPhotos:

@@ -11,9 +11,9 @@ import numpy as np
 from fastapi import Depends, FastAPI, Query
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, Response
 
 from coarse2fine.app.access import LOGIN_PATH, PAGE_PATH, AccessMiddleware, TokenAuthentication
 from coarse2fine.app.images import (
@@ -37,6 +37,8 @@ from coarse2fine.serving.uploads import receive_body, receive_json
 from coarse2fine.types import Mask, Photo
 
 PAGE_FOLDER = Path(__file__).with_name("page")
+
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 _ROUTES = "The page is at GET /."
 _WRONG_TOKEN_DELAY_S = 0.5
@@ -94,11 +96,18 @@ def create_app(photo_list: PhotoList, network: RunNetwork, authentication: Token
 
 
 def _add_page_route(app: FastAPI) -> None:
-    @app.get("/")
-    def page() -> FileResponse:
-        return FileResponse(PAGE_FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
+    """Serve the files of the page from memory: a client that reads slowly must not hold an open file."""
+    files = {path.name: path.read_bytes() for path in PAGE_FOLDER.iterdir() if path.suffix in _MEDIA_TYPES}
 
-    app.mount(PAGE_PATH.rstrip("/"), StaticFiles(directory=PAGE_FOLDER))
+    @app.api_route("/", methods=["GET", "HEAD"])
+    async def page() -> Response:
+        return await page_file("index.html")
+
+    @app.api_route(PAGE_PATH + "{name}", methods=["GET", "HEAD"])
+    async def page_file(name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404)
+        return Response(files[name], media_type=_MEDIA_TYPES[Path(name).suffix])
 
 
 def _add_login_route(app: FastAPI, authentication: TokenAuthentication, upload_seconds: float) -> None:
@@ -200,7 +209,6 @@ def _save_drawn_mask(
     if stage:
         _get_mask_path(photo_list, photo, stage)
         path = photo_list.unchanged_mask_path(photo, stage, fingerprint)
-        check_mask_header(path, photo.path)
         before = resize_mask(read_mask(path), *full_size)
     mask = encode_mask(apply_drawing(before, drawn))
     return {"decided": photo_list.review.keep(photo.name, "fixed", stage, mask).model_dump()}

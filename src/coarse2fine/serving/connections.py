@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import h11
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -114,6 +115,18 @@ class LimitedProtocol(H11Protocol):
             self._stop_header_timer()
         elif self._header_timer is None:
             self._start_header_timer()
+
+    def send_400_response(self, msg: str) -> None:
+        """Respond to a malformed request, such as one with malformed chunks, if its response has not started.
+
+        uvicorn would also let the application respond, and raise an error if a response has started.
+        """
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """Start the timeout of the response: the client does not read it as fast as it is written."""
