@@ -14,7 +14,7 @@ from coarse2fine.config import Task, load_config, load_recipe, parse_config
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.runtime.device import describe_machine
 from coarse2fine.runtime.files import read_json, write_json, write_text
-from coarse2fine.store.stages import read_done
+from coarse2fine.store.records import read_done
 
 Changes: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Settings by section: ``{"train": {"epochs": [3]}}``."""
