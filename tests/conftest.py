@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def one_torch_thread():
     """Compute with one thread: on tiny arrays, several threads only wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts_are_not_ignored():
+    """Handle SIGINT as in a terminal: a shell that starts the tests in the background lets them ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
