@@ -237,3 +237,8 @@ def test_explain__names_some_of_many_errors_and_cuts_long_values():
     with pytest.raises(ConfigError) as caught:
         parse_config("\n".join(f"unknown_{number} = 1" for number in range(100)) + f"\nseed = '{'9' * 10**5}x'", "test")
     assert "and 91 more" in str(caught.value) and len(str(caught.value)) < 2000
+
+
+def test_parse_config__a_deeply_nested_text_is_one_sentence():
+    with pytest.raises(ConfigError, match="given text must be TOML: "):
+        parse_config(f"a = {'[' * 10_000}", "given text")

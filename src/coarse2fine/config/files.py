@@ -39,7 +39,7 @@ def read_task(path: Path | str) -> Task | None:
     """Return the task that a TOML file sets, or ``None``; :func:`load_config` reports what is wrong with the file."""
     try:
         return find_task(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")).get("task"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -80,7 +80,7 @@ def parse_config(text: str, where: str, base: FitConfig | None = None) -> FitCon
     """
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         hint = r" Write a Windows path with / or in single quotes: 'C:\photos'." if _WINDOWS_PATH.search(text) else ""
         raise ConfigError(f"{where} must be TOML: {error}.{hint}") from error
     merged = _merge((base or FitConfig()).model_dump(), values)
