@@ -191,7 +191,7 @@ def test_apply_review_decisions__what_was_applied_of_the_wrong_kind_is_one_sente
 
 def test_read_decisions__a_pipe_is_not_opened(run):
     os.mkfifo(decisions_path(run / "review"))
-    with pytest.raises(DataError, match="not a regular file"):
+    with pytest.raises(DataError, match="must be a regular file"):
         read_decisions(run / "review")
 
 

@@ -38,6 +38,7 @@ def write_example(folder, files: dict[str, bytes]) -> None:
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_reader__reads_the_valid_example(reader: Reader, folder):
+    """A reader that refuses its own example refuses all damaged ones, too: the test below would show nothing."""
     write_example(folder, reader.files)
     reader.read(folder)
 

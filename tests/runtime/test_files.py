@@ -86,7 +86,7 @@ def test_read_json_as__names_the_value_that_is_wrong(tmp_path):
 
 def test_read_json__a_pipe_and_deep_nesting_end(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match="not a regular file"):
+    with pytest.raises(DataError, match="must be a regular file"):
         read_json(tmp_path / "pipe")
     (tmp_path / "deep").write_text("[" * 200_000)
     with pytest.raises(DataError, match="deep cannot be read as JSON"):

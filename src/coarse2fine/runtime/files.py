@@ -114,11 +114,7 @@ def read_json(path: Path) -> Any:
         DataError: The file is missing, is no regular file, is larger than `MAX_JSON_BYTES`, or is not valid JSON.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
-            raise ValueError("not a regular file")
-        if status.st_size > MAX_JSON_BYTES:
-            raise ValueError(f"{status.st_size} bytes, at most {MAX_JSON_BYTES} are allowed")
+        _check_bytes(path, MAX_JSON_BYTES)
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}).") from error
@@ -167,6 +163,12 @@ def size_and_time(path: Path) -> str:
     except OSError:
         return MISSING
     return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _check_bytes(path: Path, most_bytes: int) -> None:
+    check_regular_file(path)
+    if (size := path.stat().st_size) > most_bytes:
+        raise ValueError(f"{size} bytes, at most {most_bytes} are allowed")
 
 
 def read_limited(path: Path, max_bytes: int) -> bytes:
@@ -238,9 +240,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             or lacks a column.
     """
     try:
-        check_regular_file(path)
-        if (size := path.stat().st_size) > MAX_CSV_BYTES:
-            raise ValueError(f"{size} bytes, at most {MAX_CSV_BYTES} are allowed")
+        _check_bytes(path, MAX_CSV_BYTES)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
