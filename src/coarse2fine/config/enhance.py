@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coarse2fine.config.base import MethodSettings, PositiveInt, Role, Settings
+from coarse2fine.config.base import MethodSettings, PositiveInt, Role, Settings, Weight
 from coarse2fine.errors import ConfigError
 
 Start = Literal["box", "mask", "probabilities"]
@@ -143,6 +143,13 @@ class FitEnhanceConfig(EnhanceConfig):
         True,
         description="in the last round, start from the mean of the soft masks of all rounds, weighted by number; "
         "only if start is probabilities",
+    )
+
+    linear_weight: Annotated[Weight, Role.RESOLVED] = Field(
+        10.0,
+        description="weight of a linear model that is fitted to the soft masks of all photos and to features of the "
+        "pretrained encoder, where it does not correlate with the soft mask of a photo; 0: not used; only if the start "
+        "is probabilities and network.encoder_weights is not none",
     )
 
     @property

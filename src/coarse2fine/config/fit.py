@@ -90,6 +90,11 @@ class FitConfig(Settings):
         """Return whether the soft masks of a round are saved, because its enhancement starts from them."""
         return self.start_of(number) == "probabilities"
 
+    def uses_linear_model(self, number: int) -> bool:
+        """Return whether a linear model of the encoder's features corrects the soft masks of a round."""
+        is_pretrained = self.network.encoder_weights != "none"
+        return is_pretrained and self.enhance.linear_weight > 0 and self.keeps_soft_masks(number)
+
     @property
     def most_rounds(self) -> int:
         """Largest number of rounds of a run."""

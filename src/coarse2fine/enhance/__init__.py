@@ -2,6 +2,8 @@
 
 grabcut.py   GrabCut; its algorithms are in graph_cut/
 crf.py       a fully connected CRF; its algorithms are in dense_crf/
+linear_model.py    corrects soft masks by what the features of all photos have in common
+pixel_features.py  features of an encoder on a grid of cells of a photo
 """
 
 from collections.abc import Callable

@@ -6,6 +6,7 @@ checks.py              checks of data, settings and run folder, before any long 
 working_size.py        the size to which photos are resized, chosen from their sizes
 coarse_choice.py       coarse.method = auto: choose a coarse method for the photos
 coarse_stage.py        stage 1: coarse masks
+linear_stage.py        a linear model of the encoder's features corrects the soft masks
 enhance_stage.py       stage 2: enhanced masks
 train_stage.py         stage 3: a segmentation network trained on the masks
 refine_stage.py        the network's masks, constrained to the labels; which photos go on to the next round

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -10,17 +9,17 @@ import numpy as np
 
 from coarse2fine.coarse import binarize_coarse, saliency
 from coarse2fine.coarse.combined import STUDENT_WEIGHTS, combine, cut_box
-from coarse2fine.coarse.judge import Features, extract_features, score_masks
+from coarse2fine.coarse.judge import score_masks
 from coarse2fine.coarse.student import Student
 from coarse2fine.config import EnhanceConfig, FitConfig
 from coarse2fine.data.photos import read_image
+from coarse2fine.enhance.pixel_features import Features
 from coarse2fine.evaluation.metrics import binary_iou
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.networks.backbone import build_encoder, find_mean_and_std
 from coarse2fine.pipeline.enhance_stage import prepare_enhancer
 from coarse2fine.pipeline.job import FitJob
+from coarse2fine.pipeline.linear_stage import feature_settings, prepare_features
 from coarse2fine.runtime.console import Console
-from coarse2fine.runtime.device import pick_device
 from coarse2fine.runtime.files import hash_of, write_json
 from coarse2fine.runtime.seeds import seed_of
 from coarse2fine.runtime.threads import map_threads, single_threaded_opencv
@@ -28,7 +27,6 @@ from coarse2fine.store.fingerprints import (
     coarse_settings,
     describe_photo_masks,
     describe_photos,
-    describe_settings,
     enhance_settings,
 )
 from coarse2fine.store.records import read_coarse_choice
@@ -127,15 +125,11 @@ def _write_choice(job: FitJob) -> None:
 def _describe_inputs(job: FitJob, photos: Sequence[Photo], is_corrected: bool) -> dict[str, Any]:
     """Return everything that the choice depends on, as plain values."""
     config = job.config
-    network = describe_settings(config.network, "network")
-    names = ("network.encoder", "network.encoder_weights", "network.output_stride")
     return {
         "coarse methods": {name: coarse_settings(config.coarse.with_method(name)) for name in CANDIDATES},
         "enhance": enhance_settings(config.enhance, config.start_of(0), config.seed),
         "photos": describe_photos(photos),
-        "judge": describe_photo_masks(photos, job.run.corrected)
-        if is_corrected
-        else {key: network[key] for key in names},
+        "judge": describe_photo_masks(photos, job.run.corrected) if is_corrected else feature_settings(config),
     }
 
 
@@ -168,7 +162,7 @@ def _measure(masks: Sequence[Sequence[Mask]], corrected: Sequence[Mask]) -> list
 def _make_masks(job: FitJob, photos: Sequence[Photo], with_features: bool) -> tuple[list[list[Mask]], list[Features]]:
     """Return for each photo the enhanced masks of the candidates, and the features of the encoder if requested."""
     make = prepare_candidates(job.config, job.context.console)
-    extract = _prepare_features(job.config) if with_features else None
+    extract = prepare_features(job.config) if with_features else None
 
     def work(photo: Photo) -> tuple[list[Mask], Features | None]:
         image = read_image(photo.path)
@@ -206,15 +200,3 @@ def prepare_candidates(config: FitConfig, console: Console) -> Callable[[Image],
         return masks
 
     return make
-
-
-def _prepare_features(config: FitConfig) -> Callable[[Image], Features]:
-    network, in_use = config.network, Lock()
-    encoder = build_encoder(network.encoder, network.output_stride, network.encoder_weights).eval().to(pick_device())
-    extract = partial(extract_features, encoder, mean_and_std=find_mean_and_std(network.encoder))
-
-    def extract_one(image: Image) -> Features:
-        with in_use:
-            return extract(photo=image)
-
-    return extract_one

@@ -1,6 +1,7 @@
 """Stage 2: an enhanced mask for every photo."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from coarse2fine.config import EnhanceConfig, Start
 from coarse2fine.data.photos import read_image
 from coarse2fine.enhance import enhancer_from, prepare
+from coarse2fine.enhance.linear_model import blend
 from coarse2fine.masks.labels import assign_nearest, foreground_of
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.resize import resize_soft
@@ -19,13 +21,29 @@ from coarse2fine.store.stages import Stage
 from coarse2fine.types import Enhanced, Enhancer, Photo, SoftMask
 
 
-def run_enhance_stage(job: FitJob, number: int, input_masks: Stage, is_last: bool = False) -> Stage:
+@dataclass(frozen=True)
+class Correction:
+    """Soft masks that correct those of a round, see :mod:`coarse2fine.enhance.linear_model`.
+
+    Attributes:
+        folder: Folder of the soft masks.
+        weight: Their weight; that of the soft masks of the round is 1.
+    """
+
+    folder: Path
+    weight: float
+
+
+def run_enhance_stage(
+    job: FitJob, number: int, input_masks: Stage, linear: Stage | None = None, is_last: bool = False
+) -> Stage:
     """Enhance the masks of a round.
 
     Args:
         job: The run.
         number: The round; 0 enhances the coarse masks.
         input_masks: The stage that wrote the masks to enhance.
+        linear: The stage of the linear model that corrects the soft masks, if any.
         is_last: The round is the last one: with ``enhance.average_rounds`` its masks are those of all rounds together.
     """
     config, seed, start = job.config.enhance, job.config.seed, job.config.start_of(number)
@@ -38,11 +56,16 @@ def run_enhance_stage(job: FitJob, number: int, input_masks: Stage, is_last: boo
         soft_folders = [job.run.soft_masks(one) for one in range(first, number + 1)]
     if len(soft_folders) > 1:
         settings["enhance.average_rounds"] = True
-    stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, (input_masks.key,))
+    correction, inputs = None, [input_masks.key]
+    if linear:
+        correction = Correction(linear.folder, job.config.enhance.linear_weight)
+        settings["enhance.linear_weight"] = correction.weight
+        inputs.append(linear.key)
+    stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, tuple(inputs))
 
     def work(task: MaskTask) -> None:
         enhance = prepare_enhancer(config, start, seed, job.context.console)
-        enhance_masks(task, input_masks.folder, enhance, soft_folders)
+        enhance_masks(task, input_masks.folder, enhance, soft_folders, correction)
 
     if not stage.is_done():  # compile before the stage, so that its seconds are those of the masks
         prepare_enhancer(config, start, seed, job.context.console)
@@ -56,7 +79,13 @@ def prepare_enhancer(config: EnhanceConfig, start: Start, seed: int, console: Co
     return enhancer_from(config, start, seed)
 
 
-def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_folders: Sequence[Path] = ()) -> None:
+def enhance_masks(
+    task: MaskTask,
+    input_masks: Path,
+    enhance: Enhancer,
+    soft_folders: Sequence[Path] = (),
+    correction: Correction | None = None,
+) -> None:
     """Write an enhanced mask, in the class index of its label, for every photo.
 
     If a photo has several labels, its objects are enhanced together: only their contour with the background moves, and
@@ -67,7 +96,10 @@ def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_fol
         input_masks: Folder of the masks to enhance.
         enhance: The enhancement method.
         soft_folders: Folders of soft masks, if the method starts from them. Of several, the method starts from the mean
-            (:func:`average_soft_masks`), and its foreground replaces that of the masks to enhance.
+            (:func:`average_soft_masks`).
+        correction: Soft masks of the linear model, which correct the others.
+
+    If the soft mask is a mean or corrected, its foreground replaces that of the masks to enhance.
     """
 
     def make(photo: Photo) -> Enhanced:
@@ -75,7 +107,9 @@ def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_fol
         foreground, soft = foreground_of(mask, photo.labels), None
         if soft_folders:
             soft = average_soft_masks([read_soft(mask_path(folder, photo.name)) for folder in soft_folders])
-        if soft is not None and len(soft_folders) > 1:
+        if soft is not None and correction:
+            soft = blend(soft, read_soft(mask_path(correction.folder, photo.name)), correction.weight)
+        if soft is not None and (correction or len(soft_folders) > 1):
             foreground = (resize_soft(soft, *mask.shape) > 0.5).astype(np.uint8)
         enhanced = enhance(read_image(photo.path), foreground, soft)
         return Enhanced(assign_nearest(enhanced.mask, mask, photo.labels), enhanced.note)

@@ -14,6 +14,7 @@ from coarse2fine.pipeline.collapse import explain_collapse, restore_round, undo_
 from coarse2fine.pipeline.early_end import end_early, forget_early_end, has_converged
 from coarse2fine.pipeline.enhance_stage import run_enhance_stage
 from coarse2fine.pipeline.job import FitJob
+from coarse2fine.pipeline.linear_stage import run_linear_stage
 from coarse2fine.pipeline.quality_stage import run_quality_stage
 from coarse2fine.pipeline.refine_stage import leave_out_empty, leave_out_filtered, run_refine_stage
 from coarse2fine.pipeline.result import report_round, save_result
@@ -88,13 +89,14 @@ def run_rounds(job: FitJob) -> None:
     """Run all stages of all rounds: Algorithm 1 of the paper.
 
     1. Compute a coarse mask of every photo: its foreground, without labels.
-    2. Enhance the coarse masks by GrabCut. Give their foreground the class index of the photo's label.
+    2. Correct their soft masks by a linear model of the features of all photos, and enhance them by GrabCut. Give
+       their foreground the class index of the photo's label.
     3. Leave out the photos with an empty mask.
     4. Repeat for each round:
     5.     Train a segmentation network on the photos that are not left out, and their masks.
     6.     Predict every photo, also those that were left out. Keep only the pixels predicted as the class of the photo;
            all others become background.
-    7.     Enhance these refined masks by GrabCut. They are the masks of the next round. In the last round, start from
+    7.     Enhance these refined masks as in line 2. They are the masks of the next round. In the last round, start from
            the mean of the soft masks of all rounds.
     8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of them. A
            photo that was left out comes back if its next refined mask is within these limits.
@@ -108,11 +110,13 @@ def run_rounds(job: FitJob) -> None:
     Settings can replace GrabCut (``enhance.method``), the rule of line 6 (``refine.constrain``) and the limits of line
     8 (``filter``). Photos that a person rejected are left out of every round.
 
-    Source: the paper, Algorithm 1; lines 3, 9 and 10, the mean in line 7 and the estimated quality of masks are ours.
+    Source: the paper, Algorithm 1; lines 3, 9 and 10, the linear model, the mean in line 7 and the
+    estimated quality of masks are ours.
     """
     job = choose_coarse_method(job)
     coarse = run_coarse_stage(job)  # line 1
-    masks = run_enhance_stage(job, 0, coarse)  # line 2
+    linear = run_linear_stage(job, 0, coarse)
+    masks = run_enhance_stage(job, 0, coarse, linear)  # line 2
     left_out = leave_out_empty(job, masks)  # line 3
     report_round(job, 0, [masks], left_out, None, False)
     quality = network = None
@@ -122,7 +126,8 @@ def run_rounds(job: FitJob) -> None:
         length_of = job.config.most_rounds if number == last else number
         trained, new_network = run_train_stage(job, number, masks, left_out, length_of)  # line 5
         refined = run_refine_stage(job, number, trained, new_network)  # line 6
-        masks = run_enhance_stage(job, number, refined, number == last)  # line 7
+        linear = run_linear_stage(job, number, refined)
+        masks = run_enhance_stage(job, number, refined, linear, number == last)  # line 7
         quality = run_quality_stage(job, number, masks, quality)
         before, left_out = left_out, leave_out_filtered(job, number)  # line 8
         report_round(job, number, [trained, refined, masks, quality], left_out, new_network, number == last)

@@ -9,6 +9,7 @@ from coarse2fine.config import FitConfig
 from coarse2fine.data.photos import sample_sizes
 from coarse2fine.pipeline.job import FitJob
 from coarse2fine.store.records import read_done
+from coarse2fine.store.run import Run
 
 WARMUP_STEPS = 5
 """Optimizer steps that are not measured: the loader starts its processes, and the first steps compile and allocate."""
@@ -93,7 +94,7 @@ class TrainingWatch:
         counts = len(job.photos), self.photos, len(pairs.photos) if pairs else 0
         work = count_work(job.config, self.number, done, counts, run.count_planned_rounds(job.config.most_rounds))
         predicted_s = find_seconds(run.refined(self.number - 1)) if self.number > 1 else None
-        durations = Durations(step_s, predicted_s, find_seconds(run.enhanced(self.number - 1)))
+        durations = Durations(step_s, predicted_s, find_enhancement_seconds(run, self.number - 1))
         sizes = sample_sizes([photo.path for photo in job.photos])
         return explain_estimate(work, durations, job.config, sizes)
 
@@ -114,6 +115,12 @@ def count_work(config: FitConfig, number: int, done: int, photos: tuple[int, int
     steps = sum(config.train.count_round_steps(training, length) for length in lengths)
     enhanced = rounds * usable if config.enhance.between_rounds else 0
     return Work(steps - done, rounds * (usable + measured), enhanced)
+
+
+def find_enhancement_seconds(run: Run, number: int) -> float | None:
+    """Return the seconds per mask of the enhancement of a round, with its linear model; None if it is not known."""
+    enhanced_s = find_seconds(run.enhanced(number))
+    return None if enhanced_s is None else enhanced_s + (find_seconds(run.linear(number)) or 0)
 
 
 def find_seconds(folder: Path) -> float | None:

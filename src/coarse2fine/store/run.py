@@ -94,6 +94,10 @@ class Run:
         """Return the folder of the refined masks of a round."""
         return self.round(number) / "refined"
 
+    def linear(self, number: int) -> Path:
+        """Return the folder of the soft masks of a round's linear model; round 0 is that of the coarse masks."""
+        return self.round(number) / "linear" if number else self.root / "coarse-linear"
+
     def soft_masks(self, number: int) -> Path:
         """Return the folder of soft masks, if the enhancement of a round starts from them; round 0: coarse ones."""
         return self.round(number) / "soft-masks" if number else self.root / "coarse-soft-masks"
