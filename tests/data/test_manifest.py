@@ -54,6 +54,7 @@ def test_read_manifest__lines_are_counted_from_the_top_of_the_file(tmp_path):
     assert reasons_of(file) == [("gone.jpg", "line 6: no such file")]
 
 
+@pytest.mark.fault("labels-look-alike")
 def test_read_manifest__labels_that_look_alike_are_one_class(tmp_path):
     names = ["caf\u00e9", "cafe\u0301", "dog x", "dog\u00a0x", "cat", "cat\u200b|\u200b", "\u200b"]
     rows = "".join(f"{index}.jpg,{name}\n" for index, name in enumerate(names))
@@ -241,6 +242,23 @@ def test_read_manifest__parquet_without_text(tmp_path, label, message):
     parquet.write_table(pyarrow.table({"path": ["1.jpg"], "label": [label]}), tmp_path / "labels.parquet")
     with pytest.raises(DataError, match=message):
         read_manifest(tmp_path / "labels.parquet")
+
+
+@pytest.mark.parametrize(("text", "rows"), [("x" * 100_000, 20_000), ("", 12_000_000)], ids=["long texts", "many rows"])
+def test_read_manifest__a_small_parquet_that_holds_gigabytes(tmp_path, monkeypatch, text, rows):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    monkeypatch.setattr("coarse2fine.data.manifest.MAX_CSV_BYTES", 1 << 24)
+    cells = pyarrow.DictionaryArray.from_arrays(pyarrow.repeat(pyarrow.scalar(0, pyarrow.int32()), rows), [text])
+    parquet.write_table(pyarrow.table({"path": cells, "label": cells}), tmp_path / "labels.parquet")
+    assert (tmp_path / "labels.parquet").stat().st_size < 1 << 20
+    before = pyarrow.total_allocated_bytes()
+    with pytest.raises(
+        DataError, match=rf"at most 16 MB of memory per column, but 'path' takes more at row \d+ of {rows}"
+    ):
+        read_manifest(tmp_path / "labels.parquet")
+    assert pyarrow.total_allocated_bytes() - before < 1 << 24
 
 
 def test_read_manifest__parquet_without_pyarrow(tmp_path, monkeypatch):
