@@ -147,7 +147,7 @@ def _read_parquet(file: Path, wanted: Sequence[str]) -> list[_Row]:
             columns = table.schema_arrow.names
             found = [columns[at] for at in _find_columns(columns, wanted, file)]
             cells = [_read_column(table, name, file) for name in found]
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
     texts = [[_text_of(cell, file) for cell in column] for column in cells]
     return [_Row(f"row {at}", *values) for at, values in enumerate(zip(*texts, strict=True), start=1)]
@@ -159,12 +159,14 @@ def _read_column(table: Any, name: str, file: Path) -> list[object]:
     size = 0
     for batch in table.iter_batches(_ROWS_PER_BATCH, columns=[name]):
         size += batch.nbytes + _BYTES_PER_CELL * len(batch)
+        rows = batch.column(0).to_pylist() if size <= MAX_CSV_BYTES else []
+        size += sum(len(str(cell)) for cell in rows)  # a repeated text is stored once
         if size > MAX_CSV_BYTES:
             raise DataError(
                 f"{file} must take at most {MAX_CSV_BYTES >> 20} MB of memory per column, but '{name}' takes more "
                 f"up to row {len(cells) + len(batch)} of {table.metadata.num_rows}; split the table."
             )
-        cells += batch.column(0).to_pylist()
+        cells += rows
     return cells
 
 
