@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-fast test-lowest fuzz check bench clean
+.PHONY: demo test test-fast test-lowest faults fuzz check bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/coarse2fine demo
@@ -21,6 +21,10 @@ test-fast: $(VENV)/.installed-dev
 # a lower bound is too low.
 test-lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/python -m pytest -n auto --dist loadscope -m "not slow"
+
+# Small inputs that users have and that once went wrong, such as masks of another size than their photo.
+faults: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -v -m fault
 
 # Damaged files for every reader, FUZZ_EXAMPLES of each: several hours. `make test` reads a few dozen of each.
 fuzz: $(VENV)/.installed-dev

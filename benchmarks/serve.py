@@ -11,7 +11,9 @@ and after.
 
 ``attack`` measures 64 clients that send photos while 300 others request more than they read and 128 others send their
 photo byte by byte; all of these connect again as soon as they are closed. ``lost`` counts requests of the 64 clients
-without any response. They try again after a status 503, as its header asks for; the latency includes that.
+without any response. They try again after a status 503, as its header asks for; the latency includes that. ``alone``
+measures the same 64 clients without the others, and ``attack_without_limits`` the same attack on a service with limits
+on uploads, connections and times that are too high to have an effect. ``--attack-only`` measures only these three.
 """
 
 import argparse
@@ -25,7 +27,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +43,8 @@ CLIENTS = (1, 8, 32)
 UPLOAD_SECONDS = 2
 ATTACK_WARM_UP_SECONDS = 10  # until the buffers of the slow readers are full
 SLOW_READERS, SLOW_SENDERS, HONEST_CLIENTS = 300, 128, 64
+WITHOUT_LIMITS = ("uploads=100000", "connections=100000", "response-seconds=100000", "upload-seconds=100000")
+"""Options of serve. The limits of the system on open files still hold: set them with ``ulimit -n``."""
 
 
 def main() -> None:
@@ -48,16 +52,33 @@ def main() -> None:
     options = read_options()
     photos = [path.read_bytes() for path in list_photos([options.photos])[: options.sample]]
     results: dict[str, Any] = {"model": options.model.suffix.removeprefix(".") or "run", "workers": options.workers}
-    with served(options) as (url, process):
-        for photo in photos[:8]:  # warm up
-            post_photo(url, photo)
-        for clients in CLIENTS:
-            results[f"clients_{clients}"] = print_figures(clients, measure(url, photos, clients, options.requests))
-        results["memory_mb"] = print_figures("memory", measure_memory(url, photos, process.pid, options.long))
-        results["bad_uploads"] = print_figures("bad", send_bad_uploads(url, photos[0], options.bad))
-        results["attack"] = print_figures("attack", measure_attack(url, photos, options.attack_seconds))
-        results["metrics"] = print_figures("batches", count_batches(url))
+    if not options.attack_only:
+        with served(options) as (url, process):
+            results |= measure_service(options, url, process.pid, photos)
+    for name, others, limits in (("alone", 0, ()), ("attack", 1, ()), ("attack_without_limits", 1, WITHOUT_LIMITS)):
+        with served(options, limits) as (url, _):
+            warm_up(url, photos)
+            counts = (others * SLOW_READERS, others * SLOW_SENDERS)
+            results[name] = print_figures(name, measure_attack(url, photos, options.attack_seconds, *counts))
     keep(options.name, results)
+
+
+def warm_up(url: str, photos: list[bytes]) -> None:
+    """Send a few photos."""
+    for photo in photos[:8]:
+        post_photo(url, photo)
+
+
+def measure_service(options: argparse.Namespace, url: str, pid: int, photos: list[bytes]) -> dict[str, Any]:
+    """Measure speed, memory and bad uploads."""
+    results: dict[str, Any] = {}
+    warm_up(url, photos)
+    for clients in CLIENTS:
+        results[f"clients_{clients}"] = print_figures(clients, measure(url, photos, clients, options.requests))
+    results["memory_mb"] = print_figures("memory", measure_memory(url, photos, pid, options.long))
+    results["bad_uploads"] = print_figures("bad", send_bad_uploads(url, photos[0], options.bad))
+    results["metrics"] = print_figures("batches", count_batches(url))
+    return results
 
 
 def read_options() -> argparse.Namespace:
@@ -69,6 +90,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=500, help="requests for each number of clients")
     parser.add_argument("--long", type=int, default=10_000, help="requests while the memory is measured")
     parser.add_argument("--bad", type=int, default=200, help="number of bad uploads")
+    parser.add_argument("--attack-only", action="store_true", help="measure only the attack and its comparisons")
     parser.add_argument("--attack-seconds", type=float, default=30, help="duration of the attack")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--options", nargs="*", default=[], help="further options of serve, without dashes: queue=9")
@@ -83,14 +105,14 @@ def print_figures(name: object, figures: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def served(options: argparse.Namespace) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run the service in a process; yield its URL and the process."""
+def served(options: argparse.Namespace, further: Sequence[str] = ()) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run the service with the options and further ones in a process; yield its URL and the process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "coarse2fine", "serve", str(options.model), "--port", str(port), "--quiet"]
-    command += ["--workers", str(options.workers), "--upload-seconds", str(UPLOAD_SECONDS)]
-    command += [f"--{option}" for option in options.options]
+    command += ["--workers", str(options.workers)]
+    command += [f"--{option}" for option in (f"upload-seconds={UPLOAD_SECONDS}", *options.options, *further)]
     process = subprocess.Popen(command)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -203,18 +225,18 @@ def send_slowly(url: str) -> str:
     return response.split()[1].decode() if response else "closed"
 
 
-def measure_attack(url: str, photos: list[bytes], seconds: float) -> dict[str, Any]:
+def measure_attack(url: str, photos: list[bytes], seconds: float, readers: int, senders: int) -> dict[str, Any]:
     """Measure latency and lost responses of honest clients among slow readers and slow senders."""
     stop, reconnections = threading.Event(), Counter[str]()
     read = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 100
     write = b"POST /segment HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
     attackers = [
         threading.Thread(target=keep_connected, args=(url, count, kind, start, stop, reconnections))
-        for count, kind, start in ((SLOW_READERS, "readers", read), (SLOW_SENDERS, "senders", write))
+        for count, kind, start in ((readers, "readers", read), (senders, "senders", write))
     ]
     for thread in attackers:
         thread.start()
-    time.sleep(ATTACK_WARM_UP_SECONDS)
+    time.sleep(ATTACK_WARM_UP_SECONDS if readers else 0)
     end = time.perf_counter() + seconds
 
     def work(first: int) -> tuple[list[float], Counter[str]]:

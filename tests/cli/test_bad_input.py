@@ -89,6 +89,7 @@ def test_fit__only_bad_photos_stop_it(config, tmp_path):
         coarse2fine.fit(tmp_path / "photos", tmp_path / "run", config)
 
 
+@pytest.mark.fault("messages")
 def test_fit__a_wrong_batch_is_found_before_any_photo_is_read(settings, photos, tmp_path):
     with pytest.raises(coarse2fine.ConfigError, match=r"train\.batch must be a multiple .*found 1\."):
         coarse2fine.fit(photos, tmp_path / "run", settings("[train]\nbatch = 1"))

@@ -254,6 +254,7 @@ def test_fit__stopped_in_training_says_how_to_go_on(tmp_path):
         assert "same command again to resume" in printed
 
 
+@pytest.mark.fault("evaluate-readonly")
 def test_evaluate__shows_the_table_even_if_the_file_cannot_be_written(tmp_path, capsys):
     write_mask(tmp_path / "masks" / "a.png", np.ones((4, 6), np.uint8))
     (tmp_path / "file").touch()

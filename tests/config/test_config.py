@@ -122,6 +122,7 @@ def test_parse_config__bad_text_is_one_sentence(text, message):
     assert str(caught.value).startswith("my.toml") and "\n" not in str(caught.value)
 
 
+@pytest.mark.fault("bom")
 def test_load_config__a_byte_order_mark_and_other_encodings(tmp_path):
     file = tmp_path / "my.toml"
     file.write_text('rounds = 7\ntask = "foreground"\n', encoding="utf-8-sig")

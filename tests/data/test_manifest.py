@@ -1,3 +1,4 @@
+import io
 import sys
 import unicodedata
 from pathlib import Path
@@ -54,6 +55,7 @@ def test_read_manifest__lines_are_counted_from_the_top_of_the_file(tmp_path):
     assert reasons_of(file) == [("gone.jpg", "line 6: no such file")]
 
 
+@pytest.mark.fault("labels-look-alike")
 def test_read_manifest__labels_that_look_alike_are_one_class(tmp_path):
     names = ["caf\u00e9", "cafe\u0301", "dog x", "dog\u00a0x", "cat", "cat\u200b|\u200b", "\u200b"]
     rows = "".join(f"{index}.jpg,{name}\n" for index, name in enumerate(names))
@@ -241,6 +243,34 @@ def test_read_manifest__parquet_without_text(tmp_path, label, message):
     parquet.write_table(pyarrow.table({"path": ["1.jpg"], "label": [label]}), tmp_path / "labels.parquet")
     with pytest.raises(DataError, match=message):
         read_manifest(tmp_path / "labels.parquet")
+
+
+@pytest.mark.parametrize("text", [b"label", b"kitten"], ids=["column name", "cell"])
+def test_read_manifest__parquet_with_text_that_is_not_utf_8(tmp_path, text):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    encoded = io.BytesIO()
+    columns = pyarrow.table({"path": ["1.jpg"], "label": ["kitten"]}).replace_schema_metadata()
+    parquet.write_table(columns, encoded, compression="none", store_schema=False)
+    (tmp_path / "labels.parquet").write_bytes(encoded.getvalue().replace(text, b"\xff" + text[1:]))
+    with pytest.raises(DataError, match=r"must be a readable Parquet table: 'utf-8' codec can't decode"):
+        read_manifest(tmp_path / "labels.parquet")
+
+
+@pytest.mark.parametrize(("text", "rows"), [("x" * 100_000, 20_000), ("", 12_000_000)], ids=["long texts", "many rows"])
+def test_read_manifest__a_small_parquet_that_holds_gigabytes(tmp_path, monkeypatch, text, rows):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    monkeypatch.setattr("coarse2fine.data.manifest.MAX_CSV_BYTES", 1 << 24)
+    cells = pyarrow.DictionaryArray.from_arrays(pyarrow.repeat(pyarrow.scalar(0, pyarrow.int32()), rows), [text])
+    parquet.write_table(pyarrow.table({"path": cells, "label": cells}), tmp_path / "labels.parquet")
+    assert (tmp_path / "labels.parquet").stat().st_size < 1 << 20
+    with pytest.raises(DataError, match=rf"at most 16 MB .*, but 'path' takes more up to row \d+ of {rows};") as caught:
+        read_manifest(tmp_path / "labels.parquet")
+    read_rows = int(str(caught.value).partition("up to row ")[2].split()[0])
+    assert read_rows * (len(text) + 100) < 1.5 * (1 << 24)
 
 
 def test_read_manifest__parquet_without_pyarrow(tmp_path, monkeypatch):

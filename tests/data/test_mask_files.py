@@ -15,6 +15,7 @@ def spell(form: str) -> str:
     return unicodedata.normalize(form, "caf\u00e9")
 
 
+@pytest.mark.fault("mask-appledouble")
 def test_list_masks__any_case_and_no_hidden_files(tmp_path):
     for name in ("x/a.png", "b.PNG", "._b.png", ".hidden/c.png", "__MACOSX/x/._a.png"):
         write_mask(tmp_path / name, MASK)

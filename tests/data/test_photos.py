@@ -335,6 +335,7 @@ def test_read_image__from_memory_with_the_files_reason(tmp_path, content):
     assert str(caught.value) == reason_of(tmp_path / "a")
 
 
+@pytest.mark.fault("png-big-text")
 def test_read_image__a_png_with_a_long_text(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("workflow", "x" * 2_000_000, zip=True)

@@ -142,6 +142,7 @@ def test_open_ground_truth__fingerprint_of_content_not_of_places(tmp_path):
 
 
 @pytest.mark.parametrize("own", [True, False])
+@pytest.mark.fault("mask-size")
 def test_open_ground_truth__a_mask_of_another_size_than_its_photo(tmp_path, own):
     photo = tmp_path / "photos" / "cat" / "a.jpg"
     write_image(photo, np.zeros((10, 16, 3), np.uint8))
@@ -152,6 +153,7 @@ def test_open_ground_truth__a_mask_of_another_size_than_its_photo(tmp_path, own)
         open_ground_truth([tmp_path / ("own" if own else "val")], Dataset(CLASSES, (Photo(photo, "cat/a", (1,)),)))
 
 
+@pytest.mark.fault("mask-size")
 def test_evaluate_network__a_mask_of_another_size_than_its_photo(color_segmenter, tmp_path):
     write_image(tmp_path / "photos" / "a.png", np.zeros((10, 16, 3), np.uint8))
     write_mask(tmp_path / "masks" / "a.png", np.ones((10, 8), np.uint8))
@@ -185,6 +187,7 @@ WHITE, ONE = mask_of([[0, 255, 255]]), mask_of([[0, 0, 1]])
 
 @pytest.mark.parametrize("classes", [None, ("background", "cat"), FOREGROUND_CLASSES])
 @pytest.mark.parametrize("predicted, actual", [(ONE, WHITE), (WHITE, ONE)])
+@pytest.mark.fault("truth-0-255")
 def test_evaluate_masks__white_is_the_only_class(tmp_path, classes, predicted, actual):
     write_mask(tmp_path / "out" / "a.png", predicted)
     write_mask(tmp_path / "ground_truth" / "a.png", actual)
@@ -201,6 +204,7 @@ def test_evaluate_masks__white_objects_of_several_classes(tmp_path):
         evaluate_masks(tmp_path / "out", tmp_path / "ground_truth", CLASSES)
 
 
+@pytest.mark.fault("mask-upper-case")
 def test_evaluate_masks__endings_in_upper_case_count_and_hidden_files_do_not(tmp_path):
     for folder in ("out", "ground_truth"):
         write_mask(tmp_path / folder / "a.png", ONE)
@@ -209,6 +213,7 @@ def test_evaluate_masks__endings_in_upper_case_count_and_hidden_files_do_not(tmp
     assert evaluate_masks(tmp_path / "out", tmp_path / "ground_truth").photos == 2
 
 
+@pytest.mark.fault("truth-0-255")
 def test_evaluate_training_masks__white_is_the_class_of_the_photo(tmp_path):
     photos = [Photo(tmp_path / "a.jpg", "dog/a", (2,)), Photo(tmp_path / "b.jpg", "dog/b", (1, 2))]
     for photo in photos:
@@ -252,6 +257,7 @@ def test_read_class_names__from_text_json_or_the_masks(tmp_path, folders):
     "name, text",
     [("c.txt", "\ufeffsep=;\n\nbackground;\ncafe\u0301 \n"), ("c.json", '\ufeff["background", "caf\u00e9\u200b"]')],
 )
+@pytest.mark.fault("bom")
 def test_read_class_names__as_other_programs_write_them(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8")
     assert read_class_names(tmp_path / name, tmp_path, tmp_path) == ("background", "caf\u00e9")

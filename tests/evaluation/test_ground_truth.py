@@ -58,6 +58,7 @@ def test_make_ground_truth_reader__a_value_that_is_no_class(tmp_path):
         make_ground_truth_reader(pairs, VOC_CLASSES)(pairs.masks[0])
 
 
+@pytest.mark.fault("truth-0-255")
 def test_make_ground_truth_reader__no_class_occurs(tmp_path):
     pairs = voc_pairs(tmp_path, [[0, IGNORE]], [[0, 0]])
     with pytest.raises(DataError, match=r"no class occurs in .*0\.png"):

@@ -1,13 +1,17 @@
-"""Small edits that damage a valid file: of bytes, of values of JSON, of attributes of XML, of chunks of a PNG."""
+"""Small edits that damage a valid file: of its bytes, or of the values, attributes or chunks that its format has."""
 
 import json
 import re
 import struct
+import tomllib
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from xml.sax.saxutils import quoteattr
 
+import onnx
+import tomli_w
+from google.protobuf.message import DecodeError
 from hypothesis import strategies as st
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -34,7 +38,7 @@ class Edit(NamedTuple):
 
     Attributes:
         file: Which file of the example.
-        by_structure: Whether to edit a value of JSON, an attribute of XML or a chunk of a PNG instead of bytes.
+        by_structure: Whether to edit what `_STRUCTURES` has for the format of the file instead of bytes.
         kind: What to do.
         place: Where.
         value: What to insert, or how many bytes.
@@ -56,9 +60,7 @@ def apply_edits(files: dict[str, bytes], edits: Sequence[Edit]) -> dict[str, byt
     edited = dict(files)
     for edit in edits:
         name = sorted(edited)[edit.file % len(edited)]
-        by_structure = {"json": _edit_json, "png": _edit_png, "xml": _edit_xml}.get(
-            name.rpartition(".")[2], _edit_bytes
-        )
+        by_structure = _STRUCTURES.get(name.rpartition(".")[2], _edit_bytes)
         edited[name] = (by_structure if edit.by_structure else _edit_bytes)(edited[name], edit)
     return edited
 
@@ -85,10 +87,15 @@ def _edit_json(content: bytes, edit: Edit) -> bytes:
         value = json.loads(content)
     except (ValueError, RecursionError):  # an earlier edit damaged it
         return _edit_bytes(content, edit)
+    return json.dumps(_edit_value(value, edit)).encode()
+
+
+def _edit_value(value: Any, edit: Edit) -> Any:
+    """Remove, rename, repeat or replace one value in a value of JSON or TOML."""
     places = list(_walk(value))
     odd = ODD_VALUES[edit.value % len(ODD_VALUES)]
     if not places:
-        return json.dumps(odd).encode()
+        return odd
     holder, key = places[edit.place % len(places)]
     kind = edit.kind % 4
     if kind == 0:
@@ -99,7 +106,7 @@ def _edit_json(content: bytes, edit: Edit) -> bytes:
         holder.append(holder[key])
     else:
         holder[key] = odd
-    return json.dumps(value).encode()
+    return value
 
 
 def _walk(value: Any) -> list[tuple[Any, Any]]:
@@ -108,6 +115,31 @@ def _walk(value: Any) -> list[tuple[Any, Any]]:
         list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
     )
     return [place for key, inner in items for place in ((value, key), *_walk(inner))]
+
+
+def _edit_toml(content: bytes, edit: Edit) -> bytes:
+    try:
+        return tomli_w.dumps(_edit_value(tomllib.loads(content.decode()), edit)).encode("utf-8", "surrogatepass")
+    except (ValueError, TypeError, AttributeError):  # an earlier edit damaged it, or TOML has no such value
+        return _edit_bytes(content, edit)
+
+
+def _edit_safetensors(content: bytes, edit: Edit) -> bytes:
+    """Edit a value of the JSON in the header, or of the JSON in its metadata, and correct the length of the header."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = _edit_json(content[8:end], edit)
+    return len(header).to_bytes(8, "little") + header + content[end:]
+
+
+def _edit_onnx(content: bytes, edit: Edit) -> bytes:
+    """Edit a value of the JSON in an entry of the metadata."""
+    try:
+        model = onnx.load_model_from_string(content)
+        entry = model.metadata_props[edit.kind // 7 % len(model.metadata_props)]
+        entry.value = _edit_json(entry.value.encode(), edit).decode("utf-8", "replace")
+        return bytes(model.SerializeToString())
+    except (DecodeError, ZeroDivisionError, AttributeError):  # an earlier edit damaged it, or its text
+        return _edit_bytes(content, edit)
 
 
 def _edit_xml(content: bytes, edit: Edit) -> bytes:
@@ -134,3 +166,14 @@ def _edit_png(content: bytes, edit: Edit) -> bytes:
     return PNG_SIGNATURE + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
+
+
+_STRUCTURES = {
+    "json": _edit_json,
+    "onnx": _edit_onnx,
+    "png": _edit_png,
+    "safetensors": _edit_safetensors,
+    "toml": _edit_toml,
+    "xml": _edit_xml,
+}
+"""Edits of more than bytes, by the ending of a file's name."""

@@ -10,21 +10,43 @@ import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
+import onnx
+import pyarrow
+import safetensors.torch
+import torch
+from onnx import helper
 from PIL import Image
+from pyarrow import parquet
 
 from coarse2fine.app.photo_list import PhotoFilter, PhotoList
-from coarse2fine.config import FitConfig, dump_config, load_config
+from coarse2fine.coarse.student import Student
+from coarse2fine.config import (
+    FitConfig,
+    NetworkConfig,
+    PredictCrfConfig,
+    StudentNetworkConfig,
+    dump_config,
+    load_config,
+)
 from coarse2fine.corrections import import_corrections
 from coarse2fine.corrections.review import Review, apply_review_decisions
 from coarse2fine.data.manifest import read_manifest
 from coarse2fine.data.photos import read_header, read_image
 from coarse2fine.evaluation.quality_table import COLUMNS
 from coarse2fine.export import export_masks
+from coarse2fine.inference.load import load_model
+from coarse2fine.inference.onnx_segmenter import INPUT, OUTPUT
+from coarse2fine.inference.segmenter import SIDE_STEP_PX
+from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import encode_mask
 from coarse2fine.masks.run_length import encode_brush
+from coarse2fine.networks.build import build_network
+from coarse2fine.networks.student import build_student
+from coarse2fine.networks.weights import load_weights, read_weights
 from coarse2fine.report.page import write_report
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.photos import read_photos
@@ -34,6 +56,7 @@ from coarse2fine.types import Dataset, Photo
 HEIGHT, WIDTH = 12, 17
 PHOTO_FILE = "data/cat/a.png"
 
+_CLASSES = ("background", "cat", "dog")
 _QUIET = Console(quiet=True)
 _MASK = np.eye(HEIGHT, WIDTH, dtype=np.uint8)
 
@@ -62,7 +85,7 @@ def encode_photo(kind: str) -> bytes:
 
 def dataset_in(folder: Path) -> Dataset:
     """Return the data set of one photo that all readers may use."""
-    return Dataset(("background", "cat", "dog"), (Photo(folder / PHOTO_FILE, "cat/a", (1,)),))
+    return Dataset(_CLASSES, (Photo(folder / PHOTO_FILE, "cat/a", (1,)),))
 
 
 def _label_studio_export() -> bytes:
@@ -121,8 +144,63 @@ def _read_photo(kind: str, folder: Path) -> None:
     read_image(folder / f"photo.{kind}", max_megapixels=1)
 
 
-def _table(folder: Path) -> None:
-    read_manifest(folder / "table.csv")
+def _parquet_table() -> bytes:
+    encoded = io.BytesIO()
+    parquet.write_table(pyarrow.table({"path": ["data/cat/a.png", "data/z.png"], "label": ["cat", "cat|dog"]}), encoded)
+    return encoded.getvalue()
+
+
+def _model_files() -> dict[str, bytes]:
+    """Return a model whose network is the smallest that timm has."""
+    config = NetworkConfig(encoder="test_efficientnet", encoder_weights="none", decoder_channels=1)
+    model = TorchSegmenter(build_network(config, len(_CLASSES)), _CLASSES, config, size_px=32)
+    with TemporaryDirectory() as folder:
+        model.save(Path(folder))
+        return {f"model/{path.name}": path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def _student() -> bytes:
+    config = StudentNetworkConfig(width=0.1)
+    with TemporaryDirectory() as folder:
+        Student(build_student(config), config).save(Path(folder, "student"))
+        return Path(folder, "student").read_bytes()
+
+
+def _weights() -> bytes:
+    return safetensors.torch.save(torch.nn.Linear(3, 2).state_dict())
+
+
+def _read_weights(folder: Path) -> None:
+    load_weights(torch.nn.Linear(3, 2), folder / "network.safetensors")
+    read_weights(folder / "network.safetensors")
+
+
+def _onnx_network() -> bytes:
+    """Return a network that mixes the colors of each pixel."""
+    kinds = onnx.TensorProto
+    weights = helper.make_tensor("weights", kinds.FLOAT, (len(_CLASSES), 3, 1, 1), np.eye(3).ravel())
+    nodes = [
+        helper.make_node("Cast", [INPUT], ["floats"], to=kinds.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["channels"], perm=(0, 3, 1, 2)),
+        helper.make_node("Conv", ["channels", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], [OUTPUT], axis=1),
+    ]
+    images = helper.make_tensor_value_info(INPUT, kinds.UINT8, ("n", "h", "w", 3))
+    probabilities = helper.make_tensor_value_info(OUTPUT, kinds.FLOAT, ("n", len(_CLASSES), "h", "w"))
+    graph = helper.make_graph(nodes, "network", [images], [probabilities], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    settings = {"classes": _CLASSES, "size_px": 32, "side_step_px": SIDE_STEP_PX, "scales": [1.0, 0.5], "flip": True}
+    entries = {name: json.dumps(value) for name, value in settings.items()}
+    helper.set_model_props(model, entries | {"crf": PredictCrfConfig().model_dump_json()})
+    return bytes(model.SerializeToString())
+
+
+def _load(name: str, folder: Path) -> None:
+    load_model(folder / name, "cpu", threads=1)
+
+
+def _table(name: str, folder: Path) -> None:
+    read_manifest(folder / name)
 
 
 def _prediction_files() -> dict[str, bytes]:
@@ -186,12 +264,21 @@ READERS = [
         Reader(f"photo {kind}", {f"photo.{kind}": encode_photo(kind)}, partial(_read_photo, kind))
         for kind in ("jpeg", "png", "webp", "bmp", "tiff", "gif")
     ),
-    Reader("table of photos", {"table.csv": b"path,label\r\ndata/cat/a.png,cat\r\ndata/z.png,cat|dog\r\n"}, _table),
+    Reader(
+        "table of photos",
+        {"table.csv": b"path,label\r\ndata/cat/a.png,cat\r\ndata/z.png,cat|dog\r\n"},
+        partial(_table, "table.csv"),
+    ),
+    Reader("Parquet table", {"table.parquet": _parquet_table()}, partial(_table, "table.parquet")),
     Reader(
         "settings",
         {"config.toml": b'rounds = 2\nseed = 3\n[refine]\nthreshold = 0.5\n[coarse]\nmethod = "box"\n'},
         lambda folder: load_config(folder / "config.toml"),
     ),
+    Reader("model", _model_files(), partial(_load, "model")),
+    Reader("weights", {"network.safetensors": _weights()}, _read_weights),
+    Reader("student", {"s.safetensors": _student()}, lambda folder: Student.load(folder / "s.safetensors")),
+    Reader("ONNX file", {"network.onnx": _onnx_network()}, partial(_load, "network.onnx")),
     Reader("predictions", _prediction_files(), _export_predictions),
     Reader("run folder", _run_files(), _run),
 ]

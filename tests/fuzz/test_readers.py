@@ -19,6 +19,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 MAX_MEGABYTES = 256
 MAX_SECONDS = 20
 MAX_MESSAGE = 2000
+PHOTO = encode_photo("PNG")
 
 
 @pytest.fixture
@@ -26,12 +27,13 @@ def folder(tmp_path):
     """A folder for a reader, with a file beside it that must not change."""
     (tmp_path / "outside").write_bytes(b"unchanged")
     (tmp_path / "outside.png").write_bytes(b"unchanged")
+    (tmp_path / "a").mkdir()
     return tmp_path / "a" / "inside"
 
 
 def write_example(folder, files: dict[str, bytes]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    for name, content in {PHOTO_FILE: encode_photo("PNG"), **files}.items():
+    for name, content in {PHOTO_FILE: PHOTO, **files}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
 
@@ -46,6 +48,7 @@ def test_reader__reads_the_valid_example(reader: Reader, folder):
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_reader__damaged_files_are_one_sentence(reader: Reader, folder):
     root = folder.parent.parent
+    outside = list_files(root, apart_from=folder)
 
     @settings(
         max_examples=EXAMPLES,
@@ -57,7 +60,6 @@ def test_reader__damaged_files_are_one_sentence(reader: Reader, folder):
     @given(EDITS)
     def check(edits):
         write_example(folder, apply_edits(reader.files, edits))
-        outside = list_files(root, apart_from=folder)
         with limit_time(MAX_SECONDS), limit_memory(MAX_MEGABYTES):
             try:
                 reader.read(folder)

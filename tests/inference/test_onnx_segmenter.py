@@ -109,6 +109,16 @@ def test_load__refuses_what_is_no_network_of_ours(small_onnx, tmp_path):
         OnnxSegmenter.load(tmp_path / "other.onnx")
 
 
+@pytest.mark.parametrize("name", [b"side_step_px", b"images"])
+def test_load__a_name_that_is_not_utf_8(small_onnx, tmp_path, capfd, name):
+    content = small_onnx.read_bytes()
+    assert name in content
+    (tmp_path / "bad.onnx").write_bytes(content.replace(name, b"\xff" + name[1:]))
+    with pytest.raises(DataError, match=r"cannot be read as an ONNX network \('utf-8' codec can't decode"):
+        OnnxSegmenter.load(tmp_path / "bad.onnx")
+    assert capfd.readouterr() == ("", "")
+
+
 def write_graph(path: Path, metadata: dict[str, str], side: str = "height", weight: float = 1.0) -> Path:
     """Write an ONNX file whose probabilities are the colors of each pixel, times a weight."""
     helper, kinds = onnx.helper, onnx.TensorProto

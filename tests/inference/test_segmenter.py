@@ -107,6 +107,7 @@ def settings_with_crf():
         ("photo.jpg", r"found str; read a file with coarse2fine\.read_image"),
     ],
 )
+@pytest.mark.fault("python-arrays")
 def test_predict__refuses_other_types_shapes_and_ranges(small_segmenter, images, message):
     with pytest.raises(DataError, match=message):
         small_segmenter.predict(images)

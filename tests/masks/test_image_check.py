@@ -37,6 +37,7 @@ OTHERS = [
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize(("image", "message"), OTHERS)
+@pytest.mark.fault("python-arrays")
 def test_check_image__every_public_function_says_how_to_convert(name, image, message):
     with pytest.raises(
         DataError, match=rf"needs an 8-bit RGB image of shape \(H, W, 3\); .*{message.split('found ')[-1]}"

@@ -46,12 +46,14 @@ def test_coarse_folder__a_bad_photo_is_left_out_and_told(photos, tmp_path, capsy
 
 
 @pytest.mark.parametrize("shape", [(60, 40), (40, 30), (20, 40), (40, 59)])
+@pytest.mark.fault("coarse-folder-shape")
 def test_coarse_folder__a_given_mask_of_another_shape_is_named(photos, tmp_path, shape):
     write_mask(tmp_path / "given" / "0.png", np.ones(shape, np.uint8))
     with pytest.raises(DataError, match=r"0\.png must have the size of its photo .*0\.jpg.* 60 x 40"):
         coarse_folder([photos / "0.jpg"], tmp_path / "m", given_masks(tmp_path / "given"), Context())
 
 
+@pytest.mark.fault("coarse-folder-shape")
 def test_coarse_folder__a_given_mask_of_another_scale_is_resized(photos, tmp_path):
     write_mask(tmp_path / "given" / "2.PNG", np.ones((13, 27), np.uint8))  # 80 x 40 reduced to a third
     write_mask(tmp_path / "given" / "._2.png", np.ones((1, 1), np.uint8))
@@ -60,12 +62,14 @@ def test_coarse_folder__a_given_mask_of_another_scale_is_resized(photos, tmp_pat
 
 
 @pytest.mark.parametrize("config", [BOX_AROUND, AS_IT_IS])
+@pytest.mark.fault("enhance-box-shape")
 def test_enhance_folder__every_method_compares_sizes(photos, tmp_path, config):
     write_mask(tmp_path / "given" / "0.PNG", np.ones((60, 40), np.uint8))
     with pytest.raises(DataError, match=r"0\.PNG must have the size of its photo .*40 x 60 pixels.* 60 x 40"):
         enhance_folder(photos, tmp_path / "given", tmp_path / "m", config, 0, Context())
 
 
+@pytest.mark.fault("stale-photo")
 def test_coarse_folder__a_replaced_photo_is_refused_and_a_touched_one_is_not(tmp_path):
     path = tmp_path / "photos" / "0.bmp"
     path.parent.mkdir()

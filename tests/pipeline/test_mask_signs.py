@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.pipeline.mask_signs import MaskSigns, explain_hopeless_masks, measure_signs
@@ -38,6 +39,7 @@ def test_measure_signs__few_photos_say_nothing(tmp_path):
     assert measure_signs(write_masks(tmp_path, [draw_box(0, 0, 0)] * 9), tmp_path, {}, 0.8, 1) is None
 
 
+@pytest.mark.fault("messages")
 def test_explain_hopeless_masks__names_what_is_unusual_and_what_to_do():
     assert explain_hopeless_masks(MaskSigns(0.2, 0.2, 0.3, 0.7), 0.8) is None
     shown = explain_hopeless_masks(MaskSigns(0.6, 0.0, 0.0, 0.95), 0.8)

@@ -14,6 +14,7 @@ def open_output(encoding: str) -> io.TextIOWrapper:
 
 
 @pytest.mark.parametrize("encoding, shown", [("cp1252", b"\\u732b \xfc"), ("utf-8", "猫 ü".encode())])
+@pytest.mark.fault("stdout-encoding")
 def test_console__a_character_that_the_output_lacks(monkeypatch, encoding, shown):
     monkeypatch.setattr(sys, "stdout", open_output(encoding))
     Console().say("猫 ü")

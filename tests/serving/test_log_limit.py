@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import logging.config
 
@@ -15,7 +16,7 @@ def clock(monkeypatch):
     return now_s
 
 
-def make_line(line: int, error: type[Exception] | None = None) -> logging.LogRecord:
+def make_line(line: int, error: type[BaseException] | None = None) -> logging.LogRecord:
     problem = (error, error(), None) if error else None
     return logging.LogRecord("uvicorn.error", logging.WARNING, "file.py", line, "request %d", (line,), problem)
 
@@ -37,3 +38,7 @@ def test_repeated_lines__other_places_and_other_errors_pass(clock):
     assert (
         limit.filter(make_line(1, KeyError)) and limit.filter(make_line(1)) and limit.filter(make_line(2, ValueError))
     )
+
+
+def test_repeated_lines__requests_that_are_cancelled_at_the_end_have_no_traceback(clock):
+    assert not RepeatedLines().filter(make_line(1, asyncio.CancelledError))

@@ -100,6 +100,7 @@ def names_of(run: Run) -> list[str]:
     return [photo.name for photo in read_photos(run).photos]
 
 
+@pytest.mark.fault("moved-photos")
 def test_read_photos__run_and_photos_moved_together_or_reached_by_a_link(run, tmp_path):
     assert names_of(run) == ["background/x", "cat/1", "dog/1"]
     (tmp_path / "work").rename(tmp_path / "moved")
@@ -128,6 +129,7 @@ def test_read_photos__of_a_run_of_an_earlier_version(run):
     assert names_of(run) == ["background/x", "cat/1", "dog/1"]
 
 
+@pytest.mark.fault("moved-photos")
 def test_record__lies_at_its_folder_by_any_path_and_any_table_in_it(run, tmp_path):
     record = read_record(run)
     (tmp_path / "link").symlink_to(tmp_path / "work")

@@ -1,6 +1,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -63,6 +65,37 @@ def test_load_batches__fewer_workers_in_small_shared_memory_load_the_same(monkey
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=36_000))
     assert load(2, Samples(), Context(console=Console(quiet=True))) == load(0, Samples())
     assert not capsys.readouterr().err
+
+
+IN_SMALL_SHARED_MEMORY = """
+import sys, torch
+from coarse2fine.config import TrainConfig
+from coarse2fine.runtime.context import Context
+from coarse2fine.training.loader import load_batches
+from coarse2fine.training.sampler import ResumableBatchSampler
+class Samples(torch.utils.data.Dataset):
+    def __getitem__(self, index):
+        return torch.full((256, 256, 3), index.photo, dtype=torch.uint8), torch.zeros(256, 256, dtype=torch.uint8)
+config = TrainConfig(batch=12, loader_workers=8)
+batches = load_batches(Samples(), ResumableBatchSampler(24, 12, range(24), 0), config, Context(), torch.device("cpu"))
+print([images[:, 0, 0, 0].tolist() for images, _ in batches])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault("shm64")
+def test_load_batches__in_the_shared_memory_of_docker_and_in_less():
+    mount = ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"]
+    if not shutil.which("unshare") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root on Linux can mount another file system in place of /dev/shm")
+    loaded = {}
+    for size in ("64m", "1m"):
+        script = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$0" -c "$1"'
+        command = ["unshare", "-m", "sh", "-c", script, sys.executable, IN_SMALL_SHARED_MEMORY]
+        loaded[size] = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert loaded["64m"].stdout == loaded["1m"].stdout and loaded["1m"].stdout.count(",") == 24 * 12 - 1
+    assert "worker processes instead" not in " ".join(loaded["64m"].stderr.split())
+    assert "loaded by 0 worker processes instead of 8" in " ".join(loaded["1m"].stderr.split())
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -14,9 +14,12 @@ from typing import Any
 
 from coarse2fine.data.class_folders import clean_label, hash_text, index_classes, make_dataset, unique_names
 from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.runtime.files import MAX_CSV_BYTES
 from coarse2fine.types import BACKGROUND, FOREGROUND_CLASSES, LABEL_SEPARATOR, Dataset, Skipped
 
 _MAX_NAME_BYTES = 120
+_ROWS_PER_BATCH = 64
+_BYTES_PER_CELL = 100
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t]*[\r\n]*', re.IGNORECASE)
 _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
@@ -143,11 +146,28 @@ def _read_parquet(file: Path, wanted: Sequence[str]) -> list[_Row]:
         with parquet.ParquetFile(file) as table:
             columns = table.schema_arrow.names
             found = [columns[at] for at in _find_columns(columns, wanted, file)]
-            cells = [table.read(columns=[name]).column(0).to_pylist() for name in found]
-    except (OSError, pyarrow.ArrowException) as error:
+            cells = [_read_column(table, name, file) for name in found]
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
     texts = [[_text_of(cell, file) for cell in column] for column in cells]
     return [_Row(f"row {at}", *values) for at, values in enumerate(zip(*texts, strict=True), start=1)]
+
+
+def _read_column(table: Any, name: str, file: Path) -> list[object]:
+    """Return the cells of a column of a Parquet table, a few rows at a time: small files may hold huge columns."""
+    cells: list[object] = []
+    size = 0
+    for batch in table.iter_batches(_ROWS_PER_BATCH, columns=[name]):
+        size += batch.nbytes + _BYTES_PER_CELL * len(batch)
+        rows = batch.column(0).to_pylist() if size <= MAX_CSV_BYTES else []
+        size += sum(len(str(cell)) for cell in rows)  # a repeated text is stored once
+        if size > MAX_CSV_BYTES:
+            raise DataError(
+                f"{file} must take at most {MAX_CSV_BYTES >> 20} MB of memory per column, but '{name}' takes more "
+                f"up to row {len(cells) + len(batch)} of {table.metadata.num_rows}; split the table."
+            )
+        cells += rows
+    return cells
 
 
 def _text_of(cell: object, file: Path) -> str:

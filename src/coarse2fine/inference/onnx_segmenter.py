@@ -1,7 +1,8 @@
 """An exported segmentation network that onnxruntime computes; never imports torch."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -54,7 +55,9 @@ class OnnxSegmenter(Segmenter):
         """
         path = Path(path)
         session = _open_session(path, device, threads)
-        model = _read_metadata(session.get_modelmeta().custom_metadata_map, path)
+        with _explain_damage(path):  # such as a name that is not UTF-8
+            metadata = session.get_modelmeta().custom_metadata_map
+        model = _read_metadata(metadata, path)
         _check_graph(session, len(model.classes), path)
         predict = model.predict
         return cls(session, model.classes, predict.size_px, predict.flip, predict.scales, predict.crf)
@@ -121,9 +124,9 @@ def _read_metadata(given: Mapping[str, str], path: Path) -> ModelConfig:
 
 def _check_graph(session: "InferenceSession", classes: int, path: Path) -> None:
     """Check inputs and outputs of a graph, as far as it tells their shapes."""
-    inputs, outputs = (
-        {value.name: value for value in values} for values in (session.get_inputs(), session.get_outputs())
-    )
+    with _explain_damage(path):
+        inputs = {value.name: value for value in session.get_inputs()}
+        outputs = {value.name: value for value in session.get_outputs()}
     fits = list(inputs) == [INPUT] and OUTPUT in outputs
     if fits:
         image, result = inputs[INPUT], outputs[OUTPUT]
@@ -157,16 +160,24 @@ def _open_session(path: Path, device: Device, threads: int | None) -> "Inference
     options.log_severity_level = 3  # its warnings are about its own optimizations
     # spinning threads would take cores from the threads that decode photos
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # onnxruntime has an exception for every status and no base class of them
-        raise DataError(f"{path} cannot be read as an ONNX network ({_first_line(error)}).") from error
+    with _explain_damage(path):  # with one provider, onnxruntime would try the same again, and print the error
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=providers, enable_fallback=len(providers) > 1
+        )
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise ConfigError(
             "onnxruntime could not use the GPU, although this build supports CUDA; install the versions of CUDA and "
             "cuDNN that its documentation requires, or use --device cpu."
         )
     return session
+
+
+@contextmanager
+def _explain_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # onnxruntime has an exception for every status and no base class of them
+        raise DataError(f"{path} cannot be read as an ONNX network ({_first_line(error)}).") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Limits how often the same line is logged, so that hostile requests cannot fill the disk with log lines."""
 
+import asyncio
 import logging
 import time
 from collections import defaultdict
@@ -24,7 +25,8 @@ class _Period:
 class RepeatedLines(logging.Filter):
     """Passes `LINES` lines of one kind per `PERIOD_S`; the next period starts with the number of lines left out.
 
-    Lines are of one kind if they come from the same place in the code and have the same type of exception.
+    Lines are of one kind if they come from the same place in the code and have the same type of exception. Requests
+    that are cancelled when the service stops are not logged; uvicorn logs their number.
     """
 
     def __init__(self) -> None:
@@ -33,7 +35,10 @@ class RepeatedLines(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to log a line."""
-        period = self._periods[record.pathname, record.lineno, record.exc_info and record.exc_info[0]]
+        kind = record.exc_info and record.exc_info[0]
+        if kind and issubclass(kind, asyncio.CancelledError):
+            return False
+        period = self._periods[record.pathname, record.lineno, kind]
         now_s = time.monotonic()
         if now_s - period.started_s >= PERIOD_S:
             left_out = period.lines - LINES

@@ -36,6 +36,7 @@ def test_compiled__without_a_writable_cache_folder(monkeypatch, compile_it):
 
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
 @pytest.mark.parametrize("kept_bytes", [0, 40, 200])
+@pytest.mark.fault("numba-cache")
 def test_compiled__a_damaged_cache_is_written_anew(cache_folder, ending, kept_bytes):
     compilation.compiled(add_up)(np.arange(5))
     (file,) = cache_folder.rglob(f"*.{ending}")
