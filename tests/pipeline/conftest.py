@@ -1,10 +1,12 @@
-"""Shared by the tests of the pipeline: drawn photos."""
+"""Shared by the tests of the pipeline: drawn photos, and weights of a tiny encoder."""
 
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
 from coarse2fine.data.synthetic import draw_dataset
+from coarse2fine.networks.backbone import build_encoder
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +15,12 @@ def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
     draw_dataset(folder, train_per_class=2, val_photos=3, size_px=48)
     return folder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory, settings) -> str:
+    """Weights of the tiny encoder, as a line of TOML."""
+    path = tmp_path_factory.mktemp("weights") / "encoder.safetensors"
+    network = settings().network
+    save_file(build_encoder(network.encoder, network.output_stride, "none").state_dict(), path)
+    return f'[network]\nencoder_weights = "{path}"\n'

@@ -3,14 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.torch import save_file
 
 import coarse2fine
 from coarse2fine.config import parse_config
 from coarse2fine.data import open_dataset
 from coarse2fine.evaluation.ground_truth import open_ground_truth
 from coarse2fine.masks.png import mask_path, write_mask
-from coarse2fine.networks.backbone import build_encoder
 from coarse2fine.pipeline import coarse_choice
 from coarse2fine.pipeline.coarse_choice import choose_coarse_method, draw_sample, pick_best
 from coarse2fine.pipeline.job import FitJob
@@ -22,15 +20,6 @@ from coarse2fine.store.run import Run
 from coarse2fine.types import Photo
 
 AUTO = 'rounds = 1\n[coarse]\nmethod = "auto"\n'
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory, settings) -> str:
-    """Weights of the tiny encoder, as a line of TOML."""
-    path = tmp_path_factory.mktemp("weights") / "encoder.safetensors"
-    network = settings().network
-    save_file(build_encoder(network.encoder, network.output_stride, "none").state_dict(), path)
-    return f'[network]\nencoder_weights = "{path}"\n'
 
 
 @pytest.fixture

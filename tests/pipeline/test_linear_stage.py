@@ -1,0 +1,103 @@
+"""The linear model as a stage of ``fit``: when it is used, what it writes, and how it is resumed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import write_image
+
+import coarse2fine
+from coarse2fine.config import dump_config
+from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask
+from coarse2fine.pipeline.linear_stage import choose_photos
+from coarse2fine.runtime.files import read_json
+from coarse2fine.store.run import Run
+from coarse2fine.types import Photo
+
+SALIENCY = 'rounds = 1\n[coarse]\nmethod = "saliency"\n'
+
+
+@pytest.fixture(scope="module")
+def finished(settings, data, weights, tmp_path_factory) -> Run:
+    out = tmp_path_factory.mktemp("runs") / "linear"
+    return coarse2fine.fit(data / "train", out, settings(SALIENCY + weights))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
+
+
+def test_fit__writes_soft_masks_of_the_model_and_enhances_from_them(finished):
+    for number in (0, 1):
+        soft = read_soft(mask_path(finished.linear(number), "fish/0000"))
+        assert soft.shape == (20, 20) and soft.max() > 0.5 > soft.min()
+        assert len(files_of(finished.linear(number))) == 12
+        enhanced = read_json(finished.enhanced(number) / "done.json")
+        assert enhanced["settings"]["enhance.linear_weight"] == 10
+        assert read_json(finished.linear(number) / "done.json")["key"] in enhanced["inputs"]
+
+
+def test_fit__without_the_model_only_the_masks_after_it_differ(finished, settings, data, weights, tmp_path):
+    run = coarse2fine.fit(
+        data / "train", tmp_path / "run", settings(SALIENCY + "[enhance]\nlinear_weight = 0.0\n" + weights)
+    )
+    assert not run.linear(0).exists() and not run.linear(1).exists()
+    assert files_of(run.coarse) == files_of(finished.coarse)
+    assert files_of(run.enhanced(0)) != files_of(finished.enhanced(0))
+    assert "enhance.linear_weight" not in read_json(run.enhanced(0) / "done.json")["settings"]
+
+
+@pytest.mark.parametrize("text", ["", '[enhance]\ncoarse_start = "mask"\nstart = "mask"\n'])
+def test_fit__random_features_or_no_soft_masks_have_no_model(settings, data, weights, tmp_path, text):
+    config = settings(SALIENCY + text + (weights if text else ""))
+    assert not any(map(config.uses_linear_model, (0, 1)))
+    run = coarse2fine.fit(data / "train", tmp_path / "run", config)
+    assert not run.linear(0).exists() and not run.linear(1).exists()
+
+
+def test_fit__killed_at_any_write_goes_on_to_the_same_masks(finished, settings, data, weights, tmp_path, monkeypatch):
+    replace, left = Path.replace, [0]
+
+    def die_sometimes(self, target):
+        left[0] -= self.parent.parent.name == "coarse-linear" or self.parent.name == "coarse-linear"
+        if left[0] == 0:
+            raise RuntimeError("killed")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", die_sometimes)
+    for writes in (2, 3, 5):  # stage.json, model.safetensors, then soft masks
+        left[0] = writes
+        with pytest.raises(RuntimeError, match="killed"):
+            coarse2fine.fit(data / "train", tmp_path / "run", settings(SALIENCY + weights))
+    monkeypatch.setattr(Path, "replace", replace)
+    run = coarse2fine.fit(data / "train", tmp_path / "run", settings(SALIENCY + weights))
+    assert files_of(run.root) == files_of(finished.root)
+
+
+def test_fit__corrected_masks_and_negatives_teach_the_model(finished, settings, data, weights, tmp_path):
+    corrected = np.zeros((48, 48), np.uint8)
+    corrected[:, :24] = 1
+    write_mask(tmp_path / "corrected" / "fish" / "0000.png", corrected)
+    write_image(tmp_path / "none" / "0.png", np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8))
+    run = coarse2fine.fit(
+        data / "train",
+        tmp_path / "run",
+        settings(SALIENCY + weights),
+        start_from=tmp_path / "corrected",
+        negatives=tmp_path / "none",
+    )
+    assert "fish/0000.png" not in files_of(run.linear(0)) and len(files_of(run.linear(0))) == 11
+    assert (read_mask(mask_path(run.enhanced(1), "fish/0000")) > 0).mean() == 0.5
+    assert files_of(run.linear(0))["fish/0001.png"] != files_of(finished.linear(0))["fish/0001.png"]
+
+
+def test_choose_photos__all_of_small_classes_and_an_equal_number_of_large_ones():
+    photos = [Photo(Path(), f"{one}/{index}", (one,)) for one, n in ((1, 900), (2, 30), (3, 5)) for index in range(n)]
+    chosen = [photo.labels[0] for photo in choose_photos(photos, most=150)]
+    assert [chosen.count(one) for one in (1, 2, 3)] == [50, 30, 5]
+    assert len(choose_photos(photos)) == 300 + 30 + 5
+
+
+def test_fit_config__the_recipe_paper_has_no_model():
+    paper = coarse2fine.load_recipe("paper")
+    assert not paper.uses_linear_model(0) and "linear_weight = 0.0" in dump_config(paper)
