@@ -1,9 +1,9 @@
 """The command line: one file per command; each parses, calls the library and prints.
 
 parser.py makes the flags and their help from functions and settings classes, exit_status.py turns errors into one
-sentence and an exit status. The other files are the commands: app.py, coarse.py, demo.py, enhance.py, evaluate.py,
-export.py, fit.py, imagenet_subset.py, predict.py, report.py, serve.py, student.py, teacher.py, voc_labels.py,
-voc_submission.py.
+sentence and an exit status. The other files are the commands: app.py, coarse.py, demo.py, doctor.py, enhance.py,
+evaluate.py, export.py, fit.py, imagenet_subset.py, info.py, predict.py, report.py, serve.py, student.py, teacher.py,
+voc_labels.py, voc_submission.py.
 """
 
 import sys
@@ -22,6 +22,8 @@ COMMANDS = {
     "evaluate": "a network or masks, and ground truth -> IoU",
     "export": "masks -> COCO, YOLO, Label Studio, ...; a network -> ONNX, torch.export",
     "serve": "a network -> an HTTP service: a photo in, its mask out",
+    "info": "a run or an exported network -> its classes, sizes, figures and versions",
+    "doctor": "this machine -> devices, versions, and what is missing for which command",
     "coarse": "stage 1 alone: photos -> foreground masks, without labels",
     "enhance": "stage 2 alone: photos and rough masks -> masks along image edges",
     "teacher": "videos -> soft masks of moving objects, without labels",

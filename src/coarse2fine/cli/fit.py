@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import tyro
 from pydantic import create_model
 
-from coarse2fine.cli.parser import Quiet, parse_ahead, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_ahead, parse_and_call
 from coarse2fine.config import FitConfig, Settings, find_task, load_config, load_recipe, read_task
+from coarse2fine.runtime.device import Device
 
 SHORT_HELP = (
     "task",
@@ -71,7 +72,7 @@ def _pick(values: dict[str, Any], kind: type[Settings]) -> dict[str, Any]:
     return picked
 
 
-def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[..., None]:
+def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[..., dict[str, Any]]:
     def fit(
         data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
         out: Annotated[Path, tyro.conf.arg(metavar="RUN")],
@@ -81,9 +82,12 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         ground_truth: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")] = (),
         start_from: Annotated[Path | None, tyro.conf.arg(metavar="MASKS")] = None,
         negatives: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+        device: Device = "auto",
+        threads: int | None = None,
         quiet: Quiet = False,
+        json: Json = False,
         help_all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
-    ) -> None:
+    ) -> dict[str, Any]:
         """Train masks and a segmentation network from photos with class labels.
 
         DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label. The
@@ -106,12 +110,19 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
             start_from: Corrected masks that every round uses unchanged: a folder
                 of masks named like your photos, or an export of Label Studio (JSON) or CVAT for images 1.1.
             negatives: Folder of photos without any class.
+            device: Where networks are computed; auto: on the CUDA GPU if there is one.
+            threads: CPU threads; default: one per core.
             quiet: Print only warnings and errors.
+            json: Print the result as one JSON object; all other output goes to standard error.
             help_all: Show the help of all settings.
         """
-        from coarse2fine.pipeline.fit import fit as run_fit
+        from coarse2fine.data import check_dataset_path
 
         assert isinstance(settings, FitConfig)
-        run_fit(data, out, settings, ground_truth, quiet, start_from, negatives)
+        check_dataset_path(data, settings.task == "classes")  # importing torch takes seconds: check first
+        from coarse2fine.pipeline.fit import fit as run_fit
+        from coarse2fine.report.facts import describe_run
+
+        return describe_run(run_fit(data, out, settings, ground_truth, quiet, start_from, negatives, device, threads))
 
     return fit

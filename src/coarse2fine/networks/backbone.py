@@ -131,7 +131,10 @@ def _fetch_imagenet_weights(known_name: str) -> Path:
             "Set network.encoder_weights to a safetensors file, or to none."
         )
     repository, revision = source
-    remedy = "Set network.encoder_weights to a local safetensors file, or to none."
+    remedy = (
+        "Download its file model.safetensors on a machine with access and add --network.encoder-weights FILE, or add "
+        "--network.encoder-weights none --network.no-freeze-batch-norm --network.frozen-stages 0 to train without."
+    )
     return download_weights(repository, f"ImageNet weights of '{shown_name}'", remedy, revision)
 
 
