@@ -65,6 +65,36 @@ def test_main__help_of_every_command(command, capsys):
     assert ("--json" in shown) == (command not in ("app", "serve"))
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_print_completion__of_all_commands(shell, capsys):
+    assert call("--print-completion", shell) == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
+    assert "max-megapixels" in shown and "generations.number" in shown
+
+
+def test_print_completion__bash_completes_options_and_their_values(tmp_path, capsys):
+    assert call("--print-completion", "bash") == 0
+    script = (
+        capsys.readouterr().out
+        + """
+try() { COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; COMPREPLY=()
+  $(complete -p coarse2fine | sed 's/.*-F \\([^ ]*\\) .*/\\1/') coarse2fine "${@: -1}" ""; echo "${COMPREPLY[@]}"; }
+try coarse2fine pre
+try coarse2fine fit --coarse.me
+try coarse2fine predict --device c
+"""
+    )
+    (tmp_path / "script").write_text(script)
+    shown = subprocess.run(["bash", tmp_path / "script"], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines() == ["predict", "--coarse.method", "cpu cuda"]
+
+
+def test_print_completion__another_shell_is_one_sentence(capsys):
+    assert call("--print-completion", "fish") == 2
+    assert "followed by one of bash, zsh, tcsh; found fish" in capsys.readouterr().err
+
+
 def test_main__help_loads_no_heavy_library():
     code = """
 import sys

@@ -1,9 +1,9 @@
 """The command line: one file per command; each parses, calls the library and prints.
 
 parser.py makes the flags and their help from functions and settings classes, exit_status.py turns errors into one
-sentence and an exit status. The other files are the commands: app.py, coarse.py, demo.py, doctor.py, enhance.py,
-evaluate.py, export.py, fit.py, imagenet_subset.py, info.py, predict.py, report.py, serve.py, student.py, teacher.py,
-voc_labels.py, voc_submission.py.
+sentence and an exit status, completion.py makes the completion of shells. The other files are the commands: app.py,
+coarse.py, demo.py, doctor.py, enhance.py, evaluate.py, export.py, fit.py, imagenet_subset.py, info.py, predict.py,
+report.py, serve.py, student.py, teacher.py, voc_labels.py, voc_submission.py.
 """
 
 import sys
@@ -41,7 +41,8 @@ USAGE = "\n".join(
         "",
         *(f"  {command:<17}{summary}" for command, summary in COMMANDS.items()),
         "",
-        "coarse2fine COMMAND --help shows the options of a command, coarse2fine --version the version.",
+        "coarse2fine COMMAND --help shows the options of a command, coarse2fine --version the version,",
+        "coarse2fine --print-completion bash|zsh|tcsh a script by which the shell completes commands and options.",
         "Start with: coarse2fine demo",
     ]
 )
@@ -69,6 +70,10 @@ def _run(given: list[str]) -> None:
 
         print(version("coarse2fine"))  # noqa: T201
         sys.exit(0)
+    if given[0] == "--print-completion":
+        from coarse2fine.cli.completion import print_completion
+
+        run_safely(lambda words: print_completion(words, [*COMMANDS]), given[1:])
     command = given[0]
     if command not in COMMANDS:
         from difflib import get_close_matches  # tyro would have to import all commands

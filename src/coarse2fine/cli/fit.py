@@ -126,3 +126,7 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         return describe_run(run_fit(data, out, settings, ground_truth, quiet, start_from, negatives, device, threads))
 
     return fit
+
+
+fit_with_defaults = _make_command(FitConfig, FitConfig(), "small")
+"""The command with the defaults of the recipe ``small``."""

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from coarse2fine.config import ModelConfig, most_rounds
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.metrics import main_metric
@@ -74,6 +72,8 @@ def describe_network(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: A file is missing or damaged.
     """
+    from safetensors import SafetensorError, safe_open  # not needed for an exported network
+
     model, weights = read_description(folder), folder / WEIGHTS
     try:
         check_regular_file(weights)
