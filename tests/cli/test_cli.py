@@ -95,6 +95,15 @@ def test_print_completion__another_shell_is_one_sentence(capsys):
     assert "followed by one of bash, zsh, tcsh; found fish" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_main__help_respects_no_color(no_color):
+    """The help is colored only on a terminal, which ``isatty`` pretends here."""
+    code = "import sys\nsys.stdout.isatty = lambda: True\nfrom coarse2fine.cli import main\nmain(['info', '--help'])"
+    environment = os.environ | {"NO_COLOR": no_color, "TERM": "xterm"}
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert ("\x1b[" in shown.stdout) == (not no_color)
+
+
 def test_main__help_loads_no_heavy_library():
     code = """
 import sys

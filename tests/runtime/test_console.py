@@ -56,24 +56,23 @@ def show_on_a_terminal(monkeypatch, work) -> str:
     return shown.getvalue()
 
 
-def test_progress_columns__count_the_time_before_the_first_unit():
-    task = Task(TaskID(0), "work", total=120, completed=40, _get_time=lambda: 200.0, start_time=0.0)
+def make_task(completed: int, now_s: float, finished_s: float | None = None) -> Task:
+    task = Task(TaskID(0), "work", total=120, completed=completed, _get_time=lambda: now_s)
+    task.start_time, task.finished_time = 0.0, finished_s
+    return task
+
+
+@pytest.mark.parametrize(
+    "task, cells",
+    [
+        (make_task(20, 30.0), ["", "30 s passed", ""]),
+        (make_task(40, 200.0), ["0.1 photos/s", "3 min 20 s passed", "13 min 20 s left"]),
+        (make_task(120, 99.0, finished_s=50.0), ["2.0 photos/s", "50 s passed", ""]),
+    ],
+)
+def test_progress_columns__count_the_time_before_the_first_unit(task, cells):
     columns = (_Rate("photos", 20), _Passed(), _Left(20))  # 20 of an earlier run
-    assert [str(column.render(task)) for column in columns] == [
-        "0.1 photos/s",
-        "3 min 20 s passed",
-        "13 min 20 s left",
-    ]
-
-
-def test_progress_columns__before_the_first_unit_and_at_the_end():
-    waiting = Task(TaskID(0), "work", total=120, completed=20, _get_time=lambda: 30.0, start_time=0.0)
-    finished = Task(
-        TaskID(0), "work", total=120, completed=120, _get_time=lambda: 99.0, start_time=0.0, finished_time=50.0
-    )
-    columns = (_Rate("photos", 20), _Passed(), _Left(20))
-    assert [str(column.render(waiting)) for column in columns] == ["", "30 s passed", ""]
-    assert [str(column.render(finished)) for column in columns] == ["2.0 photos/s", "50 s passed", ""]
+    assert [str(column.render(task)) for column in columns] == cells
 
 
 def test_console__shows_rate_and_times_on_a_terminal(monkeypatch):

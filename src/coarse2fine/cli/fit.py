@@ -72,7 +72,7 @@ def _pick(values: dict[str, Any], kind: type[Settings]) -> dict[str, Any]:
     return picked
 
 
-def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[..., dict[str, Any]]:
+def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[..., dict[str, Any] | None]:
     def fit(
         data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
         out: Annotated[Path, tyro.conf.arg(metavar="RUN")],
@@ -87,7 +87,7 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         quiet: Quiet = False,
         json: Json = False,
         help_all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
         """Train masks and a segmentation network from photos with class labels.
 
         DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label. The
@@ -96,24 +96,22 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
 
         For example:
           coarse2fine fit photos --out runs/pets
-          coarse2fine fit photos.csv --out runs/pets --rounds 5
           coarse2fine fit photos --out runs/objects --task foreground
 
         Args:
-            data: Folder of class folders (DATA/CLASS/**/photo.jpg), or a .csv or .parquet table.
+            data: Class folders, or a .csv or .parquet table.
             out: Run folder for all results.
             settings: Settings of all stages.
-            recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2 on ResNet-101) or demo.
+            recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2, ResNet-101), demo.
             config: TOML file of settings, applied on top of the recipe; config.toml of a run is such a file.
-            ground_truth: Masks for measuring, never for training: a folder with images and masks, a folder of masks
-                named like your photos, or a public data set (see evaluate --help).
-            start_from: Corrected masks that every round uses unchanged: a folder
-                of masks named like your photos, or an export of Label Studio (JSON) or CVAT for images 1.1.
+            ground_truth: Masks to measure with, never to train: of these photos or of others, see evaluate --help.
+            start_from: Corrected masks, used unchanged: a folder of masks named like your photos, or an export of
+                Label Studio (JSON) or CVAT for images 1.1.
             negatives: Folder of photos without any class.
-            device: Where networks are computed; auto: on the CUDA GPU if there is one.
+            device: auto: the CUDA GPU if there is one.
             threads: CPU threads; default: one per core.
             quiet: Print only warnings and errors.
-            json: Print the result as one JSON object; all other output goes to standard error.
+            json: Print a JSON object, all else to stderr.
             help_all: Show the help of all settings.
         """
         from coarse2fine.data import check_dataset_path
@@ -122,8 +120,10 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         check_dataset_path(data, settings.task == "classes")  # importing torch takes seconds: check first
         from coarse2fine.pipeline.fit import fit as run_fit
         from coarse2fine.report.facts import describe_run
+        from coarse2fine.runtime.processes import find_world
 
-        return describe_run(run_fit(data, out, settings, ground_truth, quiet, start_from, negatives, device, threads))
+        run = run_fit(data, out, settings, ground_truth, quiet, start_from, negatives, device, threads)
+        return describe_run(run) if find_world().rank == 0 else None
 
     return fit
 

@@ -1,6 +1,7 @@
 """Parsing of options; the flags and their help are made from functions and settings classes by tyro."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
@@ -29,20 +30,27 @@ def parse_and_call(function: Callable[..., dict[str, Any] | None], arguments: Se
     """Call a function with the options of the command line; its signature and docstring define flags and help.
 
     With the flag ``--json``, all that the function prints goes to standard error, and what it returns is printed as one
-    JSON object.
+    JSON object, unless it is None: in a run of several processes, only the first prints.
 
     Raises:
         ConfigError: A setting has a value that is not allowed.
         SystemExit: After help, or if an option is unknown.
     """
+    _respect_no_color()
     as_json = JSON_FLAG in arguments
     try:
         with redirect_stdout(sys.stderr) if as_json else nullcontext():
             result = tyro.cli(function, args=list(arguments), prog=f"coarse2fine {command}", config=MARKERS)
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
-    if as_json:
+    if as_json and result is not None:
         print(json.dumps(result, ensure_ascii=False, allow_nan=False))  # noqa: T201
+
+
+def _respect_no_color() -> None:
+    """Switch colors in help texts off if ``NO_COLOR`` is set. tyro has no public name for the switch."""
+    if os.environ.get("NO_COLOR") and hasattr(tyro, "_experimental_options"):
+        tyro._experimental_options["ansi_codes"] = False
 
 
 def parse_ahead(function: Callable[..., Result], arguments: Sequence[str], command: str) -> Result:
