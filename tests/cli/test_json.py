@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from coarse2fine.cli import main
+from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.masks.png import write_mask
 from coarse2fine.report import facts
 from coarse2fine.runtime import environment, extras
@@ -65,8 +66,24 @@ def test_json__is_valid_if_a_library_prints(tmp_path):
     assert json.loads(shown.stdout) == {"a": 1} and shown.stderr == "noise\n"
 
 
+@pytest.mark.slow
+def test_json__fit_prints_what_info_prints(short_run, tmp_path, capsys):
+    data, run = tmp_path / "data", tmp_path / "run"
+    draw_dataset(data, train_per_class=2, val_photos=2, size_px=48)
+    (tmp_path / "short.toml").write_text(short_run)
+    options = ["--config", tmp_path / "short.toml", "--rounds", 1, "--enhance.method", "none", "--device", "cpu"]
+    options += ["--threads", 1, "--ground-truth", data / "val"]
+    found, log = call(capsys, "fit", data / "train", "--out", run, *options)
+    assert found["finished"] and found["photos"] == 12 and len(found["classes"]) == 7
+    assert [row["round"] for row in found["figures"]] == [0, 1] and 0 <= found["figures"][1]["value"] <= 1
+    assert found["network"]["encoder"] == "test_resnet" and found["versions"]["torch"] == version("torch")
+    assert "on cpu with 1 cores" in log
+    assert call(capsys, "info", run)[0] == found
+
+
 def test_info__a_network_in_a_folder(small_run, capsys):
-    found, _ = call(capsys, "info", small_run)
+    found, log = call(capsys, "info", small_run)
+    assert log == ""
     assert found["classes"] == ["background", "Röte", "blue"] and found["size_px"] == 64
     assert found["encoder"] == "test_efficientnet" and found["scales"] == [1.0, 0.5]
     weights = small_run / "model" / "weights.safetensors"

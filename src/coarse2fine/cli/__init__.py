@@ -41,8 +41,8 @@ USAGE = "\n".join(
         "",
         *(f"  {command:<17}{summary}" for command, summary in COMMANDS.items()),
         "",
-        "coarse2fine COMMAND --help shows the options of a command, coarse2fine --version the version,",
-        "coarse2fine --print-completion bash|zsh|tcsh a script by which the shell completes commands and options.",
+        "coarse2fine COMMAND --help shows the options of a command, coarse2fine --version the version.",
+        "coarse2fine --print-completion bash prints a script by which bash completes them; also zsh, tcsh.",
         "Start with: coarse2fine demo",
     ]
 )

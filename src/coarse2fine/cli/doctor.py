@@ -29,7 +29,7 @@ def doctor(quiet: Quiet = False, json: Json = False) -> dict[str, Any]:
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.environment import describe_environment, list_extras
 
-    console = Console(quiet)
+    console = Console(quiet or json)
     found = describe_environment()
     console.show(as_table({name: value for name, value in found.items() if name != "missing"}))
     for name in found["missing"]:

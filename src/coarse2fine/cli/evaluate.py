@@ -84,7 +84,7 @@ def evaluate(
         raise ConfigError(f"{public.title} has its own photos; leave out --photos.")
     if public and ground_truth_classes:
         raise ConfigError(f"{public.title} has its own class names; leave out --ground-truth-classes.")
-    masks = _find_masks(ground_truth)
+    masks, pairs = _find_masks(ground_truth), public
     if is_model(source):
         pairs = public or pair_folders(photos or ground_truth / "images", masks, ground_truth_classes)
         network = load_model(source, device, threads).with_crf(crf)

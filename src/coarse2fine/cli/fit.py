@@ -116,13 +116,13 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         """
         from coarse2fine.data import check_dataset_path
 
-        assert isinstance(settings, FitConfig)
-        check_dataset_path(data, settings.task == "classes")  # importing torch takes seconds: check first
+        full: FitConfig = settings
+        check_dataset_path(data, full.task == "classes")  # importing torch takes seconds: check first
         from coarse2fine.pipeline.fit import fit as run_fit
         from coarse2fine.report.facts import describe_run
         from coarse2fine.runtime.processes import find_world
 
-        run = run_fit(data, out, settings, ground_truth, quiet, start_from, negatives, device, threads)
+        run = run_fit(data, out, full, ground_truth, quiet, start_from, negatives, device, threads)
         return describe_run(run) if find_world().rank == 0 else None
 
     return fit

@@ -37,7 +37,7 @@ def info(
     from coarse2fine.runtime.console import Console
 
     found = describe(model)
-    Console(quiet).show(as_table(found))
+    Console(quiet or json).show(as_table(found))
     return found
 
 

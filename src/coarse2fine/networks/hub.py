@@ -5,7 +5,7 @@ from pathlib import Path
 
 import timm
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-from huggingface_hub.utils import get_session
+from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # documented, but not in __all__
 
 from coarse2fine.errors import ConfigError
 
