@@ -65,7 +65,7 @@ def test_main__help_of_every_command(command, capsys):
     assert ("--json" in shown) == (command not in ("app", "serve"))
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_print_completion__of_all_commands(shell, capsys):
     assert call("--print-completion", shell) == 0
     shown = capsys.readouterr().out
@@ -92,7 +92,7 @@ try coarse2fine predict --device c
 
 def test_print_completion__another_shell_is_one_sentence(capsys):
     assert call("--print-completion", "fish") == 2
-    assert "followed by one of bash, zsh, tcsh; found fish" in capsys.readouterr().err
+    assert "followed by one of bash, zsh; found fish" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])

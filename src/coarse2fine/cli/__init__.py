@@ -42,7 +42,7 @@ USAGE = "\n".join(
         *(f"  {command:<17}{summary}" for command, summary in COMMANDS.items()),
         "",
         "coarse2fine COMMAND --help shows the options of a command, coarse2fine --version the version.",
-        "coarse2fine --print-completion bash prints a script by which bash completes them; also zsh, tcsh.",
+        "coarse2fine --print-completion bash prints a script by which bash completes them; also zsh.",
         "Start with: coarse2fine demo",
     ]
 )

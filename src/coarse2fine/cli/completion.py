@@ -9,7 +9,7 @@ from tyro.extras import subcommand_cli_from_dict
 from coarse2fine.cli.parser import MARKERS
 from coarse2fine.errors import ConfigError
 
-SHELLS = ("bash", "zsh", "tcsh")
+SHELLS = ("bash", "zsh")
 
 _FUNCTIONS = {"export": "export_masks", "student": "train", "fit": "fit_with_defaults"}
 """Names of the functions that are not called like their command."""

@@ -90,28 +90,27 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
     ) -> dict[str, Any] | None:
         """Train masks and a segmentation network from photos with class labels.
 
-        DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label. The
-        same command resumes a stopped run; a changed setting redoes only what depends on it, and deletes the files that
-        this replaces.
+        DATA has one sub-folder of photos per class, or is a table with the columns path and label. The same command
+        resumes a stopped run; a changed setting redoes only what depends on it, and deletes the files that this
+        replaces.
 
         For example:
           coarse2fine fit photos --out runs/pets
           coarse2fine fit photos --out runs/objects --task foreground
 
         Args:
-            data: Class folders, or a .csv or .parquet table.
+            data: Class folders, or a table (CSV, Parquet).
             out: Run folder for all results.
             settings: Settings of all stages.
             recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2, ResNet-101), demo.
-            config: TOML file of settings, applied on top of the recipe; config.toml of a run is such a file.
+            config: TOML settings file, on top of the recipe.
             ground_truth: Masks to measure with, never to train: of these photos or of others, see evaluate --help.
-            start_from: Corrected masks, used unchanged: a folder of masks named like your photos, or an export of
-                Label Studio (JSON) or CVAT for images 1.1.
+            start_from: Corrected masks, used unchanged: a folder, or an export of Label Studio or CVAT.
             negatives: Folder of photos without any class.
             device: auto: the CUDA GPU if there is one.
             threads: CPU threads; default: one per core.
             quiet: Print only warnings and errors.
-            json: Print a JSON object, all else to stderr.
+            json: Print JSON; all else goes to stderr.
             help_all: Show the help of all settings.
         """
         from coarse2fine.data import check_dataset_path
