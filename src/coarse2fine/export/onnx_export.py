@@ -40,10 +40,7 @@ def export_onnx(segmenter: TorchSegmenter, path: Path, say: Callable[[str], None
     """
     check_onnx_installed()
     segmenter = copy_to_cpu(segmenter)
-    say("export 1/3: tracing the network with torch.export")
-    program = trace_network(segmenter)
-    say("export 2/3: converting it to ONNX")
-    model = _convert(segmenter, program)
+    model = _convert(segmenter, say)
     say("export 3/3: comparing onnxruntime with torch")
     with replace_when_complete(path) as unchecked, explain_export_errors(segmenter, "onnxruntime"):
         write_onnx(model, to_metadata(segmenter), unchecked)
@@ -77,7 +74,10 @@ def check_onnx_installed() -> None:
         ) from error
 
 
-def _convert(segmenter: TorchSegmenter, program: torch.export.ExportedProgram) -> "ModelProto":
+def _convert(segmenter: TorchSegmenter, say: Callable[[str], None]) -> "ModelProto":
+    say("export 1/3: tracing the network with torch.export")
+    program = trace_network(segmenter)
+    say("export 2/3: converting it to ONNX")
     with explain_export_errors(segmenter, "torch.onnx"), torch.no_grad():
         converted = torch.onnx.export(
             program, dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT], verbose=False
