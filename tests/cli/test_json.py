@@ -13,6 +13,7 @@ from PIL import Image
 from coarse2fine.cli import main
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.masks.png import write_mask
+from coarse2fine.networks import hub
 from coarse2fine.report import facts
 from coarse2fine.runtime import environment, extras
 
@@ -130,11 +131,13 @@ def test_describe_run__an_unfinished_run(tmp_path):
     assert found["finished"] is False and found["network"] is None and found["report"] is None
 
 
-def test_doctor__names_versions_devices_and_extras(capsys):
+def test_doctor__names_versions_devices_and_extras(capsys, monkeypatch):
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: None)
     found, _ = call(capsys, "doctor")
     assert found["versions"]["torch"] == version("torch") and found["cores"] >= 1
     assert (found["device"] in ("cpu", "cuda") and found["memory_bytes"] is None) or found["memory_bytes"] > 1e8
     assert set(found["extras"]) == set(extras.EXTRAS) and found["missing"] == []
+    assert found["encoder_weights"] == {"encoder": "mobilenetv2_100", "downloaded": False}
 
 
 class Installed:
@@ -154,8 +157,10 @@ def test_doctor__says_what_is_missing_and_how_to_install_it(monkeypatch, capsys)
     assert extras.find_missing() == ["no-such-package>=3"]
     assert extras.find_missing("onnx") == [f"numpy>=99 (found {np.__version__})"]
     assert extras.find_missing("app") == []
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: "/cache/model.safetensors")
     main(["doctor"])
     shown = capsys.readouterr()
+    assert "ImageNet weights of mobilenetv2_100, the encoder of fit: downloaded" in shown.out
     line = next(line for line in shown.out.splitlines() if line.startswith("extra onnx"))
     assert line.endswith(f"missing: numpy>=99 (found {np.__version__}). pip install 'coarse2fine[onnx]'")
     assert "needed by every command, but not installed or too old: no-such-package>=3" in shown.err

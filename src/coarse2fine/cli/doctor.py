@@ -26,6 +26,8 @@ def doctor(quiet: Quiet = False, json: Json = False) -> dict[str, Any]:
         json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.cli.info import as_table
+    from coarse2fine.config import NetworkConfig
+    from coarse2fine.networks.backbone import has_cached_weights
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.environment import describe_environment, list_extras
 
@@ -38,4 +40,11 @@ def doctor(quiet: Quiet = False, json: Json = False) -> dict[str, Any]:
     for extra, state in extras.items():
         missing = f"missing: {', '.join(state['missing'])}. {state['install']}" if state["missing"] else "installed"
         console.say(f"extra {extra} ({state['commands']}): {missing}", style="yellow" if state["missing"] else "green")
-    return found | {"extras": extras}
+    encoder = NetworkConfig().encoder
+    is_cached = has_cached_weights(encoder)
+    console.say(
+        f"ImageNet weights of {encoder}, the encoder of fit: "
+        + ("downloaded" if is_cached else "not downloaded yet; without internet use --network.encoder-weights FILE"),
+        style="green" if is_cached else "yellow",
+    )
+    return found | {"extras": extras, "encoder_weights": {"encoder": encoder, "downloaded": is_cached}}

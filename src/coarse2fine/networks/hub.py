@@ -44,9 +44,8 @@ def download_weights(repository: str, title: str, remedy: str, revision: str | N
     Raises:
         ConfigError: The file is not in the cache and cannot be downloaded.
     """
-    cached = try_to_load_from_cache(repository, FILE, revision=revision)
-    if isinstance(cached, str):
-        return Path(cached)
+    if cached := find_cached(repository, revision):
+        return cached
     try:
         check_reachable()
         return Path(hf_hub_download(repository, FILE, revision=revision))
@@ -54,6 +53,12 @@ def download_weights(repository: str, title: str, remedy: str, revision: str | N
         raise ConfigError(
             f"The {title} could not be downloaded from {constants.ENDPOINT}/{repository}. {remedy}"
         ) from error
+
+
+def find_cached(repository: str, revision: str | None = None) -> Path | None:
+    """Return the file in the cache of the hub that :func:`download_weights` would return; None if it is not there."""
+    cached = try_to_load_from_cache(repository, FILE, revision=revision)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def check_reachable() -> None:
