@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+TOOLS := .venv-tools
 
-.PHONY: demo test test-fast test-lowest faults fuzz check bench clean
+.PHONY: demo test test-fast test-lowest faults fuzz check bench lock dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/coarse2fine demo
@@ -41,8 +42,19 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/kill.py
 
+# Write constraints.txt anew: the newest versions of all dependencies that fit together. To install exactly these versions,
+# for example to reproduce a figure: PIP_CONSTRAINT=constraints.txt make test
+lock: $(TOOLS)/.installed
+	$(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --upgrade --output-file constraints.txt pyproject.toml
+
+# Wheel and source distribution. Equal sources give equal files, byte for byte.
+dist: $(TOOLS)/.installed
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/python -m build --outdir dist .
+
 clean:
-	rm -rf $(VENV) $(LOWEST) demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) $(TOOLS) dist demo .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "coarse2fine needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -60,4 +72,9 @@ $(LOWEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
+	touch $@
+
+$(TOOLS)/.installed:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check build uv
 	touch $@

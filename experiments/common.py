@@ -215,7 +215,7 @@ def load_pyplot() -> Any:
     try:
         import matplotlib
     except ImportError as error:
-        raise ConfigError("The plot needs matplotlib: pip install coarse2fine[experiments].") from error
+        raise ConfigError("The plot needs matplotlib: pip install '.[experiments]' in the clone.") from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

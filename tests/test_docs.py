@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 import coarse2fine
+from coarse2fine.cli import exit_status
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.masks.png import read_mask
 
@@ -39,6 +40,12 @@ def test_example__own_coarse_masks_teach_a_network(tmp_path, monkeypatch):
     assert asked[0][2].coarse.method == "folder"
     assert len(list(masks.rglob("*.png"))) == 6
     assert any(read_mask(path).any() for path in masks.rglob("*.png"))
+
+
+def test_commands_page__lists_the_exit_statuses():
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    listed = {int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert listed == {0, 1, exit_status.BAD_INPUT, exit_status.INTERRUPTED, exit_status.TERMINATED}
 
 
 def test_readme__each_stage_alone_runs_as_written():

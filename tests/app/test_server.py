@@ -25,7 +25,8 @@ def test_app__without_its_extra_prints_how_to_install_it(drawn_run, monkeypatch,
     for name in ("fastapi", "coarse2fine.app.server", "coarse2fine.serving.server"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
-    assert "pip install 'coarse2fine[app]'" in error_of(capsys, drawn_run.root)
+    shown = error_of(capsys, drawn_run.root)
+    assert "pip install" in shown and "[app]'" in shown
 
 
 def test_lock_review__is_released(drawn_run):

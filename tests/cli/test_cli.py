@@ -62,6 +62,46 @@ def test_main__help_of_every_command(command, capsys):
     assert "--quiet" in shown and "For example:" in shown
     for riddle in ("{None}", "no-on", "True|False", "verb"):
         assert riddle not in shown
+    assert ("--json" in shown) == (command not in ("app", "serve"))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_print_completion__of_all_commands(shell, capsys):
+    assert call("--print-completion", shell) == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
+    assert "max-megapixels" in shown and "generations.number" in shown
+
+
+def test_print_completion__bash_completes_options_and_their_values(tmp_path, capsys):
+    assert call("--print-completion", "bash") == 0
+    script = (
+        capsys.readouterr().out
+        + """
+try() { COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; COMPREPLY=()
+  $(complete -p coarse2fine | sed 's/.*-F \\([^ ]*\\) .*/\\1/') coarse2fine "${@: -1}" ""; echo "${COMPREPLY[@]}"; }
+try coarse2fine pre
+try coarse2fine fit --coarse.me
+try coarse2fine predict --device c
+"""
+    )
+    (tmp_path / "script").write_text(script)
+    shown = subprocess.run(["bash", tmp_path / "script"], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines() == ["predict", "--coarse.method", "cpu cuda"]
+
+
+def test_print_completion__another_shell_is_one_sentence(capsys):
+    assert call("--print-completion", "fish") == 2
+    assert "followed by one of bash, zsh; found fish" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_main__help_respects_no_color(no_color):
+    """The help is colored only on a terminal, which ``isatty`` pretends here."""
+    code = "import sys\nsys.stdout.isatty = lambda: True\nfrom coarse2fine.cli import main\nmain(['info', '--help'])"
+    environment = os.environ | {"NO_COLOR": no_color, "TERM": "xterm"}
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert ("\x1b[" in shown.stdout) == (not no_color)
 
 
 def test_main__help_loads_no_heavy_library():
@@ -72,10 +112,42 @@ for words in ("--help", "fit --help", "predict --help", "export --help", "serve 
     try:
         main(words.split())
     except SystemExit:
-        print(sorted({"torch", "cv2", "scipy", "skimage"} & set(sys.modules)))
+        print(sorted({"torch", "numba", "cv2", "scipy", "skimage"} & set(sys.modules)))
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert [line for line in shown.splitlines() if line.startswith("[")] == ["[]"] * 5
+
+
+def test_main__bad_input_is_found_before_heavy_libraries_are_loaded(tmp_path):
+    """Importing torch takes seconds, so paths are checked first."""
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "run" / "config.toml").touch()
+    code = """
+import sys
+from coarse2fine.cli import main
+for words in (
+    "predict run gone.mp4 --out o", "predict gone gone --out o", "predict gone.onnx gone --out o", "fit gone --out o",
+    "serve gone", "evaluate gone.onnx gone", "evaluate run gone", "export gone --format coco --out o",
+):
+    try:
+        main(words.split())
+    except SystemExit as end:
+        print(end.code, sorted({"torch", "numba", "onnxruntime", "skimage"} & set(sys.modules)))
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    assert shown.splitlines() == ["2 []"] * 8
+
+
+def test_coarse__a_box_loads_neither_torch_nor_numba(photos, tmp_path):
+    code = "import sys\nfrom coarse2fine.cli import main\n"
+    code += f"main(['coarse', {str(photos)!r}, '--out', 'o', '--method', 'box'])\n"
+    code += "print({'torch', 'numba'} & set(sys.modules))"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    assert shown.endswith("set()\n")
 
 
 def test_main__usage_loads_no_option_parser():
@@ -97,6 +169,14 @@ def test_fit__help_fits_on_two_screens_and_help_all_shows_everything(capsys, mon
         assert flag in short and flag in everything
     for flag in ("--enhance.grabcut.iterations", "--refine.constrain", "--filter.min-share", "--coarse.folder.path"):
         assert flag in everything and flag not in short
+
+
+@pytest.mark.parametrize("command", ["app", "coarse", "demo", "enhance", "evaluate", "fit", "predict", "serve"])
+def test_main__devices_have_one_name_and_one_set_of_values(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert call(command, "--help") == 0
+    shown = capsys.readouterr().out
+    assert "--device {auto,cpu,cuda}" in shown and "--threads INT" in shown
 
 
 def test_fit__help_shows_the_defaults_of_the_recipe(capsys):
@@ -201,6 +281,41 @@ def test_evaluate__masks_against_masks(tmp_path, capsys):
     main(["evaluate", str(tmp_path / "out"), str(tmp_path / "val")])
     assert "1.000" in capsys.readouterr().out
     assert read_json(tmp_path / "out" / "metrics.json")["mean_iou"] == 1.0
+
+
+def test_evaluate__masks_by_the_class_names_of_the_ground_truth(tmp_path, capsys):
+    write_mask(tmp_path / "out" / "a.png", np.array([[0, 1, 2]], np.uint8))
+    write_mask(tmp_path / "val" / "masks" / "a.png", np.array([[0, 2, 1]], np.uint8))
+    (tmp_path / "out.txt").write_text("background\ncat\ndog\n")
+    arguments = ["evaluate", tmp_path / "out", tmp_path / "val", "--classes", tmp_path / "out.txt"]
+    main([*map(str, arguments)])
+    assert read_json(tmp_path / "out" / "metrics.json")["mean_iou"] == pytest.approx(1 / 3, abs=1e-5)
+    (tmp_path / "val.txt").write_text("background\ndog\ncat\n")
+    main([*map(str, arguments), "--ground-truth-classes", str(tmp_path / "val.txt")])
+    found = read_json(tmp_path / "out" / "metrics.json")
+    assert found["mean_iou"] == 1 and found["classes"] == ["background", "cat", "dog"]
+    (tmp_path / "val" / "classes.json").write_text('["background", "dog", "horse"]')
+    assert call(*arguments) == 2
+    assert "'cat' is not" in capsys.readouterr().err
+    (tmp_path / "val" / "classes.json").write_text('["dog", "cat"]')
+    assert call(*arguments) == 2
+    assert "must be 'background'" in capsys.readouterr().err
+
+
+def test_evaluate__a_network_by_the_class_names_of_the_ground_truth(color_segmenter, tmp_path, monkeypatch):
+    image = np.full((64, 64, 3), 60, np.uint8)
+    image[:, :32] = (220, 20, 20)  # red: class 1 of the network, 2 of the ground truth
+    (tmp_path / "val" / "images").mkdir(parents=True)
+    Image.fromarray(image).save(tmp_path / "val" / "images" / "a.png")
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, :32] = 2
+    write_mask(tmp_path / "val" / "masks" / "a.png", mask)
+    (tmp_path / "val" / "classes.json").write_text('["background", "blue", "red"]')
+    segmenter = color_segmenter(("background", "red", "blue"))
+    monkeypatch.setattr("coarse2fine.inference.load.load_model", lambda *_: segmenter)
+    main(["evaluate", str(tmp_path / "any.onnx"), str(tmp_path / "val"), "--out", str(tmp_path / "found.json")])
+    iou = read_json(tmp_path / "found.json")["iou"]
+    assert iou["red"] > 0.9 and iou["blue"] is None
 
 
 @pytest.mark.parametrize(

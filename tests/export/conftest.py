@@ -106,4 +106,4 @@ def converted_before(small_onnx, monkeypatch) -> None:
 
     from coarse2fine.export import onnx_export
 
-    monkeypatch.setattr(onnx_export, "_convert", lambda _segmenter: onnx.load(small_onnx))
+    monkeypatch.setattr(onnx_export, "_convert", lambda *_: onnx.load(small_onnx))

@@ -111,14 +111,28 @@ def test_build_encoder__failed_download_names_the_way_out(monkeypatch: pytest.Mo
     def refuse(*_: object, **__: object) -> str:
         raise FileNotFoundError("no network")
 
-    monkeypatch.setattr(hub, "hf_hub_download", refuse)
-    with pytest.raises(ConfigError, match=rf"from the hub \({repository}\)\. Set .* safetensors file, or to none"):
+    monkeypatch.setattr(hub, "check_reachable", refuse)
+    with pytest.raises(ConfigError, match=rf"huggingface\.co/{repository}\. .* --network\.encoder-weights FILE"):
         build_encoder(name, 16, "imagenet")
+
+
+def test_build_encoder__weights_in_the_cache_need_no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    tensors = stored_resnet18(seed=1)
+    save_file(tensors, tmp_path / "model.safetensors")
+
+    def refuse() -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr(hub, "check_reachable", refuse)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: str(tmp_path / "model.safetensors"))
+    loaded = build_encoder("resnet18", 16, "imagenet").state_dict()
+    assert torch.equal(loaded["conv1.weight"], tensors["conv1.weight"])
 
 
 def test_build_encoder__imagenet_loads_what_the_hub_gives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     tensors = stored_resnet18(seed=1)
     save_file(tensors, tmp_path / "model.safetensors")
+    monkeypatch.setattr(hub, "check_reachable", lambda: None)
     monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: str(tmp_path / "model.safetensors"))
     loaded = build_encoder("resnet18", 16, "imagenet").state_dict()
     assert torch.equal(loaded["conv1.weight"], tensors["conv1.weight"])

@@ -132,15 +132,16 @@ def test_build_key_network__failed_download_names_the_way_out(monkeypatch):
     def refuse(*_, **__):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(hub, "hf_hub_download", refuse)
+    monkeypatch.setattr(hub, "check_reachable", refuse)
     with pytest.raises(
-        ConfigError, match=r"hub \(timm/vit_small_patch16_224\.dino\)\. Copy .* set coarse\.features\.weights to"
+        ConfigError, match=r"/timm/vit_small_patch16_224\.dino\. Download .* --coarse\.features\.weights FILE"
     ):
         build_key_network("vit_small_patch16_224.dino", "pretrained")
 
 
 def test_build_key_network__pretrained_loads_what_the_hub_gives(monkeypatch, stored):
     asked = []
+    monkeypatch.setattr(hub, "check_reachable", lambda: None)
     monkeypatch.setattr(hub, "hf_hub_download", lambda *where, **_: asked.append(where) or str(stored))
     network = build_key_network("vit_tiny_patch16_224.augreg_in21k", "pretrained")
     assert asked == [("timm/vit_tiny_patch16_224.augreg_in21k", "model.safetensors")]

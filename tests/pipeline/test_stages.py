@@ -20,6 +20,8 @@ from coarse2fine.config import (
     StudentNetworkConfig,
 )
 from coarse2fine.data import read_image
+from coarse2fine.enhance import is_prepared
+from coarse2fine.enhance.graph_cut.compilation import _RepairedCache
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
@@ -29,6 +31,7 @@ from coarse2fine.pipeline.enhance_stage import average_soft_masks, enhance_masks
 from coarse2fine.pipeline.mask_writer import MaskTask, write_masks
 from coarse2fine.pipeline.quality_stage import measure_round_quality, write_missing_quality
 from coarse2fine.pipeline.refine_stage import filter_masks, find_empty
+from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_json
 from coarse2fine.runtime.processes import World
@@ -368,3 +371,17 @@ def test_filter_masks__a_photo_without_a_label_always_trains(photos, tmp_path):
     write_mask(mask_path(tmp_path / "m", "none"), np.zeros((40, 60), np.uint8))
     negative = Photo(photos[0].path, "none", ())
     assert filter_masks([negative], tmp_path / "m", FilterConfig(), CONTEXT) == {"none": None}
+
+
+def test_prepare_enhancer__says_that_it_compiles_only_if_nothing_is_compiled(monkeypatch, capsys):
+    config = EnhanceConfig()
+    prepare_enhancer(config, "box", 0, Console())
+    capsys.readouterr()
+    assert is_prepared(config)
+    prepare_enhancer(config, "box", 0, Console())
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(_RepairedCache, "is_filled", lambda _self: False)
+    prepare_enhancer(config, "box", 0, Console())
+    assert "compiling for this machine" in capsys.readouterr().out
+    prepare_enhancer(EnhanceConfig(method="none"), "box", 0, Console())
+    assert capsys.readouterr().out == ""

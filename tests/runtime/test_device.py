@@ -5,7 +5,7 @@ import torch
 
 from coarse2fine.errors import ConfigError
 from coarse2fine.runtime import device as hardware
-from coarse2fine.runtime.device import count_cores, deterministic_algorithms, pick_device, pick_dtype
+from coarse2fine.runtime.device import computing_on, count_cores, deterministic_algorithms, pick_device, pick_dtype
 from coarse2fine.runtime.seeds import seed_of
 
 
@@ -23,6 +23,26 @@ def test_pick_device__the_gpu_of_this_process(monkeypatch):
     assert pick_device() == torch.device("cpu")
     with pytest.raises(ConfigError, match="torch finds no CUDA GPU"):
         pick_device("cuda")
+
+
+def test_computing_on__holds_for_the_block(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    cores = count_cores()
+    with computing_on("cpu", cores + 3):
+        assert pick_device() == torch.device("cpu") and count_cores() == cores + 3
+        assert pick_device("cuda") == torch.device("cuda", 1)
+        with computing_on(threads=1):
+            assert pick_device() == torch.device("cpu") and count_cores() == 1
+    assert pick_device() == torch.device("cuda", 1) and count_cores() == cores
+
+
+def test_computing_on__refuses_what_is_impossible(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="no CUDA GPU"), computing_on("cuda"):
+        pass
+    with pytest.raises(ConfigError, match="--threads must be at least 1, found 0"), computing_on(threads=0):
+        pass
 
 
 def test_deterministic_algorithms__restores_the_mode_of_the_process(monkeypatch):

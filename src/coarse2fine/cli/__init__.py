@@ -1,9 +1,9 @@
 """The command line: one file per command; each parses, calls the library and prints.
 
 parser.py makes the flags and their help from functions and settings classes, exit_status.py turns errors into one
-sentence and an exit status. The other files are the commands: app.py, coarse.py, demo.py, enhance.py, evaluate.py,
-export.py, fit.py, imagenet_subset.py, predict.py, report.py, serve.py, student.py, teacher.py, voc_labels.py,
-voc_submission.py.
+sentence and an exit status, completion.py makes the completion of shells. The other files are the commands: app.py,
+coarse.py, demo.py, doctor.py, enhance.py, evaluate.py, export.py, fit.py, imagenet_subset.py, info.py, predict.py,
+report.py, serve.py, student.py, teacher.py, voc_labels.py, voc_submission.py.
 """
 
 import sys
@@ -22,6 +22,8 @@ COMMANDS = {
     "evaluate": "a network or masks, and ground truth -> IoU",
     "export": "masks -> COCO, YOLO, Label Studio, ...; a network -> ONNX, torch.export",
     "serve": "a network -> an HTTP service: a photo in, its mask out",
+    "info": "a run or an exported network -> its classes, sizes, figures and versions",
+    "doctor": "this machine -> devices, versions, and what is missing for which command",
     "coarse": "stage 1 alone: photos -> foreground masks, without labels",
     "enhance": "stage 2 alone: photos and rough masks -> masks along image edges",
     "teacher": "videos -> soft masks of moving objects, without labels",
@@ -40,6 +42,7 @@ USAGE = "\n".join(
         *(f"  {command:<17}{summary}" for command, summary in COMMANDS.items()),
         "",
         "coarse2fine COMMAND --help shows the options of a command, coarse2fine --version the version.",
+        "coarse2fine --print-completion bash prints a script by which bash completes them; also zsh.",
         "Start with: coarse2fine demo",
     ]
 )
@@ -67,6 +70,10 @@ def _run(given: list[str]) -> None:
 
         print(version("coarse2fine"))  # noqa: T201
         sys.exit(0)
+    if given[0] == "--print-completion":
+        from coarse2fine.cli.completion import print_completion
+
+        run_safely(lambda words: print_completion(words, [*COMMANDS]), given[1:])
     command = given[0]
     if command not in COMMANDS:
         from difflib import get_close_matches  # tyro would have to import all commands

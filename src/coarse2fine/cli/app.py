@@ -26,7 +26,7 @@ def app(
     """Review the masks of a run on a local web page, lowest quality score first: accept, reject or correct them.
 
     Decisions are written to RUN/review at once, and used when fit runs on RUN again. The page also segments any photo
-    that you drop on it. Needs pip install 'coarse2fine[app]'; see docs/app.md.
+    that you drop on it. Needs the extra app (coarse2fine doctor); see docs/app.md.
 
     For example:
       coarse2fine app runs/pets
@@ -41,9 +41,10 @@ def app(
     """
     from coarse2fine.errors import ConfigError
     from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.extras import install_command
 
     try:
         from coarse2fine.app.server import serve_page
     except ModuleNotFoundError as error:
-        raise ConfigError(f"app needs {error.name}, which is not installed: pip install 'coarse2fine[app]'.") from error
+        raise ConfigError(f"app needs {error.name}, which is not installed: {install_command('app')}") from error
     serve_page(run, device, threads, settings, Console(quiet))

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from coarse2fine.cli.parser import Quiet, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_and_call
+from coarse2fine.runtime.device import Device
 
 ROWS = 8
 
@@ -13,7 +15,14 @@ def run(arguments: Sequence[str]) -> None:
     parse_and_call(demo, arguments, "demo")
 
 
-def demo(out: Path = Path("demo"), seed: int = 0, quiet: Quiet = False) -> None:
+def demo(
+    out: Path = Path("demo"),
+    seed: int = 0,
+    device: Device = "auto",
+    threads: int | None = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> dict[str, Any]:
     """Draw photos of six classes, and train masks and a network on them, in about 12 minutes on two cores.
 
     Writes OUT/data (photos, and ground truth for measuring), OUT/run (the run) and OUT/rounds.png (the masks after each
@@ -26,13 +35,17 @@ def demo(out: Path = Path("demo"), seed: int = 0, quiet: Quiet = False) -> None:
     Args:
         out: Folder for everything.
         seed: Seed of the drawn photos.
+        device: Where networks are computed; auto: on the CUDA GPU if there is one.
+        threads: CPU threads; default: one per core.
         quiet: Print only warnings and errors.
+        json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.config import load_recipe
     from coarse2fine.data import open_dataset
     from coarse2fine.data.synthetic import draw_dataset
     from coarse2fine.pipeline.fit import fit
     from coarse2fine.report.contact_sheet import draw_rounds, pick_rows
+    from coarse2fine.report.facts import describe_run
     from coarse2fine.runtime.console import Console
 
     console = Console(quiet)
@@ -40,8 +53,10 @@ def demo(out: Path = Path("demo"), seed: int = 0, quiet: Quiet = False) -> None:
     if not (data / "classes.txt").exists():
         console.say("drawing photos ...")
         draw_dataset(data, seed)
-    run = fit(data / "train", out / "run", settings, [data / "val", data / "train_masks"], quiet)
+    ground_truth = [data / "val", data / "train_masks"]
+    run = fit(data / "train", out / "run", settings, ground_truth, quiet, device=device, threads=threads)
     picture = out / "rounds.png"
     rows = pick_rows(open_dataset(data / "train").photos, ROWS)
     draw_rounds(run, rows, run.count_rounds(settings.most_rounds), picture, data / "train_masks")
     console.say(f"{picture}: photo, coarse mask, enhanced mask, masks of each round, ground truth", style="bold green")
+    return describe_run(run) | {"picture": str(picture)}

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from coarse2fine.cli.parser import Quiet, parse_ahead, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_ahead, parse_and_call
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.config.export import MASK_FORMAT_NAMES
 
@@ -33,7 +33,8 @@ def export_masks(
     photos: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTOS...")] = (),
     settings: Annotated[MaskExportConfig, tyro.conf.arg(name="")] = MaskExportConfig(),  # noqa: B008 - frozen
     quiet: Quiet = False,
-) -> None:
+    json: Json = False,
+) -> dict[str, Any]:
     """Export masks and their photos for another tool; or a network: see coarse2fine export --format onnx --help.
 
     DIR appears when all of it is written. It has class names, colors, and the quality scores of RUN/quality.csv.
@@ -52,12 +53,14 @@ def export_masks(
             where its photos are, if they were moved or come from another machine.
         settings: Which masks to export, and how.
         quiet: Print only warnings and errors.
+        json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.export import export_masks as write_masks
     from coarse2fine.runtime.console import Console
 
     count = write_masks(run, out, format, settings, photos, quiet)
     Console(quiet).say(f"{count} photos: {out}", style="green")
+    return {"out": str(out), "format": format, "photos": count}
 
 
 def export_network(
@@ -68,7 +71,8 @@ def export_network(
     calibrate: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTOS...")] = (),
     ground_truth: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     quiet: Quiet = False,
-) -> None:
+    json: Json = False,
+) -> dict[str, Any]:
     """Export the network of a run: a batch of RGB photos of any size in, class probabilities out.
 
     Normalization and softmax are part of the graph; class names, the size for photos, scales and flip are in the
@@ -81,13 +85,14 @@ def export_network(
 
     Args:
         run: Run folder of fit, or its folder model.
-        format: onnx (needs pip install 'coarse2fine[onnx]'), or torch-export, a .pt2 file for torch.export.load.
+        format: onnx (needs the extra onnx: coarse2fine doctor), or torch-export, a .pt2 file for torch.export.load.
         out: File to write.
         int8: For onnx: quantize weights and activations to 8 bits, a third of the size.
         calibrate: For --int8: photos for choosing the ranges of the activations; default: the run's training photos.
         ground_truth: For --int8: photos and masks (val/images and val/masks, or a public data set) for measuring how
             much quality the quantization costs.
         quiet: Print only warnings and errors.
+        json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.errors import ConfigError
 
@@ -104,6 +109,7 @@ def export_network(
     if (calibrate or ground_truth) and not int8:
         raise ConfigError("--calibrate and --ground-truth need --int8; add it, or leave them out.")
     if int8:
-        export_int8_network(run, out, calibrate, ground_truth, quiet)
+        found: dict[str, Any] = {"mean_iou": export_int8_network(run, out, calibrate, ground_truth, quiet)}
     else:
-        write_network(run, out, format, quiet)
+        found = {"largest_difference": write_network(run, out, format, quiet)}
+    return {"file": str(out), "format": format, "bytes": out.stat().st_size} | found

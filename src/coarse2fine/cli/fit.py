@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import tyro
 from pydantic import create_model
 
-from coarse2fine.cli.parser import Quiet, parse_ahead, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_ahead, parse_and_call
 from coarse2fine.config import FitConfig, Settings, find_task, load_config, load_recipe, read_task
+from coarse2fine.runtime.device import Device
 
 SHORT_HELP = (
     "task",
@@ -71,7 +72,7 @@ def _pick(values: dict[str, Any], kind: type[Settings]) -> dict[str, Any]:
     return picked
 
 
-def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[..., None]:
+def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[..., dict[str, Any] | None]:
     def fit(
         data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
         out: Annotated[Path, tyro.conf.arg(metavar="RUN")],
@@ -81,37 +82,50 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         ground_truth: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")] = (),
         start_from: Annotated[Path | None, tyro.conf.arg(metavar="MASKS")] = None,
         negatives: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+        device: Device = "auto",
+        threads: int | None = None,
         quiet: Quiet = False,
+        json: Json = False,
         help_all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
-    ) -> None:
+    ) -> dict[str, Any] | None:
         """Train masks and a segmentation network from photos with class labels.
 
-        DATA has one sub-folder of photos per class, or is a table (CSV, Parquet) with the columns path and label. The
-        same command resumes a stopped run; a changed setting redoes only what depends on it, and deletes the files that
-        this replaces.
+        DATA has one sub-folder of photos per class, or is a table with the columns path and label. The same command
+        resumes a stopped run; a changed setting redoes only what depends on it, and deletes the files that this
+        replaces.
 
         For example:
           coarse2fine fit photos --out runs/pets
-          coarse2fine fit photos.csv --out runs/pets --rounds 5
           coarse2fine fit photos --out runs/objects --task foreground
 
         Args:
-            data: Folder of class folders (DATA/CLASS/**/photo.jpg), or a .csv or .parquet table.
+            data: Class folders, or a table (CSV, Parquet).
             out: Run folder for all results.
             settings: Settings of all stages.
-            recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2 on ResNet-101) or demo.
-            config: TOML file of settings, applied on top of the recipe; config.toml of a run is such a file.
-            ground_truth: Masks for measuring, never for training: a folder with images and masks, a folder of masks
-                named like your photos, or a public data set (see evaluate --help).
-            start_from: Corrected masks that every round uses unchanged: a folder
-                of masks named like your photos, or an export of Label Studio (JSON) or CVAT for images 1.1.
+            recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2, ResNet-101), demo.
+            config: TOML settings file, on top of the recipe.
+            ground_truth: Masks to measure with, never to train: of these photos or of others, see evaluate --help.
+            start_from: Corrected masks, used unchanged: a folder, or an export of Label Studio or CVAT.
             negatives: Folder of photos without any class.
+            device: auto: the CUDA GPU if there is one.
+            threads: CPU threads; default: one per core.
             quiet: Print only warnings and errors.
+            json: Print JSON; all else goes to stderr.
             help_all: Show the help of all settings.
         """
-        from coarse2fine.pipeline.fit import fit as run_fit
+        from coarse2fine.data import check_dataset_path
 
-        assert isinstance(settings, FitConfig)
-        run_fit(data, out, settings, ground_truth, quiet, start_from, negatives)
+        full: FitConfig = settings
+        check_dataset_path(data, full.task == "classes")  # importing torch takes seconds: check first
+        from coarse2fine.pipeline.fit import fit as run_fit
+        from coarse2fine.report.facts import describe_run
+        from coarse2fine.runtime.processes import find_world
+
+        run = run_fit(data, out, full, ground_truth, quiet, start_from, negatives, device, threads)
+        return describe_run(run) if find_world().rank == 0 else None
 
     return fit
+
+
+fit_with_defaults = _make_command(FitConfig, FitConfig(), "small")
+"""The command with the defaults of the recipe ``small``."""

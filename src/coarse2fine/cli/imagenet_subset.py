@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from coarse2fine.cli.parser import Quiet, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_and_call
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +29,8 @@ def imagenet_subset(
     seed: int = 0,
     table: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None,
     quiet: Quiet = False,
-) -> None:
+    json: Json = False,
+) -> dict[str, Any]:
     """Choose photos of ImageNet for the 20 classes of PASCAL VOC, to train on with one label each.
 
     sub1 has the synsets whose names match, sub2 only those whose photos show the class, as in the paper. The paper does
@@ -52,6 +53,7 @@ def imagenet_subset(
         seed: Seed of the random choice of photos.
         table: Your own list of synsets: a CSV file with the columns class, synset, and sub1 or sub2 (1: use it).
         quiet: Print only warnings and errors.
+        json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.data.dataset_writer import write_dataset
     from coarse2fine.data.imagenet import (
@@ -86,6 +88,7 @@ def imagenet_subset(
         console.warn(f"only {len(photos)} of the {wanted} photos were found")
     console.say(f"{len(photos)} photos of {len(chosen)} classes: {out}", style="green")
     console.say(f"next: coarse2fine fit {out} --out RUN --ground-truth VOCdevkit/VOC2012", style="green")
+    return {"data": str(out), "photos": len(photos), "classes": dict(sorted(chosen.items()))}
 
 
 def _tabulate(chosen: "Counter[str]", found: "dict[Synset, list[Path]]") -> "Table":

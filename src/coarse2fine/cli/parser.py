@@ -1,7 +1,11 @@
 """Parsing of options; the flags and their help are made from functions and settings classes by tyro."""
 
+import json
+import os
+import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, TypeAlias, TypeVar
+from contextlib import nullcontext, redirect_stdout
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import tyro
 from pydantic import ValidationError
@@ -13,21 +17,40 @@ Result = TypeVar("Result")
 
 Quiet: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
+Json: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+"""Type of the flag ``--json``; :func:`parse_and_call` acts on it."""
+
+JSON_FLAG = "--json"
+
 MARKERS = (tyro.conf.DisallowNone,)
 """An optional value is shown without None; an optional bool has the flags ``--x`` and ``--no-x``."""
 
 
-def parse_and_call(function: Callable[..., Result], arguments: Sequence[str], command: str) -> Result:
+def parse_and_call(function: Callable[..., dict[str, Any] | None], arguments: Sequence[str], command: str) -> None:
     """Call a function with the options of the command line; its signature and docstring define flags and help.
+
+    With the flag ``--json``, all that the function prints goes to standard error, and what it returns is printed as one
+    JSON object, unless it is None: in a run of several processes, only the first prints.
 
     Raises:
         ConfigError: A setting has a value that is not allowed.
         SystemExit: After help, or if an option is unknown.
     """
+    _respect_no_color()
+    as_json = JSON_FLAG in arguments
     try:
-        return tyro.cli(function, args=list(arguments), prog=f"coarse2fine {command}", config=MARKERS)
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            result = tyro.cli(function, args=list(arguments), prog=f"coarse2fine {command}", config=MARKERS)
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
+    if as_json and result is not None:
+        print(json.dumps(result, ensure_ascii=False, allow_nan=False))  # noqa: T201
+
+
+def _respect_no_color() -> None:
+    """Switch colors in help texts off if ``NO_COLOR`` is set. tyro has no public name for the switch."""
+    if os.environ.get("NO_COLOR") and hasattr(tyro, "_experimental_options"):
+        tyro._experimental_options["ansi_codes"] = False
 
 
 def parse_ahead(function: Callable[..., Result], arguments: Sequence[str], command: str) -> Result:

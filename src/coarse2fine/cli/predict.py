@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from coarse2fine.cli.parser import Quiet, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_and_call
 from coarse2fine.runtime.device import Device
 
 
@@ -30,7 +30,8 @@ def predict(
     device: Device = "auto",
     threads: int | None = None,
     quiet: Quiet = False,
-) -> None:
+    json: Json = False,
+) -> dict[str, Any]:
     """Segment all classes of a trained network in any photos.
 
     Writes DIR/masks/PHOTO.png (palette PNG at the size of the photo, pixel = class index), DIR/overlays/PHOTO.jpg,
@@ -57,8 +58,10 @@ def predict(
         device: Where the network is computed; auto: on the CUDA GPU if there is one.
         threads: CPU threads of the network; default: one per core.
         quiet: Print only warnings and errors.
+        json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.config import PredictConfig
+    from coarse2fine.data.photo_files import list_photos
     from coarse2fine.errors import ConfigError
     from coarse2fine.inference.load import load_model
     from coarse2fine.inference.predict import PredictOptions, predict_photos
@@ -67,6 +70,8 @@ def predict(
 
     if not photos:
         raise ConfigError("predict needs photos: files, folders or glob patterns after the run folder.")
+    context = Context(console=Console(quiet))
+    paths = list_photos(photos, out, context.console.warn)  # before the network is loaded, which takes seconds
     segmenter = load_model(run, device, threads)
     config = PredictConfig(
         size_px=size_px or segmenter.size_px,
@@ -74,9 +79,14 @@ def predict(
         scales=scales or segmenter.scales,
         crf=segmenter.crf.on if crf is None else crf,
     )
-    context = Context(console=Console(quiet))
     options = PredictOptions(batch, overlays, probabilities, max_megapixels)
-    skipped = predict_photos(segmenter.with_settings(config), photos, out, options, context)
+    skipped = predict_photos(segmenter.with_settings(config), paths, out, options, context)
     for item in skipped:
         context.console.warn(f"skipped: {item.path}: {item.reason}")
     context.console.say(f"masks: {out / 'masks'}", style="green")
+    return {
+        "masks": str(out / "masks"),
+        "table": str(out / "found.csv"),
+        "photos": len(paths) - len(skipped),
+        "skipped": {str(item.path): item.reason for item in skipped},
+    }

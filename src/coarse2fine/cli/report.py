@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from coarse2fine.cli.parser import Quiet, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_and_call
 
 if TYPE_CHECKING:
     from coarse2fine.runtime.console import Console
@@ -23,7 +23,8 @@ def report(
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
     out: Path | None = None,
     quiet: Quiet = False,
-) -> None:
+    json: Json = False,
+) -> dict[str, Any]:
     """Write one self-contained HTML page about a run: masks of all rounds, quality scores, photos left out.
 
     fit writes the page at its end. This command writes it again, or before the run is finished. Quality scores
@@ -37,6 +38,7 @@ def report(
         run: Run folder of fit, finished or not.
         out: File of the page; default: RUN/report.html.
         quiet: Print only warnings and errors.
+        json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.report.page import write_report
     from coarse2fine.runtime.console import Console
@@ -50,6 +52,7 @@ def report(
     target = out or places.report
     write_report(places, dataset, target, count_cores())
     console.say(f"report: {target}", style="green")
+    return {"report": str(target)}
 
 
 def measure_unless_busy(run: "Run", dataset: "Dataset", console: "Console") -> None:

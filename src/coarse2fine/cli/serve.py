@@ -27,7 +27,7 @@ def serve(
 
     The mask is a PNG file (pixel = class index), or JSON with run lengths (COCO RLE), classes and areas.
 
-    Needs pip install 'coarse2fine[serve]', and [onnx] for an exported network. There is no password and no TLS;
+    Needs the extra serve, and onnx for an exported network (coarse2fine doctor). There is no password and no TLS;
     therefore the service is open to this machine only, unless --host says otherwise (docs/serve.md).
 
     For example:
@@ -45,11 +45,10 @@ def serve(
     """
     from coarse2fine.errors import ConfigError
     from coarse2fine.runtime.console import Console
+    from coarse2fine.runtime.extras import install_command
 
     try:
         from coarse2fine.serving.server import serve as serve_model
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"serve needs {error.name}, which is not installed: pip install 'coarse2fine[serve]'."
-        ) from error
+        raise ConfigError(f"serve needs {error.name}, which is not installed: {install_command('serve')}") from error
     serve_model(model, device, threads, settings, Console(quiet))

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from coarse2fine.cli.parser import Quiet, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_and_call
 from coarse2fine.config import StudentConfig
 from coarse2fine.errors import ConfigError
+from coarse2fine.runtime.device import Device, computing_on
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -27,8 +28,11 @@ def train(
     photos: Annotated[tyro.conf.UseAppendAction[tuple[Path, ...]], tyro.conf.arg(metavar="PHOTOS")] = (),
     settings: Annotated[StudentConfig, tyro.conf.arg(name="")] = StudentConfig(),  # noqa: B008 - frozen
     half: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    device: Device = "auto",
+    threads: int | None = None,
     quiet: Quiet = False,
-) -> None:
+    json: Json = False,
+) -> dict[str, Any]:
     """Train a student, a small network that finds the foreground of any photo, without labels or ground truth.
 
     FILE holds the weights and the settings of the network. Everything else is written to a folder with the name of FILE
@@ -49,10 +53,16 @@ def train(
         photos: New photos, without labels, for generations after the first; repeatable.
         settings: Network, training and generations.
         half: Store 16-bit numbers, which halves the size of FILE.
+        device: Where networks are computed; auto: on the CUDA GPU if there is one.
+        threads: CPU threads; default: one per core.
         quiet: Print only warnings and errors.
+        json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.distillation.generations import train_student
     from coarse2fine.runtime.console import Console
     from coarse2fine.runtime.context import Context
+    from coarse2fine.runtime.threads import torch_threads
 
-    train_student(frames, masks, out, settings, photos, Context(console=Console(quiet)), half)
+    with computing_on(device, threads), torch_threads(threads):
+        train_student(frames, masks, out, settings, photos, Context(console=Console(quiet)), half)
+    return {"student": str(out)}

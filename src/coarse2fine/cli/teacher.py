@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from coarse2fine.cli.parser import Quiet, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_and_call
 from coarse2fine.config import TeacherConfig
+from coarse2fine.runtime.device import computing_on
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -19,12 +20,14 @@ def teacher(
     videos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="VIDEOS...")],
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")],
     settings: Annotated[TeacherConfig, tyro.conf.arg(name="")] = TeacherConfig(),  # noqa: B008 - frozen
+    threads: int | None = None,
     quiet: Quiet = False,
-) -> None:
+    json: Json = False,
+) -> dict[str, Any]:
     """Find moving objects in videos without labels (VideoPCA), and select the best masks for training a student.
 
     VIDEOS are video files, folders of frames, or folders that contain them. Each folder of pictures is one video, in
-    the order of the file names. Video files need PyAV: pip install 'coarse2fine[video]'.
+    the order of the file names. Video files need the extra video (coarse2fine doctor).
 
     Writes
       DIR/masks/VIDEO/FRAME.png    soft masks: gray, 0 to 255, the foreground probability
@@ -42,7 +45,9 @@ def teacher(
         videos: Video files and folders.
         out: Folder for the results.
         settings: How masks are made and selected.
+        threads: CPU threads; default: one per core.
         quiet: Print only warnings and errors.
+        json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.distillation.teacher import make_teacher_masks
     from coarse2fine.errors import ConfigError
@@ -51,4 +56,6 @@ def teacher(
 
     if not videos:
         raise ConfigError("teacher needs videos: files, folders of frames, or folders that contain them.")
-    make_teacher_masks(videos, out, settings, Context(console=Console(quiet)))
+    with computing_on(threads=threads):
+        make_teacher_masks(videos, out, settings, Context(console=Console(quiet)))
+    return {"out": str(out), "selection": str(out / "selection.csv")}

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from coarse2fine.cli.parser import Quiet, parse_and_call
+from coarse2fine.cli.parser import Json, Quiet, parse_and_call
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -21,7 +21,8 @@ def voc_labels(
     which: Annotated[str, tyro.conf.arg(name="list", metavar="LIST")] = "train",
     choose: Literal["largest", "single"] = "largest",
     quiet: Quiet = False,
-) -> None:
+    json: Json = False,
+) -> dict[str, Any]:
     """Give photos of PASCAL VOC 2012 one label each, to train on without their masks.
 
     The label is the class of the largest box in Annotations; no mask is read. A photo of several classes gets one
@@ -41,6 +42,7 @@ def voc_labels(
         which: List in ImageSets/Segmentation: train, val, trainval, or trainaug if you added it.
         choose: largest: all photos, labeled with their largest object; single: only photos of a single class.
         quiet: Print only warnings and errors.
+        json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.data.dataset_writer import write_dataset
     from coarse2fine.data.voc import read_ids, read_voc_labels, require_voc
@@ -53,3 +55,4 @@ def voc_labels(
     console.say(", ".join(f"{label} {count}" for label, count in sorted(counts.items())))
     console.say(f"{len(photos)} of the {len(read_ids(folder, which))} photos of {which}: {out}", style="green")
     console.say(f"next: coarse2fine fit {out} --out RUN --ground-truth {folder}", style="green")
+    return {"data": str(out), "photos": len(photos), "classes": dict(sorted(counts.items()))}

@@ -11,7 +11,6 @@ import numpy as np
 from coarse2fine.coarse.box import centered_box
 from coarse2fine.coarse.saliency import saliency
 from coarse2fine.config import CoarseConfig, EnhanceConfig
-from coarse2fine.enhance import enhancer_from, prepare
 from coarse2fine.types import CoarseMethod, Image, Mask, SoftMask
 
 STUDENT_WEIGHTS = {"combined": 2, "combined-equal": 1}
@@ -41,7 +40,8 @@ def combined_from(config: CoarseConfig) -> CoarseMethod:
     Raises:
         DataError: The weights file of the student is missing or damaged.
     """
-    from coarse2fine.coarse.student import Student  # importing torch takes seconds
+    from coarse2fine.coarse.student import Student  # importing torch and numba takes seconds
+    from coarse2fine.enhance import prepare
 
     student, in_use = Student.load(config.student.file), Lock()
     prepare(EnhanceConfig())
@@ -61,6 +61,8 @@ def cut_box(image: Image, share: float) -> Mask:
         image: Shape (H, W, 3).
         share: Height and width of the box as a share of those of the photo.
     """
+    from coarse2fine.enhance import enhancer_from
+
     box = centered_box(image, share).astype(np.uint8)
     return enhancer_from(EnhanceConfig(), "box", 0)(image, box).mask
 

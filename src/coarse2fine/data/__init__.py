@@ -33,6 +33,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.types import Dataset
 
 __all__ = [
+    "check_dataset_path",
     "check_photos",
     "find_unreadable",
     "list_photos",
@@ -75,8 +76,22 @@ def _list_photos(path: Path, labeled: bool) -> Dataset:
                 f"coarse2fine voc-labels --voc {voc} --out {voc / 'train.csv'}."
             )
         return read_class_folders(path) if labeled else read_unlabeled_folder(path)
-    if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
-        return read_manifest(path, labeled)
+    check_dataset_path(path, labeled)
+    return read_manifest(path, labeled)
+
+
+def check_dataset_path(path: Path, labeled: bool = True) -> None:
+    """Check that a path can be a data set: a folder, or a table; without reading it.
+
+    Args:
+        path: As for :func:`open_dataset`.
+        labeled: As for :func:`open_dataset`.
+
+    Raises:
+        DataError: It is neither.
+    """
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in (".csv", ".parquet")):
+        return
     found = "it is another kind of file" if path.exists() else "there is no such file or folder"
     folder, columns = ("with one sub-folder of photos per class", "columns path and label")
     if not labeled:

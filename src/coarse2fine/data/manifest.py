@@ -14,6 +14,7 @@ from typing import Any
 
 from coarse2fine.data.class_folders import clean_label, hash_text, index_classes, make_dataset, unique_names
 from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.runtime.extras import install_command
 from coarse2fine.runtime.files import MAX_CSV_BYTES
 from coarse2fine.types import BACKGROUND, FOREGROUND_CLASSES, LABEL_SEPARATOR, Dataset, Skipped
 
@@ -141,7 +142,7 @@ def _read_parquet(file: Path, wanted: Sequence[str]) -> list[_Row]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise ConfigError(f"Reading {file} needs pyarrow: pip install coarse2fine[parquet].") from error
+        raise ConfigError(f"Reading {file} needs pyarrow: {install_command('parquet')}") from error
     try:
         with parquet.ParquetFile(file) as table:
             columns = table.schema_arrow.names

@@ -1,4 +1,4 @@
-"""Decode video files with PyAV (FFmpeg), an optional library: ``pip install 'coarse2fine[video]'``."""
+"""Decode video files with PyAV (FFmpeg), an optional library, the extra ``video``."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.runtime.extras import install_command
 from coarse2fine.types import Image, Skipped
 
 
@@ -22,8 +23,7 @@ def import_av() -> ModuleType:
         import av
     except ImportError as error:
         raise ConfigError(
-            "Video files need PyAV, which is not installed; run pip install 'coarse2fine[video]', or pass folders of "
-            "frames."
+            f"Video files need PyAV, which is not installed: {install_command('video')}, or pass folders of frames."
         ) from error
     return av
 

@@ -14,12 +14,13 @@ import numpy as np
 
 from coarse2fine.config import EnhanceConfig, GrabCutConfig, Settings, Start
 from coarse2fine.enhance.grabcut import grabcut as apply_grabcut  # the name grabcut is the module
+from coarse2fine.enhance.graph_cut.compilation import is_compiled
 from coarse2fine.enhance.graph_cut.pyramid import GrabCutInput, cut_coarse_to_fine
 from coarse2fine.enhance.graph_cut.trimap import PROBABLE_FOREGROUND
 from coarse2fine.masks.regions import fill_box, foreground_mask
 from coarse2fine.types import Enhanced, Enhancer, Image, Mask, SoftMask
 
-__all__ = ["ENHANCERS", "enhancer_from", "prepare"]
+__all__ = ["ENHANCERS", "enhancer_from", "is_prepared", "prepare"]
 
 
 def enhancer_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
@@ -36,13 +37,22 @@ def enhancer_from(config: EnhanceConfig, start: Start, seed: int) -> Enhancer:
     return ENHANCERS[config.method](config.section, start, seed)
 
 
+def is_prepared(config: EnhanceConfig) -> bool:
+    """Return whether everything that the method needs was compiled before, by this process or an earlier one."""
+    return not _is_compiled_method(config) or is_compiled()
+
+
 def prepare(config: EnhanceConfig) -> None:
     """Compile what the method needs: 10 to 30 seconds the first time on a machine, later from a cache."""
-    if config.method == "grabcut" and config.grabcut.engine == "fast":
+    if _is_compiled_method(config):
         image = np.zeros((8, 8, 3), np.uint8)
         image[2:6, 2:6] = 255
         trimap = np.pad(np.full((6, 6), PROBABLE_FOREGROUND, np.uint8), 1)
         cut_coarse_to_fine(GrabCutInput(image, trimap), iterations=1)
+
+
+def _is_compiled_method(config: EnhanceConfig) -> bool:
+    return config.method == "grabcut" and config.grabcut.engine == "fast"
 
 
 def _grabcut_from(config: GrabCutConfig, start: Start, seed: int) -> Enhancer:

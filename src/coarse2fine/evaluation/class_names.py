@@ -8,6 +8,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.masks.png import read_mask
 from coarse2fine.masks.regions import classes_in
 from coarse2fine.runtime.files import read_json
+from coarse2fine.types import FOREGROUND_CLASSES
 
 
 def read_class_names(file: Path | None, masks: Path, ground_truth: Path) -> tuple[str, ...]:
@@ -41,6 +42,21 @@ def find_class_names(file: Path | None, masks: Path) -> tuple[str, ...] | None:
         if file or path.exists():
             return _read_names(path)
     return None
+
+
+def find_ground_truth_classes(file: Path | None, masks: Path) -> tuple[str, ...] | None:
+    """Read the class names of ground-truth masks by index, as :func:`find_class_names`.
+
+    Raises:
+        DataError: The first name is not background, or ``file`` cannot be read.
+    """
+    names = find_class_names(file, masks)
+    if names and names[0] != FOREGROUND_CLASSES[0]:
+        raise DataError(
+            f"The first class name of the ground truth {masks} must be '{FOREGROUND_CLASSES[0]}', the class of "
+            f"index 0, but is '{names[0]}'. Correct {file or 'its classes.json'}."
+        )
+    return names
 
 
 def _read_names(file: Path) -> tuple[str, ...]:

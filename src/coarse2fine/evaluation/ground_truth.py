@@ -63,7 +63,9 @@ def open_ground_truth(paths: Sequence[Path], dataset: Dataset) -> GroundTruth:
             _check_readable(pairs.photos)
             check_mask_sizes(pairs.masks, pairs.photos)
             _check_classes(pairs, dataset)
-            content = hash_of([pairs.names, _hash_files(pairs.masks), _hash_files(pairs.photos)])
+            content = hash_of(
+                [pairs.names, _hash_files(pairs.masks), _hash_files(pairs.photos), *(pairs.classes or ())]
+            )
             opened = replace(opened, pairs=pairs, content=(*opened.content, content))
         elif known := match_masks([photo.name for photo in dataset.photos], list_masks(path)):
             check_mask_sizes([*known.values()], [photo.path for photo in dataset.photos if photo.name in known])

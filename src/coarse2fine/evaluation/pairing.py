@@ -8,6 +8,7 @@ from coarse2fine.data.photo_files import list_photos
 from coarse2fine.data.photo_mask_pairs import Pairs
 from coarse2fine.data.public_datasets import open_public_dataset
 from coarse2fine.errors import DataError
+from coarse2fine.evaluation.class_names import find_ground_truth_classes
 
 
 def open_pairs(path: Path) -> Pairs | None:
@@ -23,19 +24,23 @@ def open_pairs(path: Path) -> Pairs | None:
     return open_public_dataset(path) or (pair_folders(images, masks) if images.is_dir() and masks.is_dir() else None)
 
 
-def pair_folders(photos: Path, masks: Path) -> Pairs:
-    """Pair the photos of a folder with ground-truth masks of the same names that hold the run's own class indices.
+def pair_folders(photos: Path, masks: Path, classes: Path | None = None) -> Pairs:
+    """Pair the photos of a folder with ground-truth masks of the same names.
+
+    The masks hold the class indices of a list of names, if there is one, else those of the run.
 
     Args:
         photos: Folder of photos.
         masks: Folder of ground-truth masks, PNG.
+        classes: File of their class names by index; None to search for ``classes.json`` in or beside ``masks``.
 
     Raises:
-        DataError: There are no photos or no masks, or a mask has no photo.
+        DataError: There are no photos or no masks, a mask has no photo, or the names do not begin with background.
     """
     pairs = pair_by_name(list_photos([photos]), photos, masks)
     names = tuple(mask.relative_to(masks).with_suffix("").as_posix() for _, mask in pairs)
-    return Pairs(str(masks), names, tuple(photo for photo, _ in pairs), tuple(mask for _, mask in pairs))
+    known = find_ground_truth_classes(classes, masks)
+    return Pairs(str(masks), names, tuple(photo for photo, _ in pairs), tuple(mask for _, mask in pairs), known)
 
 
 def pair_by_name(paths: Sequence[Path], root: Path, masks: Path) -> list[tuple[Path, Path]]:

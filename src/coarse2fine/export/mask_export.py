@@ -17,6 +17,7 @@ from coarse2fine.export.voc import VOC
 from coarse2fine.export.yolo import YOLO
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.device import count_cores
+from coarse2fine.runtime.extras import install_command
 from coarse2fine.runtime.files import check_new_folder, write_new_folder
 
 MASK_FORMATS: dict[str, MaskFormat] = {
@@ -95,7 +96,7 @@ def _check(format: str, config: MaskExportConfig, out: Path) -> None:
     chosen = MASK_FORMATS[format]
     missing = [package for package in chosen.packages if find_spec(package) is None]
     if missing:
-        raise ConfigError(f"--format {format} needs {' and '.join(missing)}: pip install 'coarse2fine[export]'.")
+        raise ConfigError(f"--format {format} needs {' and '.join(missing)}: {install_command('export')}")
     if config.polygons and not chosen.has_polygons:
         raise ConfigError(f"The format {format} has no choice between polygons and run lengths; leave out --polygons.")
     if config.instances == "part" and not chosen.has_instances:

@@ -41,8 +41,9 @@ def export_network(run: Path | str, out: Path | str, format: NetworkFormat = "on
         DataError: The run is not finished, or ``out`` cannot be written.
     """
     out, write = Path(out), {"onnx": export_onnx, "torch-export": export_torch}[format]
-    difference = write(TorchSegmenter.load(run, "cpu"), out)
-    Console(quiet).say(
+    console = Console(quiet)
+    difference = write(TorchSegmenter.load(run, "cpu"), out, console.say)
+    console.say(
         f"network: {out} ({_format_size(out)}); probabilities differ by at most {difference:.1e}", style="green"
     )
     return difference
@@ -84,7 +85,8 @@ def export_int8_network(
     photos = list_photos(calibration_photos) if calibration_photos else _find_training_photos(run)
     with tempfile.TemporaryDirectory() as folder:
         float32 = Path(folder) / "float32.onnx"
-        export_onnx(TorchSegmenter.load(run, "cpu"), float32)
+        export_onnx(TorchSegmenter.load(run, "cpu"), float32, console.say)
+        console.say("export: quantizing")
         quantize(float32, out, photos)
         console.say(f"network: {out} ({_format_size(out)}; in float32 {_format_size(float32)})", style="green")
         if pairs is None:

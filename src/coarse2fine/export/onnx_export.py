@@ -1,5 +1,6 @@
 """Export a network as ONNX, for onnxruntime and other programs; ``predict``, ``evaluate`` and ``serve`` accept it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from coarse2fine.errors import ConfigError
 from coarse2fine.export.network_graph import compare_with_network, copy_to_cpu, explain_export_errors, trace_network
 from coarse2fine.inference.onnx_segmenter import INPUT, OUTPUT, OnnxSegmenter, to_metadata
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
+from coarse2fine.runtime.extras import install_command
 from coarse2fine.runtime.files import replace_when_complete, write_atomically
 
 if TYPE_CHECKING:
@@ -21,12 +23,13 @@ _PROTOBUF_LIMIT_BYTES = 2**31
 _ODD_SHAPES = ((1, 67, 101), (2, 45, 33))
 
 
-def export_onnx(segmenter: TorchSegmenter, path: Path) -> float:
+def export_onnx(segmenter: TorchSegmenter, path: Path, say: Callable[[str], None] = lambda _text: None) -> float:
     """Write a network as ONNX, for any number and size of images, with its settings as metadata.
 
     Args:
         segmenter: The network. It is exported in float32.
         path: The file to write.
+        say: Called with the name of each step before it begins; together they take half a minute or more.
 
     Returns:
         The largest difference of a class probability between onnxruntime and torch, on drawn images of odd sizes, too.
@@ -37,7 +40,8 @@ def export_onnx(segmenter: TorchSegmenter, path: Path) -> float:
     """
     check_onnx_installed()
     segmenter = copy_to_cpu(segmenter)
-    model = _convert(segmenter)
+    model = _convert(segmenter, say)
+    say("export 3/3: comparing onnxruntime with torch")
     with replace_when_complete(path) as unchecked, explain_export_errors(segmenter, "onnxruntime"):
         write_onnx(model, to_metadata(segmenter), unchecked)
         session = OnnxSegmenter.load(unchecked, "cpu", threads=1).session
@@ -66,12 +70,14 @@ def check_onnx_installed() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f"The export to ONNX needs onnx, onnxscript and onnxruntime ({error}): pip install 'coarse2fine[onnx]'."
+            f"The export to ONNX needs onnx, onnxscript and onnxruntime ({error}): {install_command('onnx')}"
         ) from error
 
 
-def _convert(segmenter: TorchSegmenter) -> "ModelProto":
+def _convert(segmenter: TorchSegmenter, say: Callable[[str], None]) -> "ModelProto":
+    say("export 1/3: tracing the network with torch.export")
     program = trace_network(segmenter)
+    say("export 2/3: converting it to ONNX")
     with explain_export_errors(segmenter, "torch.onnx"), torch.no_grad():
         converted = torch.onnx.export(
             program, dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT], verbose=False

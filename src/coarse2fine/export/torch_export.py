@@ -1,6 +1,7 @@
 """Export a network as a ``torch.export`` program."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from coarse2fine.runtime.files import replace_when_complete
 METADATA_FILE = "coarse2fine.json"
 
 
-def export_torch(segmenter: TorchSegmenter, path: Path) -> float:
+def export_torch(segmenter: TorchSegmenter, path: Path, say: Callable[[str], None] = lambda _text: None) -> float:
     """Write a network as a ``.pt2`` file for images with sides that are multiples of `SIDE_STEP_PX`.
 
     ``torch.export.load(path, extra_files={"coarse2fine.json": ""})`` loads it with its metadata.
@@ -21,6 +22,7 @@ def export_torch(segmenter: TorchSegmenter, path: Path) -> float:
     Args:
         segmenter: The network. It is exported in float32, for the CPU.
         path: The file to write.
+        say: Called with the name of each step before it begins.
 
     Returns:
         The largest difference of a class probability between the file and the network, on drawn images.
@@ -30,7 +32,9 @@ def export_torch(segmenter: TorchSegmenter, path: Path) -> float:
         Coarse2FineError: The file computes other probabilities than the network.
     """
     segmenter = copy_to_cpu(segmenter)
+    say("export 1/2: tracing the network with torch.export")
     program = trace_network(segmenter)
+    say("export 2/2: comparing the file with the network")
     metadata = json.dumps(to_metadata(segmenter), ensure_ascii=False, indent=2)
     with replace_when_complete(path) as unchecked, explain_export_errors(segmenter, "torch.export"):
         with unchecked.open("wb") as file:

@@ -3,6 +3,7 @@
 segmenter.py        the interface `Segmenter`, and what both implementations share
 torch_segmenter.py  a network that torch computes
 onnx_segmenter.py   an exported network that onnxruntime computes; works without torch
+description.py      the description of a network that torch computes
 load.py             load either by its path
 arrays.py           NumPy arrays and torch tensors to images, and results back
 files.py            apply a network to photo files, in batches

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from coarse2fine.errors import ConfigError
+from coarse2fine.inference.description import find_model_folder, read_description
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.runtime.device import Device
 
@@ -23,6 +24,7 @@ def load_model(path: Path | str, device: Device = "auto", threads: int | None = 
         from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
 
         return OnnxSegmenter.load(path, device, threads)
+    read_description(find_model_folder(path))  # importing torch takes seconds: check first
     try:
         from coarse2fine.inference.torch_segmenter import TorchSegmenter
     except ModuleNotFoundError as error:

@@ -16,6 +16,7 @@ from coarse2fine.config import ModelConfig, PredictCrfConfig, parse_model
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference.segmenter import SIDE_STEP_PX, Segmenter
 from coarse2fine.runtime.device import Device, count_cores
+from coarse2fine.runtime.extras import install_command
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -145,15 +146,15 @@ def _check_graph(session: "InferenceSession", classes: int, path: Path) -> None:
 
 
 def _open_session(path: Path, device: Device, threads: int | None) -> "InferenceSession":
+    if not path.is_file():
+        raise DataError(f"There is no file {path}.")
     try:
         import onnxruntime
     except ImportError as error:
         raise ConfigError(
-            f"{path} needs onnxruntime, which is not installed ({error}): pip install 'coarse2fine[onnx]', or "
+            f"{path} needs onnxruntime, which is not installed ({error}): {install_command('onnx')}, or "
             "onnxruntime-gpu for a CUDA GPU."
         ) from error
-    if not path.is_file():
-        raise DataError(f"There is no file {path}.")
     providers = _pick_providers(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or count_cores()

@@ -1,6 +1,5 @@
 """A segmentation network that torch computes, with its settings, as ``fit`` saves it."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,20 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from coarse2fine.config import NetworkConfig, PredictCrfConfig, TorchModelConfig, parse_model
+from coarse2fine.config import NetworkConfig, PredictCrfConfig
 from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.inference.description import DESCRIPTION, WEIGHTS, find_model_folder, read_description
 from coarse2fine.inference.segmenter import Segmenter
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.folding import fold
 from coarse2fine.networks.normalization import normalize
 from coarse2fine.networks.weights import limit_parameters, load_weights, save_weights
 from coarse2fine.runtime.device import Device, pick_device, pick_dtype
-from coarse2fine.runtime.files import read_limited, write_text
+from coarse2fine.runtime.files import write_text
 from coarse2fine.runtime.threads import torch_threads
 from coarse2fine.types import Image, Probabilities
-
-MAX_DESCRIPTION_BYTES = 500_000
-"""Size of ``model.toml``, at most; most of it are the names of the classes."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +56,9 @@ class TorchSegmenter(Segmenter):
     def load(cls, path: Path | str, device: Device = "auto", threads: int | None = None) -> "TorchSegmenter":
         """Load a trained network from a run folder, or from the folder ``model`` in it; see :meth:`Segmenter.load`."""
         target = pick_device(device)
-        root = Path(path)
-        folder = root if (root / "model.toml").exists() else root / "model"
-        description, weights = folder / "model.toml", folder / "weights.safetensors"
-        model = _read_description(description)
+        folder = find_model_folder(path)
+        description, weights = folder / DESCRIPTION, folder / WEIGHTS
+        model = read_description(folder)
         config, predict = model.network, model.predict
         try:
             with limit_parameters(weights):
@@ -84,7 +80,7 @@ class TorchSegmenter(Segmenter):
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``model.toml`` into a folder; :meth:`load` reads them."""
-        save_weights(self.network, folder / "weights.safetensors")
+        save_weights(self.network, folder / WEIGHTS)
         settings = {
             "classes": list(self.classes),
             "network": self.network_config.model_dump(mode="json"),
@@ -96,7 +92,7 @@ class TorchSegmenter(Segmenter):
                 "crf": self.crf.model_dump(mode="json"),
             },
         }
-        write_text(folder / "model.toml", tomli_w.dumps(settings))
+        write_text(folder / DESCRIPTION, tomli_w.dumps(settings))
 
     def to(self, device: torch.device | Device = "auto") -> "TorchSegmenter":
         """Return the same segmenter on a device, in evaluation mode, with a folded copy of the network for speed.
@@ -142,18 +138,3 @@ class TorchSegmenter(Segmenter):
         """See :meth:`Segmenter.apply_crf`."""
         with torch_threads(self.threads):
             return super().apply_crf(photos)
-
-
-def _read_description(path: Path) -> TorchModelConfig:
-    """Read what :meth:`TorchSegmenter.save` wrote about a network."""
-    try:
-        stored = tomllib.loads(read_limited(path, MAX_DESCRIPTION_BYTES).decode("utf-8"))
-    except FileNotFoundError as error:
-        folder = path.parent
-        raise DataError(
-            f"{folder.parent if folder.name == 'model' else folder} contains no finished network ({path} is missing); "
-            "let fit finish first, look into its report if round 1 collapsed, or choose another run folder."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} must be TOML text ({error}).") from error
-    return parse_model(stored, TorchModelConfig, str(path))

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from coarse2fine.errors import Coarse2FineError, ConfigError
-from coarse2fine.networks.hub import download_weights, find_similar_timm_names, find_timm_repository, is_timm_network
+from coarse2fine.networks.hub import (
+    download_weights,
+    find_cached,
+    find_similar_timm_names,
+    find_timm_repository,
+    is_timm_network,
+)
 from coarse2fine.networks.weights import check_fit, find_weights, read_weights
 
 Triple: TypeAlias = tuple[float, float, float]
@@ -47,6 +53,16 @@ def build_encoder(name: str, output_stride: int, weights: str) -> nn.Module:
     elif weights != "none":
         _load_weights(encoder, name, find_weights(weights, "network.encoder_weights", "imagenet, none"))
     return encoder
+
+
+def has_cached_weights(name: str) -> bool:
+    """Return whether the ImageNet weights of an encoder were downloaded before.
+
+    Raises:
+        ConfigError: There is no encoder of this name.
+    """
+    source = _find_imagenet_source(_find_encoder(name))
+    return source is not None and find_cached(*source) is not None
 
 
 def find_mean_and_std(name: str) -> tuple[Triple, Triple]:
@@ -131,7 +147,10 @@ def _fetch_imagenet_weights(known_name: str) -> Path:
             "Set network.encoder_weights to a safetensors file, or to none."
         )
     repository, revision = source
-    remedy = "Set network.encoder_weights to a local safetensors file, or to none."
+    remedy = (
+        "Download its file model.safetensors on a machine with access and add --network.encoder-weights FILE, or add "
+        "--network.encoder-weights none --network.no-freeze-batch-norm --network.frozen-stages 0 to train without."
+    )
     return download_weights(repository, f"ImageNet weights of '{shown_name}'", remedy, revision)
 
 

@@ -4,9 +4,13 @@ import difflib
 from pathlib import Path
 
 import timm
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # documented, but not in __all__
 
 from coarse2fine.errors import ConfigError
+
+FILE = "model.safetensors"
+REACHABLE_WITHIN_S = 5.0
 
 
 def is_timm_network(name: str) -> bool:
@@ -26,7 +30,10 @@ def find_timm_repository(name: str) -> str | None:
 
 
 def download_weights(repository: str, title: str, remedy: str, revision: str | None = None) -> Path:
-    """Download the safetensors file of a repository, or take it from the cache of the hub.
+    """Take the safetensors file of a repository from the cache of the hub, or download it.
+
+    Without a network the client of the hub retries for minutes. Therefore one request asks first whether the hub can be
+    reached at all.
 
     Args:
         repository: Repository on the hub.
@@ -35,9 +42,25 @@ def download_weights(repository: str, title: str, remedy: str, revision: str | N
         revision: Revision of the repository; None: the newest.
 
     Raises:
-        ConfigError: The file cannot be downloaded.
+        ConfigError: The file is not in the cache and cannot be downloaded.
     """
+    if cached := find_cached(repository, revision):
+        return cached
     try:
-        return Path(hf_hub_download(repository, "model.safetensors", revision=revision))
+        check_reachable()
+        return Path(hf_hub_download(repository, FILE, revision=revision))
     except Exception as error:  # the client of the hub also raises the errors of its HTTP library
-        raise ConfigError(f"The {title} could not be downloaded from the hub ({repository}). {remedy}") from error
+        raise ConfigError(
+            f"The {title} could not be downloaded from {constants.ENDPOINT}/{repository}. {remedy}"
+        ) from error
+
+
+def find_cached(repository: str, revision: str | None = None) -> Path | None:
+    """Return the file in the cache of the hub that :func:`download_weights` would return; None if it is not there."""
+    cached = try_to_load_from_cache(repository, FILE, revision=revision)
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def check_reachable() -> None:
+    """Send one request to the hub; raise the error of its HTTP client if there is no answer within some seconds."""
+    get_session().head(constants.ENDPOINT, timeout=REACHABLE_WITHIN_S)

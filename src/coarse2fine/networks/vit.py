@@ -144,7 +144,7 @@ def _fetch(name: str) -> Path:
             "vit_small_patch16_224.dino."
         )
     remedy = (
-        "Copy the file model.safetensors of that repository from a machine with access and set "
-        f"{SETTING} to the copy, or choose another coarse.method."
+        "Download its file model.safetensors on a machine with access and add --coarse.features.weights FILE, or "
+        "choose another --coarse.method."
     )
     return download_weights(repository, f"weights of '{name}'", remedy)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from coarse2fine.coarse import binarize, binarize_coarse, coarse_from
-from coarse2fine.coarse.student import Student, predict_soft_masks
 from coarse2fine.config import CoarseConfig, EnhanceConfig
 from coarse2fine.data.mask_files import check_mask_size, list_masks, match_masks
 from coarse2fine.data.photos import read_header, read_image, read_size
@@ -81,6 +80,8 @@ def _run_method(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) 
 
 
 def _run_student(task: MaskTask, config: CoarseConfig, soft_folder: Path | None) -> None:
+    from coarse2fine.coarse.student import Student, predict_soft_masks  # importing torch takes seconds
+
     student, paths = Student.load(config.student.file), [photo.path for photo in task.photos]
 
     def predict(wanted: Callable[[int], bool]) -> Iterable[tuple[int, SoftMask]]:

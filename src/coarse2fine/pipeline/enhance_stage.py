@@ -8,7 +8,6 @@ import numpy as np
 
 from coarse2fine.config import EnhanceConfig, Start
 from coarse2fine.data.photos import read_image
-from coarse2fine.enhance import enhancer_from, prepare
 from coarse2fine.enhance.linear_model import blend
 from coarse2fine.masks.labels import assign_nearest, foreground_of
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
@@ -73,9 +72,12 @@ def run_enhance_stage(
 
 
 def prepare_enhancer(config: EnhanceConfig, start: Start, seed: int, console: Console) -> Enhancer:
-    """Build the enhancer that the settings name, compiled for this machine; print a line if compiling takes long."""
-    with console.explaining("enhancement: compiling for this machine; this takes 10 to 30 seconds, once"):
-        prepare(config)
+    """Build the enhancer that the settings name; print a line before it is compiled for the first time."""
+    from coarse2fine.enhance import enhancer_from, is_prepared, prepare  # importing numba takes a second
+
+    if not is_prepared(config):
+        console.say("enhancement: compiling for this machine; this takes 10 to 30 seconds, once")
+    prepare(config)
     return enhancer_from(config, start, seed)
 
 

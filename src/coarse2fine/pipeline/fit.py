@@ -22,8 +22,9 @@ from coarse2fine.pipeline.train_stage import run_train_stage
 from coarse2fine.pipeline.working_size import resolve_size
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
-from coarse2fine.runtime.device import deterministic_algorithms, pick_device
+from coarse2fine.runtime.device import Device, computing_on, deterministic_algorithms, pick_device
 from coarse2fine.runtime.processes import find_world, joined
+from coarse2fine.runtime.threads import torch_threads
 from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.run import Run
 
@@ -36,6 +37,8 @@ def fit(
     quiet: bool = True,
     start_from: Path | str | None = None,
     negatives: Path | str | None = None,
+    device: Device = "auto",
+    threads: int | None = None,
 ) -> Run:
     """Turn photos with class labels into masks and a trained network. Resume where an earlier call stopped.
 
@@ -51,6 +54,8 @@ def fit(
         start_from: Masks that people corrected: a folder of masks named like the photos, or an export of Label Studio
             or CVAT. They are copied to the run folder, and every stage uses them unchanged.
         negatives: Folder of photos that show none of the classes. They train as background in every round.
+        device: Device that computes networks; ``auto``: the CUDA GPU if the machine has one.
+        threads: CPU threads; None: one per core. Several processes on one machine share them.
 
     Returns:
         The paths in the run folder.
@@ -68,7 +73,12 @@ def fit(
     without_class = None if negatives is None else Path(negatives)
     if masks:
         check_corrections_path(masks)
-    with deterministic_algorithms(), joined(world, gpu=pick_device().type == "cuda"):
+    with (
+        computing_on(device, threads),
+        torch_threads(threads and max(1, threads // world.local_size)),
+        deterministic_algorithms(),
+        joined(world, gpu=pick_device().type == "cuda"),
+    ):
         paths = [Path(path) for path in ground_truth]
         listed, opened_ground_truth = check_inputs(Path(data), run, config, paths, without_class)
         with hold_folder(run.root) if context.is_main else nullcontext():

@@ -2,6 +2,7 @@
 
 page.py             writes the report; page.html.j2 is its template
 run_summary.py      reads from a run folder what the report shows
+facts.py            a run or a network as plain values, for ``info`` and ``--json``
 tables.py           classes, reasons, scores and confusions
 charts.py           line charts
 hints.py            what to check or change next

@@ -179,7 +179,7 @@ def read_run_summary(run: Run, dataset: Dataset) -> RunSummary:
     Raises:
         DataError: It is not a run folder, or a file in it is damaged.
     """
-    settings, text = _read_settings(run)
+    settings, text = read_settings(run)
     rounds = run.count_rounds(most_rounds(settings["rounds"]))
     summaries = [_read_round(run, number) for number in range(rounds + 1)]
     return RunSummary(run, dataset, settings, text, summaries, list(_list_stages(run, rounds)))
@@ -206,8 +206,12 @@ class _Settings(BaseModel):
     network: _Network
 
 
-def _read_settings(run: Run) -> tuple[dict[str, Any], str]:
-    """Return the settings of ``config.toml``, and its text."""
+def read_settings(run: Run) -> tuple[dict[str, Any], str]:
+    """Return the settings of ``config.toml``, and its text.
+
+    Raises:
+        DataError: There is no such file, or it lacks settings that every run has.
+    """
     try:
         text = run.config.read_text(encoding="utf-8")
         return _Settings.model_validate(tomllib.loads(text)).model_dump(), text

@@ -1,6 +1,5 @@
 """Output on the terminal: progress, warnings, tables; plain lines if standard output is not a terminal."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -51,19 +50,8 @@ class Console:
             self._out.print(table)
 
     @contextmanager
-    def explaining(self, text: str, after_s: float = 2.0) -> Iterator[None]:
-        """Print one line if the block takes longer than ``after_s`` seconds, to explain the delay."""
-        timer = threading.Timer(after_s, self.say, (text,))
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    @contextmanager
     def progress(self, total: int, title: str, done: int = 0, unit: str = "photos") -> Iterator[Advance]:
-        """Show progress: finished units, rate and remaining time.
+        """Show progress: finished units, their rate since the start, the time that passed and the time left.
 
         Args:
             total: Total number of units.
@@ -77,8 +65,8 @@ class Console:
         if self.quiet:
             yield lambda _count: None
         elif self._out.is_terminal:
-            columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), _Rate(unit))
-            with Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True), console=self._out) as bar:
+            columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn())
+            with Progress(*columns, _Rate(unit, done), _Passed(), _Left(done), console=self._out) as bar:
                 task = bar.add_task(title, total=total, completed=done)
                 yield lambda count: bar.advance(task, count)
         else:
@@ -118,24 +106,61 @@ class _PlainProgress:
             self.printed_s = time.monotonic()
             rate = self._rate()
             remaining = format_seconds((self.total - self.count) / rate)
-            self.console.say(f"{self.title}: {self.count}/{self.total} {self.unit}, {rate:.1f}/s, {remaining} left")
+            self.console.say(
+                f"{self.title}: {self.count}/{self.total} {self.unit}, {format_rate(rate)}/s, {remaining} left"
+            )
 
     def end(self) -> None:
         elapsed = format_seconds(time.monotonic() - self.started_s)
-        self.console.say(f"{self.title}: {self.count}/{self.total} {self.unit} in {elapsed}, {self._rate():.1f}/s")
+        self.console.say(
+            f"{self.title}: {self.count}/{self.total} {self.unit} in {elapsed}, {format_rate(self._rate())}/s"
+        )
 
     def _rate(self) -> float:
-        return max(self.count - self.initial_count, 1e-9) / max(time.monotonic() - self.started_s, 1e-9)
+        return compute_rate(self.count - self.initial_count, time.monotonic() - self.started_s)
 
 
 class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
+    """Units per second since the start, with the time before the first unit; rich's own rate leaves that time out."""
+
+    def __init__(self, unit: str, done: int) -> None:
         super().__init__()
-        self.unit = unit
+        self.unit, self.done = unit, done
 
     def render(self, task: Task) -> Text:
-        rate = task.finished_speed or task.speed
-        return Text(f"{rate:.1f} {self.unit}/s" if rate else "", style="cyan")
+        rate = compute_rate(task.completed - self.done, _find_elapsed_s(task))
+        return Text(f"{format_rate(rate)} {self.unit}/s" if task.completed > self.done else "", style="cyan")
+
+
+class _Passed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{format_seconds(_find_elapsed_s(task))} passed")
+
+
+class _Left(ProgressColumn):
+    def __init__(self, done: int) -> None:
+        super().__init__()
+        self.done = done
+
+    def render(self, task: Task) -> Text:
+        if task.finished or task.completed <= self.done or task.total is None:
+            return Text("")
+        rate = compute_rate(task.completed - self.done, _find_elapsed_s(task))
+        return Text(f"{format_seconds((task.total - task.completed) / rate)} left")
+
+
+def _find_elapsed_s(task: Task) -> float:
+    return task.finished_time or task.elapsed or 0.0
+
+
+def compute_rate(count: float, seconds: float) -> float:
+    """Return units per second; a tiny positive number if there are none."""
+    return max(count, 1e-9) / max(seconds, 1e-9)
+
+
+def format_rate(rate: float) -> str:
+    """Format units per second, with two digits or more: ``83.4``, ``1.3``, ``0.35``."""
+    return f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}" if rate >= 0.001 else "0.0"
 
 
 def format_seconds(seconds: float) -> str:

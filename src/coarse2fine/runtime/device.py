@@ -20,8 +20,40 @@ VERSIONED = ("coarse2fine", "torch", "torchvision", "timm", "opencv-python-headl
 """Packages that can change numeric results."""
 
 
+_device: Device = "auto"
+_threads: int | None = None
+
+
+@contextmanager
+def computing_on(device: Device = "auto", threads: int | None = None) -> Iterator[None]:
+    """Set, for the block, the device that :func:`pick_device` chooses and the number that :func:`count_cores` returns.
+
+    They belong to the whole process, as torch's modes do.
+
+    Args:
+        device: ``auto``: no change.
+        threads: CPU threads of all processes of a run on this machine; None: no change.
+
+    Raises:
+        ConfigError: The device does not exist, or there are less than 1 thread.
+    """
+    global _device, _threads
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads must be at least 1, found {threads}.")
+    if device == "cuda":
+        pick_device(device)
+    before = _device, _threads
+    _device, _threads = (device if device != "auto" else _device), threads or _threads
+    try:
+        yield
+    finally:
+        _device, _threads = before
+
+
 def count_cores() -> int:
-    """Count the processor cores that this process may use."""
+    """Count the processor cores that this process may use; inside :func:`computing_on` its number of threads."""
+    if _threads:
+        return _threads
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -59,13 +91,15 @@ def pick_device(device: Device = "auto") -> "torch.device":
     therefore the number of a SLURM process is taken modulo the number of GPUs that it sees.
 
     Args:
-        device: ``auto``: the CUDA GPU of this process if the machine has one, else the CPU.
+        device: ``auto``: the device of :func:`computing_on`, or the CUDA GPU of this process if the machine has one, or
+            the CPU.
 
     Raises:
         ConfigError: ``device`` is ``cuda``, and torch finds no CUDA GPU.
     """
     import torch
 
+    device = _device if device == "auto" else device
     if device == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():

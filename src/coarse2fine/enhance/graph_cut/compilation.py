@@ -8,6 +8,8 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.options import DefaultOptions
 
+_caches: "list[_RepairedCache]" = []
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -38,15 +40,28 @@ def compiled_no_refcount(function: Function) -> Function:
     return _compile(function, {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {})
 
 
+def is_compiled() -> bool:
+    """Return whether some code is in the cache on disk, of every function, for this version of it and of numba."""
+    return bool(_caches) and all(cache.is_filled() for cache in _caches)
+
+
 def _compile(function: Function, options: dict[str, bool]) -> Function:
     compiled_function: Any = numba.njit(nogil=True, **options)(function)
     with suppress(RuntimeError):  # no cache folder is writable: each process compiles for itself
         compiled_function._cache = _RepairedCache(function)  # what njit(cache=True) does with the parent class
+        _caches.append(compiled_function._cache)
     return compiled_function  # type: ignore[no-any-return]
 
 
 class _RepairedCache(FunctionCache):  # type: ignore[misc]  # numba has no types
     """Cache of compiled code that is written anew where its files are damaged, such as by a full disk."""
+
+    def is_filled(self) -> bool:
+        """Return whether the cache holds compiled code that is not outdated."""
+        try:
+            return bool(self._cache_file._load_index())
+        except Exception:  # as in load_overload
+            return False
 
     def load_overload(self, *arguments: Any) -> Any:
         try:
