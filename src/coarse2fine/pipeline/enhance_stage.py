@@ -8,7 +8,6 @@ import numpy as np
 
 from coarse2fine.config import EnhanceConfig, Start
 from coarse2fine.data.photos import read_image
-from coarse2fine.enhance.linear_model import blend
 from coarse2fine.masks.labels import assign_nearest, foreground_of
 from coarse2fine.masks.png import mask_path, read_mask, read_soft
 from coarse2fine.masks.resize import resize_soft
@@ -103,6 +102,7 @@ def enhance_masks(
 
     If the soft mask is a mean or corrected, its foreground replaces that of the masks to enhance.
     """
+    from coarse2fine.enhance.linear_model import blend  # importing numba takes seconds
 
     def make(photo: Photo) -> Enhanced:
         mask = read_mask(mask_path(input_masks, photo.name))
