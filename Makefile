@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-fast test-lowest fuzz check bench clean
+.PHONY: demo test test-fast test-lowest fuzz check docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/coarse2fine demo
@@ -31,6 +31,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src experiments
 
+# The documentation site, in .site/html. A warning, such as a broken link, is an error.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/make_site.py
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/predict.py
@@ -38,7 +42,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/kill.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) .site demo .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "coarse2fine needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

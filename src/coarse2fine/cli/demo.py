@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import FlagCreatePairsOff
 
 from coarse2fine.cli.parser import Quiet, parse_and_call
 
@@ -13,19 +16,30 @@ def run(arguments: Sequence[str]) -> None:
     parse_and_call(demo, arguments, "demo")
 
 
-def demo(out: Path = Path("demo"), seed: int = 0, quiet: Quiet = False) -> None:
-    """Draw photos of six classes, and train masks and a network on them, in about 12 minutes on two cores.
+def demo(
+    out: Path = Path("demo"),
+    seed: int = 0,
+    classes: int = 6,
+    photos_per_class: int = 60,
+    draw_only: Annotated[bool, FlagCreatePairsOff] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw photos of up to six classes, and train masks and a network on them, in about 12 minutes on two cores.
 
     Writes OUT/data (photos, and ground truth for measuring), OUT/run (the run) and OUT/rounds.png (the masks after each
     round).
 
     For example:
       coarse2fine demo
+      coarse2fine demo --draw-only --classes 4 --photos-per-class 10
       coarse2fine fit PHOTOS --out RUN                  # the same on your own photos
 
     Args:
         out: Folder for everything.
         seed: Seed of the drawn photos.
+        classes: Number of classes, 3 to 6.
+        photos_per_class: Training photos of each class.
+        draw_only: Draw OUT/data, and stop.
         quiet: Print only warnings and errors.
     """
     from coarse2fine.config import load_recipe
@@ -37,9 +51,12 @@ def demo(out: Path = Path("demo"), seed: int = 0, quiet: Quiet = False) -> None:
 
     console = Console(quiet)
     data, settings = out / "data", load_recipe("demo")
-    if not (data / "classes.txt").exists():
+    if draw_only or not (data / "classes.txt").exists():
         console.say("drawing photos ...")
-        draw_dataset(data, seed)
+        draw_dataset(data, seed, photos_per_class, classes=classes)
+    if draw_only:
+        console.say(f"{data / 'train'}: photos; {data / 'val'} and {data / 'train_masks'}: ground truth for measuring")
+        return
     run = fit(data / "train", out / "run", settings, [data / "val", data / "train_masks"], quiet)
     picture = out / "rounds.png"
     rows = pick_rows(open_dataset(data / "train").photos, ROWS)
