@@ -78,8 +78,8 @@ def draw_box(box: Box) -> str:
     x, y = box.middle
     return (
         f'<rect x="{box.left}" y="{box.top}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="8" fill="{box.color}" '
-        f'stroke="#90a4ae"/>\n<text x="{x}" y="{y - 5}" text-anchor="middle" font-size="15" font-weight="bold" '
-        f'fill="#1b2a30">{box.title}</text>\n<text x="{x}" y="{y + 16}" text-anchor="middle" font-size="12" '
+        f'stroke="#90a4ae"/>\n<text x="{x}" y="{y - 5}" text-anchor="middle" font-size="16" font-weight="bold" '
+        f'fill="#1b2a30">{box.title}</text>\n<text x="{x}" y="{y + 16}" text-anchor="middle" font-size="13.5" '
         f'fill="#37474f">{box.text}</text>'
     )
 
