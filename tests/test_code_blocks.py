@@ -145,7 +145,8 @@ def world(tmp_path_factory, settings) -> Path:
     """A folder with the names that the pages use: photos, val, holiday, holiday.jpg, videos, runs/pets, ..."""
     root = tmp_path_factory.mktemp("world")
     draw_dataset(root / "drawn", train_per_class=4, val_photos=4, size_px=64, classes=3)
-    for folder, name in (("train", "photos"), ("val", "val"), ("val/images", "holiday")):
+    names = {"train": "photos", "train_masks": "corrected", "val": "val", "val/images": "holiday"}
+    for folder, name in names.items():
         shutil.copytree(root / "drawn" / folder, root / name)
     for name in ("holiday.jpg", "cat.jpg"):
         shutil.copy(root / "holiday" / "0000.jpg", root / name)
