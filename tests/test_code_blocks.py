@@ -64,9 +64,10 @@ PAGES = [
 
 
 def split_commands(block: Block) -> list[list[str]]:
-    """Return the words of each command of a shell block, without comments and assignments in front."""
+    """Return the words of each command of a shell block, without comments, assignments in front, and ``| jq ...``."""
     lines = block.text.replace("\\\n", " ").splitlines()
     commands = [shlex.split(line, comments=True) for line in lines]
+    commands = [words[: words.index("|")] if "|" in words else words for words in commands]
     for words in commands:
         while words and re.fullmatch(r"\w+=.*", words[0]):
             del words[0]
