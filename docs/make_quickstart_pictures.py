@@ -18,6 +18,7 @@ from coarse2fine.store.run import Run
 IMAGES = Path(__file__).parent / "images"
 CELL_PX, GAP_PX = 200, 6
 MAX_BYTES = 100_000
+MAX_WIDTH_PX = 1100
 
 
 def main(folder: Path) -> None:
@@ -28,7 +29,7 @@ def main(folder: Path) -> None:
     save(join([[Image.open(photo.path) for photo in rows]]), "quickstart-photos.jpg")
     sheet = folder / "stages.png"
     rounds = len(list(run.root.glob("round-*")))
-    draw_rounds(run, pick_rows(photos, 8)[::2], rounds, sheet, folder / "data" / "train_masks")
+    draw_rounds(run, rows, rounds, sheet, folder / "data" / "train_masks")
     save(Image.open(sheet), "quickstart-stages.jpg")
     found = folder / "found" / "overlays"
     names = sorted(path.stem for path in found.iterdir())[:5]
@@ -49,6 +50,7 @@ def join(rows: list[list[Image.Image]]) -> Image.Image:
 def save(picture: Image.Image, name: str) -> None:
     """Write a JPEG file of at most `MAX_BYTES`."""
     path = IMAGES / name
+    picture.thumbnail((MAX_WIDTH_PX, MAX_WIDTH_PX))
     for quality in range(90, 40, -5):
         picture.convert("RGB").save(path, quality=quality, optimize=True)
         if path.stat().st_size <= MAX_BYTES:
