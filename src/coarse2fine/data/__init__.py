@@ -8,6 +8,7 @@ reader.py            read photo files in batches, decoding ahead
 class_folders.py     data set: one sub-folder of photos per class
 manifest.py          data set: a CSV or Parquet table of paths and labels
 label_json.py        data set: labels in a JSON file of COCO, FiftyOne or Hugging Face
+archives.py          unpack photos from zip, tar and Parquet files
 splits.py            data set with folders train, validation and test; metadata files of Hugging Face
 copies.py            photos with the same content: one photo with several labels
 dataset_writer.py    write either of these
@@ -26,6 +27,7 @@ synthetic.py         the drawn data set of ``coarse2fine demo``; its objects are
 from dataclasses import replace
 from pathlib import Path
 
+from coarse2fine.data.archives import ARCHIVE_ENDINGS
 from coarse2fine.data.class_folders import add_negatives, read_class_folders, read_unlabeled_folder
 from coarse2fine.data.copies import merge_copies
 from coarse2fine.data.manifest import read_manifest
@@ -85,6 +87,8 @@ def _list_photos(path: Path, labeled: bool) -> Dataset:
         return _read_labeled_folder(path) if labeled else read_unlabeled_folder(path)
     if path.is_file() and path.suffix.lower() in MANIFEST_ENDINGS:
         return read_manifest(path, labeled)
+    if path.is_file() and path.suffix.lower() in ARCHIVE_ENDINGS:
+        raise DataError(f"{path} is an archive: coarse2fine fit unpacks it into its run folder; here, unpack it first.")
     found = "it is another kind of file" if path.exists() else "there is no such file or folder"
     folder, columns = ("with one sub-folder of photos per class", "columns path and label")
     if not labeled:

@@ -10,7 +10,7 @@ from coarse2fine.data.photo_files import is_hidden
 
 _TRAIN = ("train", "training")
 _OTHERS = ("validation", "valid", "val", "dev", "test", "testing", "eval")
-_METADATA = ("metadata.csv", "metadata.jsonl")
+METADATA = ("metadata.csv", "metadata.jsonl")
 _MAX_HEADER_BYTES = 1 << 16
 
 
@@ -38,7 +38,7 @@ def find_metadata(folder: Path) -> Path | None:
 
     It counts if it has labels, or if there are no class folders; a file of captions beside class folders does not.
     """
-    file = next((folder / name for name in _METADATA if (folder / name).is_file()), None)
+    file = next((folder / name for name in METADATA if (folder / name).is_file()), None)
     has_classes = any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
     return file if file and (not has_classes or _names_label(file)) else None
 
