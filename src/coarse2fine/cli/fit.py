@@ -96,7 +96,7 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
           coarse2fine fit photos --out runs/objects --task foreground
 
         Args:
-            data: Folder of class folders (DATA/CLASS/**/photo.jpg), or a .csv or .parquet table.
+            data: Folder of class folders (DATA/CLASS/**/photo.jpg), a table, or another layout of docs/datasets.md.
             out: Run folder for all results.
             settings: Settings of all stages.
             recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2 on ResNet-101) or demo.
