@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 TOOLS := .venv-tools
 
-.PHONY: demo test test-fast test-lowest faults fuzz check bench lock dist clean
+.PHONY: demo test test-fast test-lowest faults fuzz check docs bench lock dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/coarse2fine demo
@@ -36,6 +36,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src experiments
 
+# The documentation site, in .site/html. A warning, such as a broken link, is an error.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/make_site.py
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/predict.py
@@ -54,7 +58,7 @@ dist: $(TOOLS)/.installed
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/python -m build --outdir dist .
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(TOOLS) dist demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) $(TOOLS) .site dist demo .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "coarse2fine needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

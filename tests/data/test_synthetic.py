@@ -72,6 +72,20 @@ def test_draw_dataset__more_photos_keep_the_first_ones(drawn, tmp_path):
     assert _read_all(tmp_path).items() <= _read_all(drawn).items()
 
 
+def test_draw_dataset__fewer_classes_are_the_first_ones_everywhere(tmp_path):
+    draw_dataset(tmp_path, train_per_class=9, val_photos=9, size_px=32, classes=3)
+    assert (tmp_path / "classes.txt").read_text().split() == list(CLASSES[:4])
+    assert sorted(path.name for path in (tmp_path / "train").iterdir()) == list(CLASSES[1:4])
+    masks = [np.asarray(PIL.Image.open(path)) for path in tmp_path.rglob("*.png")]
+    assert len(masks) == 36 and set(np.unique(masks)) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+def test_draw_dataset__number_of_classes_is_checked(tmp_path, classes):
+    with pytest.raises(ConfigError, match=f"3 to 6 classes; found classes = {classes}"):
+        draw_dataset(tmp_path, classes=classes)
+
+
 def test_draw_dataset__foreign_photo_is_refused(tmp_path):
     (tmp_path / "train" / "robin").mkdir(parents=True)
     (tmp_path / "train" / "robin" / "mine.jpg").write_bytes(b"")
@@ -105,7 +119,7 @@ def test_draw_photo__later_place_lies_on_top_and_border_cuts():
 
 
 def test_place_train__label_is_central_and_a_quarter_have_a_smaller_second():
-    drawn = [_place_train(np.random.default_rng(seed), 2) for seed in range(600)]
+    drawn = [_place_train(np.random.default_rng(seed), 2, 6) for seed in range(600)]
     assert np.mean([len(places) == 2 for places in drawn]) == pytest.approx(0.25, abs=0.06)
     for *others, (label, size, x, y) in drawn:
         assert label == 2

@@ -19,6 +19,7 @@ from coarse2fine.config import MaskExportConfig
 from coarse2fine.corrections.photo_names import PHOTO_KEY
 from coarse2fine.export import MASK_FORMATS, export_masks
 from coarse2fine.masks.palette import color_table
+from coarse2fine.masks.png import mask_path, write_mask
 
 CLASSES = ["background", "cat & <b>dog</b>", "žaba 蛙"]  # the first of 255
 
@@ -34,9 +35,12 @@ def hex_color(label: int) -> str:
 def test_voc__read_by_torchvision(predicted, masks, tmp_path):
     out = tmp_path / "VOCdevkit" / "VOC2012"
     assert export_masks(predicted, out, "voc") == len(masks)
-    read = VOCSegmentation(str(tmp_path), year="2012", image_set="train")
-    names = (out / "ImageSets" / "Segmentation" / "train.txt").read_text(encoding="utf-8").splitlines()
-    assert sorted(names) == sorted(masks)
+    read = VOCSegmentation(str(tmp_path), year="2012", image_set="trainval")
+    names, train, val = (
+        (out / "ImageSets" / "Segmentation" / f"{one}.txt").read_text(encoding="utf-8").splitlines()
+        for one in ("trainval", "train", "val")
+    )
+    assert sorted(names) == sorted(masks) == sorted(train + val) and len(val) == 1
     for name, (image, mask) in zip(names, read, strict=True):
         assert np.array_equal(np.asarray(mask), masks[name])
         assert image.size == mask.size and mask.getpalette()[: 3 * 255] == color_table()[:255].ravel().tolist()
@@ -47,11 +51,14 @@ def test_voc__read_by_torchvision(predicted, masks, tmp_path):
 @pytest.mark.parametrize("polygons", [False, True])
 @pytest.mark.parametrize("instances", ["class", "part"])
 def test_coco__read_by_pycocotools(predicted, masks, tmp_path, polygons, instances):
-    config = MaskExportConfig(polygons=polygons, instances=instances)
+    config = MaskExportConfig(polygons=polygons, instances=instances, val_share=0.4)
     export_masks(predicted, tmp_path / "out", "coco", config)
-    coco = COCO(str(tmp_path / "out" / "annotations" / "instances_train.json"))
-    assert {image["file_name"] for image in coco.dataset["images"]} == {f"{name}.jpg" for name in masks}
-    for image in coco.dataset["images"]:
+    parts = {one: COCO(str(tmp_path / "out" / "annotations" / f"instances_{one}.json")) for one in ("train", "val")}
+    images = [(image, split) for split, part in parts.items() for image in part.dataset["images"]]
+    assert sorted(image["file_name"] for image, _ in images) == sorted(f"{name}.jpg" for name in masks)
+    assert len(parts["val"].dataset["images"]) == 3
+    for image, split in images:
+        coco = parts[split]
         expected = without_ignored(masks[image["file_name"].removesuffix(".jpg")])
         found, times = np.zeros_like(expected), np.zeros(expected.shape, int)
         annotations = coco.loadAnns(coco.getAnnIds(image["id"]))
@@ -65,13 +72,14 @@ def test_coco__read_by_pycocotools(predicted, masks, tmp_path, polygons, instanc
         assert np.array_equal(found, expected) and times.max(initial=0) <= 1
         if instances == "class":
             assert len(annotations) == len(set(np.unique(expected)) - {0})
-        assert (tmp_path / "out" / "images" / "train" / image["file_name"]).stat().st_size > 0
+        assert (tmp_path / "out" / "images" / split / image["file_name"]).stat().st_size > 0
     names = [one["name"] for one in coco.loadCats(coco.getCatIds())]
     assert names[:2] == CLASSES[1:] and coco.dataset["categories"][1]["color"] == [0, 128, 0]
 
 
 def test_coco__a_reader_of_detections_finds_the_masks(predicted, masks, tmp_path):
-    export_masks(predicted, tmp_path / "out", "coco")
+    export_masks(predicted, tmp_path / "out", "coco", MaskExportConfig(val_share=0))
+    assert not (tmp_path / "out" / "annotations" / "instances_val.json").exists()
     read = supervision.DetectionDataset.from_coco(
         str(tmp_path / "out" / "images" / "train"),
         str(tmp_path / "out" / "annotations" / "instances_train.json"),
@@ -85,14 +93,15 @@ def test_coco__a_reader_of_detections_finds_the_masks(predicted, masks, tmp_path
     assert np.array_equal(by_class[0], expected == 1)
 
 
-def test_panoptic__read_as_the_format_is_documented(predicted, masks, tmp_path):
-    export_masks(predicted, tmp_path / "out", "coco-panoptic", MaskExportConfig(instances="part"))
-    file = json.loads((tmp_path / "out" / "annotations" / "panoptic_train.json").read_text())
+@pytest.mark.parametrize("split, count", [("train", 6), ("val", 2)])
+def test_panoptic__read_as_the_format_is_documented(predicted, masks, tmp_path, split, count):
+    export_masks(predicted, tmp_path / "out", "coco-panoptic", MaskExportConfig(instances="part", val_share=0.25))
+    file = json.loads((tmp_path / "out" / "annotations" / f"panoptic_{split}.json").read_text())
     images = {image["id"]: image for image in file["images"]}
-    assert len(file["annotations"]) == len(masks) and file["categories"][-1]["isthing"] == 0
+    assert len(file["annotations"]) == count and file["categories"][-1]["isthing"] == 0
     background = file["categories"][-1]["id"]
     for one in file["annotations"]:
-        with Image.open(tmp_path / "out" / "annotations" / "panoptic_train" / one["file_name"]) as picture:
+        with Image.open(tmp_path / "out" / "annotations" / f"panoptic_{split}" / one["file_name"]) as picture:
             red, green, blue = np.moveaxis(np.asarray(picture).astype(int), -1, 0)
         ids = red + 256 * green + 256 * 256 * blue  # panopticapi.utils.rgb2id
         found = np.full(ids.shape, 255, np.uint8)
@@ -109,28 +118,89 @@ def test_panoptic__more_parts_than_a_byte_counts(tmp_path, predicted, masks):
     assert max(segment["id"] for one in file["annotations"] for segment in one["segments_info"]) > 256
 
 
-@pytest.mark.parametrize("folder", ["x", "y"])
-def test_yolo__read_by_supervision(predicted, masks, tmp_path, folder):
+def test_yolo__read_by_supervision(predicted, masks, tmp_path):
     out = tmp_path / "out"
-    export_masks(predicted, out, "yolo")
+    export_masks(predicted, out, "yolo", MaskExportConfig(val_share=0.25))
     described = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
     assert described["names"][0] == CLASSES[1] and described["names"][1] == CLASSES[2]
-    assert (out / described["train"] / "x").is_dir()
-    read = supervision.DetectionDataset.from_yolo(
-        str(out / "images" / "train" / folder),
-        str(out / "labels" / "train" / folder),
-        str(out / "data.yaml"),
-        force_masks=True,
+    expected = {name.replace("/", "_"): without_ignored(mask) for name, mask in masks.items()}
+    counts = {}
+    for split in ("train", "val"):
+        assert described[split] == f"images/{split}"
+        read = supervision.DetectionDataset.from_yolo(
+            str(out / "images" / split), str(out / "labels" / split), str(out / "data.yaml"), force_masks=True
+        )
+        for path, _, found in read:
+            mask = expected.pop(Path(path).stem)
+            seen = np.zeros_like(mask)
+            for label, part in zip(found.class_id, found.mask if found.mask is not None else [], strict=True):
+                seen[part] = label + 1
+            assert np.array_equal(seen, mask)
+        counts[split] = len(read)
+    assert counts == {"train": 6, "val": 2} and not expected
+
+
+@pytest.mark.parametrize("kind", ["ultralytics", "lightly"])
+def test_image_mask_folders__photos_and_gray_masks_in_folders_of_train_and_val(predicted, masks, tmp_path, kind):
+    out = tmp_path / "out"
+    export_masks(predicted, out, kind, MaskExportConfig(val_share=0.25))
+    read = {}
+    for split, count in (("train", 6), ("val", 2)):
+        photos = {path.stem: path for path in (out / "images" / split).iterdir()}
+        files = {path.stem: path for path in (out / "masks" / split).iterdir()}
+        assert photos.keys() == files.keys() and len(files) == count
+        for name, path in files.items():
+            with Image.open(path) as picture, Image.open(photos[name]) as photo:
+                assert picture.mode == "L" and picture.size == photo.size
+                read[name] = np.asarray(picture)
+    assert read.keys() == {name.replace("/", "_") for name in masks}
+    assert all(np.array_equal(read[name.replace("/", "_")], mask) for name, mask in masks.items())
+
+
+def test_ultralytics__its_loader_gives_the_masks(predicted, masks, tmp_path):
+    pytest.importorskip("ultralytics", reason="ultralytics (AGPL-3.0) is no dependency: pip install ultralytics")
+    from ultralytics.cfg import get_cfg
+    from ultralytics.data.build import build_yolo_dataset
+    from ultralytics.data.utils import check_det_dataset
+
+    for name, mask in masks.items():  # it refuses photos with a side of less than 10 pixels
+        masks[name] = np.pad(mask, 10)
+        write_mask(mask_path(predicted / "masks", name), masks[name])
+        Image.fromarray(np.zeros((*masks[name].shape, 3), np.uint8)).save(tmp_path / "in" / f"{name}.jpg")
+    export_masks(predicted, tmp_path / "out", "ultralytics", MaskExportConfig(val_share=0.25), [tmp_path / "in"])
+    data = check_det_dataset(str(tmp_path / "out" / "data.yaml"))
+    assert data["nc"] == 255 and [data["names"][index] for index in range(3)] == CLASSES
+    expected = {name.replace("/", "_"): mask for name, mask in masks.items()}
+    for split in ("train", "val"):
+        config = get_cfg(overrides={"task": "semantic", "imgsz": 64})
+        read = build_yolo_dataset(config, data[split], 1, data, mode="val")
+        for index, label in enumerate(read.labels):
+            name = Path(label["im_file"]).stem
+            assert np.array_equal(read.load_mask(index), expected.pop(name))
+        assert len(read.labels) == {"train": 6, "val": 2}[split]
+
+
+def test_lightly__its_loader_gives_the_masks(predicted, masks, tmp_path):
+    pytest.importorskip("lightly_train", reason="lightly-train is no dependency: pip install lightly-train")
+    from lightly_train._data.file_helpers import open_mask_numpy
+    from lightly_train._data.mask_semantic_segmentation_dataset import (
+        MaskSemanticSegmentationDataArgs,
+        MaskSemanticSegmentationDataset,
     )
-    count = 0
-    for path, _, found in read:
-        expected = without_ignored(masks[f"{folder}/{Path(path).stem}"])
-        seen = np.zeros_like(expected)
-        for label, mask in zip(found.class_id, found.mask if found.mask is not None else [], strict=True):
-            seen[mask] = label + 1
-        assert np.array_equal(seen, expected)
-        count += 1
-    assert count == sum(name.startswith(folder) for name in masks)
+
+    out = tmp_path / "out"
+    export_masks(predicted, out, "lightly", MaskExportConfig(val_share=0.25))
+    arguments = MaskSemanticSegmentationDataArgs(**yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8")))
+    arguments.resolve_data_paths(out)
+    assert arguments.num_included_classes == 255 and arguments.included_classes[1] == CLASSES[1]
+    expected = {name.replace("/", "_"): mask for name, mask in masks.items()}
+    for part in (arguments.get_train_args(), arguments.get_val_args()):
+        rows = list(part.list_image_info())
+        read = MaskSemanticSegmentationDataset(part, rows)
+        for row in rows:
+            classes = read.map_mask_labels_to_class_ids(open_mask_numpy(Path(row["mask_filepaths"])))
+            assert np.array_equal(classes, expected.pop(Path(row["mask_filepaths"]).stem))
+    assert not expected
 
 
 def test_yolo__every_line_has_corners_enough_to_be_no_box(predicted, tmp_path):
@@ -193,8 +263,10 @@ def test_cvat__read_by_its_sdk(predicted, masks, tmp_path):
 
 
 def test_hugging_face__read_by_datasets(predicted, masks, tmp_path, monkeypatch):
-    export_masks(predicted, tmp_path / "out", "huggingface")
-    read = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    export_masks(predicted, tmp_path / "out", "huggingface", MaskExportConfig(val_share=0.25))
+    parts = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(part) for name, part in parts.items()} == {"train": 6, "validation": 2}
+    read = datasets.concatenate_datasets(list(parts.values()))
     assert read.column_names == ["image", "mask", "photo", "label", "classes"]
     assert read.features["label"].names[:3] == CLASSES
     assert len(read) == len(masks)
@@ -207,7 +279,7 @@ def test_hugging_face__read_by_datasets(predicted, masks, tmp_path, monkeypatch)
 
 def test_hugging_face__scores_and_no_photos(predicted, tmp_path, write_scores):
     write_scores(predicted, [("x/row", 0.25)])
-    export_masks(predicted, tmp_path / "out", "huggingface", MaskExportConfig(images="none"))
+    export_masks(predicted, tmp_path / "out", "huggingface", MaskExportConfig(images="none", val_share=0))
     read = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert "image" not in read.column_names
     assert {row["photo"]: row["quality"] for row in read}["x/row"] == 0.25

@@ -14,16 +14,17 @@ from coarse2fine.config.export import MASK_FORMAT_NAMES
 from coarse2fine.data import read_image
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
+from coarse2fine.export.mask_format import flatten_names
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json, write_json
 
 
 def test_export_masks__photos_as_copies_links_or_not(predicted, tmp_path):
     for images in ("copy", "link", "none"):
-        export_masks(predicted, tmp_path / images, "yolo", MaskExportConfig(images=images))
+        export_masks(predicted, tmp_path / images, "yolo", MaskExportConfig(images=images, val_share=0))
     source = tmp_path / "in" / "x" / "row.jpg"
-    copied = tmp_path / "copy" / "images" / "train" / "x" / "row.jpg"
-    linked = tmp_path / "link" / "images" / "train" / "x" / "row.jpg"
+    copied = tmp_path / "copy" / "images" / "train" / "x_row.jpg"
+    linked = tmp_path / "link" / "images" / "train" / "x_row.jpg"
     assert copied.read_bytes() == source.read_bytes() and not copied.is_symlink()
     assert linked.is_symlink() and linked.resolve() == source.resolve()
     assert not (tmp_path / "none" / "images").exists()
@@ -46,7 +47,7 @@ def test_export_masks__a_photo_that_its_exif_turns_is_written_upright(tmp_path, 
             assert picture.size == (20, 40) and not picture.getexif()
         assert np.abs(read_image(carried).astype(int) - read_image(path)).mean() < 3
     if images == "copy":
-        export_masks(predicted, tmp_path / "hf", "huggingface", photos=[tmp_path])
+        export_masks(predicted, tmp_path / "hf", "huggingface", MaskExportConfig(val_share=0), [tmp_path])
         read = datasets.load_dataset(str(tmp_path / "hf"), split="train", cache_dir=str(tmp_path / "cache"))
         assert np.abs(np.asarray(read[0]["image"]).astype(int) - read_image(path)).mean() < 3
 
@@ -132,7 +133,7 @@ def test_export_masks__a_kill_leaves_no_folder_and_the_run_as_it_was(predicted, 
     write_json(predicted / "photos.json", listed)
     command = [sys.executable, "-m", "coarse2fine", "export", str(predicted), "--format", "yolo", "--out"]
     process = subprocess.Popen([*command, str(tmp_path / "out"), "--photos", str(tmp_path / "in")])
-    while not list(tmp_path.glob(".*.tmp/labels/train/many/1.txt")):
+    while not list(tmp_path.glob(".*.tmp/labels/train/many_*.txt")):
         time.sleep(0.02)
         assert process.poll() is None
     process.kill()
@@ -141,22 +142,49 @@ def test_export_masks__a_kill_leaves_no_folder_and_the_run_as_it_was(predicted, 
     assert np.array_equal(read_mask(mask_path(predicted / "masks", "many/0")), mask)
 
 
-def find_label(photo: Path) -> Path:
-    """Return the file of labels as ultralytics does: the last /images/ becomes /labels/."""
-    return Path("/labels/".join(str(photo).rsplit("/images/", 1))).with_suffix(".txt")
+def find_label(photo: Path, kind: str) -> Path:
+    """Return the file of labels or masks as ultralytics does: the last /images/ is replaced."""
+    folder, suffix = ("labels", ".txt") if kind == "yolo" else ("masks", ".png")
+    return Path(f"/{folder}/".join(str(photo).rsplit("/images/", 1))).with_suffix(suffix)
 
 
+@pytest.mark.parametrize("kind", ["yolo", "ultralytics"])
 @pytest.mark.parametrize("images", ["copy", "link"])
 @pytest.mark.fault("yolo-images-folder")
-def test_export_masks__yolo_finds_the_labels_of_folders_called_images(predicted, tmp_path, images):
+def test_export_masks__ultralytics_finds_the_labels_of_folders_called_images(predicted, tmp_path, images, kind):
     names = ["images/1", "cat/images/1", "images/images/1", "images-x/images"]
     for name in names:
         write_mask(mask_path(predicted / "masks", name), np.ones((4, 5), np.uint8))
     write_json(predicted / "photos.json", dict.fromkeys(names, str(tmp_path / "a.jpg")))
     Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "a.jpg")
-    export_masks(predicted, tmp_path / "out", "yolo", MaskExportConfig(images=images), photos=[tmp_path])
-    photos = list((tmp_path / "out" / "images" / "train").rglob("*.jpg"))
-    assert len(photos) == 4 and all(find_label(photo).read_text().startswith("0 ") for photo in photos)
+    export_masks(predicted, tmp_path / "out", kind, MaskExportConfig(images=images), photos=[tmp_path])
+    photos = list((tmp_path / "out" / "images").rglob("*.jpg"))
+    assert len(photos) == 4 and all(find_label(photo, kind).stat().st_size > 10 for photo in photos)
+
+
+def test_flatten_names__stay_distinct_and_short():
+    names = ["a/b_c", "a_b/c", "A/B_C", "x/y", "z", "é" * 100 + "/" + "é" * 100]
+    flat = flatten_names(names)
+    assert (flat["x/y"], flat["z"]) == ("x_y", "z")
+    assert len({one.casefold() for one in flat.values()}) == len(names)
+    assert all(len(one.encode()) <= 240 and "/" not in one for one in flat.values())
+
+
+@pytest.mark.parametrize("kind", ["voc", "coco", "coco-panoptic", "yolo", "ultralytics", "lightly", "huggingface"])
+def test_export_masks__a_single_photo_trains_and_validates(predicted, tmp_path, kind, capsys):
+    names = {"a": str(tmp_path / "in" / "x" / "row.jpg")}
+    write_json(predicted / "photos.json", names)
+    write_mask(mask_path(predicted / "masks", "a"), np.ones((1, 7), np.uint8))
+    assert export_masks(predicted, tmp_path / "out", kind, photos=[tmp_path / "in"]) == 1
+    assert "there is no photo for validation" in capsys.readouterr().err
+    if (tmp_path / "out" / "data.yaml").exists():
+        assert "val/" not in (tmp_path / "out" / "data.yaml").read_text()
+
+
+@pytest.mark.parametrize("kind", ["labelstudio", "cvat"])
+def test_export_masks__tools_for_correction_have_no_validation(predicted, tmp_path, kind):
+    with pytest.raises(ConfigError, match=f"format {kind} has no part for validation; leave out --val-share"):
+        export_masks(predicted, tmp_path / "out", kind, MaskExportConfig(val_share=0.2))
 
 
 @pytest.mark.parametrize("kind, ending, stored_as", [("yolo", "gif", "GIF"), ("labelstudio", "tif", "TIFF")])

@@ -63,9 +63,12 @@ def test_export_masks__formats_for_correction_include_left_out_photos(finished, 
 
 
 def test_export_masks__scores_in_every_format(finished, tmp_path, write_scores):
+    def config(kind):
+        return MaskExportConfig(min_quality=0.5, val_share=None if kind in ("labelstudio", "cvat") else 0)
+
     write_scores(finished.root, SCORES)
     for kind in ("coco", "coco-panoptic", "labelstudio", "cvat", "voc", "yolo"):
-        assert export_masks(finished.root, tmp_path / kind, kind, MaskExportConfig(min_quality=0.5)) in (2, 3)
+        assert export_masks(finished.root, tmp_path / kind, kind, config(kind)) in (2, 3)
     coco = json.loads((tmp_path / "coco" / "annotations" / "instances_train.json").read_text())
     assert [(one["file_name"], one["quality"]) for one in coco["images"]] == [("cat/a.png", 0.9), ("dog/a.png", 0.5)]
     assert [one["score"] for one in coco["annotations"]] == [0.9, 0.5]
@@ -83,7 +86,9 @@ def test_export_masks__scores_in_every_format(finished, tmp_path, write_scores):
     assert '<attribute name="quality">0.9</attribute>' in xml
     assert json.loads((tmp_path / "cvat" / "labels.json").read_text())[0]["attributes"][0]["name"] == "quality"
     for kind in ("voc", "yolo"):
-        assert (tmp_path / kind / "quality.csv").read_text() == "photo,class,score\ncat/a,cat,0.9\ndog/a,dog,0.5\n"
+        joint = "/" if kind == "voc" else "_"
+        rows = f"photo,class,score\ncat{joint}a,cat,0.9\ndog{joint}a,dog,0.5\n"
+        assert (tmp_path / kind / "quality.csv").read_text() == rows
 
 
 def test_export_masks__without_scores_no_table_and_no_choice(finished, tmp_path, write_scores):

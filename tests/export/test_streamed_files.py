@@ -5,6 +5,7 @@ import json
 import datasets
 import pytest
 
+from coarse2fine.config import MaskExportConfig
 from coarse2fine.export import export_masks, hugging_face, label_studio
 from coarse2fine.export.streamed_files import open_json_lists, write_task_files
 
@@ -42,7 +43,7 @@ def test_label_studio__several_files(predicted, masks, tmp_path, monkeypatch):
 def test_hugging_face__several_files_and_groups(predicted, masks, tmp_path, monkeypatch):
     monkeypatch.setattr(hugging_face, "GROUP_ROWS", 2)
     monkeypatch.setattr(hugging_face, "FILE_BYTES", 1500)
-    export_masks(predicted, tmp_path / "out", "huggingface")
+    export_masks(predicted, tmp_path / "out", "huggingface", MaskExportConfig(val_share=0))
     assert len(list((tmp_path / "out" / "data").iterdir())) > 1
     read = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert read["photo"][:] == sorted(masks)

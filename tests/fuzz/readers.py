@@ -203,6 +203,22 @@ def _table(name: str, folder: Path) -> None:
     read_manifest(folder / name)
 
 
+def _label_files() -> dict[str, bytes]:
+    coco = {
+        "images": [{"id": 1, "file_name": "data/cat/a.png"}],
+        "annotations": [{"image_id": 1, "category_id": 2}],
+        "categories": [{"id": 2, "name": "cat"}],
+    }
+    line = {"file_name": "data/cat/a.png", "label": ["cat", "dog"]}
+    fiftyone = {"classes": ["cat"], "labels": {"cat/a": 0}}
+    values = {"coco.json": coco, "lines.jsonl": line, "labels.json": fiftyone}
+    return {name: json.dumps(value).encode() for name, value in values.items()}
+
+
+def _label_json(name: str, folder: Path) -> None:
+    read_manifest(folder / name)
+
+
 def _prediction_files() -> dict[str, bytes]:
     return {
         "found/photos.json": json.dumps({"cat/a": "/nowhere/cat/a.png"}).encode(),
@@ -270,6 +286,7 @@ READERS = [
         partial(_table, "table.csv"),
     ),
     Reader("Parquet table", {"table.parquet": _parquet_table()}, partial(_table, "table.parquet")),
+    *(Reader(name, {name: content}, partial(_label_json, name)) for name, content in _label_files().items()),
     Reader(
         "settings",
         {"config.toml": b'rounds = 2\nseed = 3\n[refine]\nthreshold = 0.5\n[coarse]\nmethod = "box"\n'},

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import coarse2fine
-from coarse2fine.config import FitConfig, parse_config
+from coarse2fine.config import FitConfig, MaskExportConfig, parse_config
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.mask_quality import compute_score, measure_agreement, measure_confidence, shrink_mask
 from coarse2fine.evaluation.quality_table import read_quality
@@ -391,10 +391,10 @@ def test_fit__negatives_train_as_background_and_count_nowhere_else(settings, dat
     assert "12 photos of 6 classes and 3 without any class" in run.report.read_text()
     assert len(read_photos(run).negatives) == 3
 
-    assert coarse2fine.export_masks(root, tmp_path / "yolo", "yolo") == 15
+    assert coarse2fine.export_masks(root, tmp_path / "yolo", "yolo", MaskExportConfig(val_share=0)) == 15
     labels = tmp_path / "yolo" / "labels" / "train"
-    assert (labels / "background" / "0.txt").read_bytes() == b"" != (labels / "fish" / "0000.txt").read_bytes()
-    assert (tmp_path / "yolo" / "images" / "train" / "background" / "0.png").exists()
+    assert (labels / "background_0.txt").read_bytes() == b"" != (labels / "fish_0000.txt").read_bytes()
+    assert (tmp_path / "yolo" / "images" / "train" / "background_0.png").exists()
     assert coarse2fine.export_masks(root, tmp_path / "cvat", "cvat") == 12
 
 

@@ -1,12 +1,22 @@
 """Settings of the mask export."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from coarse2fine.config.base import Count, PositiveInt, Settings, Share
 
-MASK_FORMAT_NAMES = ("voc", "coco", "coco-panoptic", "yolo", "labelstudio", "cvat", "huggingface")
+MASK_FORMAT_NAMES = (
+    "voc",
+    "coco",
+    "coco-panoptic",
+    "yolo",
+    "ultralytics",
+    "lightly",
+    "labelstudio",
+    "cvat",
+    "huggingface",
+)
 """Names of the mask formats, for the help text: the import of ``export.MASK_FORMATS`` is slow. A test compares both."""
 
 
@@ -31,6 +41,11 @@ class MaskExportConfig(Settings):
     )
     min_quality: Share | None = Field(
         None, description="only export photos with at least this quality score in quality.csv; default: all"
+    )
+    val_share: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="share of the photos for validation, spread evenly over the export; never those with the lower "
+        "quality scores; default: 0.1; labelstudio and cvat have no validation part",
     )
     instances: Literal["class", "part"] = Field(
         "class",

@@ -30,6 +30,7 @@ _MAX_FOLDER_BYTES = 1500
 """Longest folder of a name: operating systems allow 4096 bytes, and the path of the run folder comes before it."""
 
 _ENDINGS = " ".join(PHOTO_ENDINGS)
+_UNLABELED = "_unlabeled"
 _JOINERS = "\u200c\u200d"
 
 
@@ -41,7 +42,8 @@ def read_class_folders(root: Path) -> Dataset:
 
     Returns:
         The data set, classes sorted by name; folders whose names look alike are one class (:func:`clean_label`).
-        Photos outside the class folders, empty class folders and names that are not UTF-8 are skipped.
+        Photos outside the class folders and in ``_unlabeled`` (of FiftyOne), empty class folders and names that are
+        not UTF-8 are skipped.
 
     Raises:
         DataError: ``root`` is no folder, has no class folder with photos, a class called background, or too many
@@ -235,11 +237,15 @@ def _refuse_reserved(names: Sequence[str], where: Path) -> None:
 
 def _list_class_folders(root: Path) -> list[str]:
     try:
-        return [path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path.name)]
+        return [path.name for path in root.iterdir() if path.is_dir() and not _is_ignored(path.name)]
     except OSError as error:
         raise DataError(
             f"{root} must be a folder with one sub-folder of photos per class ({error.strerror})."
         ) from error
+
+
+def _is_ignored(name: str) -> bool:
+    return is_hidden(name) or name == _UNLABELED
 
 
 def _describe_others(others: Sequence[Path]) -> str:
@@ -255,7 +261,9 @@ def _split_usable(root: Path, others: list[Path]) -> tuple[list[Path], list[Skip
     readable, skipped = _split_readable(root, others)
     loose = [file for file in readable if file.parent == root]
     skipped += [Skipped(file, "is outside the class folders; move it into one") for file in loose]
-    return [file for file in readable if file.parent != root], skipped
+    unlabeled = [file for file in readable if file.relative_to(root).parts[0] == _UNLABELED]
+    skipped += [Skipped(file, "has no label, because it lies in the folder _unlabeled") for file in unlabeled]
+    return [file for file in readable if file.parent != root and file.relative_to(root).parts[0] != _UNLABELED], skipped
 
 
 def _split_readable(root: Path, others: list[Path]) -> tuple[list[Path], list[Skipped]]:

@@ -1,4 +1,4 @@
-"""Data sets as manifests: a CSV or Parquet table with a path and a label per row."""
+"""Data sets as manifests: a table (CSV, Parquet) or JSON file with the path and the labels of each photo."""
 
 import csv
 import math
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from coarse2fine.data.class_folders import clean_label, hash_text, index_classes, make_dataset, unique_names
+from coarse2fine.data.label_json import read_label_json
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.runtime.extras import install_command
 from coarse2fine.runtime.files import MAX_CSV_BYTES
@@ -21,6 +22,9 @@ from coarse2fine.types import BACKGROUND, FOREGROUND_CLASSES, LABEL_SEPARATOR, D
 _MAX_NAME_BYTES = 120
 _ROWS_PER_BATCH = 64
 _BYTES_PER_CELL = 100
+_PATHS = ("path", "file_name", "filename")
+_LABELS = ("label", "labels")
+_TRUTH = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "": 0}
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t]*[\r\n]*', re.IGNORECASE)
 _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
@@ -44,10 +48,12 @@ def read_manifest(file: Path, labeled: bool = True) -> Dataset:
 
     Args:
         file: ``.csv`` (UTF-8, or UTF-16 as Excel writes it; comma, semicolon or tab) or ``.parquet``, with the columns
-            ``path`` and ``label`` in any case and order; other columns are ignored. Paths are relative to the folder of
-            ``file`` and stay inside it; backslashes, as on Windows, count as ``/``. A label is a class name, several
-            names separated by ``|`` (in Parquet also a list), or empty for a photo without any of the classes. Several
-            rows of one photo give it all their labels. Labels that look alike are one class
+            ``path`` (or ``file_name``, ``filename``) and ``label`` in any case and order; other columns are ignored.
+            Without a column ``label``, each other column is a class, with 1 where the photo shows it and 0 elsewhere.
+            Or a JSON file that :func:`~coarse2fine.data.label_json.read_label_json` reads. Paths are relative to the
+            folder of ``file`` and stay inside it; backslashes, as on Windows, count as ``/``. A label is a class name,
+            several names separated by ``|`` (in Parquet also a list), or empty for a photo without any of the classes.
+            Several rows of one photo give it all their labels. Labels that look alike are one class
             (:func:`~coarse2fine.data.class_folders.clean_label`).
         labeled: Whether the photos have labels; if not, ``label`` may be missing, and the only class is foreground.
             Only photos with an empty label beside photos with a label are photos without foreground.
@@ -60,11 +66,15 @@ def read_manifest(file: Path, labeled: bool = True) -> Dataset:
             too many classes, or a photo with a label in one row and none in another.
         ConfigError: The file is Parquet, and pyarrow is not installed.
     """
-    wanted = ("path", "label") if labeled else ("path",)
-    rows = _read_parquet(file, wanted) if file.suffix.lower() == ".parquet" else _read_csv(file, wanted)
+    root, suffix = file.parent, file.suffix.lower()
+    if suffix in (".json", ".jsonl"):
+        root, labels = read_label_json(file)
+        rows = [_Row(*one) for one in labels]
+    else:
+        rows = _read_parquet(file, labeled) if suffix == ".parquet" else _read_csv(file, labeled)
     if not labeled:
         rows = _replace_labels(rows)
-    folder, real_folder = str(file.parent.absolute()), os.path.realpath(file.parent)
+    folder, real_folder = str(root.absolute()), os.path.realpath(root)
     located = [(row, _locate(row, folder, real_folder)) for row in rows]
     skipped = [
         Skipped(Path(row.path or file), f"{row.where}: {found}") for row, found in located if isinstance(found, str)
@@ -76,7 +86,7 @@ def read_manifest(file: Path, labeled: bool = True) -> Dataset:
         raise DataError(f"{file} must have at least one row with a photo and a label, found {len(rows)} rows{first}.")
     classes = index_classes({label for _, labels in usable for label in labels}, file)
     names = unique_names([f"{_folder_of(labels, labeled)}{path.as_posix()}" for path, labels in usable])
-    photos = [(file.parent / path, name, labels) for name, (path, labels) in zip(names, usable, strict=True)]
+    photos = [(root / path, name, labels) for name, (path, labels) in zip(names, usable, strict=True)]
     return make_dataset(classes, photos, skipped)
 
 
@@ -99,14 +109,14 @@ def safe_name(text: str) -> str:
     return f"{start}-{hash_text(text)}"
 
 
-def _read_csv(file: Path, wanted: Sequence[str]) -> list[_Row]:
+def _read_csv(file: Path, labeled: bool) -> list[_Row]:
     try:
         with file.open("rb") as content:
             encoding = "utf-16" if content.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
         with file.open(encoding=encoding, newline="") as lines:
             header, delimiter, above = _find_header(lines)
             reader = csv.reader(chain([header], lines), delimiter=delimiter)
-            return _collect_rows(reader, _find_columns(next(reader, []), wanted, file), above)
+            return _collect_rows(reader, _find_columns(next(reader, []), labeled, file), above)
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}).") from error
     except (UnicodeError, csv.Error) as error:
@@ -127,17 +137,18 @@ def _find_header(lines: Iterable[str]) -> tuple[str, str, int]:
     return "", ",", 0
 
 
-def _collect_rows(reader: Any, columns: Sequence[int], above: int) -> list[_Row]:
+def _collect_rows(reader: Any, columns: "_Columns", above: int) -> list[_Row]:
     rows = []
     line = above + reader.line_num + 1
     for cells in reader:
         if any(map(str.strip, cells)):
-            rows.append(_Row(f"line {line}", *(cells[at].strip() if at < len(cells) else "" for at in columns)))
+            padded = [cells[at].strip() if at < len(cells) else "" for at in columns.indices]
+            rows.append(columns.make_row(f"line {line}", padded))
         line = above + reader.line_num + 1
     return rows
 
 
-def _read_parquet(file: Path, wanted: Sequence[str]) -> list[_Row]:
+def _read_parquet(file: Path, labeled: bool) -> list[_Row]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -145,13 +156,13 @@ def _read_parquet(file: Path, wanted: Sequence[str]) -> list[_Row]:
         raise ConfigError(f"Reading {file} needs pyarrow: {install_command('parquet')}") from error
     try:
         with parquet.ParquetFile(file) as table:
-            columns = table.schema_arrow.names
-            found = [columns[at] for at in _find_columns(columns, wanted, file)]
-            cells = [_read_column(table, name, file) for name in found]
+            names = table.schema_arrow.names
+            columns = _find_columns(names, labeled, file)
+            cells = [_read_column(table, names[at], file) for at in columns.indices]
     except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
     texts = [[_text_of(cell, file) for cell in column] for column in cells]
-    return [_Row(f"row {at}", *values) for at, values in enumerate(zip(*texts, strict=True), start=1)]
+    return [columns.make_row(f"row {at}", values) for at, values in enumerate(zip(*texts, strict=True), start=1)]
 
 
 def _read_column(table: Any, name: str, file: Path) -> list[object]:
@@ -187,13 +198,57 @@ def _text_of(cell: object, file: Path) -> str:
     return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
 
 
-def _find_columns(header: Sequence[str], wanted: Sequence[str], file: Path) -> list[int]:
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table that are read.
+
+    Attributes:
+        file: The table.
+        indices: Positions: the path; then the label, or one column for each class.
+        classes: Names of the classes, if each has a column.
+    """
+
+    file: Path
+    indices: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+
+    def make_row(self, where: str, cells: Sequence[str]) -> _Row:
+        """Return a row of the cells at ``indices``."""
+        if not self.classes:
+            return _Row(where, *cells)
+        shown = []
+        for name, cell in zip(self.classes, cells[1:], strict=True):
+            if cell.casefold() not in _TRUTH:
+                raise DataError(
+                    f"{self.file} must have a column label, or for each class a column of 0 and 1; it has no column "
+                    f"label, and its column {name} holds '{cell[:60]}' in {where}. Remove this column, or add labels."
+                )
+            shown += [name] * _TRUTH[cell.casefold()]
+        return _Row(where, cells[0], LABEL_SEPARATOR.join(shown))
+
+
+def _find_columns(header: Sequence[str], labeled: bool, file: Path) -> _Columns:
     names = [clean_label(name).casefold() for name in header]
-    if all(names.count(one) == 1 for one in wanted):
-        return [names.index(one) for one in ("path", "label") if names.count(one) == 1]
-    found = ", ".join(header) or "none"
-    needed = " and one column ".join(wanted)
-    raise DataError(f"{file} must have one column {needed}; its columns are: {found}.")
+    path, label = (next((name for name in group if name in names), group[0]) for group in (_PATHS, _LABELS))
+    if names.count(path) == 1 and names.count(label) == 1:
+        return _Columns(file, (names.index(path), names.index(label)))
+    if names.count(path) == 1 and not labeled:
+        return _Columns(file, (names.index(path),))
+    classes = {at: clean_label(name) for at, name in enumerate(header) if names[at] not in ("", path)}
+    if names.count(path) == 1 and not names.count(label) and classes:
+        _check_classes(list(classes.values()), file)
+        return _Columns(file, (names.index(path), *classes), tuple(classes.values()))
+    needed = "path and one column label" if labeled else "path"
+    raise DataError(f"{file} must have one column {needed}; its columns are: {', '.join(header) or 'none'}.")
+
+
+def _check_classes(classes: Sequence[str], file: Path) -> None:
+    for name in classes:
+        if LABEL_SEPARATOR in name or classes.count(name) > 1:
+            raise DataError(
+                f"{file} must have columns of classes with distinct names without '{LABEL_SEPARATOR}', but one is "
+                f"'{name}'; rename it."
+            )
 
 
 def _locate(row: _Row, folder: str, real_folder: str) -> Path | str:

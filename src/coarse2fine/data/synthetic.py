@@ -27,6 +27,9 @@ CLASSES: tuple[str, ...] = ("background", *sorted(OBJECTS))
 """Class names by index; index 0 is background."""
 
 MIN_SIZE_PX = 32
+MOST_OBJECTS = 3
+"""In a validation photo, each of another class."""
+
 JPEG_QUALITY = 92
 SECOND_OBJECT_SHARE = 0.25
 TWO_GROUNDS_SHARE = 0.6
@@ -48,7 +51,14 @@ Place = tuple[int, float, float, float]
 """Class index, square root of the object's area relative to the side of the photo, and its center x, y from 0 to 1."""
 
 
-def draw_dataset(out: Path, seed: int = 0, train_per_class: int = 60, val_photos: int = 60, size_px: int = 128) -> None:
+def draw_dataset(
+    out: Path,
+    seed: int = 0,
+    train_per_class: int = 60,
+    val_photos: int = 60,
+    size_px: int = 128,
+    classes: int = len(OBJECTS),
+) -> None:
     """Draw the demo data set; the same arguments give the same bytes.
 
     Photos with the same names are overwritten, so that an interrupted call can be repeated.
@@ -59,9 +69,10 @@ def draw_dataset(out: Path, seed: int = 0, train_per_class: int = 60, val_photos
         train_per_class: Training photos per class, at least 1.
         val_photos: Validation photos, with several classes each, at least 1.
         size_px: Side of the square photos, in pixels, at least 32.
+        classes: Number of classes, 3 to 6: the first ones of `CLASSES`.
 
     Raises:
-        ConfigError: A count, the size or the seed is too small.
+        ConfigError: A count, the size or the seed is too small, or there are not so many classes.
         DataError: ``out`` contains photos that are not part of this data set.
     """
     if min(train_per_class, val_photos) < 1 or size_px < MIN_SIZE_PX or seed < 0:
@@ -70,16 +81,19 @@ def draw_dataset(out: Path, seed: int = 0, train_per_class: int = 60, val_photos
             f"and seed of at least 0; found train_per_class = {train_per_class}, val_photos = {val_photos}, "
             f"size_px = {size_px}, seed = {seed}."
         )
-    train = {f"train/{CLASSES[k]}/{i:04d}": (k, i) for k in range(1, len(CLASSES)) for i in range(train_per_class)}
+    if not MOST_OBJECTS <= classes <= len(OBJECTS):
+        raise ConfigError(f"The demo data set has {MOST_OBJECTS} to {len(OBJECTS)} classes; found classes = {classes}.")
+    names = CLASSES[: classes + 1]
+    train = {f"train/{names[k]}/{i:04d}": (k, i) for k in range(1, len(names)) for i in range(train_per_class)}
     val = {f"val/images/{i:04d}": (0, i) for i in range(val_photos)}
     _refuse_other_files(out, {out / f"{name}.jpg" for name in (*train, *val)})
     for name, (label, index) in (train | val).items():
         rng = np.random.default_rng((seed, label, index))
-        places = _place_train(rng, label) if label else _place_val(rng)
+        places = _place_train(rng, label, classes) if label else _place_val(rng, classes)
         image, mask = draw_photo(rng, places, size_px)
         mask_name = name.replace("train/", "train_masks/").replace("val/images/", "val/masks/")
         _write(out, name, mask_name, image, mask)
-    (out / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
+    (out / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
 def draw_photo(rng: np.random.Generator, places: Sequence[Place], size_px: int) -> tuple[Image, Mask]:
@@ -105,22 +119,22 @@ def draw_photo(rng: np.random.Generator, places: Sequence[Place], size_px: int) 
     return _expose(rng, canvas, light, size_px), present[np.argmax(shares, axis=0)]
 
 
-def _place_train(rng: np.random.Generator, label: int) -> list[Place]:
+def _place_train(rng: np.random.Generator, label: int, classes: int) -> list[Place]:
     """Place the labeled object in the middle, sometimes a smaller object of another class near a corner."""
     x, y = rng.uniform(0.36, 0.64, 2)
     places = [(label, rng.uniform(0.34, 0.56), x, y)]
     if rng.random() < SECOND_OBJECT_SHARE:
-        other = int(rng.choice([k for k in range(1, len(CLASSES)) if k != label]))
+        other = int(rng.choice([k for k in range(1, classes + 1) if k != label]))
         corner_x, corner_y = np.where(np.array([x, y]) < 0.5, 0.88, 0.12) + rng.uniform(-0.1, 0.1, 2)
         places.insert(0, (other, rng.uniform(0.16, 0.24), corner_x, corner_y))
     return places
 
 
-def _place_val(rng: np.random.Generator) -> list[Place]:
+def _place_val(rng: np.random.Generator, classes: int) -> list[Place]:
     """Place two or three objects of different classes side by side."""
-    count = int(rng.integers(2, 4))
+    count = int(rng.integers(2, MOST_OBJECTS + 1))
     angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * (np.arange(count) + rng.uniform(-0.1, 0.1, count)) / count
-    labels = rng.choice(np.arange(1, len(CLASSES)), count, replace=False)
+    labels = rng.choice(np.arange(1, classes + 1), count, replace=False)
     sizes = rng.uniform(0.22, 0.36 if count == 2 else 0.3, count)
     return [
         (int(label), size, 0.5 + 0.27 * np.cos(angle), 0.5 + 0.27 * np.sin(angle))

@@ -3,8 +3,10 @@
 mask_export.py          `export_masks`, and the list of mask formats
 mask_sources.py         find the masks: of a run, of a folder that predict wrote, or new predictions
 mask_format.py          the record that describes a format, and the photos and objects that it writes
+validation_split.py     choose the photos for validation
 voc.py, coco.py, yolo.py, label_studio.py, cvat.py, hugging_face.py
                         one mask format each
+image_mask_folders.py   the formats ultralytics and lightly: folders of photos and of PNG masks
 polygons.py             masks as polygons that fill to the same masks
 streamed_files.py       JSON and CSV files that are written item by item
 network_export.py       `export_network`, `export_int8_network`

@@ -4,6 +4,8 @@ Source: https://cocodataset.org/#format-data.
 """
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import Any
 
@@ -25,32 +27,30 @@ from coarse2fine.types import BACKGROUND
 
 JsonObject = dict[str, Any]
 
-IMAGES = "images/train"
-INSTANCES = "annotations/instances_train.json"
-PANOPTIC = "annotations/panoptic_train"
+LISTS = ("annotations", "images")
 
 
 def write_coco(export: MaskExport) -> None:
-    """Write ``annotations/instances_train.json`` and ``images/train``.
+    """Write ``annotations/instances_train.json`` and ``images/train``, and the same of ``val``.
 
     Quality scores are stored with annotations and images.
     """
 
     def write_photo(photo: LoadedPhoto) -> tuple[LoadedPhoto, list[JsonObject]]:
-        photo.save(export.folder / IMAGES)
+        photo.save(export.folder / "images" / photo.split)
         return photo, [_make_annotation(item, photo) for item in photo.objects()]
 
     values = _make_header(export, _list_categories(export))
-    with open_json_lists(export.folder / INSTANCES, values, ("annotations", "images")) as append:
+    with _open_splits(export, "instances", values) as append:
         annotation_ids = count(1)
         for image_id, (photo, annotations) in enumerate(export.map_photos(write_photo), start=1):
             for annotation in annotations:
-                append("annotations", {"id": next(annotation_ids), "image_id": image_id} | annotation)
-            append("images", _describe_image(image_id, photo))
+                append[photo.split]("annotations", {"id": next(annotation_ids), "image_id": image_id} | annotation)
+            append[photo.split]("images", _describe_image(image_id, photo))
 
 
 def write_panoptic(export: MaskExport) -> None:
-    """Write ``annotations/panoptic_train.json``, its PNGs and ``images/train``.
+    """Write ``annotations/panoptic_train.json``, its PNGs and ``images/train``, and the same of ``val``.
 
     Pixels to ignore belong to no segment. The background is a category of its own, so that it differs from ignored
     pixels. Its number follows those of all classes, because some readers take 0 for "no segment".
@@ -58,7 +58,7 @@ def write_panoptic(export: MaskExport) -> None:
     background_id = len(export.source.classes)
 
     def write_photo(photo: LoadedPhoto) -> tuple[LoadedPhoto, list[JsonObject]]:
-        photo.save(export.folder / IMAGES)
+        photo.save(export.folder / "images" / photo.split)
         segments, ids = [], np.zeros((*photo.mask.shape, 3), np.uint8)
         background = (photo.mask == BACKGROUND).astype(np.uint8)
         objects = [crop_to_object(background_id, background)] if background.any() else []
@@ -68,20 +68,32 @@ def write_panoptic(export: MaskExport) -> None:
             segments.append({"id": number} | _measure(item, photo))
         encoded = io.BytesIO()
         PillowImage.fromarray(ids).save(encoded, format="PNG")
-        write_bytes(export.folder / PANOPTIC / f"{photo.name}.png", encoded.getvalue())
+        write_bytes(export.folder / f"annotations/panoptic_{photo.split}/{photo.name}.png", encoded.getvalue())
         return photo, segments
 
     background = {"id": background_id, "name": export.source.classes[BACKGROUND], "supercategory": ""}
     background |= {"color": [0, 0, 0], "isthing": 0}
     categories = [*(category | {"isthing": 1} for category in _list_categories(export)), background]
     values = _make_header(export, categories)
-    with open_json_lists(export.folder / f"{PANOPTIC}.json", values, ("annotations", "images")) as append:
+    with _open_splits(export, "panoptic", values) as append:
         for image_id, (photo, segments) in enumerate(export.map_photos(write_photo), start=1):
-            append(
-                "annotations",
-                {"image_id": image_id, "file_name": f"{photo.name}.png", "segments_info": segments},
+            segmented = {"image_id": image_id, "file_name": f"{photo.name}.png", "segments_info": segments}
+            append[photo.split]("annotations", segmented)
+            append[photo.split]("images", _describe_image(image_id, photo))
+
+
+@contextmanager
+def _open_splits(
+    export: MaskExport, kind: str, values: JsonObject
+) -> Iterator[dict[str, Callable[[str, JsonObject], None]]]:
+    """Open ``annotations/<kind>_<split>.json`` of each split; yield the functions that append to their lists."""
+    with ExitStack() as stack:
+        yield {
+            split: stack.enter_context(
+                open_json_lists(export.folder / "annotations" / f"{kind}_{split}.json", values, LISTS)
             )
-            append("images", _describe_image(image_id, photo))
+            for split in export.splits
+        }
 
 
 def _make_annotation(item: ObjectMask, photo: LoadedPhoto) -> JsonObject:

@@ -59,4 +59,4 @@ def _format_mask(item: ObjectMask, photo: LoadedPhoto) -> str:
     return f"{head}{score}    </mask>\n"
 
 
-CVAT = MaskFormat(write_cvat, for_correction=True)
+CVAT = MaskFormat(write_cvat, for_correction=True, has_validation=False)

@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coarse2fine.corrections.photo_names import sanitize_name
-from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, encode_upright, write_lines
+from coarse2fine.export.mask_format import (
+    TRAIN,
+    VALIDATION,
+    LoadedPhoto,
+    MaskExport,
+    MaskFormat,
+    encode_upright,
+    write_lines,
+)
 from coarse2fine.masks.png import encode_mask
 from coarse2fine.masks.regions import classes_in
 
 if TYPE_CHECKING:  # of the extra "export"
     import pyarrow
+
+SPLITS = {TRAIN: "train", VALIDATION: "validation"}
+"""Name of each part in the terms of ``datasets``."""
 
 GROUP_ROWS = 100
 GROUP_BYTES = 32 << 20
@@ -21,7 +32,7 @@ FILE_BYTES = 500 << 20
 
 
 def write_hugging_face(export: MaskExport) -> None:
-    """Write ``data/train-00000.parquet``, ... and the dataset card ``README.md``.
+    """Write ``data/train-00000.parquet``, ..., the same of ``validation``, and the dataset card ``README.md``.
 
     Columns: ``image`` and ``mask`` (images), ``photo`` (name), ``label`` (of training photos with one label),
     ``classes`` (names of the classes in the mask) and ``quality`` (if any mask has a score). With ``--images none``,
@@ -29,13 +40,16 @@ def write_hugging_face(export: MaskExport) -> None:
     """
     folder = export.folder / "data"
     folder.mkdir()
-    files = _ParquetFiles(folder, _make_schema(export))
+    schema = _make_schema(export)
+    files = {split: _ParquetFiles(folder, SPLITS[split], schema) for split in export.splits}
     try:
-        for row in export.map_photos(_make_row):
-            files.add(row)
-        files.flush()
+        for split, row in export.map_photos(lambda photo: (photo.split, _make_row(photo))):
+            files[split].add(row)
+        for one in files.values():
+            one.flush()
     finally:
-        files.close()
+        for one in files.values():
+            one.close()
     _write_card(export)
 
 
@@ -63,8 +77,8 @@ def _read_bytes(photo: LoadedPhoto) -> bytes:
 class _ParquetFiles:
     """Writes rows to Parquet files of bounded size, in row groups of bounded size."""
 
-    def __init__(self, folder: Path, schema: "pyarrow.Schema") -> None:
-        self.folder, self.schema = folder, schema
+    def __init__(self, folder: Path, split: str, schema: "pyarrow.Schema") -> None:
+        self.folder, self.split, self.schema = folder, split, schema
         self.rows: list[dict[str, Any]] = []
         self.waiting_bytes = self.written_bytes = self.files = 0
         self.writer: Any = None
@@ -82,7 +96,7 @@ class _ParquetFiles:
         if self.rows:
             if self.writer is None or self.written_bytes >= FILE_BYTES:
                 self.close()
-                path = self.folder / f"train-{self.files:05d}.parquet"
+                path = self.folder / f"{self.split}-{self.files:05d}.parquet"
                 self.writer = parquet.ParquetWriter(path, self.schema)
                 self.files, self.written_bytes = self.files + 1, 0
             self.writer.write_table(pyarrow.Table.from_pylist(self.rows, self.schema))
@@ -122,7 +136,9 @@ def _make_schema(export: MaskExport) -> "pyarrow.Schema":
 def _write_card(export: MaskExport) -> None:
     import yaml
 
-    head = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}]}
+    splits = dict.fromkeys((TRAIN, export.validation_folder))
+    files = [{"split": SPLITS[split], "path": f"data/{SPLITS[split]}-*.parquet"} for split in splits]
+    head = {"configs": [{"config_name": "default", "data_files": files}]}
     text = yaml.safe_dump(head | {"task_categories": ["image-segmentation"]}, allow_unicode=True, sort_keys=False)
     lines = [
         f"---\n{text}---",

@@ -79,4 +79,6 @@ def _make_brush_regions(photo: LoadedPhoto) -> list[dict[str, Any]]:
 
 
 # Browsers except Safari show no TIFF.
-LABEL_STUDIO = MaskFormat(write_label_studio, for_correction=True, has_image_addresses=True, not_shown=("TIFF",))
+LABEL_STUDIO = MaskFormat(
+    write_label_studio, for_correction=True, has_validation=False, has_image_addresses=True, not_shown=("TIFF",)
+)

@@ -10,8 +10,9 @@ from coarse2fine.errors import ConfigError
 from coarse2fine.export.coco import COCO, COCO_PANOPTIC
 from coarse2fine.export.cvat import CVAT
 from coarse2fine.export.hugging_face import HUGGING_FACE
+from coarse2fine.export.image_mask_folders import LIGHTLY, ULTRALYTICS
 from coarse2fine.export.label_studio import LABEL_STUDIO
-from coarse2fine.export.mask_format import MaskExport, MaskFormat
+from coarse2fine.export.mask_format import MaskExport, MaskFormat, flatten_names
 from coarse2fine.export.mask_sources import open_mask_source
 from coarse2fine.export.voc import VOC
 from coarse2fine.export.yolo import YOLO
@@ -25,6 +26,8 @@ MASK_FORMATS: dict[str, MaskFormat] = {
     "coco": COCO,
     "coco-panoptic": COCO_PANOPTIC,
     "yolo": YOLO,
+    "ultralytics": ULTRALYTICS,
+    "lightly": LIGHTLY,
     "labelstudio": LABEL_STUDIO,
     "cvat": CVAT,
     "huggingface": HUGGING_FACE,
@@ -72,12 +75,15 @@ def export_masks(
     prefix = config.image_prefix
     if prefix is None:
         prefix = f"/data/local-files/?d={out.absolute().name}/images/"
+    names = flatten_names(masks.names) if mask_format.is_flat else {}
     with write_new_folder(out) as folder:
-        tracked = replace(masks, photos=console.track(masks.photos, masks.total, f"export to {format}"))
-        export = MaskExport(folder, tracked, config, prefix, threads, mask_format.not_shown)
+        tracked = replace(masks, photos=console.track(masks.photos, len(masks.names), f"export to {format}"))
+        export = MaskExport(folder, tracked, config, prefix, threads, mask_format.not_shown, names)
         mask_format.write(export)
     for warning in masks.warnings:
         console.warn(warning)
+    if mask_format.has_validation and config.val_share != 0 and not export.validation_written:
+        console.warn("there is no photo for validation, so all photos are in the part train")
     if export.photos_with_ignored and not mask_format.keeps_ignored:
         console.warn(
             f"ignored pixels became background in {export.photos_with_ignored} photos: {format} cannot store them"
@@ -103,6 +109,8 @@ def _check(format: str, config: MaskExportConfig, out: Path) -> None:
         raise ConfigError(f"A mask of the format {format} stores classes, not instances; leave out --instances.")
     if config.image_prefix is not None and not chosen.has_image_addresses:
         raise ConfigError(f"The format {format} stores no addresses of photos; leave out --image-prefix.")
+    if config.val_share is not None and not chosen.has_validation:
+        raise ConfigError(f"The format {format} has no part for validation; leave out --val-share.")
     if config.images == "link" and not chosen.has_links:
         raise ConfigError(f"The format {format} stores the photos in its own files; choose --images copy or none.")
     check_new_folder(out)

@@ -2,10 +2,11 @@
 
 import io
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image as PillowImage
 
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.corrections.photo_names import ignore_label, sanitize_name, sanitize_path
+from coarse2fine.data.class_folders import hash_text
 from coarse2fine.data.photo_files import PHOTO_ENDINGS
 from coarse2fine.data.photos import Header, read_header, read_image, read_size
 from coarse2fine.errors import DataError
@@ -24,6 +26,11 @@ from coarse2fine.types import BACKGROUND, IGNORE, LABEL_SEPARATOR, Mask
 Result = TypeVar("Result")
 
 JPEG_QUALITY = 95
+
+MAX_NAME_BYTES = 240
+"""Longest file name of :func:`flatten_names`: file systems allow 255 bytes, and a suffix is added."""
+
+TRAIN, VALIDATION = "train", "val"
 
 _SUFFIXES = {"GIF": (".gif",), "TIFF": (".tif", ".tiff")}
 
@@ -42,6 +49,8 @@ class MaskFormat:
         has_polygons: ``--polygons`` is possible.
         has_image_addresses: ``--image-prefix`` is possible.
         has_links: ``--images link`` is possible.
+        has_validation: It has a part for validation, so ``--val-share`` is possible.
+        is_flat: The photos lie in one folder, without sub-folders, in which readers of the format do not look.
         not_shown: Formats of photos, as Pillow calls them, that the tool cannot show. They are written as PNG.
     """
 
@@ -53,6 +62,8 @@ class MaskFormat:
     has_polygons: bool = False
     has_image_addresses: bool = False
     has_links: bool = True
+    has_validation: bool = True
+    is_flat: bool = False
     not_shown: tuple[str, ...] = ()
 
 
@@ -67,7 +78,9 @@ class MaskExport:
         image_prefix: Text before the path of a photo in formats that store addresses.
         threads: Number of photos that are processed at the same time.
         not_shown: As in :class:`MaskFormat`.
+        flat_names: Name in the export by name of the photo, if the format is flat; else empty.
         photos_written: Number of photos that :meth:`map_photos` has yielded.
+        validation_written: Those among them that are for validation.
         photos_with_ignored: Those among them that have pixels to ignore.
         photos_not_shown: Those among them that the tool cannot show, because ``images`` is ``none``.
     """
@@ -78,7 +91,9 @@ class MaskExport:
     image_prefix: str
     threads: int
     not_shown: tuple[str, ...] = ()
+    flat_names: Mapping[str, str] = field(default_factory=dict)
     photos_written: int = 0
+    validation_written: int = 0
     photos_with_ignored: int = 0
     photos_not_shown: int = 0
 
@@ -94,9 +109,20 @@ class MaskExport:
 
         for photo, result in map_threads(load_and_call, self.source.photos, self.threads):
             self.photos_written += 1
+            self.validation_written += photo.split == VALIDATION
             self.photos_with_ignored += photo.has_ignored
             self.photos_not_shown += self.config.images == "none" and photo.header.kind in self.not_shown
             yield result
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the parts: `TRAIN`, and `VALIDATION` if photos were chosen for it."""
+        return (TRAIN, VALIDATION) if self.source.validation else (TRAIN,)
+
+    @property
+    def validation_folder(self) -> str:
+        """The part that trainers measure on: `VALIDATION`, or `TRAIN` if no photo for validation was written."""
+        return VALIDATION if self.validation_written else TRAIN
 
     @property
     def annotation_labels(self) -> list[tuple[int, str]]:
@@ -147,7 +173,12 @@ class LoadedPhoto:
     @property
     def name(self) -> str:
         """Relative path of the photo in the export, without a suffix."""
-        return sanitize_path(self.source.name)
+        return self.export.flat_names.get(self.source.name) or sanitize_path(self.source.name)
+
+    @property
+    def split(self) -> str:
+        """The part of the export that the photo belongs to, `TRAIN` or `VALIDATION`."""
+        return VALIDATION if self.source.name in self.export.source.validation else TRAIN
 
     @property
     def file_name(self) -> str:
@@ -219,6 +250,29 @@ class ObjectMask(NamedTuple):
         return full
 
 
+def flatten_names(names: Sequence[str]) -> dict[str, str]:
+    """Make a file name without folders for each photo, such as ``cat_1`` for ``cat/1``.
+
+    Names that would be equal, also on a file system that ignores case, and names that are too long get a hash.
+
+    Args:
+        names: Names of all photos of an export, distinct.
+
+    Returns:
+        The file name, without a suffix, by name.
+    """
+    flat = {name: sanitize_path(name).replace("/", "_") for name in names}
+    uses = Counter(one.casefold() for one in flat.values())
+    return {
+        name: one if uses[one.casefold()] == 1 and len(one.encode()) <= MAX_NAME_BYTES else _add_hash(one, name)
+        for name, one in flat.items()
+    }
+
+
+def _add_hash(flat: str, name: str) -> str:
+    return f"{flat.encode()[: MAX_NAME_BYTES - 9].decode('utf-8', 'ignore')}-{hash_text(name)}"
+
+
 def split_into_parts(label: int, binary: Mask) -> Iterator[ObjectMask]:
     """Yield the 8-connected parts of a binary mask, in raster order of their first pixels."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
@@ -271,6 +325,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_lines(path: Path, lines: list[str]) -> None:
     r"""Write UTF-8 text; every line ends in ``\n`` on every operating system."""
     write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def write_yaml(path: Path, values: Mapping[str, Any]) -> None:
+    """Write YAML in UTF-8; the keys keep their order."""
+    import yaml  # of the extra "export"
+
+    write_lines(path, [yaml.safe_dump(dict(values), allow_unicode=True, sort_keys=False).rstrip()])
 
 
 def _find_suffix(photo: Path, header: Header, not_shown: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ from coarse2fine.data import list_photos
 from coarse2fine.data.photo_files import is_photo
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.quality_table import TABLE, read_scores
+from coarse2fine.export.validation_split import DEFAULT_SHARE, choose_validation
 from coarse2fine.masks.png import mask_path, read_mask
 from coarse2fine.runtime.files import MISSING, read_json_as, size_and_time
 from coarse2fine.runtime.names import AnyPath, SafeName, path_inside
@@ -52,7 +53,8 @@ class MaskSource:
         title: Name of the source for people, such as ``pets, round-3/enhanced``.
         classes: Class names by index.
         photos: The photos with their masks. The iterator can be consumed once.
-        total: Number of photos.
+        names: Names of the photos, in the same order. Predictions skip photos that cannot be read.
+        validation: Names of the photos for validation.
         warnings: Which photos are not exported, and why. Predictions add to it while ``photos`` is consumed.
         has_scores: Whether any mask has a quality score.
     """
@@ -60,8 +62,9 @@ class MaskSource:
     title: str
     classes: tuple[str, ...]
     photos: Iterator[PhotoMask]
-    total: int
+    names: tuple[str, ...]
     warnings: list[str] = field(default_factory=list)
+    validation: frozenset[str] = frozenset()
     has_scores: bool = False
 
 
@@ -98,7 +101,7 @@ def open_mask_source(
     if photos and not is_folder_of_predict:
         if config.min_quality is not None:
             raise ConfigError("New predictions have no quality scores: leave out --min-quality or --photos.")
-        return _predict(source, photos, config.batch, threads, out)
+        return _predict(source, photos, config, threads, out)
     if is_folder_of_predict:
         found = _open_predictions(source, photos, config)
     elif Run(source).config.exists():
@@ -108,7 +111,7 @@ def open_mask_source(
             f"{source} must be a run folder of fit or a folder that predict wrote. To predict with a model folder or "
             "an .onnx file, add --photos PHOTOS."
         )
-    if not found.total:
+    if not found.names:
         raise DataError(f"No photo of {source} can be exported: {'; '.join(found.warnings) or 'it has no photos'}.")
     return found
 
@@ -136,7 +139,7 @@ def _open_run(
             f"training (reasons: {run.filter_file(number)}); --left-out exports them, too"
         )
     title = f"{run.root.resolve().name}, {folder.relative_to(run.root).as_posix()}"
-    return _add_scores(MaskSource(title, dataset.classes, iter(exported), len(exported), warnings), run.root, config)
+    return _add_scores(title, dataset.classes, exported, warnings, run.root, config)
 
 
 def _open_mask(run: Run, folder: Path, photo: Photo) -> PhotoMask:
@@ -190,7 +193,7 @@ def _open_predictions(folder: Path, roots: Sequence[Path | str], config: MaskExp
     if len(photos) < len(listed):
         warnings.append(f"{len(listed) - len(photos)} of {len(listed)} photos have no mask: predict skipped them")
     title = f"{folder.resolve().name}, masks"
-    return _add_scores(MaskSource(title, classes, iter(photos), len(photos), warnings), folder, config)
+    return _add_scores(title, classes, photos, warnings, folder, config)
 
 
 def _find_photo_places(folder: Path, roots: Sequence[Path | str]) -> Callable[[str, Path], Path]:
@@ -248,21 +251,35 @@ def _find_photo_root(path: Path, name: str) -> Path | None:
     return root if is_inside and root.resolve() != root.parent.resolve() else None
 
 
-def _add_scores(source: MaskSource, folder: Path, config: MaskExportConfig) -> MaskSource:
-    """Add the scores of ``folder / quality.csv`` to the photos, and drop photos below ``config.min_quality``."""
+def _add_scores(
+    title: str,
+    classes: tuple[str, ...],
+    photos: Sequence[PhotoMask],
+    warnings: list[str],
+    folder: Path,
+    config: MaskExportConfig,
+) -> MaskSource:
+    """Add the scores of ``folder / quality.csv``, drop photos below ``config.min_quality``, and choose a validation."""
     path, minimum = folder / TABLE, config.min_quality
     scores = read_scores(path)
     if minimum is not None and not scores:
         raise ConfigError(f"--min-quality needs quality scores, but {path} is missing or empty.")
-    photos = [replace(photo, score=scores.get(photo.name)) for photo in source.photos]
-    good = [photo for photo in photos if minimum is None or _is_good(photo, minimum)]
+    scored = [replace(photo, score=scores.get(photo.name)) for photo in photos]
+    good = [photo for photo in scored if minimum is None or _is_good(photo, minimum)]
     if len(good) < len(photos):
-        source.warnings.append(
+        warnings.append(
             f"{len(photos) - len(good)} of {len(photos)} photos have no quality score of at least {minimum:g} and are "
             "not exported"
         )
+    names = tuple(photo.name for photo in good)
+    trust = [1.0 if photo.labels == () else photo.score for photo in good]  # the mask of a negative is right
+    validation = choose_validation(names, trust, _validation_share(config))
     has_scores = any(photo.score is not None for photo in good)
-    return replace(source, photos=iter(good), total=len(good), has_scores=has_scores)
+    return MaskSource(title, classes, iter(good), names, warnings, validation, has_scores)
+
+
+def _validation_share(config: MaskExportConfig) -> float:
+    return DEFAULT_SHARE if config.val_share is None else config.val_share
 
 
 def _is_good(photo: PhotoMask, minimum: float) -> bool:
@@ -270,7 +287,9 @@ def _is_good(photo: PhotoMask, minimum: float) -> bool:
     return photo.labels == () or (photo.score is not None and photo.score >= minimum)
 
 
-def _predict(model: Path, photos: Sequence[Path | str], batch: int, threads: int, out: Path) -> MaskSource:
+def _predict(
+    model: Path, photos: Sequence[Path | str], config: MaskExportConfig, threads: int, out: Path
+) -> MaskSource:
     from coarse2fine.data.class_folders import names_below_common_folder
     from coarse2fine.data.reader import ReadOptions
     from coarse2fine.inference.files import predict_files
@@ -285,10 +304,14 @@ def _predict(model: Path, photos: Sequence[Path | str], batch: int, threads: int
         warnings.append(f"skipped: {paths[index]}: {reason}")
 
     def predict() -> Iterator[PhotoMask]:
-        options = ReadOptions(batch_size=batch, threads=threads, on_skipped=skip)
+        options = ReadOptions(batch_size=config.batch, threads=threads, on_skipped=skip)
         for found in predict_files(segmenter, paths, options):
             yield PhotoMask(names[found.index], paths[found.index], found.mask)
         if len(warnings) == len(paths):
             raise DataError(f"None of the {len(paths)} photos can be read. The first: {warnings[0]}.")
 
-    return MaskSource(f"{model.resolve().name}, predictions", segmenter.classes, predict(), len(paths), warnings)
+    title, validation = (
+        f"{model.resolve().name}, predictions",
+        choose_validation(names, [None] * len(names), _validation_share(config)),
+    )
+    return MaskSource(title, segmenter.classes, predict(), tuple(names), warnings, validation)

@@ -3,18 +3,27 @@
 Source: VOC 2012 development kit; labelmap.txt as CVAT and Datumaro write it.
 """
 
+from contextlib import ExitStack
+
 from coarse2fine.corrections.photo_names import sanitize_name
-from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, save_photo, write_bytes, write_lines
+from coarse2fine.export.mask_format import (
+    LoadedPhoto,
+    MaskExport,
+    MaskFormat,
+    save_photo,
+    write_bytes,
+    write_lines,
+)
 from coarse2fine.export.streamed_files import open_score_table
 from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.png import encode_mask
 from coarse2fine.runtime.files import write_json
 
-LIST_NAME = "train"
-
 
 def write_voc(export: MaskExport) -> None:
-    """Write ``JPEGImages``, ``SegmentationClass``, the list ``train``, ``labelmap.txt`` and ``quality.csv``.
+    """Write ``JPEGImages``, ``SegmentationClass``, ``labelmap.txt``, ``quality.csv``, and lists of the photos.
+
+    The lists are ``train``, and with photos for validation ``val`` and ``trainval``.
 
     Readers of this format expect JPEG photos, so other photos are encoded again as JPEG.
     """
@@ -26,11 +35,18 @@ def write_voc(export: MaskExport) -> None:
         save_photo(photo.source.path, folder / "JPEGImages" / f"{photo.name}.jpg", export.config.images, encode_as)
         return photo
 
-    list_path = folder / "ImageSets" / "Segmentation" / f"{LIST_NAME}.txt"
-    list_path.parent.mkdir(parents=True)
-    with list_path.open("w", encoding="utf-8", newline="\n") as names, open_score_table(export) as add_score:
+    lists = folder / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    names = ("train", "val", "trainval") if export.source.validation else ("train",)
+    with ExitStack() as stack:
+        add_score = stack.enter_context(open_score_table(export))
+        files = {
+            name: stack.enter_context((lists / f"{name}.txt").open("w", encoding="utf-8", newline="\n"))
+            for name in names
+        }
         for photo in export.map_photos(write_photo):
-            names.write(photo.name + "\n")
+            for name in {photo.split, names[-1]}:
+                files[name].write(photo.name + "\n")
             add_score(photo)
     colors = color_table()
     write_lines(

@@ -51,6 +51,13 @@ def encode_mask(mask: Mask) -> bytes:
     return encoded.getvalue()
 
 
+def encode_gray(mask: Mask) -> bytes:
+    """Encode a mask as an 8-bit gray PNG of its values, for readers that expand a palette to colors."""
+    encoded = io.BytesIO()
+    PillowImage.fromarray(np.ascontiguousarray(mask)).save(encoded, format="PNG")
+    return encoded.getvalue()
+
+
 def read_mask(path: Path | str) -> Mask:
     """Read a mask from a palette or gray PNG of at most 8 bits.
 

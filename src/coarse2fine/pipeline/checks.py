@@ -6,15 +6,18 @@ from pathlib import Path
 from coarse2fine.coarse import check_method
 from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.data import check_photos, open_dataset
+from coarse2fine.data.archives import find_archives, unpack_photos
 from coarse2fine.data.class_folders import clean_label
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.ground_truth import GroundTruth, open_ground_truth
 from coarse2fine.networks.build import build_network
 from coarse2fine.pipeline.terminal_summary import show_start
 from coarse2fine.pipeline.working_size import resolve_size
+from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import size_and_time, write_json, write_text
 from coarse2fine.runtime.processes import find_world
+from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.photos import hash_in, keep_usable, read_record, stamp_file, write_record
 from coarse2fine.store.run import Run
 from coarse2fine.training.loop import check_batch
@@ -101,13 +104,45 @@ def _check_settings(config: FitConfig) -> None:
         )
 
 
+def unpack_data(data: Path, run: Run, context: Context) -> Path:
+    """Unpack photos that are given in archives into the run folder.
+
+    Args:
+        data: The photos with labels.
+        run: The run folder.
+        context: Processes and console.
+
+    Returns:
+        The unpacked data set, or ``data`` if it holds no archive.
+
+    Raises:
+        DataError: An archive cannot be unpacked, or the run folder holds other files.
+        ConfigError: An archive is Parquet, and pyarrow is not installed.
+    """
+    archives = find_archives(data)
+    if not archives:
+        return data
+    if context.is_main:
+        if not run.photos.exists():
+            _check_new(run)
+        with hold_folder(run.root):
+            unpack_photos(archives, run.unpacked, context.console)
+    context.barrier()
+    return unpack_photos(archives, run.unpacked, Console(quiet=True))
+
+
+def _check_new(run: Run) -> None:
+    others = [path for path in run.root.iterdir() if not path.name.startswith(".")] if run.root.exists() else []
+    if any(path != run.unpacked for path in others):
+        raise DataError(
+            f"The run folder {run.root} must be new, empty, or from an earlier run, but holds other files. "
+            "Choose another --out."
+        )
+
+
 def _check_run_folder(run: Run, data: Path, listed: Dataset) -> None:
     if not run.photos.exists():
-        if run.root.exists() and any(not path.name.startswith(".") for path in run.root.iterdir()):
-            raise DataError(
-                f"The run folder {run.root} must be new, empty, or from an earlier run, but holds other files. "
-                "Choose another --out."
-            )
+        _check_new(run)
         return
     before = read_record(run)
     known = [photo for photo in listed.photos if before.stamp_of(photo) is not None]

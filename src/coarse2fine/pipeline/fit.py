@@ -7,7 +7,7 @@ from pathlib import Path
 from coarse2fine.config import FitConfig, load_recipe
 from coarse2fine.corrections import check_corrections_path, import_corrections, list_corrected
 from coarse2fine.corrections.review import apply_review_decisions, list_rejected
-from coarse2fine.pipeline.checks import check_inputs, prepare_run_folder
+from coarse2fine.pipeline.checks import check_inputs, prepare_run_folder, unpack_data
 from coarse2fine.pipeline.coarse_choice import choose_coarse_method
 from coarse2fine.pipeline.coarse_stage import run_coarse_stage
 from coarse2fine.pipeline.collapse import explain_collapse, restore_round, undo_round, warn_of_lost_classes
@@ -45,7 +45,8 @@ def fit(
     Args:
         data: Folder with one sub-folder of photos per class, or a CSV or Parquet table with the columns path and label.
             A photo of several classes has a label such as ``cat|person``, or lies in several class folders. In a table,
-            an empty label means none of the classes.
+            an empty label means none of the classes. Or another layout of docs/datasets.md: archives are unpacked into
+            the run folder.
         out: The run folder. All results go there.
         settings: All settings; default: the recipe ``small``.
         ground_truth: Masks to measure with; they never train. Folders with ``images`` and ``masks``, folders of masks
@@ -80,9 +81,10 @@ def fit(
         joined(world, gpu=pick_device().type == "cuda"),
     ):
         paths = [Path(path) for path in ground_truth]
-        listed, opened_ground_truth = check_inputs(Path(data), run, config, paths, without_class)
+        photos = unpack_data(Path(data), run, context)
+        listed, opened_ground_truth = check_inputs(photos, run, config, paths, without_class)
         with hold_folder(run.root) if context.is_main else nullcontext():
-            dataset = prepare_run_folder(Path(data), listed, run, config, context, without_class)
+            dataset = prepare_run_folder(photos, listed, run, config, context, without_class)
             if context.is_main:
                 apply_review_decisions(run.review, dataset.photos, run.corrected, context.console)
                 if masks:

@@ -47,6 +47,11 @@ class Run:
         return self.root / "corrected"
 
     @property
+    def unpacked(self) -> Path:
+        """The photos, if they were given in archives."""
+        return self.root / "unpacked"
+
+    @property
     def review(self) -> Path:
         """Decisions of ``coarse2fine app``. No other command writes here."""
         return self.root / "review"

@@ -1,0 +1,171 @@
+import io
+import tarfile
+import zipfile
+
+import datasets
+import pyarrow
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from coarse2fine.data import open_dataset
+from coarse2fine.data.archives import find_archives, unpack_photos
+from coarse2fine.errors import DataError
+from coarse2fine.pipeline.checks import unpack_data
+from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.context import Context
+from coarse2fine.store.run import Run
+
+PHOTOS = {"cat/1.jpg": 10, "cat/2.png": 90, "dog/1.jpg": 170}
+
+
+def encode(value, kind="PNG"):
+    encoded = io.BytesIO()
+    Image.new("RGB", (6, 5), (value, 0, 0)).save(encoded, format=kind)
+    return encoded.getvalue()
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+def write_zip(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def labels_of(path, tmp_path):
+    data = open_dataset(unpack_data(path, Run(tmp_path / "run"), Context()))
+    found = {}
+    for photo in data.photos:
+        with Image.open(photo.path) as image:
+            found[image.getpixel((0, 0))[0]] = [data.classes[label] for label in photo.labels]
+    return found
+
+
+EXPECTED = {10: ["cat"], 90: ["cat"], 170: ["dog"]}
+
+
+@pytest.mark.parametrize("top", ["", "pets/", "a/pets/"])
+@pytest.mark.parametrize("write, ending", [(write_zip, "zip"), (write_tar, "tar")])
+def test_unpack__class_folders(tmp_path, top, write, ending):
+    members = {f"{top}{name}": encode(value) for name, value in PHOTOS.items()}
+    others = {f"{top}cat/.hidden.png": b"", "__MACOSX/cat/1.jpg": b"", f"{top}read.me": b"text"}
+    write(tmp_path / f"pets.{ending}", members | others)
+    assert labels_of(tmp_path / f"pets.{ending}", tmp_path) == EXPECTED
+    assert not list((tmp_path / "run").rglob("read.me"))
+
+
+def test_unpack__webdataset_shards(tmp_path):
+    (tmp_path / "shards").mkdir()
+    first = {"000.png": encode(10), "000.cls": b"cat", "001.png": encode(90), "001.cls": b"cat\n", "001.json": b"{}"}
+    write_tar(tmp_path / "shards" / "train-0.tar", first)
+    write_tar(tmp_path / "shards" / "train-1.tar", {"./000.PNG": encode(170), "./000.cls": b"dog"})
+    write_tar(tmp_path / "shards" / "val-0.tar", {"000.png": encode(250), "000.cls": b"bird"})
+    assert labels_of(tmp_path / "shards", tmp_path) == EXPECTED
+
+
+def test_unpack__parquet_as_datasets_writes_it(tmp_path):
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    rows = {"image": [{"bytes": encode(value), "path": None} for value in (10, 90, 170)], "label": [0, 0, 1]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(str(tmp_path / "train.parquet"))
+    assert labels_of(tmp_path / "train.parquet", tmp_path) == EXPECTED
+
+
+def test_unpack__parquet_with_texts_and_lists(tmp_path):
+    columns = {"photo": [encode(10), encode(90), None], "labels": [["cat", "dog"], [], ["cat"]]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    assert labels_of(tmp_path / "a.parquet", tmp_path) == {10: ["cat", "dog"], 90: []}
+    parquet.write_table(pyarrow.table({"photo": [encode(10)]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="must have a column label; its columns are: photo"):
+        unpack_data(tmp_path / "a.parquet", Run(tmp_path / "other"), Context())
+
+
+def test_unpack__a_table_of_paths_is_no_archive(tmp_path):
+    parquet.write_table(pyarrow.table({"path": ["a.png"], "label": ["cat"]}), tmp_path / "a.parquet")
+    assert find_archives(tmp_path / "a.parquet") == [] == find_archives(tmp_path / "gone")
+
+
+def test_unpack__again_only_if_the_archive_changed(tmp_path, monkeypatch):
+    write_zip(tmp_path / "a.zip", {"cat/1.png": encode(10), "cat/2.png": encode(20)})
+    quiet, out = Console(quiet=True), tmp_path / "out"
+    unpack_photos([tmp_path / "a.zip"], out, quiet)
+    with monkeypatch.context() as patch:
+        patch.setattr("coarse2fine.data.archives._unpack", None)
+        unpack_photos([tmp_path / "a.zip"], out, quiet)
+    (out / "unpacked.json").unlink()  # as if stopped before the end: complete files are not written again
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    unpack_photos([tmp_path / "a.zip"], out, quiet)
+    assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} and len(times) == 2
+    write_zip(tmp_path / "a.zip", {"dog/3.png": encode(30)})
+    unpack_photos([tmp_path / "a.zip"], out, quiet)
+    assert [path.name for path in out.rglob("*.png")] == ["3.png"]
+
+
+@pytest.mark.parametrize("name", ["../out.png", "/etc/out.png", "cat/../../out.png"])
+@pytest.mark.parametrize("write, ending", [(write_zip, "zip"), (write_tar, "tar")])
+def test_unpack__names_stay_in_the_folder(tmp_path, name, write, ending):
+    write(tmp_path / f"a.{ending}", {name: encode(10)})
+    with pytest.raises(DataError, match="must be a relative path inside its folder"):
+        unpack_data(tmp_path / f"a.{ending}", Run(tmp_path / "run"), Context())
+    assert not list(tmp_path.rglob("out.png"))
+
+
+def test_unpack__links_in_a_tar_are_ignored(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        link = tarfile.TarInfo("cat/1.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(DataError, match="must hold photos .* but holds none"):
+        unpack_data(tmp_path / "a.tar", Run(tmp_path / "run"), Context())
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar"])
+def test_unpack__a_damaged_archive_is_one_sentence(tmp_path, ending):
+    (tmp_path / f"a.{ending}").write_bytes(b"no archive" * 100)
+    with pytest.raises(DataError, match=f"a.{ending} cannot be unpacked"):
+        unpack_data(tmp_path / f"a.{ending}", Run(tmp_path / "run"), Context())
+    write_zip(tmp_path / "b.zip", {"cat/1.png": encode(10)})
+    content = bytearray((tmp_path / "b.zip").read_bytes())
+    content[45] ^= 255
+    (tmp_path / "b.zip").write_bytes(content)
+    with pytest.raises(DataError, match="b.zip cannot be unpacked: cat/1.png"):
+        unpack_data(tmp_path / "b.zip", Run(tmp_path / "run"), Context())
+
+
+def test_unpack__limits(tmp_path, monkeypatch):
+    write_zip(tmp_path / "a.zip", {"cat/1.png": encode(10)})
+    monkeypatch.setattr("coarse2fine.data.archives.MAX_MEMBER_BYTES", 10)
+    with pytest.raises(DataError, match="must hold files of at most 10 bytes, but cat/1.png has"):
+        unpack_data(tmp_path / "a.zip", Run(tmp_path / "run"), Context())
+    monkeypatch.undo()
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 5}))
+    with pytest.raises(DataError, match="bytes for unpacked photos, but 5 are free"):
+        unpack_data(tmp_path / "a.zip", Run(tmp_path / "run"), Context())
+
+
+def test_unpack__the_same_name_in_two_shards_is_no_loss(tmp_path):
+    for number in range(2):
+        write_tar(tmp_path / f"{number}.tar", {"cat/1.png": encode(number)})
+    with pytest.raises(DataError, match="cat/1.png is in two archives"):
+        unpack_data(tmp_path, Run(tmp_path / "run"), Context())
+
+
+def test_open_dataset__says_which_command_takes_archives(tmp_path):
+    write_zip(tmp_path / "a.zip", {"cat/1.png": encode(10)})
+    with pytest.raises(DataError, match="is an archive: coarse2fine fit unpacks it"):
+        open_dataset(tmp_path / "a.zip")
+
+
+def test_unpack_data__keeps_a_folder_with_other_files(tmp_path):
+    write_zip(tmp_path / "a.zip", {"cat/1.png": encode(10)})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").touch()
+    with pytest.raises(DataError, match="holds other files"):
+        unpack_data(tmp_path / "a.zip", Run(tmp_path / "run"), Context())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
