@@ -26,6 +26,8 @@ def predict(
     batch: int = 8,
     overlays: bool = True,
     probabilities: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    cutout: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    instances: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     max_megapixels: float = 200.0,
     device: Device = "auto",
     threads: int | None = None,
@@ -41,11 +43,12 @@ def predict(
     For example:
       coarse2fine predict runs/pets holiday/ --out masks
       coarse2fine predict pets.onnx holiday/ --out masks --crf
+      coarse2fine predict runs/pets https://example.org/cat.jpg --out cat --cutout
       coarse2fine predict runs/pets a.jpg 'more/**/*.png' --out masks --probabilities --size-px 480
 
     Args:
         run: Run folder of fit, its folder model, or an .onnx file written by coarse2fine export.
-        photos: Photo files, folders, or glob patterns.
+        photos: Photo files, folders, glob patterns, or addresses (https://...); - reads one photo from standard input.
         out: Folder for the results.
         size_px: Longer side to which photos are resized for the network; default: the size of the run.
         flip: Average the probabilities with those of the mirrored photo; default: the setting of the run.
@@ -54,6 +57,8 @@ def predict(
         batch: Photos per batch.
         overlays: Also write the masks drawn over the photos.
         probabilities: Also write the class probabilities, DIR/probabilities/PHOTO.npz.
+        cutout: Also write the objects alone, DIR/cutouts/PHOTO.png (RGBA, soft edge, no background).
+        instances: Also write DIR/objects.csv: class, score, box, area and polygon of each connected object.
         max_megapixels: Larger photos are skipped.
         device: Where the network is computed; auto: on the CUDA GPU if there is one.
         threads: CPU threads of the network; default: one per core.
@@ -61,7 +66,7 @@ def predict(
         json: Print the result as one JSON object; all other output goes to standard error.
     """
     from coarse2fine.config import PredictConfig
-    from coarse2fine.data.photo_files import list_photos
+    from coarse2fine.data.remote_photos import collect_photos
     from coarse2fine.errors import ConfigError
     from coarse2fine.inference.load import load_model
     from coarse2fine.inference.predict import PredictOptions, predict_photos
@@ -71,7 +76,7 @@ def predict(
     if not photos:
         raise ConfigError("predict needs photos: files, folders or glob patterns after the run folder.")
     context = Context(console=Console(quiet))
-    paths = list_photos(photos, out, context.console.warn)  # before the network is loaded, which takes seconds
+    paths = collect_photos(photos, out, context.console.warn)  # before the network is loaded, which takes seconds
     segmenter = load_model(run, device, threads)
     config = PredictConfig(
         size_px=size_px or segmenter.size_px,
@@ -79,7 +84,7 @@ def predict(
         scales=scales or segmenter.scales,
         crf=segmenter.crf.on if crf is None else crf,
     )
-    options = PredictOptions(batch, overlays, probabilities, max_megapixels)
+    options = PredictOptions(batch, overlays, probabilities, max_megapixels, cutout, instances)
     skipped = predict_photos(segmenter.with_settings(config), paths, out, options, context)
     for item in skipped:
         context.console.warn(f"skipped: {item.path}: {item.reason}")

@@ -94,7 +94,7 @@ def unpack_photos(archives: Sequence[Path], folder: Path, console: Console) -> P
 
 def _unpack(archives: Sequence[Path], folder: Path, console: Console) -> None:
     opened = [_open_archive(file) for file in archives]
-    count, size = (sum(one[at] for one in opened) for at in (0, 1))
+    count, size = sum(one[0] for one in opened), sum(one[1] for one in opened)
     free = shutil.disk_usage(folder).free
     if size > free:
         raise DataError(f"{folder} needs {size} bytes for unpacked photos, but {free} are free. Choose another --out.")

@@ -7,7 +7,6 @@ validation_split.py     choose the photos for validation
 voc.py, coco.py, yolo.py, label_studio.py, cvat.py, hugging_face.py
                         one mask format each
 image_mask_folders.py   the formats ultralytics and lightly: folders of photos and of PNG masks
-polygons.py             masks as polygons that fill to the same masks
 streamed_files.py       JSON and CSV files that are written item by item
 network_export.py       `export_network`, `export_int8_network`
 network_graph.py        a network with normalization and softmax, traced and compared with its export

@@ -16,13 +16,12 @@ from coarse2fine.export.mask_format import (
     LoadedPhoto,
     MaskExport,
     MaskFormat,
-    ObjectMask,
-    crop_to_object,
     write_bytes,
 )
-from coarse2fine.export.polygons import trace_edges
 from coarse2fine.export.streamed_files import open_json_lists
+from coarse2fine.masks.objects import ObjectMask, crop_to_object
 from coarse2fine.masks.palette import color_table
+from coarse2fine.masks.polygons import trace_edges
 from coarse2fine.types import BACKGROUND
 
 JsonObject = dict[str, Any]

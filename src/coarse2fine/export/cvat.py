@@ -6,7 +6,8 @@ Source: https://docs.cvat.ai, XML annotation format and CVAT for image.
 import json
 from xml.sax.saxutils import escape, quoteattr
 
-from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, ObjectMask, write_lines
+from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, write_lines
+from coarse2fine.masks.objects import ObjectMask
 from coarse2fine.masks.palette import hex_color
 from coarse2fine.masks.run_length import encode_counts
 

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
@@ -19,7 +18,8 @@ from coarse2fine.data.photo_files import PHOTO_ENDINGS
 from coarse2fine.data.photos import Header, read_header, read_image, read_size
 from coarse2fine.errors import DataError
 from coarse2fine.export.mask_sources import MaskSource, PhotoMask
-from coarse2fine.masks.regions import Box, bounding_box, classes_in
+from coarse2fine.masks.objects import ObjectMask, crop_to_object, split_into_parts
+from coarse2fine.masks.regions import classes_in
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import BACKGROUND, IGNORE, LABEL_SEPARATOR, Mask
 
@@ -230,26 +230,6 @@ class LoadedPhoto:
                 yield crop_to_object(label, binary)
 
 
-class ObjectMask(NamedTuple):
-    """The pixels of one annotation.
-
-    Attributes:
-        label: Class index.
-        box: Bounding box of the pixels.
-        crop: Binary mask within the box, shape (y1 - y0, x1 - x0).
-    """
-
-    label: int
-    box: Box
-    crop: Mask
-
-    def to_full_size(self, height: int, width: int) -> Mask:
-        """Return the binary mask in the size of the photo."""
-        full = np.zeros((height, width), np.uint8)
-        full[self.box.y0 : self.box.y1, self.box.x0 : self.box.x1] = self.crop
-        return full
-
-
 def flatten_names(names: Sequence[str]) -> dict[str, str]:
     """Make a file name without folders for each photo, such as ``cat_1`` for ``cat/1``.
 
@@ -271,22 +251,6 @@ def flatten_names(names: Sequence[str]) -> dict[str, str]:
 
 def _add_hash(flat: str, name: str) -> str:
     return f"{flat.encode()[: MAX_NAME_BYTES - 9].decode('utf-8', 'ignore')}-{hash_text(name)}"
-
-
-def split_into_parts(label: int, binary: Mask) -> Iterator[ObjectMask]:
-    """Yield the 8-connected parts of a binary mask, in raster order of their first pixels."""
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
-    for part in range(1, count):
-        x0, y0, width, height = stats[part, :4].tolist()
-        box = Box(y0, x0, y0 + height, x0 + width)
-        yield ObjectMask(label, box, (parts[box.y0 : box.y1, box.x0 : box.x1] == part).astype(np.uint8))
-
-
-def crop_to_object(label: int, binary: Mask) -> ObjectMask:
-    """Crop a binary mask, which must have foreground, to its bounding box."""
-    box = bounding_box(binary)
-    assert box is not None
-    return ObjectMask(label, box, binary[box.y0 : box.y1, box.x0 : box.x1])
 
 
 def encode_upright(photo: Path, image_format: str) -> bytes:

@@ -6,8 +6,8 @@ Source: https://docs.ultralytics.com/datasets/segment.
 import numpy as np
 
 from coarse2fine.export.mask_format import LoadedPhoto, MaskExport, MaskFormat, write_lines, write_yaml
-from coarse2fine.export.polygons import Ring, trace_centers
 from coarse2fine.export.streamed_files import open_score_table
+from coarse2fine.masks.polygons import Ring, trace_centers
 from coarse2fine.masks.regions import classes_in
 from coarse2fine.runtime.files import write_json
 

@@ -7,5 +7,6 @@ description.py      the description of a network that torch computes
 load.py             load either by its path
 arrays.py           NumPy arrays and torch tensors to images, and results back
 files.py            apply a network to photo files, in batches
+found_objects.py    the objects of a photo: a table, and the photo without its background
 predict.py          write masks, overlays and a table for photo files
 """

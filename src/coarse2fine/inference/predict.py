@@ -1,19 +1,24 @@
 """Write masks, overlays and a table of the classes for any photos; memory does not grow with the number of photos."""
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from coarse2fine.data.class_folders import names_below_common_folder
-from coarse2fine.data.photo_files import list_photos
+from coarse2fine.data.photos import read_image
 from coarse2fine.data.reader import ReadOptions
+from coarse2fine.data.remote_photos import collect_photos
 from coarse2fine.errors import DataError
 from coarse2fine.inference.files import FilePrediction, predict_files
-from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter
+from coarse2fine.inference.found_objects import OBJECT_COLUMNS, cut_out, list_objects
+from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter, most_probable_class
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.masks.resize import resize_mask
@@ -25,6 +30,7 @@ from coarse2fine.types import Image, Mask, Probabilities, Skipped
 OVERLAY_MAX_SIDE_PX = 1600
 
 Row = tuple[str, str, str]
+ObjectRow = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class PredictOptions:
         batch_size: Photos that the network computes at once.
         overlays: Whether to write the masks drawn over the photos.
         probabilities: Whether to write the class probabilities.
+        cutouts: Whether to write the objects without the background, as RGBA.
+        instances: Whether to write a table of the connected objects.
         max_megapixels: Larger photos are skipped.
     """
 
@@ -42,6 +50,8 @@ class PredictOptions:
     overlays: bool = True
     probabilities: bool = False
     max_megapixels: float = 200.0
+    cutouts: bool = False
+    instances: bool = False
 
 
 def predict_photos(
@@ -57,12 +67,15 @@ def predict_photos(
     classes and their share of each photo), ``classes.json`` (class names), ``photos.json`` (paths of the photos) and
     ``origin.json`` (this folder, and size and time of each photo, by which an export recognizes the photos). With
     ``options.probabilities`` also ``probabilities/<photo>.npz``, with the array ``probabilities``: class probabilities
-    at the working size, before any CRF, float16, shape (C, h, w). ``<photo>`` is the path of a photo below the folder
+    at the working size, before any CRF, float16, shape (C, h, w). With ``options.cutouts`` also
+    ``cutouts/<photo>.png`` (:func:`cut_out`). With ``options.instances`` also ``objects.csv``: class, score, box, area
+    and polygon of each connected object (:func:`list_objects`). ``<photo>`` is the path of a photo below the folder
     that all photos have in common.
 
     Args:
         segmenter: The network, from :meth:`Segmenter.load`.
-        photos: One or several files, folders or glob patterns.
+        photos: One or several files, folders, glob patterns or web addresses; ``-`` is standard input. Photos from
+            there are kept in ``out / received``.
         out: Folder for the results.
         options: Which files to write, and how to read the photos.
         context: Console for the progress bar, and threads; None: one thread per core, and nothing is printed.
@@ -77,18 +90,25 @@ def predict_photos(
     folder = Path(out)
     skipped: list[Skipped] = []
     ignored: list[Skipped] = []
-    first = Path(photos if isinstance(photos, Path | str) else photos[0] if photos else "")
-    paths = list_photos(photos, folder, lambda text: ignored.append(Skipped(first, text)))
+    given = [photos] if isinstance(photos, Path | str) else [*photos]
+    paths = collect_photos(given, folder, lambda text: ignored.append(Skipped(Path(given[0]), text)))
     names = names_below_common_folder(paths)
 
-    def write(prediction: FilePrediction) -> list[Row]:
-        name, mask = names[prediction.index], prediction.mask()
+    def write(prediction: FilePrediction) -> tuple[list[Row], list[ObjectRow]]:
+        name, probabilities = names[prediction.index], prediction.probabilities_after_crf()
+        mask = most_probable_class(probabilities, *prediction.size)
         write_mask(mask_path(folder / "masks", name), mask)
         if options.probabilities:
             _write_probabilities(folder / "probabilities" / f"{name}.npz", prediction.probabilities)
         if prediction.copy is not None:
             _write_overlay(folder / "overlays" / f"{name}.jpg", prediction.copy, mask)
-        return _class_rows(name, mask, segmenter.classes)
+        if options.cutouts:
+            photo = read_image(paths[prediction.index], options.max_megapixels)
+            _write_rgba(folder / "cutouts" / f"{name}.png", cut_out(photo, probabilities))
+        objects = list_objects(mask, probabilities) if options.instances else []
+        return _class_rows(name, mask, segmenter.classes), [
+            (name, segmenter.classes[one.label], *one.columns()) for one in objects
+        ]
 
     reading = ReadOptions(
         batch_size=options.batch_size,
@@ -98,7 +118,9 @@ def predict_photos(
     )
     predictions = predict_files(segmenter, paths, reading, copy_px=OVERLAY_MAX_SIDE_PX if options.overlays else None)
     done = context.console.track(map_threads(write, predictions, context.threads), len(paths), "predicting")
-    write_csv(folder / "found.csv", ["photo", "class", "share_of_pixels"], chain.from_iterable(done))
+    with _open_object_table(folder if options.instances else None) as add_objects:
+        rows = (row for classes, objects in done for row in (add_objects(objects) or classes))
+        write_csv(folder / "found.csv", ["photo", "class", "share_of_pixels"], rows)
     write_json(folder / "photos.json", {name: str(path.absolute()) for name, path in zip(names, paths, strict=True)})
     stamps = {name: size_and_time(path) for name, path in zip(names, paths, strict=True)}
     write_json(folder / "origin.json", {"folder": str(folder.absolute()), "photos": stamps})
@@ -108,6 +130,26 @@ def predict_photos(
             f"None of the {len(paths)} photos can be read; the first: {skipped[0].path}: {skipped[0].reason}."
         )
     return sorted([*skipped, *ignored], key=lambda item: str(item.path))
+
+
+@contextmanager
+def _open_object_table(folder: Path | None) -> Iterator[Callable[[Sequence[ObjectRow]], None]]:
+    """Open ``objects.csv``; yield a function that appends rows. Without a folder there is no file."""
+    if folder is None:
+        yield lambda _rows: None
+        return
+    with write_atomically(folder / "objects.csv") as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        table = csv.writer(text)
+        table.writerow(["photo", "class", *OBJECT_COLUMNS])
+        yield table.writerows
+        text.flush()
+        text.detach()
+
+
+def _write_rgba(path: Path, image: NDArray[np.uint8]) -> None:
+    with write_atomically(path) as file:
+        PillowImage.fromarray(image).save(file, format="PNG")
 
 
 def _class_rows(name: str, mask: Mask, classes: Sequence[str]) -> list[Row]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as run_lengths
 
-from coarse2fine.export.polygons import trace_centers, trace_edges
+from coarse2fine.masks.polygons import trace_centers, trace_edges
 
 small_masks = arrays(np.uint8, st.tuples(st.integers(1, 16), st.integers(1, 16)), elements=st.integers(0, 1))
 
