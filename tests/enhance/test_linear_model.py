@@ -39,8 +39,16 @@ def fit(features, softs, labels, folds) -> LinearModel:
 
 def test_assign_folds__each_group_is_spread_and_neighbors_stay_together():
     folds = assign_folds([1] * 10 + [2] * 5 + [3])
-    assert folds == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 0, 1, 2, 3, 4, 0]
+    assert folds == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 1, 2, 3, 4, 0, 2]
     assert max(assign_folds([7] * 1000)) == FOLDS - 1
+
+
+@pytest.mark.parametrize("photos_of_each", [1, 2, 3, 4])
+def test_assign_folds__small_groups_fill_all_parts(photos_of_each):
+    folds = assign_folds([group for group in range(20) for _ in range(photos_of_each)])
+    assert [folds.count(fold) for fold in range(FOLDS)] == [4 * photos_of_each] * FOLDS
+    of_group = [set(folds[start : start + photos_of_each]) for start in range(0, len(folds), photos_of_each)]
+    assert all(len(one) == photos_of_each for one in of_group)
 
 
 def test_shares__sum_to_1_and_several_labels_share_the_foreground():

@@ -5,6 +5,7 @@ ImageNet, and to the soft masks of many photos, has too few coefficients to repe
 many photos have in common. Every photo is predicted by a model that was fitted to other photos (cross-validation).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -38,16 +39,18 @@ became too small: IoU .904 instead of .938 (docs/log.md, 2026-11-30).
 def assign_folds(groups: Sequence[int]) -> list[int]:
     """Assign each photo to one of `FOLDS` parts, so that each part has its share of every group.
 
-    Neighbors in a group stay together, because they may be frames of one video.
+    Neighbors in a group stay together, because they may be frames of one video. Each group starts with another part:
+    otherwise all groups of a single photo would be in the first one.
 
     Args:
         groups: Number of the group of each photo, such as its class.
     """
-    counts = {group: groups.count(group) for group in set(groups)}
+    counts = Counter(groups)
+    starts = {group: number for number, group in enumerate(counts)}
     ranks = dict.fromkeys(counts, 0)
     folds = []
     for group in groups:
-        folds.append(ranks[group] * FOLDS // counts[group])
+        folds.append((starts[group] + ranks[group] * FOLDS // counts[group]) % FOLDS)
         ranks[group] += 1
     return folds
 
@@ -77,7 +80,10 @@ def shares_of_mask(mask: Mask, classes: int, size: tuple[int, int]) -> Array:
     Returns:
         Shape (h, w, classes). The sum over the classes is less than 1 where pixels are ignored.
     """
-    return np.stack([resize_soft((mask == one).astype(np.float32), *size) for one in range(classes)], axis=-1)
+    shares = np.zeros((*size, classes), np.float32)
+    for one in np.flatnonzero(np.bincount(mask.ravel(), minlength=classes)[:classes]):
+        shares[..., one] = resize_soft((mask == one).astype(np.float32), *size)
+    return shares
 
 
 @dataclass
