@@ -1,5 +1,6 @@
 """The linear model as a stage of ``fit``: when it is used, what it writes, and how it is resumed."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,16 @@ from tests.conftest import write_image
 
 import coarse2fine
 from coarse2fine.config import dump_config
-from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask
+from coarse2fine.corrections.review import Review
+from coarse2fine.errors import ConfigError, DataError
+from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
+from coarse2fine.pipeline.enhance_stage import Correction, enhance_masks
 from coarse2fine.pipeline.linear_stage import choose_photos
+from coarse2fine.pipeline.mask_writer import MaskTask
+from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
-from coarse2fine.types import Photo
+from coarse2fine.types import Enhanced, Photo
 
 SALIENCY = 'rounds = 1\n[coarse]\nmethod = "saliency"\n'
 
@@ -89,6 +95,53 @@ def test_fit__corrected_masks_and_negatives_teach_the_model(finished, settings, 
     assert "fish/0000.png" not in files_of(run.linear(0)) and len(files_of(run.linear(0))) == 11
     assert (read_mask(mask_path(run.enhanced(1), "fish/0000")) > 0).mean() == 0.5
     assert files_of(run.linear(0))["fish/0001.png"] != files_of(finished.linear(0))["fish/0001.png"]
+
+
+def test_fit__without_accepted_photos_says_so(finished, settings, data, weights, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(finished.root, run.root)
+    review, names = Review(run.review), list(read_json(run.filter_file(0)))
+    for name in names:
+        review.keep(name, "rejected", "coarse")
+    with pytest.raises(DataError, match="12 because they were rejected in review"):
+        coarse2fine.fit(data / "train", run.root, settings(SALIENCY + weights))
+    review.take_back(names[0])
+    coarse2fine.fit(data / "train", run.root, settings(SALIENCY + weights))
+    assert len(files_of(run.linear(0))) == 12
+
+
+def test_fit__a_damaged_model_is_named(finished, settings, data, weights, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(finished.root, run.root)
+    file, done = run.linear(0) / "model.safetensors", run.linear(0) / "done.json"
+    done.rename(done.with_name("stage.json"))  # as if killed before its end
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"model\.safetensors must be the linear model .* Delete it"):
+        coarse2fine.fit(data / "train", run.root, settings(SALIENCY + weights))
+    file.unlink()
+    coarse2fine.fit(data / "train", run.root, settings(SALIENCY + weights))
+    assert files_of(run.root) == files_of(finished.root)
+
+
+def test_enhance_masks__a_correction_without_foreground_keeps_that_of_the_mask(tmp_path):
+    photo = Photo(tmp_path / "0.png", "cat/0", (1,))
+    write_image(photo.path, np.zeros((40, 48, 3), np.uint8))
+    mask = np.zeros((40, 48), np.uint8)
+    mask[10:30, 10:30] = 1
+    folders = [tmp_path / name for name in ("masks", "soft", "linear")]
+    write_mask(mask_path(folders[0], photo.name), mask)
+    write_soft(mask_path(folders[1], photo.name), np.float32(0.4) * mask)  # its coarse method has a threshold of 0.3
+    write_soft(mask_path(folders[2], photo.name), np.zeros((20, 20), np.float32))
+    task = MaskTask([photo], tmp_path / "out", Context(), "enhancement")
+    enhance_masks(
+        task, folders[0], lambda _, binary, soft: Enhanced(binary, None), [folders[1]], Correction(folders[2], 10)
+    )
+    np.testing.assert_array_equal(read_mask(mask_path(task.folder, photo.name)), mask)
+
+
+def test_fit_config__the_weight_is_finite(settings):
+    with pytest.raises(ConfigError, match=r"enhance\.linear_weight must be less than or equal to 10000"):
+        settings("[enhance]\nlinear_weight = inf\n")
 
 
 def test_choose_photos__all_of_small_classes_and_an_equal_number_of_large_ones():

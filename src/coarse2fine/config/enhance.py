@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from coarse2fine.config.base import MethodSettings, PositiveInt, Role, Settings, Weight
+from coarse2fine.config.base import MethodSettings, PositiveInt, Role, Settings
 from coarse2fine.errors import ConfigError
 
 Start = Literal["box", "mask", "probabilities"]
@@ -47,7 +47,7 @@ class GrabCutConfig(EnhancerSettings):
     )
 
 
-CrfWeight = Annotated[float, Field(ge=0, le=1e4)]
+LimitedWeight = Annotated[float, Field(ge=0, le=1e4)]
 Sigma = Annotated[float, Field(gt=0, le=1e4)]
 
 
@@ -60,9 +60,9 @@ class CrfConfig(Settings):
     """
 
     steps: Annotated[int, Field(gt=0, le=1000)] = Field(10, description="mean-field steps")
-    position_weight: CrfWeight = Field(3.0, description="weight of the kernel of position")
+    position_weight: LimitedWeight = Field(3.0, description="weight of the kernel of position")
     position_sigma_px: Sigma = Field(1.0, description="width of the kernel of position, in pixels")
-    bilateral_weight: CrfWeight = Field(4.0, description="weight of the kernel of position and color")
+    bilateral_weight: LimitedWeight = Field(4.0, description="weight of the kernel of position and color")
     bilateral_sigma_px: Sigma = Field(67.0, description="width of that kernel in position, in pixels")
     color_sigma: Annotated[float, Field(ge=0.5, le=1e4)] = Field(
         3.0, description="width of that kernel in color, in levels of 255 per channel"
@@ -145,7 +145,7 @@ class FitEnhanceConfig(EnhanceConfig):
         "only if start is probabilities",
     )
 
-    linear_weight: Annotated[Weight, Role.RESOLVED] = Field(
+    linear_weight: Annotated[LimitedWeight, Role.RESOLVED] = Field(
         10.0,
         description="weight of a linear model that is fitted to the soft masks of all photos and to features of the "
         "pretrained encoder, where it does not correlate with the soft mask of a photo; 0: not used; only if the start "

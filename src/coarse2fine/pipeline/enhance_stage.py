@@ -100,7 +100,7 @@ def enhance_masks(
             (:func:`average_soft_masks`).
         correction: Soft masks of the linear model, which correct the others.
 
-    If the soft mask is a mean or corrected, its foreground replaces that of the masks to enhance.
+    If the soft mask is a mean or corrected, its foreground replaces that of the masks to enhance, unless it has none.
     """
     from coarse2fine.enhance.linear_model import blend  # importing numba takes seconds
 
@@ -112,7 +112,8 @@ def enhance_masks(
         if soft is not None and correction:
             soft = blend(soft, read_soft(mask_path(correction.folder, photo.name)), correction.weight)
         if soft is not None and (correction or len(soft_folders) > 1):
-            foreground = (resize_soft(soft, *mask.shape) > 0.5).astype(np.uint8)
+            found = (resize_soft(soft, *mask.shape) > 0.5).astype(np.uint8)
+            foreground = found if found.any() else foreground
         enhanced = enhance(read_image(photo.path), foreground, soft)
         return Enhanced(assign_nearest(enhanced.mask, mask, photo.labels), enhanced.note)
 

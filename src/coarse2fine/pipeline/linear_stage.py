@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 
 import safetensors.numpy
+from safetensors import SafetensorError
 
 from coarse2fine.config import FitConfig
 from coarse2fine.corrections.review import describe_rejected
@@ -17,13 +18,14 @@ from coarse2fine.enhance.linear_model import (
     shares_of_mask,
     shares_of_soft,
 )
-from coarse2fine.enhance.pixel_features import Features, extract_features
+from coarse2fine.enhance.pixel_features import SIDE_PX, Features, extract_features
+from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_soft
 from coarse2fine.networks.backbone import build_encoder, find_mean_and_std
 from coarse2fine.pipeline.job import FitJob, title_of
 from coarse2fine.pipeline.mask_writer import list_missing
 from coarse2fine.runtime.device import pick_device
-from coarse2fine.runtime.files import write_atomically
+from coarse2fine.runtime.files import check_regular_file, write_atomically
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.store.fingerprints import describe_settings
 from coarse2fine.store.stages import Stage, run_stage
@@ -47,9 +49,9 @@ def run_linear_stage(job: FitJob, number: int, masks: Stage) -> Stage | None:
         masks: The stage that wrote the soft masks to correct.
 
     Returns:
-        The stage; None if the settings do not use the model.
+        The stage; None if the settings do not use the model, or there is no photo with a label to fit it to.
     """
-    if not job.config.uses_linear_model(number):
+    if not job.config.uses_linear_model(number) or not any(photo.labels for photo in _list_accepted(job)):
         return None
     settings = feature_settings(job.config) | describe_rejected(job.rejected)
     stage = Stage(job.run.linear(number), title_of(number, "linear model"), settings, (masks.key,))
@@ -96,15 +98,20 @@ def choose_photos(photos: Sequence[Photo], most: int = MAX_PHOTOS) -> list[Photo
     return [photo for own in by_class.values() for photo in own[:: -(-len(own) // of_class)]]
 
 
+def _list_accepted(job: FitJob) -> list[Photo]:
+    """List the photos that no person rejected."""
+    rejected = set(job.rejected)
+    return [photo for photo in job.photos if photo.name not in rejected]
+
+
 def _fit(
     job: FitJob, number: int, title: str, folds: dict[str, int], extract: Callable[[Image], Features]
 ) -> LinearModel:
-    corrected, rejected = {photo.name for photo in job.corrected}, set(job.rejected)
-    photos = choose_photos([photo for photo in job.photos if photo.name not in rejected])
+    corrected, photos = {photo.name for photo in job.corrected}, choose_photos(_list_accepted(job))
     soft_folder, classes = job.run.soft_masks(number), len(job.dataset.classes)
 
     def load(photo: Photo) -> tuple[int, Features, Features]:
-        features = extract(read_image(photo.path))
+        features = extract(_read(photo))
         size = features.shape[0], features.shape[1]
         if photo.name in corrected:
             shares = shares_of_mask(read_mask(mask_path(job.run.corrected, photo.name)), classes, size)
@@ -121,6 +128,10 @@ def _fit(
     return moments.fit()
 
 
+def _read(photo: Photo) -> Image:
+    return read_image(photo.path, at_least_px=SIDE_PX)
+
+
 def _predict(
     job: FitJob, stage: Stage, folds: dict[str, int], model: LinearModel, extract: Callable[[Image], Features]
 ) -> int:
@@ -133,7 +144,7 @@ def _predict(
     todo = list_missing(mine, stage.folder)
 
     def write(photo: Photo) -> None:
-        soft = model.predict(extract(read_image(photo.path)), photo.labels, folds[photo.name])
+        soft = model.predict(extract(_read(photo)), photo.labels, folds[photo.name])
         write_soft(mask_path(stage.folder, photo.name), soft)
 
     done = map_threads(write, todo, job.context.threads)
@@ -148,4 +159,11 @@ def _save(file: Path, model: LinearModel) -> None:
 
 
 def _load(file: Path) -> LinearModel:
-    return LinearModel(**safetensors.numpy.load(file.read_bytes()))
+    try:
+        check_regular_file(file)
+        return LinearModel(**safetensors.numpy.load(file.read_bytes()))
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{file} must be the linear model that fit wrote, but cannot be read ({error}). Delete it, and run the "
+            "same command again."
+        ) from error
