@@ -185,6 +185,7 @@ def test_export_masks__predictions_of_a_network(color_segmenter, tmp_path, monke
     Image.fromarray(red).save(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "bad.jpg").write_text("text")
     network = color_segmenter()
+    network.save(tmp_path / "run" / "model")
     monkeypatch.setattr(TorchSegmenter, "load", lambda *_: network)
     assert export_masks(tmp_path / "run", tmp_path / "voc", "voc", photos=[tmp_path / "in"]) == 1
     mask = read_mask(tmp_path / "voc" / "SegmentationClass" / "a.png")
@@ -197,7 +198,7 @@ def test_export_masks__predictions_of_a_network(color_segmenter, tmp_path, monke
     with pytest.raises(ConfigError, match="New predictions have no quality scores"):
         export_masks(tmp_path, tmp_path / "o", "voc", MaskExportConfig(min_quality=0.5), photos=[tmp_path / "in"])
     with pytest.raises(DataError, match="None of the 1 photos can be read"):
-        export_masks(tmp_path, tmp_path / "o", "voc", photos=[tmp_path / "in" / "bad.jpg"])
+        export_masks(tmp_path / "run", tmp_path / "o", "voc", photos=[tmp_path / "in" / "bad.jpg"])
 
 
 @pytest.mark.parametrize("kind", MASK_FORMATS)

@@ -99,7 +99,7 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
           coarse2fine fit photos --out runs/objects --task foreground
 
         Args:
-            data: Class folders, a table, or another layout (docs/datasets.md).
+            data: Class folders, a table, or an archive.
             out: Run folder for all results.
             settings: Settings of all stages.
             recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2, ResNet-101), demo.

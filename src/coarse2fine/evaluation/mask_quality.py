@@ -1,6 +1,7 @@
 """Estimate the quality of masks without ground truth: from the network's confidence and the agreement of the stages.
 
-    score = confidence * agreement
+    score = confidence * agreement                         without a linear model
+    score = sqrt(agreement * agreement with the model)     with a linear model (docs/linear_model.md)
 
 No coefficient was fitted. docs/quality.md measures how well the score ranks masks.
 """
@@ -8,6 +9,7 @@ No coefficient was fitted. docs/quality.md measures how well the score ranks mas
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, takewhile
+from math import sqrt
 from pathlib import Path
 
 import cv2
@@ -38,8 +40,9 @@ class Quality:
     Attributes:
         photo: Name of the photo in the run.
         class_name: Class of the photo; several ones are separated by `LABEL_SEPARATOR`.
-        score: Quality score, 0 to 1: mean confidence times mean agreement. In round 1 ``agreement_training_mask`` does
-            not count. A mask that a person corrected scores 1.
+        score: Quality score, 0 to 1: the geometric mean of ``agreement_linear_model`` and of the mean of the other two
+            agreements. Without a linear model mean confidence times mean agreement, where ``agreement_training_mask``
+            does not count in round 1. A mask that a person corrected scores 1.
         confidence: Value of the round's soft mask (the soft mask of the constrained prediction) inside the refined
             mask, mean over its pixels, 0 to 1; None if the run saves no soft masks.
         previous_confidence: Confidence in the round before; None in round 1 and without soft masks.
@@ -49,6 +52,7 @@ class Quality:
         area_share: Share of the photo that the enhanced mask covers, 0 to 1.
         pieces: Number of connected pieces of the enhanced mask, without tiny ones.
         border_share: Share of the photo's border that the enhanced mask covers, 0 to 1.
+        agreement_linear_model: IoU of the refined mask with the mask of the linear model, 0 to 1; None without model.
     """
 
     photo: str
@@ -61,6 +65,7 @@ class Quality:
     area_share: float
     pieces: int
     border_share: float
+    agreement_linear_model: float | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -96,6 +101,7 @@ class RoundMasks:
         enhanced: Folder of the refined masks after enhancement.
         soft_masks: Folder of the soft masks of the constrained predictions; None if the run saves none.
         previous_confidence: Confidence in the round before, by name of the photo; empty in round 1.
+        linear: Folder of the soft masks of the linear model; None if the round has none.
         not_enhanced: Names of photos whose masks enhancement left unchanged.
         corrected: Names of photos whose masks a person corrected.
     """
@@ -106,6 +112,7 @@ class RoundMasks:
     enhanced: Path
     soft_masks: Path | None = None
     previous_confidence: Mapping[str, float | None] = field(default_factory=dict)
+    linear: Path | None = None
     not_enhanced: Container[str] = ()
     corrected: Container[str] = ()
 
@@ -144,8 +151,14 @@ def _measure_photo(masks: RoundMasks, photo: Photo, class_name: str) -> Quality:
     confidences = confidence, masks.previous_confidence.get(photo.name)
     with_training = measure_agreement(training, refined)
     with_enhanced = None if photo.name in masks.not_enhanced else measure_agreement(refined, enhanced)
+    with_model = None
+    if masks.linear and not is_corrected:
+        soft = resize_soft(read_soft(mask_path(masks.linear, photo.name)), *refined.shape)
+        with_model = measure_agreement(refined, (soft > 0.5).astype(np.float32))
     if is_corrected:
         score = 1.0
+    elif with_model is not None:
+        score = sqrt(with_model * compute_score(None, None, with_training, with_enhanced))
     elif masks.number == 1 and with_enhanced is not None:
         # The training masks of round 1 are enhanced coarse masks, on which the network should improve.
         score = compute_score(*confidences, None, with_enhanced)
@@ -161,6 +174,7 @@ def _measure_photo(masks: RoundMasks, photo: Photo, class_name: str) -> Quality:
         area_share=float(enhanced.mean()),
         pieces=count_pieces(enhanced),
         border_share=measure_border_share(enhanced),
+        agreement_linear_model=with_model,
     )
 
 

@@ -89,4 +89,5 @@ def _parse_row(row: Mapping[str, str]) -> Quality:
         float(row["area_share"]),
         int(row["pieces"]),
         float(row["border_share"]),
+        parse_optional("agreement_linear_model"),
     )

@@ -60,7 +60,7 @@ def write_round_quality(run: Run, dataset: Dataset, number: int, inputs: Sequenc
     Returns:
         The finished stage.
     """
-    settings = {"score": "confidence x agreement", "comparison_px": COMPARISON_PX}
+    settings = {"score": "agreement, confidence or linear model", "comparison_px": COMPARISON_PX}
     stage = Stage(run.quality(number), f"round {number}: quality", settings, tuple(inputs))
 
     def work() -> dict[str, object]:
@@ -114,6 +114,7 @@ def measure_round_quality(
         enhanced=run.enhanced(number),
         soft_masks=run.soft_masks(number) if has_soft_masks else None,
         previous_confidence=previous_confidence,
+        linear=run.linear(number) if "enhance.linear_weight" in enhanced["settings"] else None,
         not_enhanced=set(read_notes(run.enhanced(number))) if is_enhanced else names,
         corrected={photo.name for photo in list_corrected(dataset.photos, run.corrected)},
     )
