@@ -1,4 +1,5 @@
 import io
+import json
 import tarfile
 import zipfile
 
@@ -169,3 +170,86 @@ def test_unpack_data__keeps_a_folder_with_other_files(tmp_path):
     with pytest.raises(DataError, match="holds other files"):
         unpack_data(tmp_path / "a.zip", Run(tmp_path / "run"), Context())
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def write_parquet(path, names=("cat",), **columns):
+    metadata = json.dumps({"info": {"features": {"label": {"names": names}}}})
+    parquet.write_table(pyarrow.table(columns).replace_schema_metadata({"huggingface": metadata}), path)
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        ({"image": [{"bytes": 10**13}], "label": [0]}, "must hold photos as bytes, but row 1 has another type"),
+        ({"image": [{"bytes": "text"}], "label": [0]}, "must hold photos as bytes, but row 1 has another type"),
+        ({"image": [b"photo"], "label": [0], "names": ["\ud800"]}, r"must be UTF-8 text, .* the label '\\ud800'"),
+        ({"image": [b"photo"], "label": ["a" * 5000]}, "a label at most 4096 bytes"),
+    ],
+)
+def test_unpack__parquet_columns_of_the_wrong_kind(tmp_path, columns, message):
+    write_parquet(tmp_path / "a.parquet", **columns)
+    with pytest.raises(DataError, match=message):
+        unpack_photos([tmp_path / "a.parquet"], tmp_path / "out", Console(quiet=True))
+
+
+def test_unpack__a_parquet_path_that_is_no_text_gives_no_ending(tmp_path):
+    write_parquet(tmp_path / "a.parquet", image=[{"bytes": b"photo", "path": 5}], label=[0])
+    unpack_photos([tmp_path / "a.parquet"], tmp_path / "out", Console(quiet=True))
+    assert [path.name for path in (tmp_path / "out" / "a").iterdir()] == ["0000000.jpg"]
+
+
+def test_unpack__parquet_rows_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+    """A file of some kilobytes may hold a large photo in every row; a photo may have 1 GB."""
+    sizes = []
+    read = parquet.ParquetFile.iter_batches
+
+    def iterate(*args, **options):
+        for batch in read(*args, **options):
+            sizes.append(len(batch))
+            yield batch
+
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", iterate)
+    write_parquet(tmp_path / "a.parquet", image=[b"photo"] * 3, label=[0] * 3)
+    unpack_photos([tmp_path / "a.parquet"], tmp_path / "out", Console(quiet=True))
+    assert sizes == [1, 1, 1]
+
+
+def tar_header(kind, size):
+    info = tarfile.TarInfo("cat/1.png")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT) + bytes(2048)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.REGTYPE])
+@pytest.mark.parametrize("size", [2**60, 2**66])
+def test_unpack__a_tar_header_that_claims_a_huge_size(tmp_path, kind, size):
+    (tmp_path / "a.tar").write_bytes(tar_header(kind, size))
+    with pytest.raises(DataError, match=r"cannot be unpacked \(.+\)|must hold files of at most"):
+        unpack_photos([tmp_path / "a.tar"], tmp_path / "out", Console(quiet=True))
+
+
+def test_unpack__a_sparse_tar_is_refused_before_it_is_read(tmp_path):
+    header = bytearray(tar_header(tarfile.GNUTYPE_SPARSE, 0))
+    header[483:495] = b"%011o\0" % (1 << 29)  # half a GB of zeros
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "a.tar").write_bytes(header)
+    with pytest.raises(DataError, match=r"without --sparse, but cat/1\.png is a sparse file"):
+        unpack_photos([tmp_path / "a.tar"], tmp_path / "out", Console(quiet=True))
+
+
+def test_unpack__a_shard_with_a_huge_label_or_a_name_that_is_not_utf8(tmp_path):
+    for members in ({"0.png": b"photo", "0.cls": b"c" * 5000}, {"\udcff.png": b"photo", "\udcff.cls": b"cat"}):
+        write_tar(tmp_path / "a.tar", members)
+        with pytest.raises(DataError, match=r"files of at most 4096 bytes, but 0\.cls has 5000|must be UTF-8 text"):
+            unpack_photos([tmp_path / "a.tar"], tmp_path / "out", Console(quiet=True))
+
+
+def test_unpack__damaged_lzma_in_a_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("cat/1.png", encode(10) * 9)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[50:60] = bytes(byte ^ 255 for byte in content[50:60])
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be unpacked: cat/1\.png: Corrupt input data"):
+        unpack_photos([tmp_path / "a.zip"], tmp_path / "out", Console(quiet=True))

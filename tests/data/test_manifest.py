@@ -273,6 +273,28 @@ def test_read_manifest__a_small_parquet_that_holds_gigabytes(tmp_path, monkeypat
     assert read_rows * (len(text) + 100) < 1.5 * (1 << 24)
 
 
+def test_read_manifest__parquet_whose_columns_differ_in_length(tmp_path):
+    """Some bytes of a Parquet file say how many rows a column has; with a zero there, the column ends early."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    write(tmp_path, "", "1.jpg 2.jpg")
+    encoded = io.BytesIO()
+    table = pyarrow.table({"path": ["1.jpg", "2.jpg"], "label": ["cat", "dog"]})
+    parquet.write_table(table, encoded, store_schema=False)
+    content = encoded.getvalue()
+    found = set()
+    for at in range(len(content)):
+        (tmp_path / "labels.parquet").write_bytes(content[:at] + b"\0" + content[at + 1 :])
+        try:
+            read_manifest(tmp_path / "labels.parquet")
+        except DataError as error:
+            found.add(str(error).partition("labels.parquet ")[2])
+    for name in ("path", "label"):
+        start = f"must have 2 rows in each column, as its metadata says, but '{name}' has 0;"
+        assert any(message.startswith(start) for message in found)
+
+
 def test_read_manifest__parquet_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install .*\[parquet\]'"):

@@ -168,11 +168,23 @@ def _edit_png(content: bytes, edit: Edit) -> bytes:
     )
 
 
+def _edit_tar(content: bytes, edit: Edit) -> bytes:
+    """Edit the bytes of one header and correct its checksum."""
+    headers = [at for at in range(0, len(content), 512) if content[at + 257 : at + 262] == b"ustar"]
+    if not headers:
+        return _edit_bytes(content, edit)
+    start = headers[edit.kind // 7 % len(headers)]
+    header = _edit_bytes(content[start : start + 512], edit)[:512].ljust(512, b"\0")
+    total = sum(header[:148]) + sum(header[156:]) + 8 * ord(" ")
+    return content[:start] + header[:148] + b"%06o\0 " % total + header[156:] + content[start + 512 :]
+
+
 _STRUCTURES = {
     "json": _edit_json,
     "onnx": _edit_onnx,
     "png": _edit_png,
     "safetensors": _edit_safetensors,
+    "tar": _edit_tar,
     "toml": _edit_toml,
     "xml": _edit_xml,
 }

@@ -6,6 +6,7 @@ reads this folder. The photo ``data/cat/a.png`` and the data set `DATASET` are t
 
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -34,6 +35,8 @@ from coarse2fine.config import (
 )
 from coarse2fine.corrections import import_corrections
 from coarse2fine.corrections.review import Review, apply_review_decisions
+from coarse2fine.data import open_dataset
+from coarse2fine.data.archives import find_archives, unpack_photos
 from coarse2fine.data.manifest import read_manifest
 from coarse2fine.data.photos import read_header, read_image
 from coarse2fine.evaluation.quality_table import COLUMNS
@@ -110,11 +113,46 @@ def _cvat_export() -> bytes:
     return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>{images}</annotations>'.encode()
 
 
-def _zip(name: str, content: bytes) -> bytes:
+def _zip(members: dict[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo(name), content)
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
     return packed.getvalue()
+
+
+def _tar(members: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def _parquet_with_photos() -> bytes:
+    """Return a table as ``datasets`` writes it, with the names of the classes in the metadata."""
+    columns = {"image": [{"bytes": encode_photo("PNG"), "path": "a.png"}] * 2, "label": [0, 1]}
+    feature = {"names": ["cat", "dog"], "_type": "ClassLabel"}
+    metadata = json.dumps({"info": {"features": {"image": {"_type": "Image"}, "label": feature}}})
+    encoded = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns).replace_schema_metadata({"huggingface": metadata}), encoded)
+    return encoded.getvalue()
+
+
+def _archive_files() -> dict[str, bytes]:
+    photo = encode_photo("PNG")
+    return {
+        "photos.zip": _zip({"pets/cat/a.png": photo, "pets/dog/b.png": photo}),
+        "photos.tar": _tar({"pets/cat/a.png": photo, "pets/dog/b.png": photo}),
+        "shard.tar": _tar({"0.png": photo, "0.cls": b"cat", "./1.png": photo, "./1.cls": b"dog"}),
+        "photos.parquet": _parquet_with_photos(),
+    }
+
+
+def _unpack(name: str, folder: Path) -> None:
+    open_dataset(unpack_photos(find_archives(folder / name) or [folder / name], folder / "unpacked", _QUIET))
 
 
 def _import(name: str) -> Callable[[Path], None]:
@@ -269,7 +307,7 @@ def _run(folder: Path) -> None:
 READERS = [
     Reader("Label Studio", {"export.json": _label_studio_export()}, _import("export.json")),
     Reader("CVAT", {"annotations.xml": _cvat_export()}, _import("annotations.xml")),
-    Reader("CVAT zip", {"export.zip": _zip("annotations.xml", _cvat_export())}, _import("export.zip")),
+    Reader("CVAT zip", {"export.zip": _zip({"annotations.xml": _cvat_export()})}, _import("export.zip")),
     Reader(
         "folder of masks",
         {"given/cat/a.png": encode_mask(_MASK), "given/classes.json": b'["background", "cat", "dog"]'},
@@ -287,6 +325,7 @@ READERS = [
     ),
     Reader("Parquet table", {"table.parquet": _parquet_table()}, partial(_table, "table.parquet")),
     *(Reader(name, {name: content}, partial(_label_json, name)) for name, content in _label_files().items()),
+    *(Reader(name, {name: content}, partial(_unpack, name)) for name, content in _archive_files().items()),
     Reader(
         "settings",
         {"config.toml": b'rounds = 2\nseed = 3\n[refine]\nthreshold = 0.5\n[coarse]\nmethod = "box"\n'},

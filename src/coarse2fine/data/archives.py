@@ -4,6 +4,7 @@ Sources: https://github.com/webdataset/webdataset (shards), https://huggingface.
 """
 
 import json
+import lzma
 import shutil
 import tarfile
 import zipfile
@@ -14,6 +15,7 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from coarse2fine.data.class_folders import is_text
 from coarse2fine.data.photo_files import PHOTO_ENDINGS, is_hidden
 from coarse2fine.data.splits import METADATA
 from coarse2fine.errors import ConfigError, DataError
@@ -35,9 +37,12 @@ ARCHIVE_ENDINGS = (".zip", ".tar")
 
 _TABLE = "labels.csv"
 _DONE = "unpacked.json"
-_BATCH_ROWS = 64
-_DAMAGED = (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, tarfile.TarError)
-"""What the libraries raise for a damaged or encrypted archive."""
+_MAX_LABEL_BYTES = 1 << 12
+_DAMAGED = (
+    *(OSError, ValueError, RuntimeError, EOFError, OverflowError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError),
+)
+"""What the libraries raise for a damaged or encrypted archive; MemoryError if a header claims a huge size."""
 
 
 class _Packed(NamedTuple):
@@ -109,7 +114,7 @@ def _unpack(archives: Sequence[Path], folder: Path, console: Console) -> None:
             with write_atomically(path) as file:
                 file.write(content)
         if packed.label is not None:
-            rows.append((packed.name, packed.label))
+            rows.append((packed.name, _check_label(packed)))
     if not count:
         raise DataError(f"{archives[0]} must hold photos ({' '.join(PHOTO_ENDINGS)}), but holds none.")
     if rows:
@@ -122,7 +127,7 @@ def _open_archive(file: Path) -> tuple[int, int, Iterator[_Packed]]:
     try:
         count, size, photos = kinds[file.suffix.lower()](file)
     except _DAMAGED as error:
-        raise DataError(f"{file} cannot be unpacked ({error}).") from error
+        raise DataError(f"{file} cannot be unpacked ({_say(error)}).") from error
     return count, size, _explain(photos, file)
 
 
@@ -131,19 +136,35 @@ def _explain(photos: Iterator[_Packed], file: Path) -> Iterator[_Packed]:
         for one in photos:
             yield one._replace(read=partial(_read, one, file))
     except _DAMAGED as error:
-        raise DataError(f"{file} cannot be unpacked ({error}).") from error
+        raise DataError(f"{file} cannot be unpacked ({_say(error)}).") from error
 
 
 def _read(packed: _Packed, file: Path) -> bytes:
     try:
         return packed.read()
     except _DAMAGED as error:
-        raise DataError(f"{file} cannot be unpacked: {packed.name[:200]}: {error}.") from error
+        raise DataError(f"{file} cannot be unpacked: {packed.name[:200]}: {_say(error)}.") from error
+
+
+def _say(error: Exception) -> str:
+    return "it needs more memory than there is" if isinstance(error, MemoryError) else str(error)
 
 
 def _check_size(name: str, size: int, file: Path) -> None:
-    if size > MAX_MEMBER_BYTES:
-        raise DataError(f"{file} must hold files of at most {MAX_MEMBER_BYTES} bytes, but {name[:200]} has {size}.")
+    most = _MAX_LABEL_BYTES if name.endswith(".cls") else MAX_MEMBER_BYTES
+    if size > most:
+        raise DataError(f"{file} must hold files of at most {most} bytes, but {name[:200]} has {size}.")
+
+
+def _check_label(packed: _Packed) -> str:
+    """Return the label if the table of labels, which is UTF-8, can hold it and the name."""
+    label = packed.label or ""
+    if not is_text(packed.name + label) or len(label.encode()) > _MAX_LABEL_BYTES:
+        raise DataError(
+            f"Names and labels of packed photos must be UTF-8 text, and a label at most {_MAX_LABEL_BYTES} bytes, but "
+            f"{packed.name[:200]} with the label '{label[:60]}' is not so; rename it and pack the photos again."
+        )
+    return label
 
 
 def _is_wanted(name: str) -> bool:
@@ -177,6 +198,8 @@ def _open_tar(file: Path) -> tuple[int, int, Iterator[_Packed]]:
     photos = [one for one in members if _is_wanted(one.name)]
     for one in members:
         _check_size(one.name, one.size, file)
+        if one.issparse():
+            raise DataError(f"{file} must be packed without --sparse, but {one.name[:200]} is a sparse file.")
 
     def read_all() -> Iterator[_Packed]:
         with tarfile.open(file, "r:") as archive:
@@ -218,7 +241,7 @@ def _has_photos(file: Path) -> bool:
         raise ConfigError(f"Reading {file} needs pyarrow: pip install coarse2fine[parquet].") from error
     try:
         return _find_image(parquet.read_schema(file)) is not None
-    except (OSError, ArrowException):
+    except (OSError, ValueError, ArrowException):
         return False  # the reader of tables says what is wrong
 
 
@@ -243,16 +266,23 @@ def _open_parquet(file: Path) -> tuple[int, int, Iterator[_Packed]]:
     names = _find_class_names(schema, label)
 
     def read_rows() -> Iterator[_Packed]:
+        number = -1
         try:
             with parquet.ParquetFile(file) as table:
-                batches = table.iter_batches(_BATCH_ROWS, columns=[image, label])
+                batches = table.iter_batches(1, columns=[image, label])  # the same large photo may be in every row
                 for number, row in enumerate(chain.from_iterable(batch.to_pylist() for batch in batches)):
                     photo = row[image] if isinstance(row[image], dict) else {"bytes": row[image]}
-                    if photo.get("bytes"):
-                        ending = Path(photo.get("path") or "").suffix.lower()
+                    content = photo.get("bytes")
+                    if content and not isinstance(content, bytes):
+                        raise DataError(f"{file} must hold photos as bytes, but row {number + 1} has another type.")
+                    if content:
+                        ending = Path(str(photo.get("path"))).suffix.lower()
                         ending = ending if ending in PHOTO_ENDINGS else ".jpg"
                         name = f"{file.stem}/{number:07d}{ending}"
-                        yield _Packed(name, partial(bytes, photo["bytes"]), _join(row[label], names))
+                        _check_size(name, len(content), file)
+                        yield _Packed(name, partial(bytes, content), _join(row[label], names))
+                if number + 1 != table.metadata.num_rows:
+                    raise ValueError(f"{number + 1} rows instead of {table.metadata.num_rows}")
         except ArrowException as error:
             raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
 

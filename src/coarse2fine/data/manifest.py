@@ -179,6 +179,11 @@ def _read_column(table: Any, name: str, file: Path) -> list[object]:
                 f"up to row {len(cells) + len(batch)} of {table.metadata.num_rows}; split the table."
             )
         cells += rows
+    if len(cells) != table.metadata.num_rows:
+        raise DataError(
+            f"{file} must have {table.metadata.num_rows} rows in each column, as its metadata says, but '{name}' has "
+            f"{len(cells)}; the file is damaged, write it again."
+        )
     return cells
 
 
