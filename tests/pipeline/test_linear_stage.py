@@ -144,6 +144,15 @@ def test_fit_config__the_weight_is_finite(settings):
         settings("[enhance]\nlinear_weight = inf\n")
 
 
+def test_fit__too_few_photos_have_no_model(settings, data, weights, tmp_path):
+    photos = tmp_path / "photos"
+    for name in ("fish", "leaf"):
+        if (data / "train" / name).exists():
+            shutil.copytree(data / "train" / name, photos / name)
+    run = coarse2fine.fit(photos, tmp_path / "run", settings(SALIENCY + weights))
+    assert not run.linear(0).exists() and run.enhanced(1).exists()
+
+
 def test_choose_photos__all_of_small_classes_and_an_equal_number_of_large_ones():
     photos = [Photo(Path(), f"{one}/{index}", (one,)) for one, n in ((1, 900), (2, 30), (3, 5)) for index in range(n)]
     chosen = [photo.labels[0] for photo in choose_photos(photos, most=150)]
