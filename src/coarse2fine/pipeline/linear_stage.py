@@ -37,8 +37,11 @@ MAX_PHOTOS = 1000
 MIN_CLASS_PHOTOS = 20
 
 MIN_PHOTOS = 10
-"""With fewer photos with a label there is no model. With 2 and 3 it lowered the IoU of soft masks by .086 and .038, with 5 by
-.003; with 10 it raised it by .014 (random subsets of voc-animals; docs/log.md, 2026-11-30)."""
+"""With fewer photos with a label there is no model.
+
+With 2, 3 and 5 photos it lowered the IoU of soft masks by .086, .038 and .003; with 10 it raised it by .014 (random
+subsets of voc-animals; docs/log.md, 2026-11-30).
+"""
 
 FEATURE_SETTINGS = ("network.encoder", "network.encoder_weights", "network.output_stride")
 """Settings that change the features."""
