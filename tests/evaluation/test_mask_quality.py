@@ -127,7 +127,7 @@ def test_measure_quality__corrected_masks_score_1_and_need_no_probabilities(roun
     assert (cat.score, cat.confidence, dog.score) == (1, None, 0)
 
 
-def test_measure_quality__with_a_linear_model_agreement_with_it_replaces_confidence(round_of_masks):
+def test_measure_quality__agreement_with_a_linear_model_counts_too(round_of_masks):
     run, photos = round_of_masks
     write_soft(mask_path(run.linear(1), "cat/a"), np.array([[0.9, 0.2]], np.float32))  # the left half
     write_soft(mask_path(run.linear(1), "dog/b"), np.zeros((1, 2), np.float32))
@@ -135,7 +135,7 @@ def test_measure_quality__with_a_linear_model_agreement_with_it_replaces_confide
     cat, dog = measure_quality(masks, Dataset(CLASSES, tuple(photos)), threads=1)
     with_model = cat.agreement_linear_model
     assert with_model is not None and 0 < with_model <= 1
-    assert cat.score == pytest.approx((0.5 * with_model) ** 0.5)
+    assert cat.score == pytest.approx(0.8 * (0.5 + 0.5 + with_model) / 3, abs=0.002)
     assert (dog.score, dog.agreement_linear_model) == (0, 0)
     corrected, _ = measure_quality(replace(masks, corrected={"cat/a"}), Dataset(CLASSES, tuple(photos)), threads=1)
     assert (corrected.score, corrected.agreement_linear_model) == (1, None)

@@ -1,7 +1,6 @@
 """Estimate the quality of masks without ground truth: from the network's confidence and the agreement of the stages.
 
-    score = confidence * agreement                         without a linear model
-    score = sqrt(agreement * agreement with the model)     with a linear model (docs/linear_model.md)
+    score = confidence * agreement
 
 No coefficient was fitted. docs/quality.md measures how well the score ranks masks.
 """
@@ -9,7 +8,6 @@ No coefficient was fitted. docs/quality.md measures how well the score ranks mas
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, takewhile
-from math import sqrt
 from pathlib import Path
 
 import cv2
@@ -40,9 +38,8 @@ class Quality:
     Attributes:
         photo: Name of the photo in the run.
         class_name: Class of the photo; several ones are separated by `LABEL_SEPARATOR`.
-        score: Quality score, 0 to 1: the geometric mean of ``agreement_linear_model`` and of the mean of the other two
-            agreements. Without a linear model mean confidence times mean agreement, where ``agreement_training_mask``
-            does not count in round 1. A mask that a person corrected scores 1.
+        score: Quality score, 0 to 1: mean confidence times mean agreement. Without a linear model,
+            ``agreement_training_mask`` does not count in round 1. A mask that a person corrected scores 1.
         confidence: Value of the round's soft mask (the soft mask of the constrained prediction) inside the refined
             mask, mean over its pixels, 0 to 1; None if the run saves no soft masks.
         previous_confidence: Confidence in the round before; None in round 1 and without soft masks.
@@ -157,13 +154,11 @@ def _measure_photo(masks: RoundMasks, photo: Photo, class_name: str) -> Quality:
         with_model = measure_agreement(refined, (soft > 0.5).astype(np.float32))
     if is_corrected:
         score = 1.0
-    elif with_model is not None:
-        score = sqrt(with_model * compute_score(None, None, with_training, with_enhanced))
-    elif masks.number == 1 and with_enhanced is not None:
+    elif masks.number == 1 and with_enhanced is not None and with_model is None:
         # The training masks of round 1 are enhanced coarse masks, on which the network should improve.
         score = compute_score(*confidences, None, with_enhanced)
     else:
-        score = compute_score(*confidences, with_training, with_enhanced)
+        score = compute_score(*confidences, with_training, with_enhanced, with_model)
     return Quality(
         photo.name,
         class_name,
@@ -183,6 +178,7 @@ def compute_score(
     previous_confidence: float | None,
     agreement_training_mask: float | None,
     agreement_enhanced_mask: float | None,
+    agreement_linear_model: float | None = None,
 ) -> float:
     """Compute the quality score of a mask: mean confidence times mean agreement.
 
@@ -191,12 +187,14 @@ def compute_score(
         previous_confidence: Confidence of the round before, 0 to 1; None if unknown.
         agreement_training_mask: IoU of the refined mask with its training mask; None if it must not count.
         agreement_enhanced_mask: IoU of the refined mask with the enhanced mask; None if enhancement left the mask
-            unchanged. At least one agreement is known.
+            unchanged.
+        agreement_linear_model: IoU of the refined mask with the mask of the linear model; None without model. At least
+            one agreement is known.
 
     Returns:
         Score, 0 to 1; the mean agreement if no confidence is known.
     """
-    agreement = _mean([agreement_training_mask, agreement_enhanced_mask])
+    agreement = _mean([agreement_training_mask, agreement_enhanced_mask, agreement_linear_model])
     is_known = (confidence, previous_confidence) != (None, None)
     return agreement * _mean([confidence, previous_confidence]) if is_known else agreement
 

@@ -60,7 +60,7 @@ def write_round_quality(run: Run, dataset: Dataset, number: int, inputs: Sequenc
     Returns:
         The finished stage.
     """
-    settings = {"score": "agreement, confidence or linear model", "comparison_px": COMPARISON_PX}
+    settings = {"score": "confidence x agreement, also with the linear model", "comparison_px": COMPARISON_PX}
     stage = Stage(run.quality(number), f"round {number}: quality", settings, tuple(inputs))
 
     def work() -> dict[str, object]:
