@@ -77,8 +77,10 @@ def masks_of(folder: Path) -> dict[str, bytes]:
 
 def test_fit__a_killed_worker_ends_the_run_which_can_be_resumed(two_launches):
     _, killed, resumed = two_launches
-    assert "another process" in killed.lower() and "everything finished is kept" in " ".join(killed.split())
-    assert "the same command again to resume" in " ".join(killed.split())
+    said = " ".join(killed.split()).lower()
+    # The launcher may end the other process before it notices.
+    assert "another process of this run ended" in said or "terminated by the signal sigterm" in said
+    assert "everything finished is kept" in said and "the same command again to resume" in said
     assert "coarse masks: already done" in resumed
 
 
