@@ -128,6 +128,11 @@ def test_blend__without_any_foreground_the_mask_stays():
     np.testing.assert_array_equal(blend(soft, np.zeros((4, 4), np.float32), 10), soft)
 
 
+def test_blend__a_constant_prediction_says_nothing():
+    soft = np.kron(np.eye(2, dtype=np.float32), np.ones((4, 4), np.float32))
+    np.testing.assert_array_equal(blend(soft, np.ones((4, 4), np.float32), 10), soft)
+
+
 def test_correlate__each_column():
     first = np.array([[1, 1, 5], [2, 2, 5], [3, 3, 5]], np.float32)
     second = np.array([[2, 9, 1], [4, 5, 2], [6, 1, 3]], np.float32)

@@ -144,12 +144,11 @@ class FitEnhanceConfig(EnhanceConfig):
         description="in the last round, start from the mean of the soft masks of all rounds, weighted by number; "
         "only if start is probabilities",
     )
-
     linear_weight: Annotated[LimitedWeight, Role.RESOLVED] = Field(
         10.0,
-        description="weight of a linear model that is fitted to the soft masks of all photos and to features of the "
-        "pretrained encoder, where it does not correlate with the soft mask of a photo; 0: not used; only if the start "
-        "is probabilities and network.encoder_weights is not none",
+        description="how strongly a linear model corrects the soft mask of each photo; it is fitted to the soft masks "
+        "of all photos and to features of the pretrained encoder; 0: off; only if the start is probabilities and "
+        "network.encoder_weights is not none",
     )
 
     @property

@@ -20,6 +20,7 @@ from coarse2fine.data.photo_files import PHOTO_ENDINGS, is_hidden
 from coarse2fine.data.splits import METADATA
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.runtime.console import Console
+from coarse2fine.runtime.extras import install_command
 from coarse2fine.runtime.files import (
     read_json_or_empty,
     size_and_time,
@@ -127,7 +128,7 @@ def _open_archive(file: Path) -> tuple[int, int, Iterator[_Packed]]:
     try:
         count, size, photos = kinds[file.suffix.lower()](file)
     except _DAMAGED as error:
-        raise DataError(f"{file} cannot be unpacked ({_say(error)}).") from error
+        raise DataError(f"{file} cannot be unpacked ({_say(error)}); download or pack it again.") from error
     return count, size, _explain(photos, file)
 
 
@@ -136,7 +137,7 @@ def _explain(photos: Iterator[_Packed], file: Path) -> Iterator[_Packed]:
         for one in photos:
             yield one._replace(read=partial(_read, one, file))
     except _DAMAGED as error:
-        raise DataError(f"{file} cannot be unpacked ({_say(error)}).") from error
+        raise DataError(f"{file} cannot be unpacked ({_say(error)}); download or pack it again.") from error
 
 
 def _read(packed: _Packed, file: Path) -> bytes:
@@ -238,7 +239,7 @@ def _has_photos(file: Path) -> bool:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        raise ConfigError(f"Reading {file} needs pyarrow: pip install coarse2fine[parquet].") from error
+        raise ConfigError(f"Reading {file} needs pyarrow: {install_command('parquet')}") from error
     try:
         return _find_image(parquet.read_schema(file)) is not None
     except (OSError, ValueError, ArrowException):

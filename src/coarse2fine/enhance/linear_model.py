@@ -149,11 +149,10 @@ class FoldMoments:
 
     def fit(self) -> "LinearModel":
         """Fit a model for each fold to the photos of the other folds; to all photos if these are the only ones."""
-        total = sum_moments(list(self.folds.values()))
         fitted = []
         for fold in range(FOLDS):
             others = [moments for one, moments in self.folds.items() if one != fold]
-            used = sum_moments(others) if others else total
+            used = sum_moments(others or list(self.folds.values()))
             fitted.append((*used.solve(), used.shares > 0))
         return LinearModel(*(np.stack(values) for values in zip(*fitted, strict=True)))
 
@@ -206,7 +205,7 @@ def soften(share: Array) -> SoftMask:
 
 
 def blend(soft: SoftMask, linear: SoftMask, weight: float) -> SoftMask:
-    """Return the mean of a soft mask and that of the linear model, or the first alone if the mean has no foreground.
+    """Return the mean of a soft mask and that of the linear model.
 
     The linear model has the weight ``weight * (1 - r)``, where r is its correlation with the soft mask over the cells,
     or 0 if that is negative; the soft mask has the weight 1. So a mask that the model confirms keeps its contour, which
@@ -217,8 +216,13 @@ def blend(soft: SoftMask, linear: SoftMask, weight: float) -> SoftMask:
         linear: Shape (h, w) of the grid of cells, 0 to 1.
         weight: Weight of ``linear`` where the two do not correlate.
 
+    Returns:
+        Shape (H, W), 0 to 1; ``soft`` if the mean has no foreground, or if ``linear`` is constant and says nothing.
+
     Source: ours.
     """
+    if (linear == linear.flat[0]).all():
+        return soft
     cells = resize_soft(soft, *linear.shape).reshape(-1, 1)
     correlation = max(0.0, float(correlate(cells, linear.reshape(-1, 1))[0]))
     share = weight * (1 - correlation) / (1 + weight * (1 - correlation))

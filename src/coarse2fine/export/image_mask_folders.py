@@ -59,17 +59,13 @@ def write_folders(export: MaskExport, describe: Describe) -> None:
     write_json(export.folder / "classes.json", list(classes))
 
 
-ULTRALYTICS = MaskFormat(
-    partial(write_folders, describe=describe_for_ultralytics),
-    packages=("yaml",),
-    has_instances=False,
-    is_flat=True,
-    not_shown=("GIF",),
-)
-LIGHTLY = MaskFormat(
-    partial(write_folders, describe=describe_for_lightly),
-    packages=("yaml",),
-    has_instances=False,
-    is_flat=True,
-    not_shown=("GIF",),
+ULTRALYTICS, LIGHTLY = (
+    MaskFormat(
+        partial(write_folders, describe=describe),
+        packages=("yaml",),
+        has_instances=False,
+        is_flat=True,
+        not_shown=("GIF",),
+    )
+    for describe in (describe_for_ultralytics, describe_for_lightly)
 )

@@ -25,7 +25,7 @@ class Correction:
 
     Attributes:
         folder: Folder of the soft masks.
-        weight: Their weight; that of the soft masks of the round is 1.
+        weight: Value of ``enhance.linear_weight``.
     """
 
     folder: Path

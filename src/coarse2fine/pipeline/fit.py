@@ -130,7 +130,7 @@ def run_rounds(job: FitJob) -> None:
     linear = run_linear_stage(job, 0, coarse)
     masks = run_enhance_stage(job, 0, coarse, linear)  # line 2
     left_out = leave_out_empty(job, masks)  # line 3
-    report_round(job, 0, [masks], left_out, None, False)
+    report_round(job, 0, [linear, masks], left_out, None, False)
     quality = network = None
     last = forget_early_end(job)
     for number in range(1, last + 1):  # line 4
@@ -142,7 +142,14 @@ def run_rounds(job: FitJob) -> None:
         masks = run_enhance_stage(job, number, refined, linear, number == last)  # line 7
         quality = run_quality_stage(job, number, masks, quality)
         before, left_out = left_out, leave_out_filtered(job, number)  # line 8
-        report_round(job, number, [trained, refined, masks, quality], left_out, new_network, number == last)
+        report_round(
+            job,
+            number,
+            [trained, refined, linear, masks, quality],
+            left_out,
+            new_network,
+            number == last,
+        )
         if why := explain_collapse(job, before, left_out):  # line 9
             undo_round(job, number, why)
             break

@@ -19,7 +19,7 @@ from coarse2fine.store.stages import Stage
 def report_round(
     job: FitJob,
     number: int,
-    stages: Sequence[Stage],
+    stages: Sequence[Stage | None],
     left_out: Mapping[str, str],
     segmenter: Segmenter | None,
     is_last: bool,
@@ -29,14 +29,15 @@ def report_round(
     Args:
         job: The run.
         number: The round; 0 is before the first.
-        stages: The stages of the round. One of them is the enhancement.
+        stages: The stages of the round, None for one that was not used. One of them is the enhancement.
         left_out: Names of photos that a next round leaves out, with the reason.
         segmenter: The network of the round; None before the first.
         is_last: Whether no round follows.
     """
     if job.context.is_main:
-        metrics = _measure(job, number, stages, left_out, segmenter)
-        show_round(job.context.console, metrics, stages, len(job.photos), left_out, is_last)
+        used = [stage for stage in stages if stage]
+        metrics = _measure(job, number, used, left_out, segmenter)
+        show_round(job.context.console, metrics, used, len(job.photos), left_out, is_last)
         if not number:
             _warn_of_hopeless_masks(job)
     job.context.barrier()

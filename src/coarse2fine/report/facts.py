@@ -1,5 +1,6 @@
 """A run, or a trained network, as plain values: for ``coarse2fine info`` and the option ``--json``."""
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ def describe_run(run: Run) -> dict[str, Any]:
     """
     record, (settings, _) = read_record(run), read_settings(run)
     rounds = run.count_rounds(most_rounds(settings["rounds"]))
-    folders = [run.coarse, run.enhanced(0)]
+    folders = [run.coarse, run.linear(0), run.enhanced(0)]
     for number in range(1, rounds + 1):
-        folders += [run.training(number), run.refined(number), run.enhanced(number), run.quality(number)]
+        folders += [run.training(number), run.refined(number), run.linear(number), run.enhanced(number)]
+        folders.append(run.quality(number))
     done = [found for folder in folders if (found := read_done(folder))]
     model = find_model_folder(run.root)
     is_finished = model.exists() and run.report.exists()
@@ -78,7 +80,7 @@ def describe_network(folder: Path) -> dict[str, Any]:
     try:
         check_regular_file(weights)
         with safe_open(weights, framework="numpy") as file:
-            numbers = sum(_multiply(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+            numbers = sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise DataError(f"The weights {weights} must be a readable safetensors file: {error}.") from error
     size = {"weights": numbers, "bytes": weights.stat().st_size}
@@ -133,10 +135,3 @@ def _describe_round(run: Run, number: int) -> dict[str, Any]:
         figures |= {"metric": main_metric(metrics["evaluation"])[0], "value": main_metric(metrics["evaluation"])[1]}
     quality = read_done(run.quality(number)).get("quality") if number else None
     return figures | ({} if quality is None else {"quality": quality})
-
-
-def _multiply(shape: list[int]) -> int:
-    product = 1
-    for side in shape:
-        product *= side
-    return product

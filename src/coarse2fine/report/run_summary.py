@@ -225,11 +225,14 @@ def read_settings(run: Run) -> tuple[dict[str, Any], str]:
 
 def _list_stages(run: Run, rounds: int) -> Iterator[StageSummary]:
     yield StageSummary("coarse masks", read_done(run.coarse))
+    if is_complete(run.linear(0)):
+        yield StageSummary("linear model", read_done(run.linear(0)))
     yield StageSummary("enhancement", read_done(run.enhanced(0)))
     for number in range(1, rounds + 1):
         folders = {
             "training": run.training(number),
             "refined masks": run.refined(number),
+            **({"linear model": run.linear(number)} if is_complete(run.linear(number)) else {}),
             "enhancement": run.enhanced(number),
             "quality": run.quality(number),
         }

@@ -11,6 +11,7 @@ from coarse2fine.runtime.device import describe_machine
 from coarse2fine.runtime.extras import EXTRAS, find_missing, install_command
 
 SHARED_MEMORY = Path("/dev/shm")
+"""File system of Linux through which torch passes tensors between processes; in docker it has 64 MB."""
 
 
 def describe_environment() -> dict[str, Any]:

@@ -12,8 +12,8 @@ EXTRAS = {
     "app": "app",
     "serve": "serve",
     "onnx": "export --format onnx, and .onnx files in predict, evaluate, serve, info",
-    "export": "export --format coco, coco-panoptic, yolo, labelstudio, cvat, huggingface",
-    "parquet": "fit with a Parquet table",
+    "export": "export --format coco, coco-panoptic, yolo, ultralytics, lightly, labelstudio, cvat, huggingface",
+    "parquet": "fit with a Parquet file",
     "video": "teacher with video files",
     "tensorboard": "logs of trainings for TensorBoard",
 }

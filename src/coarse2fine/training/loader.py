@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,14 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 from coarse2fine.config import StreamConfig
 from coarse2fine.errors import Coarse2FineError
 from coarse2fine.runtime.context import Context
+from coarse2fine.runtime.environment import SHARED_MEMORY
 from coarse2fine.runtime.processes import World, count_threads
 from coarse2fine.runtime.signals import ignore_signals
 from coarse2fine.training.sampler import ResumableBatchSampler
 
 LOADER_WORKERS_MAX = 8
-
-SHARED_MEMORY = Path("/dev/shm")
-"""File system of Linux through which torch passes tensors between processes; in docker it has 64 MB."""
 
 _BATCHES_PER_WORKER = 2
 _BATCHES_IN_USE = 2

@@ -9,6 +9,7 @@ from numba.core.caching import FunctionCache
 from numba.core.options import DefaultOptions
 
 _caches: "list[_RepairedCache]" = []
+"""The caches of all functions that were compiled with the decorators below."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
