@@ -2,7 +2,7 @@
 
     python benchmarks/predict.py [--px 320] [--threads 1]
 
-Measures the network of the recipe ``small`` with random weights and mirrored photos, folded and as trained, alternating
+Measures the network of the recipe ``small`` with random weights, folded and as trained, alternating
 in one run, with batches of one photo and of eight photos. A folded network has its batch norms in the convolutions and
 its ReLUs on integers.
 """

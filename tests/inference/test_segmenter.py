@@ -1,11 +1,12 @@
 import subprocess
 import sys
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
 
-from coarse2fine.config import PredictConfig
+from coarse2fine.config import PredictConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
 from coarse2fine.inference.segmenter import Segmenter, most_probable_class, working_shape
 
@@ -34,6 +35,43 @@ def test_most_probable_class__leaves_the_probabilities_as_they_were():
     probabilities = np.array([[[0.2]], [[0.8]]], np.float32)
     assert most_probable_class(probabilities, 1, 1).tolist() == [[1]]
     assert probabilities[:, 0, 0].tolist() == pytest.approx([0.2, 0.8])
+
+
+@dataclass(frozen=True)
+class Columns(Segmenter):
+    """A network whose probability of class 1 is the column, whatever the photo shows. Records the first pixel."""
+
+    flip: bool
+    scales: tuple[float, ...]
+    classes: tuple[str, ...] = ("background", "a")
+    size_px: int = 32
+    crf: PredictCrfConfig = field(default_factory=PredictCrfConfig)
+    seen: list[int] = field(default_factory=list)
+
+    def run_network(self, batch, shape):
+        self.seen.append(int(batch[0, 0, 0, 0]))
+        column = np.broadcast_to(np.arange(shape[1], dtype=np.float32) / shape[1], (len(batch), *shape))
+        return np.stack([1 - column, column], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("flip", "scales", "mirrored"),
+    [
+        (False, (1.0,), [False]),
+        (True, (1.0,), [False, True]),
+        (False, (1.0, 2.0), [False, False]),
+        (True, (1.0, 2.0), [False, True]),
+        (True, (1.0, 2.0, 3.0), [False, True, False]),
+    ],
+)
+def test_predict__mirrors_every_second_scale_and_its_probabilities_back(flip, scales, mirrored):
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, 16:] = 9
+    network = Columns(flip, scales)
+    found = network.predict_probabilities(image)[1, 0]
+    assert [value == 9 for value in network.seen] == mirrored
+    plain = np.arange(32, dtype=np.float32) / 32
+    np.testing.assert_allclose(found, np.mean([plain[::-1] if one else plain for one in mirrored], axis=0), atol=1e-6)
 
 
 @pytest.fixture

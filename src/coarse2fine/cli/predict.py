@@ -51,7 +51,7 @@ def predict(
         photos: Photo files, folders, glob patterns, or addresses (https://...); - reads one photo from standard input.
         out: Folder for the results.
         size_px: Longer side to which photos are resized for the network; default: the size of the run.
-        flip: Average the probabilities with those of the mirrored photo; default: the setting of the run.
+        flip: Let the network also see the photo mirrored; default: the setting of the run.
         scales: Average the probabilities over these scales of the photo; default: the setting of the run.
         crf: Align the masks with image edges by a fully connected CRF; default: the setting of the run.
         batch: Photos per batch.

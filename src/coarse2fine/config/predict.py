@@ -41,10 +41,12 @@ class PredictConfig(Settings):
         "train.resize_px; masks always have the size of the photo",
     )
     flip: bool = Field(
-        True, description="average the probabilities with those of the mirrored photo, also for the refined masks"
+        True,
+        description="let the network also see the photo mirrored, also for the refined masks: with one scale, average "
+        "both views; with several scales, mirror the photo at every second one",
     )
     scales: Scales = Field(
-        (0.75, 1.0, 1.25),
+        (0.75, 1.25),
         description="average the probabilities over these scales of the photo, also for the refined masks",
     )
     crf: Annotated[bool, Role.NO_EFFECT] = Field(

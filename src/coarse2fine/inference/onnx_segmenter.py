@@ -35,7 +35,7 @@ class OnnxSegmenter(Segmenter):
         session: Takes ``images``, uint8 (N, H, W, 3); returns ``probabilities``, float32 (N, C, H, W).
         classes: Class names by index; ``classes[0]`` is ``background``.
         size_px: Longer side to which photos are resized for the network.
-        flip: Whether probabilities are averaged with those of the mirrored photo.
+        flip: Whether the network also sees the photo mirrored; see :class:`Segmenter`.
         scales: Probabilities are averaged over these multiples of ``size_px``.
         crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo. The CRF
             needs torch.
@@ -66,9 +66,6 @@ class OnnxSegmenter(Segmenter):
     def run_network(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
         """See :meth:`Segmenter.run_network`."""
         probabilities = self._run_session(batch)
-        if self.flip:
-            mirrored = self._run_session(np.ascontiguousarray(batch[:, :, ::-1]))
-            probabilities = (probabilities + mirrored[..., ::-1]) / np.float32(2)
         return probabilities if probabilities.shape[-2:] == shape else _interpolate(probabilities, shape)
 
     def _run_session(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -100,7 +97,8 @@ def to_metadata(segmenter: Segmenter) -> dict[str, str]:
         "input": f"{INPUT}: uint8 (batch, height, width, 3), RGB, 0 to 255; the photo resized so that its longer side "
         "is size_px, both sides rounded to multiples of side_step_px; normalization is in the graph",
         "output": f"{OUTPUT}: float32 (batch, class, height, width), probabilities that sum to 1; to be averaged over "
-        "scales and, where flip is true, those of the mirrored photo; the mask is their argmax at the photo's size",
+        "scales; where flip is true, the photo is mirrored at every second scale, and with one scale both views are "
+        "averaged; the mask is their argmax at the photo's size",
     }
 
 

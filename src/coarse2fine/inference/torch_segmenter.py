@@ -33,7 +33,7 @@ class TorchSegmenter(Segmenter):
         classes: Class names by index; ``classes[0]`` is ``background``.
         network_config: Settings from which the network is built.
         size_px: Longer side to which photos are resized for the network.
-        flip: Whether probabilities are averaged with those of the mirrored photo.
+        flip: Whether the network also sees the photo mirrored; see :class:`Segmenter`.
         scales: Probabilities are averaged over these multiples of ``size_px``.
         precision: Number format, as in training.
         crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo.
@@ -125,11 +125,7 @@ class TorchSegmenter(Segmenter):
             images = normalize(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device), self.network_config.encoder)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 logits = network(images)
-                if self.flip:
-                    mirrored = network(images.flip(-1).contiguous(memory_format=torch.channels_last)).flip(-1)
             probabilities = logits.float().softmax(1)
-            if self.flip:
-                probabilities = (probabilities + mirrored.float().softmax(1)) / 2
             if probabilities.shape[-2:] != shape:
                 probabilities = nn.functional.interpolate(probabilities, shape, mode="bilinear", align_corners=False)
             return np.asarray(probabilities.cpu().numpy(), dtype=np.float32)

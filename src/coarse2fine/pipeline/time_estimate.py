@@ -163,5 +163,5 @@ def _relate_pixels(config: FitConfig, sizes: Sequence[tuple[int, int]]) -> float
     """Return the pixels that the network sees in the prediction of a photo, as a multiple of those of a crop."""
     predict, train = config.predict, config.train
     shares = [height * width / max(height, width) ** 2 for height, width in sizes] or [1.0]
-    views = (1 + predict.flip) * sum(scale**2 for scale in predict.scales)
+    views = sum(scale**2 for scale in predict.scales) * (1 + (predict.flip and len(predict.scales) == 1))
     return views * config.view_px**2 * sum(shares) / len(shares) / train.crop_px**2
