@@ -3,7 +3,6 @@
 photos.py            read a photo file, or its header; check which photos can be used
 photo_files.py       find photo files in folders and patterns
 remote_photos.py     photos from standard input and from web addresses
-decoding_limits.py   refuse files that would take far too long to decode
 photo_errors.py      explain why a file cannot be read
 reader.py            read photo files in batches, decoding ahead
 class_folders.py     data set: one sub-folder of photos per class
