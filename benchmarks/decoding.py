@@ -5,8 +5,8 @@
 Two measurements, with one thread and in processor time:
 
 1. Each photo of a folder is decoded; printed is the share of the checks (`runtime/decoding_limits.py`) in the whole.
-2. Files of 25 megapixels and at most 20 MB, the limits of ``serve``, are decoded: ordinary ones, and those built to take
-   as long as the limits allow.
+2. Files of 25 megapixels and at most 20 MB, the limits of ``serve``, are decoded: ordinary ones, and those built to
+   take as long as the limits allow.
 """
 
 import argparse
