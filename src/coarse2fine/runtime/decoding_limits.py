@@ -68,7 +68,7 @@ def check_header(file: IO[bytes]) -> None:
         LimitError: A JPEG, PNG, GIF or TIFF has far more parts than a photo needs.
     """
     with _content_of(file) as content:
-        start = bytes(content[:4])
+        start = content[:4]
         if start.startswith(b"\xff\xd8\xff"):
             _check_jpeg_header(content)
         elif start == b"\x89PNG":
@@ -143,7 +143,7 @@ def _check_png(content: Any, until: bytes = b"IEND") -> None:
     """Check the chunks up to the first of a kind. Pillow limits the memory for texts, but not for color profiles."""
     position, chunks, profiles = 8, 0, 0
     while position + 8 <= len(content):
-        kind = bytes(content[position + 4 : position + 8])
+        kind = content[position + 4 : position + 8]
         if kind == until:
             return
         chunks += 1
@@ -209,8 +209,7 @@ def _check_bmp(content: Any, pixels: int) -> None:
 def _content_of(file: IO[bytes]) -> Iterator[Any]:
     """Yield the content of an open file without copying it, and without moving its position."""
     if isinstance(file, BytesIO):
-        with file.getbuffer() as content:
-            yield content
+        yield file.getvalue()  # no copy if it was made from bytes
     else:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             yield content
