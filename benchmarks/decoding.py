@@ -95,11 +95,11 @@ def encode(kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def repeat_scan(jpeg: bytes, content: bool) -> bytes:
-    """Repeat the last scan of a progressive JPEG until it has 100, or 20 MB, with its content or without."""
+def repeat_scan(jpeg: bytes, content: bool, scans: int = decoding_limits.MAX_JPEG_SCANS) -> bytes:
+    """Repeat the last scan of a progressive JPEG up to a number or 20 MB, with its content or without."""
     start = jpeg.rindex(b"\xff\xda")
     scan = jpeg[start:-2] if content else jpeg[start : start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")]
-    times = min(decoding_limits.MAX_JPEG_SCANS - jpeg.count(b"\xff\xda"), (MAX_BYTES - len(jpeg)) // len(scan))
+    times = min(scans - jpeg.count(b"\xff\xda"), (MAX_BYTES - len(jpeg)) // len(scan))
     return jpeg[:-2] + scan * times + jpeg[-2:]
 
 
@@ -154,6 +154,22 @@ def tiff_strips() -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(4) + offsets + row
 
 
+def tiff_tiles() -> bytes:
+    """Encode a TIFF of small tiles that all have the same JPEG of 99 scans, one less than libtiff allows."""
+    tile, buffer = 16, io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (tile, tile), np.uint8)
+    PIL.Image.fromarray(noise).save(buffer, "JPEG", progressive=True)
+    jpeg = repeat_scan(buffer.getvalue(), False, scans=99)
+    tiles = (SIDE // tile) ** 2
+    tags = {256: SIDE // tile * tile, 257: SIDE // tile * tile, 258: 8, 259: 7, 262: 1, 277: 1, 322: tile, 323: tile}
+    begin = 8 + 2 + 12 * (len(tags) + 2) + 4
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    entries.append(struct.pack("<HHII", 324, 4, tiles, begin + len(jpeg)))
+    entries.append(struct.pack("<HHII", 325, 4, tiles, begin + len(jpeg) + 4 * tiles))
+    header = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+    return header + jpeg + struct.pack("<I", begin) * tiles + struct.pack("<I", len(jpeg)) * tiles
+
+
 def frames(kind: str) -> bytes:
     """Encode an animation, of which only the first is read."""
     first, buffer = PIL.Image.new("RGB", (SIDE, SIDE)), io.BytesIO()
@@ -184,6 +200,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "BMP, compressed, empty rows": lambda: rle_bmp(b"\1\1\0\0"),
     "BMP, compressed, runs outside": lambda: rle_bmp(b"\xff\1"),
     "TIFF, 100,000 strips": tiff_strips,
+    "TIFF, JPEG tiles of 99 scans": tiff_tiles,
     "TIFF, LZMA": lambda: encode("TIFF", compression="lzma"),
 }
 
