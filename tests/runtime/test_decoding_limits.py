@@ -145,6 +145,13 @@ def test_read_mask__refuses_what_takes_far_longer_than_its_pixels(tmp_path: Path
         read_mask(tmp_path / "a.png")
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no /dev/zero")
+def test_read_mask__a_device_without_an_end(tmp_path: Path):
+    (tmp_path / "a.png").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"a\.png cannot be read"):
+        read_mask(tmp_path / "a.png")
+
+
 def test_read_mask__other_formats_of_pillow_are_not_opened(tmp_path: Path):
     """Pillow would start Ghostscript to draw this one."""
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from coarse2fine.data.photo_errors import explain_error
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.decoding_limits import FORMATS, check_header, check_pixels
+from coarse2fine.runtime.decoding_limits import FORMATS, check_header, check_pixels, open_file
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.pixel_limit import lift_pixel_limit
 from coarse2fine.runtime.threads import map_threads
@@ -26,7 +26,6 @@ MIN_SIDE_PX = 8
 MAX_ASPECT = 40
 """Largest ratio of the longer to the shorter side of a usable photo; a thinner one vanishes at the working size."""
 
-_SMALL_BYTES = 1 << 18  # such a file is read at once: the checks then take half as long
 _JPEG_REDUCTIONS = (8, 4, 2)
 _EXIF_ORIENTATION = 0x0112
 # ImageOps.exif_transpose would do the same, but it also writes the other EXIF tags anew and raises on malformed ones
@@ -203,9 +202,8 @@ def _check_photo(photo: Photo, max_megapixels: float) -> Skipped | Photo:
 def _open(source: Path | bytes) -> Iterator[Any]:
     """Open a Pillow image and read its header; every error becomes a DataError ``<path>: <reason>``."""
     try:
-        is_small = _check_file(source) <= _SMALL_BYTES
-        content = source.read_bytes() if is_small and isinstance(source, Path) else source
-        with lift_pixel_limit(), io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        _check_file(source)
+        with lift_pixel_limit(), io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as file:
             check_header(file)
             with PIL.Image.open(file, formats=FORMATS) as image:
                 yield image
@@ -214,18 +212,18 @@ def _open(source: Path | bytes) -> Iterator[Any]:
         raise DataError(reason if isinstance(source, bytes) else f"{source}: {reason}") from error
 
 
-def _check_file(source: Path | bytes) -> int:
-    """Return the number of bytes of a file, which is more than none."""
-    if isinstance(source, Path):
-        status = source.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise DataError("a folder, not a photo")
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError("not a regular file")
-    size = len(source) if isinstance(source, bytes) else status.st_size
-    if not size:
+def _check_file(source: Path | bytes) -> None:
+    if isinstance(source, bytes):
+        if not source:
+            raise DataError("empty file (0 bytes)")
+        return
+    status = source.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise DataError("a folder, not a photo")
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError("not a regular file")
+    if status.st_size == 0:
         raise DataError("empty file (0 bytes)")
-    return size
 
 
 def _check_megapixels(image: PIL.Image.Image, max_megapixels: float) -> None:

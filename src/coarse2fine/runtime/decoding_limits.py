@@ -7,10 +7,12 @@ of a header one by one in Python, a decoder passes over all pixels for each scan
 
 import mmap
 import re
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import IO, Any
 
 from coarse2fine.errors import DataError
@@ -44,6 +46,7 @@ MAX_RLE_BMP = 10_000_000
 MAX_TILE_PIXELS = 2**24
 """Pixels of one tile of a TIFF, at most, unless the image itself has half as many; a whole tile is allocated."""
 
+_SMALL_BYTES = 1 << 18
 _MAX_TIFF_LAYERS = 8
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not stuffed zeros, restart markers and fill bytes
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # start of the frame
@@ -58,11 +61,18 @@ class LimitError(DataError):
     """An image file exceeds a limit of this module; the message is one clause."""
 
 
+def open_file(path: Path) -> IO[bytes]:
+    """Open an image file for reading; a small one is read at once, because the checks then take half as long."""
+    status = path.stat()
+    is_small = stat.S_ISREG(status.st_mode) and status.st_size <= _SMALL_BYTES  # a device has no size and no end
+    return BytesIO(path.read_bytes()) if is_small else path.open("rb")
+
+
 def check_header(file: IO[bytes]) -> None:
     """Check the part of an image file that Pillow reads to open it.
 
     Args:
-        file: An open file with at least one byte; its position does not change.
+        file: An open file; its position does not change.
 
     Raises:
         LimitError: A JPEG, PNG, GIF or TIFF has far more parts than a photo needs.
@@ -210,6 +220,6 @@ def _content_of(file: IO[bytes]) -> Iterator[Any]:
     """Yield the content of an open file without copying it, and without moving its position."""
     if isinstance(file, BytesIO):
         yield file.getvalue()  # no copy if it was made from bytes
-    else:
+    else:  # not empty: open_file has read a small one
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             yield content
