@@ -1,7 +1,9 @@
 import io
 import struct
 import time
+import tracemalloc
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +139,22 @@ def test_read_image__refuses_what_takes_far_longer_than_its_pixels(tmp_path: Pat
             read_image(source, max_megapixels=11)
         assert str(caught.value) == shown
     assert time.process_time() - began < 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_read_image__overlapping_tags_do_not_multiply_the_file():
+    """Each of 1000 tags has all bytes of the file; Pillow before 13 copies them 1000 times."""
+    size, tags = 1_000_000, 1000
+    entries = b"".join(struct.pack("<HHII", 1000 + tag, 7, size // 2, 8) for tag in range(tags))
+    content = (b"II*\0" + struct.pack("<IH", 8, tags) + entries + bytes(4)).ljust(size, b"\0")
+    tracemalloc.start()
+    try:
+        for source in (content, encode_png(before=chunk(b"eXIf", content))):
+            with suppress(DataError):
+                read_image(source)
+        assert tracemalloc.get_traced_memory()[1] < 20 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_read_mask__refuses_what_takes_far_longer_than_its_pixels(tmp_path: Path):
