@@ -25,7 +25,7 @@ test-lowest: $(LOWEST)/.installed
 
 # Small inputs that users have and that once went wrong, such as masks of another size than their photo.
 faults: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -v -m fault
+	$(BIN)/python -m pytest -v -rs -m fault
 
 # Damaged files for every reader, FUZZ_EXAMPLES of each: several hours. `make test` reads a few dozen of each.
 fuzz: $(VENV)/.installed-dev

@@ -200,6 +200,38 @@ def test_main__runs_outside_the_main_thread(capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
+        ("fit x --out y --train.batch 0", "train.batch must be greater than 0 (found 0)"),
+        (
+            "fit x --out y --enhance.linear-weight -1",
+            "enhance.linear_weight must be greater than or equal to 0 (found -1.0)",
+        ),
+        (
+            "fit x --out y --enhance.grabcut.iterations -3",
+            "enhance.grabcut.iterations must be greater than 0 (found -3)",
+        ),
+        ("fit x --out y --rounds 0", "rounds must be greater than 0 or 'auto' (found 0)"),
+        ("fit x --out y --train.epochs 3 0", "each value of train.epochs must be greater than 0 (found 0)"),
+        ("coarse x --out y --box.share 2", "box.share must be less than or equal to 1 (found 2.0)"),
+        ("enhance x y --out z --grabcut.iterations 0", "grabcut.iterations must be greater than 0 (found 0)"),
+        ("export x --format coco --out y --min-quality 3", "min_quality must be less than or equal to 1 (found 3.0)"),
+        ("serve x --port 0", "port must be greater than or equal to 1 (found 0)"),
+        ("app x --port 70000", "port must be less than or equal to 65535 (found 70000)"),
+    ],
+)
+def test_main__a_wrong_value_of_a_flag_is_one_sentence(arguments, message, capsys):
+    assert call(*arguments.split()) == 2
+    assert capsys.readouterr().err == f"coarse2fine: {message}.\n"
+
+
+@pytest.mark.parametrize("arguments", ["fit x --out y --train.batch many", "fit x --out y --nonsense", "fit"])
+def test_main__other_mistakes_are_explained_once_with_the_way_to_the_help(arguments, capsys):
+    assert call(*arguments.split()) == 2
+    assert capsys.readouterr().err.count("coarse2fine fit --help") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
         (["fit", "GONE", "--out", "OUT"], "GONE"),
         (["fit", "PHOTOS", "--out", "OUT", "--recipe", "big"], "There is no recipe 'big'"),
         (["fit", "PHOTOS", "--out", "OUT", "--config", "gone.toml"], "gone.toml cannot be read"),

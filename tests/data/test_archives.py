@@ -153,8 +153,60 @@ def test_unpack__limits(tmp_path, monkeypatch):
 def test_unpack__the_same_name_in_two_shards_is_no_loss(tmp_path):
     for number in range(2):
         write_tar(tmp_path / f"{number}.tar", {"cat/1.png": encode(number)})
-    with pytest.raises(DataError, match="cat/1.png is in two archives"):
+    with pytest.raises(DataError, match=r"cat/1\.png is in .*/0\.tar and in .*/1\.tar; rename or remove one"):
         unpack_data(tmp_path, Run(tmp_path / "run"), Context())
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_unpack__the_same_name_twice_in_one_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for value in (10, 20):
+            archive.writestr("cat/1.png", encode(value))
+    with pytest.raises(DataError, match=r"cat/1\.png is twice in .*a\.zip; rename or remove one"):
+        unpack_photos([tmp_path / "a.zip"], tmp_path / "out", Console(quiet=True))
+
+
+@pytest.mark.parametrize("names", [("cat/1.png", "cat/1.png/2.png"), ("cat/1.png/b/2.png", "cat/1.png")])
+@pytest.mark.parametrize("write, ending", [(write_zip, "zip"), (write_tar, "tar")])
+def test_unpack__a_name_of_a_photo_and_of_a_folder(tmp_path, names, write, ending):
+    write(tmp_path / f"a.{ending}", {name: encode(10) for name in names})
+    with pytest.raises(
+        DataError, match=r"cat/1\.png is a photo and also the folder of cat/1\.png/.*2\.png; rename one"
+    ):
+        unpack_photos([tmp_path / f"a.{ending}"], tmp_path / "out", Console(quiet=True))
+
+
+def test_unpack__an_archive_whose_photos_are_far_larger(tmp_path, monkeypatch):
+    monkeypatch.setattr("coarse2fine.data.archives.MAX_MEMBER_BYTES", 1_000_000)
+    write_zip(tmp_path / "a.zip", {f"cat/{number}.bmp": bytes(900_000) for number in range(9)})
+    with pytest.raises(DataError, match=r"at most 200 times the size of the archive, \d+ bytes, but they have 8100000"):
+        unpack_photos([tmp_path / "a.zip"], tmp_path / "out", Console(quiet=True))
+    assert not list((tmp_path / "out").rglob("*.bmp"))
+
+
+def test_unpack__a_photo_in_every_row_is_written_once(tmp_path):
+    rows = [encode(10)] * 1000 + [encode(20)]
+    parquet.write_table(pyarrow.table({"image": rows, "label": ["cat"] * 999 + ["dog"] * 2}), tmp_path / "a.parquet")
+    assert labels_of(tmp_path / "a.parquet", tmp_path) == {10: ["cat", "dog"], 20: ["dog"]}
+    assert len(list((tmp_path / "run").rglob("*.jpg"))) == 2
+
+
+def test_unpack__parquet_photos_that_are_far_larger_than_the_file(tmp_path, monkeypatch):
+    """Each row differs, and the table stores only what differs from the row above."""
+    monkeypatch.setattr("coarse2fine.data.archives.MAX_MEMBER_BYTES", 1_000_000)
+    rows = pyarrow.array([bytes(500_000) + bytes([number]) for number in range(200)])
+    options = {"use_dictionary": False, "column_encoding": {"image": "DELTA_BYTE_ARRAY"}}
+    parquet.write_table(pyarrow.table({"image": rows, "label": ["cat"] * 200}), tmp_path / "a.parquet", **options)
+    with pytest.raises(DataError, match=r"at most 200 times the size of the archive"):
+        unpack_photos([tmp_path / "a.parquet"], tmp_path / "out", Console(quiet=True))
+    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.jpg")) < 10_000_000
+
+
+def test_unpack__a_column_of_photos_that_is_encoded_by_a_dictionary(tmp_path):
+    """As pandas writes a categorical column."""
+    photos = pyarrow.array([encode(10), encode(170), encode(10)]).dictionary_encode()
+    parquet.write_table(pyarrow.table({"image": photos, "label": ["cat", "dog", "cat"]}), tmp_path / "a.parquet")
+    assert labels_of(tmp_path / "a.parquet", tmp_path) == {10: ["cat"], 170: ["dog"]}
 
 
 def test_open_dataset__says_which_command_takes_archives(tmp_path):

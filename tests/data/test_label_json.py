@@ -49,6 +49,15 @@ def test_coco__an_unknown_category_is_one_sentence(tmp_path):
         open_dataset(tmp_path / "a.json")
 
 
+def test_coco__a_name_that_is_too_long_for_a_file_is_skipped(tmp_path):
+    long = {"id": 0, "file_name": "a" * 300 + ".jpg"}
+    (tmp_path / "coco.json").write_text(json.dumps(COCO | {"images": [long, *COCO["images"]]}))
+    draw(tmp_path, "1.jpg")
+    data = open_dataset(tmp_path / "coco.json")
+    assert [photo.path.name for photo in data.photos] == ["1.jpg"]
+    assert "image 0: no such file" in [skipped.reason for skipped in data.skipped]
+
+
 def test_coco__photos_stay_in_their_folder(tmp_path):
     images = [{"id": 1, "file_name": "../out.jpg"}, {"id": 2, "file_name": "2.jpg"}]
     draw(tmp_path, "out.jpg", "in/2.jpg")

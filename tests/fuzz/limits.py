@@ -1,5 +1,6 @@
 """Limits on what a reader may use: memory, time, and the folder that it was given."""
 
+import gc
 import resource
 import signal
 import sys
@@ -17,9 +18,10 @@ def limit_memory(megabytes: int) -> Iterator[None]:
     """Fail if the block needs more memory; an allocation far above the limit fails at once."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     peak = _peak_memory()
-    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _is_linux() else None
-    if in_use is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (in_use + 2 * megabytes * MEGABYTE, before[1]))
+    if _is_linux():
+        resource.setrlimit(
+            resource.RLIMIT_AS, (_pages(0) * resource.getpagesize() + 2 * megabytes * MEGABYTE, before[1])
+        )
     try:
         yield
     finally:
@@ -46,10 +48,21 @@ def limit_time(seconds: float) -> Iterator[None]:
     assert time.monotonic() - began <= seconds, f"the reader took more than {seconds} seconds"  # and hid the above
 
 
+def current_memory() -> int:
+    """Return the resident memory of this process in MiB; where the system does not say, its largest until now."""
+    gc.collect()
+    return (_pages(1) * resource.getpagesize() if _is_linux() else _peak_memory()) // MEGABYTE
+
+
 def list_files(folder: Path, apart_from: Path) -> dict[str, bytes]:
     """Return the content of all files below a folder, except of those in another one."""
     files = [path for path in folder.rglob("*") if apart_from not in (path, *path.parents)]
     return {str(path): path.read_bytes() if path.is_file() else b"" for path in files}
+
+
+def _pages(field: int) -> int:
+    """Return a field of Linux's table of the memory of this process: 0 all, 1 resident."""
+    return int(Path("/proc/self/statm").read_text().split()[field])
 
 
 def _peak_memory() -> int:

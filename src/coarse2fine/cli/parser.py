@@ -1,10 +1,12 @@
 """Parsing of options; the flags and their help are made from functions and settings classes by tyro."""
 
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from functools import partial, wraps
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import tyro
@@ -40,11 +42,41 @@ def parse_and_call(function: Callable[..., dict[str, Any] | None], arguments: Se
     as_json = JSON_FLAG in arguments
     try:
         with redirect_stdout(sys.stderr) if as_json else nullcontext():
-            result = tyro.cli(function, args=list(arguments), prog=f"coarse2fine {command}", config=MARKERS)
+            result = _parse(function, arguments, command)()
     except ValidationError as error:
         raise ConfigError(explain(error)) from error
     if as_json and result is not None:
         print(json.dumps(result, ensure_ascii=False, allow_nan=False))  # noqa: T201
+
+
+def _parse(function: Callable[..., Result], arguments: Sequence[str], command: str) -> Callable[[], Result]:
+    """Return the function with its arguments from the command line.
+
+    tyro prints errors of pydantic as they are, over many lines and with an address. So what it prints is not shown
+    first. If a setting is wrong, pydantic's error is the context of tyro's; for any other mistake tyro parses again.
+    """
+
+    @wraps(function)
+    def bind(*values: Any, **options: Any) -> Callable[[], Result]:
+        return partial(function, *values, **options)
+
+    def parse() -> Callable[[], Result]:
+        bound: Callable[[], Result] = tyro.cli(
+            bind, args=list(arguments), prog=f"coarse2fine {command}", config=MARKERS
+        )
+        return bound
+
+    try:
+        with redirect_stderr(io.StringIO()):
+            return parse()
+    except SystemExit as error:
+        if not error.code:  # after help
+            raise
+        rejection = error.__context__
+        if rejection and isinstance(wrong := rejection.__context__, ValidationError):
+            section = str(getattr(rejection, "arg", "")).removeprefix("settings").removeprefix(".")
+            raise ConfigError(explain(wrong, section=section)) from wrong
+    return parse()
 
 
 def _respect_no_color() -> None:

@@ -119,16 +119,18 @@ def _first_line(kind: object) -> str:
     return re.sub(r"^Method \w+: ", "", line).removesuffix(".")
 
 
-def explain(error: ValidationError, kind: type[Settings] | None = None) -> str:
+def explain(error: ValidationError, kind: type[Settings] | None = None, section: str = "") -> str:
     """Return one sentence that names each wrong setting, what must hold, and what was found.
 
     Args:
         error: From the validation of settings.
         kind: The class that was validated. If given, the sentence suggests known settings for an unknown one.
+        section: Full name of the section that was validated, such as ``enhance.grabcut``; "" for all settings.
     """
+    above = tuple(section.split(".")) if section else ()
     places: dict[tuple[str | int, ...], list[dict[str, Any]]] = {}
     for detail in error.errors():
-        places.setdefault(_place_of(detail), []).append(dict(detail))
+        places.setdefault(above + _place_of(detail), []).append(dict(detail))
     # An item that is wrong does not count, so pydantic reports that its list is too short, too.
     wrong_items = {place[:-1] for place in places if place and isinstance(place[-1], int)}
     wrong = [at for at in places if at not in wrong_items]

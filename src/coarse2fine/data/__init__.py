@@ -3,12 +3,12 @@
 photos.py            read a photo file, or its header; check which photos can be used
 photo_files.py       find photo files in folders and patterns
 remote_photos.py     photos from standard input and from web addresses
-decoding_limits.py   refuse files that would take far too long to decode
 photo_errors.py      explain why a file cannot be read
 reader.py            read photo files in batches, decoding ahead
 class_folders.py     data set: one sub-folder of photos per class
 manifest.py          data set: a CSV or Parquet table of paths and labels
 label_json.py        data set: labels in a JSON file of COCO, FiftyOne or Hugging Face
+parquet_pages.py     memory that the pages of a Parquet file claim
 archives.py          unpack photos from zip, tar and Parquet files
 splits.py            data set with folders train, validation and test; metadata files of Hugging Face
 copies.py            photos with the same content: one photo with several labels

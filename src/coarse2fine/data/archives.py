@@ -3,6 +3,7 @@
 Sources: https://github.com/webdataset/webdataset (shards), https://huggingface.co/docs/datasets (image columns).
 """
 
+import hashlib
 import json
 import lzma
 import shutil
@@ -12,10 +13,11 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from coarse2fine.data.class_folders import is_text
+from coarse2fine.data.parquet_pages import measure_pages
 from coarse2fine.data.photo_files import PHOTO_ENDINGS, is_hidden
 from coarse2fine.data.splits import METADATA
 from coarse2fine.errors import ConfigError, DataError
@@ -39,6 +41,7 @@ ARCHIVE_ENDINGS = (".zip", ".tar")
 _TABLE = "labels.csv"
 _DONE = "unpacked.json"
 _MAX_LABEL_BYTES = 1 << 12
+_MAX_COMPRESSION = 200
 _DAMAGED = (
     *(OSError, ValueError, RuntimeError, EOFError, OverflowError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError),
@@ -53,11 +56,13 @@ class _Packed(NamedTuple):
         name: Relative path to unpack it to.
         read: Returns its content.
         label: Class names separated by `LABEL_SEPARATOR`; None if the path gives the class.
+        archive: The archive.
     """
 
     name: str
     read: Callable[[], bytes]
     label: str | None = None
+    archive: Path = Path()
 
 
 def find_archives(path: Path) -> list[Path]:
@@ -104,22 +109,64 @@ def _unpack(archives: Sequence[Path], folder: Path, console: Console) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise DataError(f"{folder} needs {size} bytes for unpacked photos, but {free} are free. Choose another --out.")
-    rows, seen = [], set[str]()
+    _check_total(size, archives)
+    rows, members, first, written = [], _Members(), dict[bytes, str](), 0
     for packed in console.track(chain.from_iterable(one[2] for one in opened), count, "unpacking"):
         path = folder / check_name(packed.name)
-        if packed.name in seen:
-            raise DataError(f"{archives[0].parent} must hold each photo once, but {packed.name} is in two archives.")
-        seen.add(packed.name)
+        members.add(packed.name, packed.archive)
         content = packed.read()
-        if not path.is_file() or path.stat().st_size != len(content):
-            with write_atomically(path) as file:
-                file.write(content)
-        if packed.label is not None:
-            rows.append((packed.name, _check_label(packed)))
+        name = packed.name
+        if packed.label is not None:  # a small table may hold one photo a million times
+            name = first.setdefault(hashlib.sha256(content).digest(), name)
+            rows.append((name, _check_label(packed)))
+        if name == packed.name:
+            written += len(content)
+            _check_total(written, archives)
+            if not path.is_file() or path.stat().st_size != len(content):
+                with write_atomically(path) as file:
+                    file.write(content)
     if not count:
         raise DataError(f"{archives[0]} must hold photos ({' '.join(PHOTO_ENDINGS)}), but holds none.")
     if rows:
         write_csv(folder / _TABLE, ["path", "label"], rows)
+
+
+def _check_total(size: int, archives: Sequence[Path]) -> None:
+    packed = sum(file.stat().st_size for file in archives)
+    if size > MAX_MEMBER_BYTES + _MAX_COMPRESSION * packed:
+        raise DataError(
+            f"{archives[0]} must hold photos of at most {_MAX_COMPRESSION} times the size of the archive, {packed} "
+            f"bytes, but they have {size} or more. If they are right, unpack the archive yourself and give the folder."
+        )
+
+
+class _Members:
+    """The names that were unpacked, and the archive of each."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, Path] = {}
+        self._folders: dict[str, str] = {}
+
+    def add(self, name: str, archive: Path) -> None:
+        """Add a name.
+
+        Raises:
+            DataError: There is a photo of the same name, or one is in a folder that has the name of the other.
+        """
+        if other := self._files.get(name):
+            where = f"twice in {archive}" if other == archive else f"in {other} and in {archive}"
+            raise DataError(f"Archives must hold each photo once, but {name[:200]} is {where}; rename or remove one.")
+        above = [str(folder) for folder in PurePosixPath(name).parents][:-1]
+        conflicts = [(folder, name) for folder in above if folder in self._files]
+        if name in self._folders:
+            conflicts.append((name, self._folders[name]))
+        for photo, inner in conflicts:
+            raise DataError(
+                f"{archive} must use a name for a photo or for a folder, but {photo[:200]} is a photo and also the "
+                f"folder of {inner[:200]}; rename one and pack the photos again."
+            )
+        self._files[name] = archive
+        self._folders |= dict.fromkeys(above, name)
 
 
 def _open_archive(file: Path) -> tuple[int, int, Iterator[_Packed]]:
@@ -135,7 +182,7 @@ def _open_archive(file: Path) -> tuple[int, int, Iterator[_Packed]]:
 def _explain(photos: Iterator[_Packed], file: Path) -> Iterator[_Packed]:
     try:
         for one in photos:
-            yield one._replace(read=partial(_read, one, file))
+            yield one._replace(read=partial(_read, one, file), archive=file)
     except _DAMAGED as error:
         raise DataError(f"{file} cannot be unpacked ({_say(error)}); download or pack it again.") from error
 
@@ -251,8 +298,9 @@ def _find_image(schema: Any) -> str | None:
     from pyarrow import types
 
     for field in schema:
-        inner = [one.name for one in field.type] if types.is_struct(field.type) else []
-        if "bytes" in inner or types.is_binary(field.type) or types.is_large_binary(field.type):
+        kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+        inner = [one.name for one in kind] if types.is_struct(kind) else []
+        if "bytes" in inner or any(is_kind(kind) for is_kind in (types.is_binary, types.is_large_binary)):
             return str(field.name)
     return None
 
@@ -288,7 +336,8 @@ def _open_parquet(file: Path) -> tuple[int, int, Iterator[_Packed]]:
             raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
 
     with parquet.ParquetFile(file) as table:
-        return table.metadata.num_rows, file.stat().st_size, read_rows()
+        rows = table.metadata.num_rows
+    return rows, measure_pages(file, [image, label])[0], read_rows()
 
 
 def _find_class_names(schema: Any, label: str) -> Sequence[str] | None:

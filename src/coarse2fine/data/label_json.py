@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from coarse2fine.errors import DataError
 from coarse2fine.runtime.files import MAX_CSV_BYTES, check_regular_file, read_json_as
+from coarse2fine.runtime.names import is_file
 from coarse2fine.types import LABEL_SEPARATOR
 
 Label = tuple[str, str, str]
@@ -138,4 +139,4 @@ def _find_photo_folder(file: Path, photos: Sequence[str]) -> Path:
     """
     part, parent = file.stem.rpartition("_")[2], file.parent.parent
     folders = [file.parent, file.parent / "images", parent / "images" / part, parent / part, parent / "images"]
-    return next((folder for folder in folders if photos and (folder / photos[0]).is_file()), file.parent)
+    return next((folder for folder in folders if photos and is_file(folder / photos[0])), file.parent)

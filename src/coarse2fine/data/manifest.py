@@ -14,6 +14,7 @@ from typing import Any
 
 from coarse2fine.data.class_folders import clean_label, hash_text, index_classes, make_dataset, unique_names
 from coarse2fine.data.label_json import read_label_json
+from coarse2fine.data.parquet_pages import measure_pages
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.runtime.extras import install_command
 from coarse2fine.runtime.files import MAX_CSV_BYTES
@@ -158,18 +159,20 @@ def _read_parquet(file: Path, labeled: bool) -> list[_Row]:
         with parquet.ParquetFile(file) as table:
             names = table.schema_arrow.names
             columns = _find_columns(names, labeled, file)
-            cells = [_read_column(table, names[at], file) for at in columns.indices]
+            _, page_bytes = measure_pages(file, [names[at] for at in columns.indices])
+            rows = max(1, min(_ROWS_PER_BATCH, MAX_CSV_BYTES // max(1, page_bytes)))  # a cell may be as large as a page
+            cells = [_read_column(table, names[at], rows, file) for at in columns.indices]
     except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise DataError(f"{file} must be a readable Parquet table: {error}.") from error
     texts = [[_text_of(cell, file) for cell in column] for column in cells]
     return [columns.make_row(f"row {at}", values) for at, values in enumerate(zip(*texts, strict=True), start=1)]
 
 
-def _read_column(table: Any, name: str, file: Path) -> list[object]:
+def _read_column(table: Any, name: str, rows_per_batch: int, file: Path) -> list[object]:
     """Return the cells of a column of a Parquet table, a few rows at a time: small files may hold huge columns."""
     cells: list[object] = []
     size = 0
-    for batch in table.iter_batches(_ROWS_PER_BATCH, columns=[name]):
+    for batch in table.iter_batches(rows_per_batch, columns=[name]):
         size += batch.nbytes + _BYTES_PER_CELL * len(batch)
         rows = batch.column(0).to_pylist() if size <= MAX_CSV_BYTES else []
         size += sum(len(str(cell)) for cell in rows)  # a repeated text is stored once

@@ -12,9 +12,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from coarse2fine.data.decoding_limits import check_decoding_limits
 from coarse2fine.data.photo_errors import explain_error
 from coarse2fine.errors import DataError
+from coarse2fine.runtime.decoding_limits import FORMATS, check_header, check_pixels, open_file
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.pixel_limit import lift_pixel_limit
 from coarse2fine.runtime.threads import map_threads
@@ -26,7 +26,6 @@ MIN_SIDE_PX = 8
 MAX_ASPECT = 40
 """Largest ratio of the longer to the shorter side of a usable photo; a thinner one vanishes at the working size."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _JPEG_REDUCTIONS = (8, 4, 2)
 _EXIF_ORIENTATION = 0x0112
 # ImageOps.exif_transpose would do the same, but it also writes the other EXIF tags anew and raises on malformed ones
@@ -101,7 +100,7 @@ def read_image_and_header(
     """Read a photo and its header, opening the file once; see :func:`read_image`."""
     with _open(path if isinstance(path, bytes) else Path(path)) as image:
         _check_megapixels(image, max_megapixels)
-        check_decoding_limits(image)
+        check_pixels(image)
         header = _header_of(image)
         if at_least_px is not None:
             image.draft(None, _needed_size(image.size, at_least_px))
@@ -204,12 +203,10 @@ def _open(source: Path | bytes) -> Iterator[Any]:
     """Open a Pillow image and read its header; every error becomes a DataError ``<path>: <reason>``."""
     try:
         _check_file(source)
-        with (
-            lift_pixel_limit(),
-            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
-            PIL.Image.open(file, formats=_FORMATS) as image,
-        ):
-            yield image
+        with lift_pixel_limit(), io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as file:
+            check_header(file)
+            with PIL.Image.open(file, formats=FORMATS) as image:
+                yield image
     except Exception as error:  # on damaged files Pillow raises nearly any exception
         reason = explain_error(error, source)
         raise DataError(reason if isinstance(source, bytes) else f"{source}: {reason}") from error

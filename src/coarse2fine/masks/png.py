@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 from coarse2fine.errors import DataError
 from coarse2fine.masks.palette import color_table
 from coarse2fine.masks.regions import foreground_mask
+from coarse2fine.runtime.decoding_limits import FORMATS, LimitError, check_header, check_pixels, open_file
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.runtime.names import check_name
 from coarse2fine.runtime.pixel_limit import lift_pixel_limit
@@ -191,9 +192,12 @@ def _check_palette(image: PillowImage.Image, values: Mask, path: Path | str) -> 
 def _open(path: Path, what: str) -> Iterator[PillowImage.Image]:
     """Open an image file, which is decoded in the block; errors of Pillow become a DataError."""
     try:
-        with lift_pixel_limit(), PillowImage.open(path) as image:
-            yield image
+        with lift_pixel_limit(), open_file(path) as file:
+            check_header(file)
+            with PillowImage.open(file, formats=FORMATS) as image:
+                check_pixels(image)
+                yield image
     except FileNotFoundError as error:
         raise DataError(f"There is no {what} {path}.") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, LimitError) as error:
         raise DataError(f"The {what} {path} cannot be read ({error}).") from error

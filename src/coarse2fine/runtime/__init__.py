@@ -14,5 +14,7 @@ environment.py  machine, devices, versions and missing dependencies, for doctor
 device.py       CPU or GPU, number format, determinism, versions
 seeds.py        derived random seeds
 signals.py      SIGINT and SIGTERM that wait for the end of a step
+decoding_limits.py
+                refuse image files that would take far too long to decode
 pixel_limit.py  Pillow's limit on the number of pixels
 """

@@ -72,6 +72,17 @@ def path_inside(folder: Path, name: str) -> Path:
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a path that a file contains is a regular file; a path that cannot exist is none.
+
+    `Path.is_file` raises OSError if a part of the path is too long.
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _can_be_path(text: str, most_bytes: int) -> bool:
     try:
         encoded = os.fsencode(text)
