@@ -29,7 +29,7 @@ from coarse2fine.app.photo_list import PhotoFilter, PhotoList, ReviewState, Sort
 from coarse2fine.corrections.review import Stage
 from coarse2fine.data.photos import check_mask_header, read_size
 from coarse2fine.errors import Coarse2FineError
-from coarse2fine.masks.palette import hex_color
+from coarse2fine.masks.palette import overlay_hex_color
 from coarse2fine.masks.png import encode_mask, read_mask
 from coarse2fine.masks.resize import resize_mask
 from coarse2fine.serving.errors import RequestError, add_error_handlers, error_response
@@ -125,7 +125,7 @@ def _add_login_route(app: FastAPI, authentication: TokenAuthentication, upload_s
 def _add_run_routes(app: FastAPI, photo_list: PhotoList, network: RunNetwork) -> None:
     @app.get("/api/run")
     def run() -> dict[str, Any]:
-        colors = [hex_color(label) for label in range(256)]
+        colors = [overlay_hex_color(label) for label in range(256)]
         return {**photo_list.describe_run(), "colors": colors, "max_mb": network.config.max_mb}
 
     @app.post("/api/segment")
