@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -21,7 +21,7 @@ from coarse2fine.store.run import Run
 from coarse2fine.store.stages import is_complete
 from coarse2fine.types import Dataset, Photo
 
-SortOrder = Literal["lowest", "highest", "name"]
+SortOrder = Literal["gain", "lowest", "highest", "name"]
 ReviewState = Literal["undecided", "accepted", "fixed", "rejected"]
 Content = TypeVar("Content")
 
@@ -38,12 +38,35 @@ class PhotoFilter:
     Attributes:
         class_name: Only photos of this class; None: all classes.
         state: Only photos in this state; None: all.
-        order: Lowest score first, highest score first, or by name; photos without a score come last.
+        order: Highest expected gain first (:func:`expected_gain`), lowest score first, highest score first, or by name;
+            photos without a score come last.
     """
 
     class_name: str | None = None
     state: ReviewState | None = None
-    order: SortOrder = "lowest"
+    order: SortOrder = "gain"
+
+
+MAX_CLASS_WEIGHT = 4.0
+"""A photo of a small class counts at most this many times as much as one of the largest class, as in training."""
+
+
+def expected_gain(score: float, photos: int, largest: int) -> float:
+    """Estimate how much training gains if a person reviews a mask: its expected error, times the weight of the photo.
+
+    The error is 1 - score. The weight is how often training draws the photo relative to one of the largest class
+    (``training/sampler.py``): an error in a small class does more harm. In classes of equal size, the lowest score
+    comes first. That this order saves more work than another one was not measured.
+
+    Args:
+        score: Quality score of the mask, 0 to 1.
+        photos: Number of photos of its class, of several classes that of the smallest; at least 1.
+        largest: Number of photos of the largest class.
+
+    Returns:
+        0 to `MAX_CLASS_WEIGHT`.
+    """
+    return (1 - score) * min(MAX_CLASS_WEIGHT, (largest / photos) ** 0.5)
 
 
 class _CachedReader(Generic[Content]):
@@ -128,6 +151,7 @@ class PhotoList:
         return {
             **self._summarize(photo, scored),
             **self._find_neighbors(photo, selection, scored),
+            "negative": not photo.labels,  # it shows none of the classes
             "label": photo.labels[0] if photo.labels else 1,  # class of the brush
             "height": height,
             "width": width,
@@ -214,9 +238,17 @@ class PhotoList:
     def _sort_photos(self, by_name: dict[str, Quality]) -> _ScoredPhotos:
         scored = [photo for photo in self.dataset.photos if photo.name in by_name]
         unscored = [photo for photo in self.dataset.photos if photo.name not in by_name]
+        sizes = Counter(label for photo in self.dataset.photos for label in photo.labels)
+        largest = max(sizes.values(), default=1)
+
+        def gain_of(photo: Photo) -> float:
+            size = min((sizes[label] for label in photo.labels), default=largest)
+            return expected_gain(by_name[photo.name].score, size, largest)
+
         lowest_first = sorted(scored, key=lambda photo: (by_name[photo.name].score, photo.name))
         highest_first = lowest_first[::-1]
         orders: dict[SortOrder, list[Photo]] = {
+            "gain": sorted(lowest_first, key=gain_of, reverse=True) + unscored,
             "lowest": lowest_first + unscored,
             "highest": highest_first + unscored,
             "name": [*self.dataset.photos],
@@ -241,14 +273,21 @@ class PhotoList:
         }
 
     def _find_neighbors(self, photo: Photo, selection: PhotoFilter, scored: _ScoredPhotos) -> dict[str, Any]:
-        """Find the selected photos before and after a photo, even if a decision removed it from the selection."""
+        """Find the selected photos before and after a photo, even if a decision removed it from the selection.
+
+        ``next_undecided`` is the next photo of the class that has no decision, in the same order; after the last photo
+        it starts again from the first. It is None if there is no other one.
+        """
         photos = scored.orders[selection.order]
         own_rank = next(rank for rank, other in enumerate(photos) if other is photo)
         ranks = [rank for rank, other in enumerate(photos) if self._matches(other, selection)]
         before, after = bisect_left(ranks, own_rank), bisect_right(ranks, own_rank)
+        undecided = replace(selection, state="undecided")
+        others = photos[own_rank + 1 :] + photos[:own_rank]
         return {
             "previous": photos[ranks[before - 1]].name if before else None,
             "next": photos[ranks[after]].name if after < len(ranks) else None,
+            "next_undecided": next((other.name for other in others if self._matches(other, undecided)), None),
             "position": after if after > before else None,
             "total": len(ranks),
         }
