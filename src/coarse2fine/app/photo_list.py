@@ -59,7 +59,7 @@ def expected_gain(score: float, photos: int, largest: int) -> float:
     comes first. That this order saves more work than another one was not measured.
 
     Args:
-        score: Quality score of the mask, 0 to 1.
+        score: Quality score of the mask, 0 to 1; 0 for a mask that was left out of training as implausible.
         photos: Number of photos of its class, of several classes that of the smallest; at least 1.
         largest: Number of photos of the largest class.
 
@@ -87,9 +87,10 @@ class _CachedReader(Generic[Content]):
 
 @dataclass(frozen=True)
 class _ScoredPhotos:
-    """Quality of masks by the name of the photo, and all photos in each order."""
+    """Quality of masks and reasons for leaving out, by the name of the photo, and all photos in each order."""
 
     by_name: dict[str, Quality]
+    reasons: dict[str, str | None]
     orders: dict[SortOrder, list[Photo]]
 
 
@@ -107,9 +108,11 @@ class PhotoList:
     def __init__(self, run: Run, dataset: Dataset, review: Review) -> None:
         self.run, self.dataset, self.review = run, dataset, review
         self._by_name = {photo.name: photo for photo in dataset.photos}
-        self._without_scores = self._sort_photos({})
-        self._read_scores = _CachedReader(lambda path: self._sort_photos({q.photo: q for q in read_quality(path)}))
+        self._read_scores = _CachedReader(lambda path: {quality.photo: quality for quality in read_quality(path)})
         self._read_reasons = _CachedReader(read_reasons)
+        self._no_scores: dict[str, Quality] = {}
+        self._no_reasons: dict[str, str | None] = {}
+        self._sorted = self._sort_photos(self._no_scores, self._no_reasons)
 
     def get(self, name: str) -> Photo:
         """Return the photo of a name.
@@ -158,7 +161,7 @@ class PhotoList:
             "stages": self.list_stages(photo),
             "quality": asdict(quality) if quality else None,
             "decided": decided.model_dump() if decided else None,
-            "left_out": self._find_reason_left_out(photo),
+            "left_out": scored.reasons.get(photo.name),
         }
 
     def describe_run(self) -> dict[str, Any]:
@@ -225,7 +228,13 @@ class PhotoList:
         return path
 
     def _scored_photos(self) -> _ScoredPhotos:
-        """Return the scores of the last round that has them."""
+        """Return the scores of the last round that has them, and the photos in each order."""
+        scores, reasons = self._find_scores(), self._find_reasons()
+        if scores is not self._sorted.by_name or reasons is not self._sorted.reasons:  # a file has changed
+            self._sorted = self._sort_photos(scores, reasons)
+        return self._sorted
+
+    def _find_scores(self) -> dict[str, Quality]:
         folders = [self.run.quality(number) for number in reversed(list_rounds(self.run))]
         finished = [folder / TABLE for folder in folders if is_complete(folder)]
         for path in [*finished, self.run.root / TABLE]:
@@ -233,9 +242,18 @@ class PhotoList:
                 return self._read_scores(path)
             except OSError:  # the file does not exist, or fit is replacing it
                 continue
-        return self._without_scores
+        return self._no_scores
 
-    def _sort_photos(self, by_name: dict[str, Quality]) -> _ScoredPhotos:
+    def _find_reasons(self) -> dict[str, str | None]:
+        """Return why photos were last left out of training, by name; None for photos that were not."""
+        for number in (*reversed(list_rounds(self.run)), 0):
+            try:
+                return self._read_reasons(self.run.filter_file(number))
+            except OSError:  # the file does not exist, or fit is replacing it
+                continue
+        return self._no_reasons
+
+    def _sort_photos(self, by_name: dict[str, Quality], reasons: dict[str, str | None]) -> _ScoredPhotos:
         scored = [photo for photo in self.dataset.photos if photo.name in by_name]
         unscored = [photo for photo in self.dataset.photos if photo.name not in by_name]
         sizes = Counter(label for photo in self.dataset.photos for label in photo.labels)
@@ -243,7 +261,8 @@ class PhotoList:
 
         def gain_of(photo: Photo) -> float:
             size = min((sizes[label] for label in photo.labels), default=largest)
-            return expected_gain(by_name[photo.name].score, size, largest)
+            score = 0.0 if reasons.get(photo.name) else by_name[photo.name].score
+            return expected_gain(score, size, largest)
 
         lowest_first = sorted(scored, key=lambda photo: (by_name[photo.name].score, photo.name))
         highest_first = lowest_first[::-1]
@@ -253,7 +272,7 @@ class PhotoList:
             "highest": highest_first + unscored,
             "name": [*self.dataset.photos],
         }
-        return _ScoredPhotos(by_name, orders)
+        return _ScoredPhotos(by_name, reasons, orders)
 
     def _matches(self, photo: Photo, selection: PhotoFilter) -> bool:
         decided = self.review.decided.get(photo.name)
@@ -291,13 +310,3 @@ class PhotoList:
             "position": after if after > before else None,
             "total": len(ranks),
         }
-
-    def _find_reason_left_out(self, photo: Photo) -> str | None:
-        """Return why a photo was last left out of training; None if it was not."""
-        for number in (*reversed(list_rounds(self.run)), 0):
-            try:
-                reason: str | None = self._read_reasons(self.run.filter_file(number)).get(photo.name)
-            except OSError:  # the file does not exist, or fit is replacing it
-                continue
-            return reason
-        return None

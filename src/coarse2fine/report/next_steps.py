@@ -41,7 +41,9 @@ def find_next_steps(summary: RunSummary) -> list[NextStep]:
     if not summary.is_finished:
         text = "The run is not finished. Run fit again, with your options if you had others: it resumes."
         return [NextStep(text, _fit(summary))]
-    return [*_after_collapse(summary), *_improve(summary), *_use(summary)]
+    many = len(list_doubtful(summary)) > MANY_SHARE * len(summary.dataset.labeled)
+    review, use = [*_review(summary)], [*_add_round(summary), *_use(summary)]
+    return [*_after_collapse(summary), *_add_photos(summary), *(review + use if many else use + review)]
 
 
 def list_doubtful(summary: RunSummary) -> list[str]:
@@ -71,8 +73,7 @@ def _after_collapse(summary: RunSummary) -> Iterator[NextStep]:
     )
 
 
-def _improve(summary: RunSummary) -> Iterator[NextStep]:
-    """Steps that make masks and network better."""
+def _add_photos(summary: RunSummary) -> Iterator[NextStep]:
     small = list_small_classes(summary.dataset)
     if small:
         names = ", ".join(small[:3]) + (f" and {len(small) - 3} more" if len(small) > 3 else "")
@@ -81,22 +82,29 @@ def _improve(summary: RunSummary) -> Iterator[NextStep]:
             "good. Then start a new run:",
             _fit(summary, out=_new_run(summary)),
         )
-    photos, doubtful = len(summary.dataset.labeled), len(list_doubtful(summary))
-    if doubtful:
-        why = f"score below {DOUBTFUL_SCORE:g} or left out of training" if summary.last.qualities else "left out"
-        many = "Check them before you use the masks" if doubtful > MANY_SHARE * photos else "Check them"
-        yield NextStep(
-            f"{doubtful} of {photos} masks are doubtful ({why}). {many}: accept, correct or reject each of them on "
-            "the review page.",
-            shlex.join(["coarse2fine", "app", str(summary.run.root)]),
-        )
-        yield NextStep(
-            "After the review, run fit again: it keeps your masks unchanged and computes anew what depends on them.",
-            _fit(summary),
-        )
+
+
+def _add_round(summary: RunSummary) -> Iterator[NextStep]:
     rise = find_rise(summary)
     if rise and not summary.has_collapsed:
         yield NextStep(f"{rise} Add a round:", _fit(summary, "--rounds", str(summary.total_rounds + 1)))
+
+
+def _review(summary: RunSummary) -> Iterator[NextStep]:
+    """Steps that correct doubtful masks; none if there are no such masks."""
+    photos, doubtful = len(summary.dataset.labeled), len(list_doubtful(summary))
+    if not doubtful:
+        return
+    why = f"score below {DOUBTFUL_SCORE:g} or left out of training" if summary.last.qualities else "left out"
+    yield NextStep(
+        f"{doubtful} of {photos} masks {'is' if doubtful == 1 else 'are'} doubtful ({why}). Accept, correct or reject "
+        f"{'it' if doubtful == 1 else 'them'} on the review page:",
+        shlex.join(["coarse2fine", "app", str(summary.run.root)]),
+    )
+    yield NextStep(
+        "After the review, run fit again: it keeps your masks unchanged and computes anew what depends on them.",
+        _fit(summary),
+    )
 
 
 def _use(summary: RunSummary) -> Iterator[NextStep]:

@@ -59,6 +59,7 @@ def _collect(summary: RunSummary, threads: int) -> dict[str, Any]:
         "photos": len(summary.dataset.photos),
         "missing": [stage.name for stage in summary.stages if not stage.done],
         "steps": find_next_steps(summary),
+        "measured": bool(summary.evaluated) or any(one.masks_iou("enhanced") is not None for one in summary.rounds),
         "hints": find_hints(summary),
         "chart": charts,
         "charts": charts.make_charts(summary),

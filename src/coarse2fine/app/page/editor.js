@@ -1,5 +1,7 @@
 // Draws on the mask of a viewer with brush, smart brush, eraser and polygon, by pointer or by keys; with undo.
 
+import { showStatus } from "./dom.js";
+
 const MAX_UNDO_STEPS = 100;
 const SMART_REACH = 1.5; // of the smart brush: distance from the stroke, in brush sizes
 const SMART_REACH_SHARE = 0.35; // the same, of the longer side of the stroke; the larger of both counts
@@ -147,8 +149,11 @@ export class Editor {
   }
 
   async endStroke() {
-    if (this.stroke && this.changedBox) await this.extendStroke();
+    const isSmart = this.stroke !== null;
+    if (isSmart && this.changedBox) await this.extendStroke();
+    const steps = this.undoSteps.length;
     if (this.before) this.addUndoStep();
+    if (isSmart && this.undoSteps.length === steps) showStatus("The smart brush found nothing to add here.");
   }
 
   // Extends a rough stroke to the edges of the object. If that fails, the stroke stays as it was drawn.
