@@ -1,5 +1,6 @@
 """The photos of a run: filter, order, scores, stages and decisions."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
@@ -66,7 +67,7 @@ def expected_gain(score: float, photos: int, largest: int) -> float:
     Returns:
         0 to `MAX_CLASS_WEIGHT`.
     """
-    return (1 - score) * min(MAX_CLASS_WEIGHT, (largest / photos) ** 0.5)
+    return (1 - score) * min(MAX_CLASS_WEIGHT, math.sqrt(largest / photos))
 
 
 class _CachedReader(Generic[Content]):

@@ -42,7 +42,7 @@ def extend_stroke(image: Image, hints: Mask, reach_px: float) -> Mask:
     scale = height / hints.shape[0]
     small = resize_mask(hints, height, width)
     stroke = (small == STROKE).astype(np.uint8)
-    drawn = (hints == STROKE).astype(np.uint8)
+    drawn: Mask = (hints == STROKE).astype(np.uint8)
     if not stroke.any():
         return drawn
     trimap = _make_trimap(small, stroke, reach_px * scale)
@@ -51,7 +51,8 @@ def extend_stroke(image: Image, hints: Mask, reach_px: float) -> Mask:
         return drawn
     cut = cut_coarse_to_fine(GrabCutInput(resize(image, height, width), trimap, scale=scale), ITERATIONS)
     found = _keep_pieces_of(stroke, cut & (trimap != SURE_FOREGROUND) | stroke)
-    return resize_mask(found, *hints.shape) | drawn
+    extended: Mask = resize_mask(found, *hints.shape) | drawn
+    return extended
 
 
 def _make_trimap(hints: Mask, stroke: Mask, reach_px: float) -> Mask:
