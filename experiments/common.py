@@ -68,7 +68,14 @@ class Experiment:
         folder = self.data / "train_masks"
         return folder if self.small and folder.is_dir() else None
 
-    def fit(self, name: str, changes: Changes, rounds: int | None = None) -> Run:
+    def fit(
+        self,
+        name: str,
+        changes: Changes,
+        rounds: int | None = None,
+        photos: Path | None = None,
+        start_from: Path | None = None,
+    ) -> Run:
         """Start or resume a run and evaluate it on ``val`` and ``train_masks`` after every round.
 
         Args:
@@ -76,6 +83,8 @@ class Experiment:
             changes: Settings that replace those of the experiment.
             rounds: Minimum number of rounds: a run that another experiment has already continued further keeps its
                 rounds. Default: the number in the settings.
+            photos: Training photos, if not all of the experiment.
+            start_from: Masks that replace those of the run, see `~coarse2fine.fit`.
 
         Returns:
             The finished run.
@@ -85,7 +94,7 @@ class Experiment:
         existing_rounds = self.rounds_of(run) if run.config.exists() else 0
         settings = settings.model_copy(update={"rounds": max(rounds or settings.most_rounds, existing_rounds)})
         ground_truth = [self.val, *([self.train_masks] if self.train_masks else [])]
-        return fit(self.photos, run.root, settings, ground_truth, quiet=False)
+        return fit(photos or self.photos, run.root, settings, ground_truth, quiet=False, start_from=start_from)
 
     def rounds_of(self, run: Run) -> int:
         """Count the rounds of a run, without a collapsed one; another experiment may have continued it further."""

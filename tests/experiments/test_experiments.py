@@ -13,6 +13,7 @@ from coarse2fine.data.object_discovery import OBJECT_DISCOVERY_PHOTOS
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.data.voc import VOC_CLASSES
 from coarse2fine.errors import DataError
+from coarse2fine.evaluation.quality_table import TABLE, read_scores
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json, write_json
 from coarse2fine.store.run import Run
@@ -34,10 +35,10 @@ def experiments(monkeypatch):
     monkeypatch.setattr("coarse2fine.pipeline.result.write_report", lambda *_: None, raising=False)
     fit = common.Experiment.fit
 
-    def fit_once(self, *arguments):
-        key = repr((self.runs, self.base, arguments))
+    def fit_once(self, *arguments, **options):
+        key = repr((self.runs, self.base, arguments, options))
         if key not in RUNS:
-            RUNS[key] = fit(self, *arguments)
+            RUNS[key] = fit(self, *arguments, **options)
         return RUNS[key]
 
     monkeypatch.setattr(common.Experiment, "fit", fit_once)
@@ -299,3 +300,34 @@ def test_fig7__draws_the_figures_of_evaluate(tmp_path, monkeypatch):
     fig7.main(["--metrics", str(tmp_path / "metrics.json")])
     assert drawn == [names], "in the order of the matrix, not of the alphabet"
     assert np.asarray(Image.open(tmp_path / "confusion.png").convert("L")).std() > 10
+
+
+def test_corrections__measures_what_corrected_masks_gain(folder):
+    options = ["--small", "--photos", "1", "--counts", "1", "2"]
+    common = importlib.import_module("common")
+    own = folder / "corrections"
+    paths = ["--data", folder / "data", "--config", folder / "tiny.toml", "--runs", own, "--results", folder / "out"]
+    importlib.import_module("corrections").main([*map(str, paths), *options])
+    found = read_json(folder / "out" / "corrections-small.json")["runs"]
+    base = Run(own / "base")
+    scores = read_scores(base.root / TABLE)
+    truth = folder / "data" / "train_masks"
+    for order in ("doubtful", "random"):
+        assert [one["corrected"] for one in found[order]] == [0, 1, 2]
+        for one in found[order][1:]:
+            run = Run(own / f"{order}-{one['corrected']}")
+            names = [str(path.relative_to(run.corrected).with_suffix("")) for path in run.corrected.rglob("*.png")]
+            assert len(names) == one["corrected"]
+            if order == "doubtful":
+                assert sorted(names) == sorted(sorted(scores, key=lambda name: (scores[name], name))[: len(names)])
+            for name in names:
+                mask = read_mask(mask_path(run.enhanced(one["rounds"]), name))
+                np.testing.assert_array_equal(mask, read_mask(mask_path(truth, name)))
+            assert one["mask_iou"] == common.mask_iou(run, one["rounds"], "enhanced")
+            before = common.mask_iou(base, one["rounds"], "enhanced")
+            assert 0 < one["gain_of_corrected"] < 1 - before + 1e-6
+    assert np.asarray(Image.open(folder / "out" / "corrections-small.png").convert("L")).std() > 10
+    with pytest.raises(
+        DataError, match=r"--counts must be at most the number of photos with ground truth, \d+, but is 99"
+    ):
+        importlib.import_module("corrections").main([*map(str, paths), *options[:-2], "99"])

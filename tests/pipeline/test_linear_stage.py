@@ -12,6 +12,7 @@ from coarse2fine.config import dump_config
 from coarse2fine.corrections.review import Review
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
+from coarse2fine.pipeline import linear_stage
 from coarse2fine.pipeline.enhance_stage import Correction, enhance_masks
 from coarse2fine.pipeline.linear_stage import choose_photos
 from coarse2fine.pipeline.mask_writer import MaskTask
@@ -41,6 +42,23 @@ def test_fit__writes_soft_masks_of_the_model_and_enhances_from_them(finished):
         enhanced = read_json(finished.enhanced(number) / "done.json")
         assert enhanced["settings"]["enhance.linear_weight"] == 10
         assert read_json(finished.linear(number) / "done.json")["key"] in enhanced["inputs"]
+
+
+@pytest.mark.parametrize(("limit", "calls"), [(2**29, 12), (0, 48)])
+def test_fit__computes_features_once_unless_memory_is_short(
+    finished, settings, data, weights, tmp_path, monkeypatch, limit, calls
+):
+    extract, computed = linear_stage.extract_features, []
+
+    def count_and_extract(*args, **kwargs):
+        computed.append(1)
+        return extract(*args, **kwargs)
+
+    monkeypatch.setattr(linear_stage, "extract_features", count_and_extract)
+    monkeypatch.setattr(linear_stage, "MAX_KEPT_BYTES", limit)
+    run = coarse2fine.fit(data / "train", tmp_path / "run", settings(SALIENCY + weights))
+    assert len(computed) == calls  # 12 photos, fitted and predicted in two rounds
+    assert files_of(run.root) == files_of(finished.root)
 
 
 def test_fit__without_the_model_only_the_masks_after_it_differ(finished, settings, data, weights, tmp_path):

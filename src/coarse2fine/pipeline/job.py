@@ -1,7 +1,10 @@
 """The record that every stage of a run takes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from coarse2fine.config import FitConfig
 from coarse2fine.corrections.review import REJECTED
@@ -23,6 +26,8 @@ class FitJob:
         ground_truth: Masks to measure with; they never train.
         corrected: Photos whose mask a person corrected. Every stage uses that mask unchanged.
         rejected: Names of photos that a person rejected in review. They are left out of training.
+        features: Features of the encoder by name of the photo, kept from round to round while this process runs: the
+            linear model of every round needs them. Written by :mod:`coarse2fine.pipeline.linear_stage`.
     """
 
     run: Run
@@ -32,6 +37,7 @@ class FitJob:
     ground_truth: GroundTruth
     corrected: Sequence[Photo] = ()
     rejected: Sequence[str] = ()
+    features: dict[str, NDArray[np.float16]] = field(default_factory=dict, repr=False)
 
     @property
     def photos(self) -> Sequence[Photo]:
