@@ -25,7 +25,7 @@ from PIL import Image
 
 from coarse2fine.config import dump_config, load_recipe
 from coarse2fine.masks.png import mask_path, write_mask, write_soft
-from coarse2fine.runtime.files import write_json, write_text
+from coarse2fine.runtime.files import size_and_time, write_json, write_text
 from coarse2fine.store.run import Run
 
 CLASSES = ("ape", "bee", "cat", "dog", "elk")
@@ -99,11 +99,11 @@ def draw(folder: Path, photos: int) -> Run:
             name: "foreground 0.4 % is below 1 %" if index % 50 == 7 else None for index, name in enumerate(names)
         }
         write_json(run.filter_file(number), reasons)
-        write_json(run.metrics(number), {"round": number})
-    write_json(run.metrics(0), {"round": 0})
+        write_json(run.metrics(number), {"round": number, "left_out": photos // 50})
+    write_json(run.metrics(0), {"round": 0, "left_out": 0})
     write_text(run.config, dump_config(load_recipe("small")))
     write_json(run.classes, ["background", *CLASSES])
-    usable = {str(data / f"{name}.jpg"): "" for name in names}
+    usable = {name: size_and_time(data / f"{name}.jpg") for name in names}
     write_json(run.photos, {"data": str(data), "classes": ["background", *CLASSES], "usable": usable, "skipped": {}})
     write_text(run.model / "model.toml", "")
     return run

@@ -2,10 +2,12 @@
 
 import logging
 import os
+import shutil
 import signal
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -273,3 +275,31 @@ def cloud_folder(clouds, tmp_path) -> Path:
         write_image(tmp_path / "clouds" / f"{index} ü.png", image)
     (tmp_path / "clouds" / "broken.jpg").write_text("no photo")
     return tmp_path / "clouds"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium; without playwright or a browser, the test is skipped."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no browser: pip install playwright")
+    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_api.sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(f"no browser: set CHROMIUM=PATH, or run playwright install chromium ({error})")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def check_accessibility() -> Callable[[Any], None]:
+    """Return a function that checks an open page with axe-core: all rules, in a light and in a dark color scheme."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+
+    def check(page: Any) -> None:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            results = axe.Axe().run(page)
+            assert results.violations_count == 0, f"{scheme}: {results.generate_report()}"
+
+    return check

@@ -1,6 +1,7 @@
 """The page in a headless browser; skipped if playwright or Chromium is not installed."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,41 +14,41 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from coarse2fine.corrections.review import apply_review_decisions, list_rejected, read_decisions
-from coarse2fine.masks.png import mask_path, read_mask
+from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.photos import read_photos
 from coarse2fine.store.run import Run
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
-expect = sync_api.expect
+expect = pytest.importorskip("playwright.sync_api", reason="no browser: pip install playwright").expect
 HTML = "cat/<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"the browser test needs a Chromium (CHROMIUM=PATH, or playwright install chromium): {error}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
 def window(chromium):
-    """A browser window; the test fails if a script fails or a dialog opens (a file name must not run as a script)."""
+    """A browser window; the test fails if a script fails or an unexpected dialog opens.
+
+    A file name must not run as a script. The questions in ``page.answers`` are expected, with True for yes.
+    """
     errors: list[str] = []
+    answers: dict[str, bool] = {}
+
+    def answer(dialog):
+        expected = next((text for text in answers if text in dialog.message), None)
+        if expected is None:
+            errors.append(dialog.message)
+        (dialog.accept if expected and answers.pop(expected) else dialog.dismiss)()
+
     page = chromium.new_page(viewport={"width": 1200, "height": 900})
     page.set_default_timeout(30_000)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("dialog", lambda dialog: (errors.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", answer)
+    page.answers = answers
     yield page
     page.close()
-    assert not errors
+    assert not errors and not answers
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def test_browser__decisions_survive_a_restart_and_fit_uses_them(drawn_run, windo
     with served(drawn_run) as url:
         window.goto(url)
         window.wait_for_selector(".grid li")
-        assert window.locator(".grid .name").all_inner_texts() == ["cat/a", HTML, "cat/c", "dog/d", "dog/e"]
+        assert window.locator(".grid .name").all_inner_texts() == ["cat/a", HTML, "dog/d", "cat/c", "dog/e"]
         for key in ("j", "j", "Enter"):
             window.keyboard.press(key)
         window.wait_for_selector("[data-part=legend] li")
@@ -96,11 +97,14 @@ def test_browser__decisions_survive_a_restart_and_fit_uses_them(drawn_run, windo
         expect(window.locator("[data-part=stage-name]")).to_have_text("round 1")
         assert "cat 4.1 %" in window.locator("[data-part=legend]").inner_text()
         window.keyboard.press("a")  # accepts the mask of round 1, the one that is shown
-        expect(window.locator("#view h2")).to_have_text("cat/c")
+        expect(window.locator("#view h2")).to_have_text("dog/d")
         assert f"{HTML}: accepted (round 1)" in window.locator("#message").inner_text()
         window.wait_for_selector("[data-part=legend] li")
+        window.keyboard.press("j")
+        expect(window.locator("#view h2")).to_have_text("cat/c")
+        window.wait_for_selector("[data-part=legend] li")
         window.keyboard.press("r")
-        expect(window.locator("#view h2")).to_have_text("dog/d")
+        expect(window.locator("#view h2")).to_have_text("dog/e")
     with served(drawn_run) as url:
         window.goto(url)
         window.wait_for_selector(".grid a.accepted")
@@ -193,3 +197,150 @@ def test_browser__requires_the_token(drawn_run, window):
         window.keyboard.press("Enter")
         expect(window.locator(".grid li").first).to_be_visible()
         assert window.locator("#token").is_hidden()
+
+
+def test_browser__undo_across_photos_and_the_next_undecided_one(drawn_run, window):
+    with served(drawn_run) as url:
+        open_photo(window, url, "cat/a")
+        title, undo = window.locator("#view h2"), window.locator("[data-part=undo]")
+        expect(undo).to_be_disabled()
+        for key, name in (("a", HTML), ("r", "dog/d")):
+            window.keyboard.press(key)
+            expect(title).to_have_text(name)
+            window.wait_for_selector("[data-part=legend] li")
+        assert {name: one.decision for name, one in read_decisions(drawn_run.review).items()} == {
+            "cat/a": "accepted",
+            HTML: "rejected",
+        }
+        window.keyboard.press("g")
+        window.locator(".grid a", has_text="dog/e").click()
+        window.wait_for_selector("[data-part=legend] li")
+        window.keyboard.press("n")
+        expect(title).to_have_text("dog/d")  # starts again from the first photo, and leaves out the decided ones
+        expect(undo).to_have_text("Undo decision z")
+        window.wait_for_selector("[data-part=legend] li")
+        window.keyboard.press("z")
+        expect(title).to_have_text(HTML)
+        expect(window.locator(".tag.undecided")).to_be_visible()
+        window.keyboard.press("g")
+        window.wait_for_selector(".grid li")
+        window.keyboard.press("z")
+        expect(title).to_have_text("cat/a")
+        expect(window.locator(".tag.undecided")).to_be_visible()
+        expect(undo).to_be_disabled()
+        window.wait_for_selector("[data-part=legend] li")
+        window.keyboard.press("r")
+        expect(title).to_have_text(HTML)
+        window.locator("#message-action", has_text="Undo").click()
+        expect(title).to_have_text("cat/a")
+    assert read_decisions(drawn_run.review) == {}
+
+
+def test_browser__asks_before_an_empty_mask_is_used(drawn_run, window):
+    write_mask(mask_path(drawn_run.enhanced(2), "cat/a"), np.zeros((30, 40), np.uint8))
+    with served(drawn_run) as url:
+        open_photo(window, url, "cat/a")
+        window.answers["This mask is empty"] = False
+        window.keyboard.press("a")
+        expect(window.locator("#view h2")).to_have_text("cat/a")
+        assert not window.answers and not read_decisions(drawn_run.review)
+        window.answers["This mask is empty"] = True
+        window.keyboard.press("a")
+        expect(window.locator("#view h2")).to_have_text(HTML)
+    assert read_decisions(drawn_run.review)["cat/a"].decision == "accepted"
+
+
+def test_browser__wheel_and_two_fingers_zoom_at_their_place(drawn_run, window):
+    with served(drawn_run) as url:
+        open_photo(window, url, "cat/a")
+        sheet = window.locator("[data-part=sheet]")
+        before = sheet.bounding_box()
+        x, y = before["x"] + 0.75 * before["width"], before["y"] + 0.25 * before["height"]
+        window.mouse.move(x, y)
+        window.mouse.wheel(0, -600)
+        expect(sheet).to_have_class(re.compile("zoomed"))
+        after = sheet.bounding_box()
+        assert after["width"] > 2 * before["width"]
+        place = (x - after["x"]) / after["width"], (y - after["y"]) / after["height"]
+        assert place == pytest.approx((0.75, 0.25), abs=0.02)
+        window.mouse.down()  # without a tool, the mouse moves the photo
+        window.mouse.move(x - 50, y - 20, steps=2)
+        window.mouse.up()
+        moved = sheet.bounding_box()
+        assert (moved["x"] - after["x"], moved["y"] - after["y"]) == pytest.approx((-50, -20), abs=2)
+        for _ in range(5):
+            window.mouse.wheel(0, 600)
+        expect(sheet).not_to_have_class(re.compile("zoomed"))
+        window.keyboard.press("b")  # two fingers zoom while a tool is selected, too, and draw nothing
+        send = window.context.new_cdp_session(window).send
+        for kind, distance in (("touchStart", 0), ("touchStart", 40), ("touchMove", 80), ("touchMove", 120)):
+            fingers = [{"x": x - distance / 2, "y": y, "id": 1}, {"x": x + distance / 2, "y": y, "id": 2}]
+            send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers[: 2 if distance else 1]})
+        send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        assert sheet.bounding_box()["width"] == pytest.approx(3 * before["width"], rel=0.02)
+        expect(window.locator("[data-part=save]")).to_be_disabled()
+
+
+def test_browser__the_smart_brush_extends_a_stroke_in_one_step(drawn_run, window, photos_of):
+    with served(drawn_run) as url:
+        image = np.full((30, 40, 3), (40, 90, 40), np.uint8)
+        image[8:26, 18:36] = (200, 60, 40)
+        image = np.clip(image + np.random.default_rng(0).normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(image).save(photos_of / "dog" / "d.png")
+        open_photo(window, url, "dog/d")
+        before = window.locator("[data-part=legend]").inner_text()
+        window.keyboard.press("w")
+        for _ in range(4):
+            window.keyboard.press("[")
+        box = window.locator("[data-part=preview]").bounding_box()
+        scale = box["width"] / 40
+        window.mouse.move(box["x"] + 22 * scale, box["y"] + 17 * scale)
+        window.mouse.down()
+        window.mouse.move(box["x"] + 31 * scale, box["y"] + 17 * scale, steps=4)
+        window.mouse.up()
+        expect(window.locator("[data-part=save]")).to_be_enabled(timeout=60_000)  # it may be compiled first
+        drawn = window.locator("[data-part=legend]").inner_text()
+        window.keyboard.press("z")
+        expect(window.locator("[data-part=legend]")).to_have_text(re.compile(before.split()[1]))
+        assert drawn != before
+        window.mouse.move(box["x"] + 22 * scale, box["y"] + 17 * scale)
+        window.mouse.down()
+        window.mouse.move(box["x"] + 31 * scale, box["y"] + 17 * scale, steps=4)
+        window.mouse.up()
+        expect(window.locator("[data-part=save]")).to_be_enabled()
+        window.keyboard.press("s")
+        window.wait_for_selector(".tag.fixed")
+    stored = read_mask(drawn_run.review / "masks" / "dog/d.png") == 2
+    object_ = np.zeros((30, 40), bool)
+    object_[8:26, 18:36] = True
+    earlier = read_mask(mask_path(drawn_run.enhanced(2), "dog/d")) == 2
+    assert stored[earlier].all() and (stored & ~earlier)[object_ & ~earlier].mean() > 0.85
+    assert (stored & ~object_ & ~earlier).sum() < 25
+
+
+def test_browser__pages_are_accessible(drawn_run, add_network, window, photos_of, check_accessibility):
+    add_network(drawn_run)
+    with served(drawn_run) as url:
+        window.goto(url)
+        window.wait_for_selector(".grid li")
+        check_accessibility(window)
+        window.keyboard.press("?")
+        check_accessibility(window)
+        window.keyboard.press("Escape")
+        window.locator(".grid a").first.click()
+        window.wait_for_selector("[data-part=legend] li")
+        window.keyboard.press("r")
+        window.wait_for_selector("#message-action:visible")
+        window.wait_for_selector("[data-part=legend] li")
+        window.keyboard.press("w")
+        check_accessibility(window)
+        window.set_viewport_size({"width": 390, "height": 844})
+        check_accessibility(window)
+        window.goto(f"{url}#/try")
+        window.set_input_files("[data-part=file]", photos_of / "cat" / "a.png")
+        window.wait_for_selector("[data-part=result]:visible", timeout=180_000)
+        check_accessibility(window)
+    with served(drawn_run, "--token", "correct horse battery") as url:
+        window.goto(url)
+        window.wait_for_selector("#login:visible")
+        check_accessibility(window)

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from starlette.testclient import TestClient
 
 from coarse2fine.app import routes
 from coarse2fine.app.access import CSRF_HEADER
-from coarse2fine.app.photo_list import PHOTOS_PER_PAGE
+from coarse2fine.app.photo_list import PHOTOS_PER_PAGE, expected_gain
 from coarse2fine.corrections.review import read_decisions
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import hash_file, read_json, size_and_time, write_json
@@ -46,13 +47,41 @@ def test_photos__are_filtered_and_sorted(drawn_run, open_app):
     client = open_app(drawn_run)
     by_name = ["cat/" + HTML[4:], "cat/a", "cat/c", "dog/d", "dog/e"]
     assert names(client, order="name") == sorted(by_name)
-    assert names(client) == ["cat/a", HTML, "cat/c", "dog/d", "dog/e"]
+    assert names(client, order="lowest") == ["cat/a", HTML, "cat/c", "dog/d", "dog/e"]
     assert names(client, order="highest", **{"class": "dog"}) == ["dog/e", "dog/d"]
     decide(client, "dog/d", "rejected")
     assert names(client, state="rejected") == ["dog/d"] and "dog/d" not in names(client, state="undecided")
-    about = client.get("/api/photo", params={"name": "dog/d", "state": "undecided"}).json()
+    about = client.get("/api/photo", params={"name": "dog/d", "state": "undecided", "order": "lowest"}).json()
     assert (about["previous"], about["next"], about["position"], about["total"]) == ("cat/c", "dog/e", None, 4)
     assert client.get("/api/photos", params={"page": 99}).json()["page"] == 1
+
+
+def test_photos__are_sorted_by_expected_gain(drawn_run, open_app, photos_of):
+    """The default order: (1 - score) x sqrt(largest class / own class), here of 3 cats and 2 dogs."""
+    client = open_app(drawn_run)
+    gains = {"cat/a": 1.0, HTML: 0.9, "cat/c": 0.8, "dog/d": 0.7 * 1.5**0.5, "dog/e": 0.6 * 1.5**0.5}
+    assert names(client) == names(client, order="gain") == sorted(gains, key=gains.get, reverse=True)
+    assert names(client)[2:] == ["dog/d", "cat/c", "dog/e"]
+    assert names(client, order="lowest") == ["cat/a", HTML, "cat/c", "dog/d", "dog/e"]
+    reasons = read_json(drawn_run.round(2) / "filter.json")
+    write_json(drawn_run.round(2) / "filter.json", reasons | {"dog/e": "foreground 99 % is above 80 %"})
+    assert names(client) == ["dog/e", "cat/a", HTML, "dog/d", "cat/c"]  # left out: the score is not believed
+    assert expected_gain(0.5, photos=1, largest=10_000) == 2  # four times that of the largest class, at most
+
+
+def test_photo__names_the_next_undecided_one(drawn_run, open_app):
+    client = open_app(drawn_run)
+
+    def next_undecided(name: str, **choice: object) -> str | None:
+        return client.get("/api/photo", params={"name": name, "order": "name", **choice}).json()["next_undecided"]
+
+    assert next_undecided("cat/a") == "cat/c" and next_undecided("dog/e") == HTML  # from the first again
+    decide(client, "cat/c", "rejected")
+    assert next_undecided("cat/a") == "dog/d" and next_undecided("cat/a", **{"class": "cat"}) == HTML
+    assert next_undecided("cat/c", state="rejected") == "dog/d"
+    for name in (HTML, "cat/a", "dog/e"):
+        decide(client, name, "rejected")
+    assert next_undecided("cat/a") == "dog/d" and next_undecided("dog/d") is None
 
 
 def test_photos__are_paged(drawn_run, open_app, photos_of):
@@ -63,7 +92,7 @@ def test_photos__are_paged(drawn_run, open_app, photos_of):
     client = open_app(drawn_run)
     found = client.get("/api/photos", params={"page": 3}).json()
     assert found["total"] == 2 * PHOTOS_PER_PAGE + 5 and found["pages"] == 3 and len(found["photos"]) == 5
-    assert len(names(client)) == PHOTOS_PER_PAGE and names(client)[0] == "cat/a"  # photos without a score come last
+    assert len(names(client)) == PHOTOS_PER_PAGE and names(client)[0] == "dog/d"  # photos without a score come last
 
 
 def test_photo__describes_stages_score_and_why_it_was_left_out(drawn_run, open_app):
@@ -108,6 +137,84 @@ def test_decision__is_saved_immediately_and_survives_a_restart(drawn_run, open_a
     assert decide(second, HTML, None).status_code == 200
     assert not accepted.exists() and HTML not in read_decisions(drawn_run.review)
     assert not drawn_run.corrected.exists()  # only fit writes that folder
+
+
+def undo(client: TestClient, response):
+    return client.post("/api/undo", json={"change": response.json()["undo"]})
+
+
+def test_undo__restores_decisions_and_masks_of_several_photos(drawn_run, open_app):
+    client = open_app(drawn_run)
+    mask, fingerprint = get_mask(client, "cat/a", "round-2")
+    drawn = mask.copy()
+    drawn[20:] = 2
+    where = {"name": "cat/a", "stage": "round-2", "fingerprint": fingerprint}
+    changes = [
+        client.put("/api/mask", params=where, content=drawn.tobytes()),
+        decide(client, "dog/d", "accepted"),
+        decide(client, "cat/a", "rejected"),
+        decide(client, "cat/a", None),
+    ]
+    fixed = read_decisions(drawn_run.review)  # without cat/a
+    assert set(fixed) == {"dog/d"}
+    assert undo(client, changes[3]).json() == {"name": "cat/a"}
+    assert read_decisions(drawn_run.review)["cat/a"].decision == "rejected"
+    assert undo(client, changes[2]).status_code == 200
+    assert read_decisions(drawn_run.review)["cat/a"].decision == "fixed"
+    assert np.array_equal(read_mask(drawn_run.review / "masks" / "cat/a.png"), drawn)  # rejecting had deleted it
+    assert undo(client, changes[1]).json() == {"name": "dog/d"}
+    assert undo(client, changes[0]).status_code == 200
+    assert read_decisions(drawn_run.review) == {} and not list((drawn_run.review / "masks").rglob("*.png"))
+    again = undo(client, changes[0])
+    assert again.status_code == 404 and "can no longer be undone" in again.json()["error"]
+
+
+def test_undo__does_not_overwrite_a_newer_decision(drawn_run, open_app, monkeypatch):
+    monkeypatch.setattr("coarse2fine.app.undo.MAX_STEPS", 2)
+    client = open_app(drawn_run)
+    first = decide(client, "cat/a", "rejected")
+    decide(client, "cat/a", "accepted")
+    response = undo(client, first)
+    assert response.status_code == 409 and "has been changed again since" in response.json()["error"]
+    assert read_decisions(drawn_run.review)["cat/a"].decision == "accepted"
+    decide(client, "dog/d", "rejected")
+    assert undo(client, first).status_code == 404  # only the last two are kept
+    assert client.post("/api/undo", json={"change": "x"}).status_code == 422
+
+
+def test_smart_brush__finds_the_object_under_a_stroke(drawn_run, open_app, photos_of):
+    client = open_app(drawn_run)
+    image = np.full((30, 40, 3), (40, 90, 40), np.uint8)
+    image[8:22, 10:28] = (200, 60, 40)
+    image = np.clip(image + np.random.default_rng(0).normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+    Image.fromarray(image).save(photos_of / "cat" / "a.png")
+    hints = np.zeros((20, 30), np.uint8)
+    hints[11:14, 12:24] = 1  # rows 13 to 15, columns 13 to 24 of the photo
+    response = client.post("/api/smart-brush", params=STROKE_BOX | {"reach": 9.0}, content=hints.tobytes())
+    assert response.status_code == 200, response.text
+    found = np.zeros((30, 40), bool)
+    found[2:22, 1:31] = np.frombuffer(response.content, np.uint8).reshape(20, 30) == 1
+    object_ = np.zeros((30, 40), bool)
+    object_[8:22, 10:28] = True
+    assert (found & object_).sum() / (found | object_).sum() > 0.9
+    assert not drawn_run.review.exists()  # it saves nothing
+
+
+@pytest.mark.parametrize(
+    "box, content, status, message",
+    [
+        ({"x": 11}, bytes(600), 422, "The stroke must lie in the photo of 40 x 30 pixels"),
+        ({"reach": 0}, bytes(600), 422, "greater than 0"),
+        ({"width": -1}, bytes(600), 422, "greater than or equal to 1"),
+        ({"name": "cat/nothing"}, bytes(600), 404, "no photo named"),
+        ({}, bytes(601), 413, "600 bytes at most"),
+        ({}, bytes(599), 409, "30 x 20 pixels"),
+        ({}, b"\x03" * 600, 409, "but contains 3"),
+    ],
+)
+def test_smart_brush__an_invalid_stroke_is_rejected(drawn_run, open_app, box, content, status, message):
+    response = open_app(drawn_run).post("/api/smart-brush", params=STROKE_BOX | box, content=content)
+    assert response.status_code == status and message in response.text
 
 
 def test_decision__about_a_changed_mask_is_rejected(drawn_run, open_app):
@@ -290,7 +397,15 @@ def test_access__behind_a_proxy_the_default_port_may_be_left_out(drawn_run, open
     assert allowed or expected in response.json()["error"]
 
 
-BODIES = [("POST", "/api/login"), ("POST", "/api/decision"), ("PUT", "/api/mask"), ("POST", "/api/segment")]
+BODIES = [
+    ("POST", "/api/login"),
+    ("POST", "/api/decision"),
+    ("POST", "/api/undo"),
+    ("PUT", "/api/mask"),
+    ("POST", "/api/smart-brush"),
+    ("POST", "/api/segment"),
+]
+STROKE_BOX = {"name": "cat/a", "x": 1, "y": 2, "width": 30, "height": 20, "reach": 6.0}
 
 
 @pytest.mark.parametrize("method, path", BODIES)
@@ -303,7 +418,7 @@ def test_bodies__are_limited_in_size(drawn_run, open_app, add_network, method, p
             yield bytes(100_000)
 
     with open_app(drawn_run) as client:
-        response = client.request(method, path, params={"name": "cat/a"}, content=send_endlessly())
+        response = client.request(method, path, params=STROKE_BOX, content=send_endlessly())
     assert response.status_code == 413 and response.headers["connection"] == "close", response.text
 
 
@@ -321,8 +436,8 @@ def test_bodies__are_limited_in_time(drawn_run, open_app, add_network, method, p
         sent.append(message)
 
     with open_app(drawn_run, upload_seconds=0.05) as client:
-        headers = [(b"host", b"127.0.0.1"), (CSRF_HEADER.encode(), b"1")]
-        scope = {"type": "http", "method": method, "path": path, "query_string": b"name=cat/a", "headers": headers}
+        headers, query = [(b"host", b"127.0.0.1"), (CSRF_HEADER.encode(), b"1")], urlencode(STROKE_BOX).encode()
+        scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": headers}
         client.portal.call(asyncio.wait_for, client.app(scope, receive, send), 30)
     assert sent[0]["status"] == 408 and b"within 0.05 seconds" in sent[1]["body"]
     assert (b"connection", b"close") in sent[0]["headers"]

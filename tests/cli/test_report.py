@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -44,6 +45,31 @@ def test_report__judges_an_unmeasured_run_and_writes_its_page(unmeasured_run, tm
     assert "6 photos of 6 classes" in (tmp_path / "page.html").read_text()
     assert [one.score for one in read_quality(unmeasured_run.root / "quality.csv")] == [1.0] * 6
     assert list_unmeasured_rounds(unmeasured_run) == [] and not unmeasured_run.report.exists()
+
+
+def test_report__names_the_next_step(unmeasured_run, capsys):
+    main(["report", str(unmeasured_run.root), "--json"])
+    result = json.loads(capsys.readouterr().out)
+    data = read_json(unmeasured_run.photos)["data"]
+    fit = f"coarse2fine fit {data} --out {unmeasured_run.root} --config {unmeasured_run.config}"
+    assert result["report"] == str(unmeasured_run.report)
+    assert [step["command"] for step in result["next_steps"]] == [fit]  # it has no network: it is not finished
+
+
+def test_report__compares_two_runs(unmeasured_run, tmp_path, capsys):
+    other = Run(shutil.copytree(unmeasured_run.root, tmp_path / "other"))
+    path = next(iter(sorted(other.enhanced(1).rglob("*.png"))))
+    write_mask(path, read_mask(path) * 0)
+    main(["report", str(unmeasured_run.root), "--compare", str(other.root), "--json"])
+    result = json.loads(capsys.readouterr().out)
+    page = unmeasured_run.root / "comparison.html"
+    assert result == {"report": str(page), "photos": 6, "mean_iou": pytest.approx(5 / 6)}
+    assert list_unmeasured_rounds(other) == [] and "Comparison of two runs" in page.read_text()
+    assert not unmeasured_run.report.exists()
+    assert call("report", other.root, "--compare", other.root) == 2
+    assert "must be compared with another one" in capsys.readouterr().err
+    assert call("report", other.root, "--compare", tmp_path / "gone") == 2
+    assert "photos.json is missing" in capsys.readouterr().err
 
 
 def test_report__judges_again_what_changed_since(unmeasured_run):

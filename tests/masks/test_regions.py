@@ -3,7 +3,15 @@ import pytest
 
 from coarse2fine.errors import DataError
 from coarse2fine.masks.constraint import constrain, constrain_soft, reason_to_leave_out
-from coarse2fine.masks.palette import color_table, overlay, paint
+from coarse2fine.masks.palette import (
+    color_table,
+    draw_layer,
+    hex_color,
+    overlay,
+    overlay_color_table,
+    overlay_hex_color,
+    paint,
+)
 from coarse2fine.masks.regions import Box, bounding_box, fill_box, foreground_mask, foreground_values, largest_component
 from coarse2fine.masks.resize import fit_size, resize_mask, resize_soft, squash
 from coarse2fine.types import Mask, Probabilities
@@ -189,10 +197,27 @@ def test_overlay__mixes_inside_traces_the_contour_and_leaves_background():
     mask = np.zeros((7, 7), np.uint8)
     mask[1:6, 1:6] = 1
     shown = overlay(image, mask, alpha=0.5)
-    assert shown[3, 3].tolist() == [114, 50, 50]
+    assert shown[3, 3].tolist() == [156, 69, 69]  # (100 + 212) / 2, (100 + 38) / 2
     assert shown[1, 1].tolist() == shown[5, 3].tolist() == [255, 255, 255]
     assert shown[0, 0].tolist() == [100, 100, 100]
     assert (image == 100).all()
+
+
+def test_draw_layer__over_the_photo_is_the_overlay():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    mask = np.zeros((20, 30), np.uint8)
+    mask[4:15, 6:20], mask[2:4, 25:29] = 1, 255
+    layer = draw_layer(mask, alpha=0.4).astype(float)
+    opacity = layer[..., 3:] / 255
+    mixed = (1 - opacity) * image + opacity * layer[..., :3]
+    assert np.abs(mixed - overlay(image, mask, alpha=0.4)).max() <= 0.5
+
+
+def test_overlay_color_table__is_bright_and_different_for_all_classes():
+    colors = overlay_color_table()
+    assert len(np.unique(colors, axis=0)) == 256 and colors[0].tolist() == [0, 0, 0]
+    assert colors[1:].max(axis=1).min() >= 0.6 * 255 and colors[1].tolist() == [212, 38, 38]
+    assert overlay_hex_color(1) == "#d42626" and hex_color(1) == "#800000"  # files keep the palette of VOC
 
 
 def test_overlay__photo_and_mask_must_fit():

@@ -1,8 +1,9 @@
-"""Draw a run folder without any computation."""
+"""Draw a run folder without any computation, and parse pages."""
 
 import io
 from collections.abc import Callable
 from functools import cache
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,48 @@ method = "grabcut"
 name = "deeplabv3plus"
 encoder = "resnet10t"
 """
+VOID = {"meta", "line", "path", "circle", "br"}
 DrawRun = Callable[..., tuple[Run, Dataset]]
+
+
+class Page(HTMLParser):
+    """Parse strictly: every element must be closed in its order. Keep elements, attributes and text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.seen)
+
+
+@pytest.fixture
+def read_page() -> Callable[[Path], Page]:
+    return lambda path: Page(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
 def draw_run(tmp_path) -> DrawRun:
-    """Return a function that draws a run: ``draw_run(names by class, rounds, done, measured, skipped)``."""
+    """Return a function that draws a run: ``draw_run(names by class, rounds, done, measured, skipped, folder)``."""
 
     def draw(
         names: dict[str, list[str]],
@@ -38,8 +75,9 @@ def draw_run(tmp_path) -> DrawRun:
         done: int | None = None,
         measured: bool = True,
         skipped: tuple[Skipped, ...] = (),
+        folder: str = "run",
     ) -> tuple[Run, Dataset]:
-        run, classes = Run(tmp_path / "run"), ("background", *names)
+        run, classes = Run(tmp_path / folder), ("background", *names)
         photos = tuple(
             Photo(tmp_path / "photos" / f"{label}-{index}.png", name, (label,))
             for label, group in enumerate(names.values(), start=1)
@@ -50,6 +88,8 @@ def draw_run(tmp_path) -> DrawRun:
             photo.path.write_bytes(PHOTO)
         write_text(run.config, SETTINGS.format(rounds=rounds))
         write_json(run.classes, list(classes))
+        usable = {photo.name: "1" for photo in photos}
+        write_json(run.photos, {"data": str(tmp_path / "photos"), "classes": classes, "usable": usable, "skipped": {}})
         draw_stage(run.coarse, photos, 1.0)
         draw_stage(run.enhanced(0), photos, 2.0)
         for number in range(1, (rounds if done is None else done) + 1):

@@ -2,7 +2,7 @@ import numpy as np
 from PIL import Image
 
 from coarse2fine.masks.png import mask_path, write_mask
-from coarse2fine.report.contact_sheet import CELL_PX, draw_rounds, pick_rows
+from coarse2fine.report.contact_sheet import CELL_PX, draw_rounds, pick_rows, resize_longer_side
 from coarse2fine.store.run import Run
 from coarse2fine.types import Photo
 
@@ -27,3 +27,8 @@ def test_draw_rounds__one_row_per_photo_one_column_per_stage(tmp_path):
         colors = [sheet.getpixel((6 + column * (CELL_PX + 6) + CELL_PX // 2, middle + 20)) for column in range(4)]
     assert colors[0] == colors[1] == colors[2] == (10, 200, 10)
     assert colors[3] != colors[0] and colors[3][0] > 50
+
+
+def test_resize_longer_side__extreme_shapes_keep_a_pixel():
+    assert resize_longer_side(np.zeros((4, 4000, 3), np.uint8), 192).shape == (1, 192, 3)
+    assert resize_longer_side(np.zeros((10, 5, 3), np.uint8), 192).shape == (192, 96, 3)

@@ -17,7 +17,7 @@ def test_find_hints__nothing_unusual_gives_no_hints(draw_run):
 
 def test_find_hints__weak_and_small_classes(draw_run):
     said = hints_of(*draw_run({"cat": [f"cat/{index:02}" for index in range(25)], "dog": ["dog/0"]}, rounds=1))
-    assert "Fewer than 10 photos: dog (1). " in said and "The masks of" not in said
+    assert said == ""  # next_steps.py is about small classes
     names = {"cat": [f"cat/{index:02}" for index in range(25)], "dog": [f"dog/{index:02}" for index in range(25)]}
     assert "The masks of cat have lower scores than those of the other classes" in hints_of(*draw_run(names))
 
@@ -34,15 +34,6 @@ def test_explain_small_classes__few_photos_and_many_fewer_than_the_largest():
         )
         == []
     )
-
-
-def test_find_hints__still_rising_names_the_flag(draw_run):
-    run, dataset = draw_run({"cat": [f"cat/{index:02}" for index in range(25)]})
-    for number, miou in ((1, 0.5), (2, 0.55)):
-        evaluation = {"mean_iou": miou, "iou": {"background": 0.9, "cat": 0.4}, "photos": 1}
-        write_json(run.metrics(number), {"round": number, "left_out": 0, "evaluation": evaluation})
-    said = hints_of(run, dataset)
-    assert "The mIoU still rose in the last round, from 0.500 to 0.550. Add a round to this run: --rounds 3." in said
 
 
 def test_find_hints__many_left_out(draw_run):

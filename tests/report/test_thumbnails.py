@@ -4,42 +4,53 @@ import io
 import numpy as np
 from PIL import Image
 
+from coarse2fine.masks.palette import overlay_color_table
 from coarse2fine.masks.png import mask_path, write_mask
-from coarse2fine.report.thumbnails import SIDE_PX, draw_row, resize_longer_side
+from coarse2fine.report.thumbnails import ALPHA, SIDE_PX, draw_row, mask_layer
 from coarse2fine.types import Photo
 
 
 def pixels(uri: str) -> np.ndarray:
     with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image)
 
 
 def test_draw_row__photo_then_masks(tmp_path):
     photo = Photo(tmp_path / "a.png", "x/a", (1,))
-    Image.new("RGB", (600, 300), (10, 200, 10)).save(photo.path)
-    mask = np.zeros((300, 600), np.uint8)
-    mask[:, 300:] = 1
+    Image.new("RGB", (2 * SIDE_PX, SIDE_PX), (10, 200, 10)).save(photo.path)
+    mask = np.zeros((SIDE_PX, 2 * SIDE_PX), np.uint8)
+    mask[:, SIDE_PX:] = 1
     write_mask(mask_path(tmp_path / "m", photo.name), mask)
-    plain, masked, absent = draw_row(photo, [("photo", None), ("round 1", tmp_path / "m"), ("round 2", tmp_path / "n")])
-    assert (plain.width, plain.height) == (masked.width, masked.height) == (SIDE_PX, SIDE_PX // 2)
-    assert pixels(plain.uri).shape == (SIDE_PX // 2, SIDE_PX, 3)
-    left, right = pixels(masked.uri)[48, 30].astype(int), pixels(masked.uri)[48, 150].astype(int)
-    assert np.abs(left - (10, 200, 10)).max() < 12 and right[0] > left[0] + 30 and right[1] < left[1] - 60
-    assert absent.uri is None and absent.problem == "no mask yet"
+    columns = [("photo", None), ("round 1", mask_layer(tmp_path / "m")), ("round 2", mask_layer(tmp_path / "n"))]
+    row = draw_row(photo, columns, "p0")
+    plain, masked, absent = row.pictures
+    assert (row.key, row.name, row.width, row.height) == ("p0", "x/a", SIDE_PX, SIDE_PX // 2)
+    small = pixels(row.photo)
+    assert small.shape == (SIDE_PX // 2, SIDE_PX, 3) and np.abs(small[9, 9].astype(int) - (10, 200, 10)).max() < 12
+    layer = pixels(masked.layer)
+    assert layer.shape == (SIDE_PX // 2, SIDE_PX, 4) and layer[9, 9, 3] == 0
+    assert layer[9, SIDE_PX - 9].tolist() == [*overlay_color_table()[1], round(255 * ALPHA)]
+    assert layer[9, SIDE_PX // 2].tolist() == [255] * 4  # the contour
+    assert plain.layer is None and (absent.layer, absent.problem) == (None, "no mask yet")
+
+
+def test_draw_row__a_small_photo_keeps_its_size(tmp_path):
+    photo = Photo(tmp_path / "a.png", "x/a", (1,))
+    Image.new("RGB", (30, 20)).save(photo.path)
+    row = draw_row(photo, [("photo", None)], "p0")
+    assert (row.width, row.height) == (30, 20) and pixels(row.photo).shape == (20, 30, 3)
 
 
 def test_draw_row__what_cannot_be_read_has_a_problem(tmp_path):
     photo = Photo(tmp_path / "gone.png", "x/gone", (1,))
-    assert [one.problem for one in draw_row(photo, [("photo", None), ("coarse", tmp_path)])] == ["no such file"] * 2
+    columns = [("photo", None), ("coarse", mask_layer(tmp_path))]
+
+    def problems() -> list[str | None]:
+        return [one.problem for one in draw_row(photo, columns, "p0").pictures]
+
+    assert problems() == ["no such file"] * 2
     Image.new("RGB", (30, 30)).save(photo.path)
-    mask_path(tmp_path, photo.name).parent.mkdir()
+    write_mask(mask_path(tmp_path, photo.name), np.zeros((30, 29), np.uint8))
+    assert problems() == [None, "the mask has another size than the photo"]
     mask_path(tmp_path, photo.name).write_bytes(b"no PNG")
-    assert [one.problem for one in draw_row(photo, [("photo", None), ("coarse", tmp_path)])] == [
-        None,
-        "the mask file is damaged",
-    ]
-
-
-def test_resize_longer_side__extreme_shapes_keep_a_pixel():
-    assert resize_longer_side(np.zeros((4, 4000, 3), np.uint8), 192).shape == (1, 192, 3)
-    assert resize_longer_side(np.zeros((10, 5, 3), np.uint8), 192).shape == (192, 96, 3)
+    assert problems() == [None, "the mask file is damaged"]

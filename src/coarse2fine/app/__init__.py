@@ -5,6 +5,8 @@ routes.py      HTTP routes
 access.py      access control: allowed hosts, origin check, authentication token
 photo_list.py  the photos of a run: filter, order, scores, stages, decisions
 images.py      photos and masks for the page, and drawn masks from the page
+undo.py        undo of decisions
+smart_brush.py a rough stroke becomes the object under it, by GrabCut
 network.py     the network of the run, loaded on its first use
 page/          HTML, CSS and JavaScript of the page
 """

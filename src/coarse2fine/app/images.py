@@ -38,7 +38,16 @@ def encode_photo(path: Path) -> bytes:
     Raises:
         DataError: The photo cannot be read.
     """
-    return _encode_jpeg(_read_photo(path, PAGE_SIDE_PX))
+    return _encode_jpeg(read_page_photo(path))
+
+
+def read_page_photo(path: Path) -> Image:
+    """Read a photo at the size of the page, upright.
+
+    Raises:
+        DataError: The photo cannot be read.
+    """
+    return _read_photo(path, PAGE_SIDE_PX)
 
 
 def encode_thumbnail(photo: Path, mask: Path | None) -> bytes:

@@ -1,9 +1,10 @@
 """The photos of a run: filter, order, scores, stages and decisions."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -21,7 +22,7 @@ from coarse2fine.store.run import Run
 from coarse2fine.store.stages import is_complete
 from coarse2fine.types import Dataset, Photo
 
-SortOrder = Literal["lowest", "highest", "name"]
+SortOrder = Literal["gain", "lowest", "highest", "name"]
 ReviewState = Literal["undecided", "accepted", "fixed", "rejected"]
 Content = TypeVar("Content")
 
@@ -38,12 +39,35 @@ class PhotoFilter:
     Attributes:
         class_name: Only photos of this class; None: all classes.
         state: Only photos in this state; None: all.
-        order: Lowest score first, highest score first, or by name; photos without a score come last.
+        order: Highest expected gain first (:func:`expected_gain`), lowest score first, highest score first, or by name;
+            photos without a score come last.
     """
 
     class_name: str | None = None
     state: ReviewState | None = None
-    order: SortOrder = "lowest"
+    order: SortOrder = "gain"
+
+
+MAX_CLASS_WEIGHT = 4.0
+"""A photo of a small class counts at most this many times as much as one of the largest class, as in training."""
+
+
+def expected_gain(score: float, photos: int, largest: int) -> float:
+    """Estimate how much training gains if a person reviews a mask: its expected error, times the weight of the photo.
+
+    The error is 1 - score. The weight is how often training draws the photo relative to one of the largest class
+    (``training/sampler.py``): an error in a small class does more harm. In classes of equal size, the lowest score
+    comes first. That this order saves more work than another one was not measured.
+
+    Args:
+        score: Quality score of the mask, 0 to 1; 0 for a mask that was left out of training as implausible.
+        photos: Number of photos of its class, of several classes that of the smallest; at least 1.
+        largest: Number of photos of the largest class.
+
+    Returns:
+        0 to `MAX_CLASS_WEIGHT`.
+    """
+    return (1 - score) * min(MAX_CLASS_WEIGHT, math.sqrt(largest / photos))
 
 
 class _CachedReader(Generic[Content]):
@@ -64,9 +88,10 @@ class _CachedReader(Generic[Content]):
 
 @dataclass(frozen=True)
 class _ScoredPhotos:
-    """Quality of masks by the name of the photo, and all photos in each order."""
+    """Quality of masks and reasons for leaving out, by the name of the photo, and all photos in each order."""
 
     by_name: dict[str, Quality]
+    reasons: dict[str, str | None]
     orders: dict[SortOrder, list[Photo]]
 
 
@@ -84,9 +109,11 @@ class PhotoList:
     def __init__(self, run: Run, dataset: Dataset, review: Review) -> None:
         self.run, self.dataset, self.review = run, dataset, review
         self._by_name = {photo.name: photo for photo in dataset.photos}
-        self._without_scores = self._sort_photos({})
-        self._read_scores = _CachedReader(lambda path: self._sort_photos({q.photo: q for q in read_quality(path)}))
+        self._read_scores = _CachedReader(lambda path: {quality.photo: quality for quality in read_quality(path)})
         self._read_reasons = _CachedReader(read_reasons)
+        self._no_scores: dict[str, Quality] = {}
+        self._no_reasons: dict[str, str | None] = {}
+        self._sorted = self._sort_photos(self._no_scores, self._no_reasons)
 
     def get(self, name: str) -> Photo:
         """Return the photo of a name.
@@ -128,13 +155,14 @@ class PhotoList:
         return {
             **self._summarize(photo, scored),
             **self._find_neighbors(photo, selection, scored),
+            "negative": not photo.labels,  # it shows none of the classes
             "label": photo.labels[0] if photo.labels else 1,  # class of the brush
             "height": height,
             "width": width,
             "stages": self.list_stages(photo),
             "quality": asdict(quality) if quality else None,
             "decided": decided.model_dump() if decided else None,
-            "left_out": self._find_reason_left_out(photo),
+            "left_out": scored.reasons.get(photo.name),
         }
 
     def describe_run(self) -> dict[str, Any]:
@@ -201,7 +229,13 @@ class PhotoList:
         return path
 
     def _scored_photos(self) -> _ScoredPhotos:
-        """Return the scores of the last round that has them."""
+        """Return the scores of the last round that has them, and the photos in each order."""
+        scores, reasons = self._find_scores(), self._find_reasons()
+        if scores is not self._sorted.by_name or reasons is not self._sorted.reasons:  # a file has changed
+            self._sorted = self._sort_photos(scores, reasons)
+        return self._sorted
+
+    def _find_scores(self) -> dict[str, Quality]:
         folders = [self.run.quality(number) for number in reversed(list_rounds(self.run))]
         finished = [folder / TABLE for folder in folders if is_complete(folder)]
         for path in [*finished, self.run.root / TABLE]:
@@ -209,19 +243,37 @@ class PhotoList:
                 return self._read_scores(path)
             except OSError:  # the file does not exist, or fit is replacing it
                 continue
-        return self._without_scores
+        return self._no_scores
 
-    def _sort_photos(self, by_name: dict[str, Quality]) -> _ScoredPhotos:
+    def _find_reasons(self) -> dict[str, str | None]:
+        """Return why photos were last left out of training, by name; None for photos that were not."""
+        for number in (*reversed(list_rounds(self.run)), 0):
+            try:
+                return self._read_reasons(self.run.filter_file(number))
+            except OSError:  # the file does not exist, or fit is replacing it
+                continue
+        return self._no_reasons
+
+    def _sort_photos(self, by_name: dict[str, Quality], reasons: dict[str, str | None]) -> _ScoredPhotos:
         scored = [photo for photo in self.dataset.photos if photo.name in by_name]
         unscored = [photo for photo in self.dataset.photos if photo.name not in by_name]
+        sizes = Counter(label for photo in self.dataset.photos for label in photo.labels)
+        largest = max(sizes.values(), default=1)
+
+        def gain_of(photo: Photo) -> float:
+            size = min((sizes[label] for label in photo.labels), default=largest)
+            score = 0.0 if reasons.get(photo.name) else by_name[photo.name].score
+            return expected_gain(score, size, largest)
+
         lowest_first = sorted(scored, key=lambda photo: (by_name[photo.name].score, photo.name))
         highest_first = lowest_first[::-1]
         orders: dict[SortOrder, list[Photo]] = {
+            "gain": sorted(lowest_first, key=gain_of, reverse=True) + unscored,
             "lowest": lowest_first + unscored,
             "highest": highest_first + unscored,
             "name": [*self.dataset.photos],
         }
-        return _ScoredPhotos(by_name, orders)
+        return _ScoredPhotos(by_name, reasons, orders)
 
     def _matches(self, photo: Photo, selection: PhotoFilter) -> bool:
         decided = self.review.decided.get(photo.name)
@@ -241,24 +293,21 @@ class PhotoList:
         }
 
     def _find_neighbors(self, photo: Photo, selection: PhotoFilter, scored: _ScoredPhotos) -> dict[str, Any]:
-        """Find the selected photos before and after a photo, even if a decision removed it from the selection."""
+        """Find the selected photos before and after a photo, even if a decision removed it from the selection.
+
+        ``next_undecided`` is the next photo of the class that has no decision, in the same order; after the last photo
+        it starts again from the first. It is None if there is no other one.
+        """
         photos = scored.orders[selection.order]
         own_rank = next(rank for rank, other in enumerate(photos) if other is photo)
         ranks = [rank for rank, other in enumerate(photos) if self._matches(other, selection)]
         before, after = bisect_left(ranks, own_rank), bisect_right(ranks, own_rank)
+        undecided = replace(selection, state="undecided")
+        others = photos[own_rank + 1 :] + photos[:own_rank]
         return {
             "previous": photos[ranks[before - 1]].name if before else None,
             "next": photos[ranks[after]].name if after < len(ranks) else None,
+            "next_undecided": next((other.name for other in others if self._matches(other, undecided)), None),
             "position": after if after > before else None,
             "total": len(ranks),
         }
-
-    def _find_reason_left_out(self, photo: Photo) -> str | None:
-        """Return why a photo was last left out of training; None if it was not."""
-        for number in (*reversed(list_rounds(self.run)), 0):
-            try:
-                reason: str | None = self._read_reasons(self.run.filter_file(number)).get(photo.name)
-            except OSError:  # the file does not exist, or fit is replacing it
-                continue
-            return reason
-        return None

@@ -17,19 +17,23 @@ from starlette.responses import JSONResponse, Response
 
 from coarse2fine.app.access import LOGIN_PATH, PAGE_PATH, AccessMiddleware, TokenAuthentication
 from coarse2fine.app.images import (
+    PAGE_SIDE_PX,
     apply_drawing,
     decode_drawn_mask,
     encode_photo,
     encode_thumbnail,
     hash_mask,
     page_size,
+    read_page_photo,
 )
 from coarse2fine.app.network import RunNetwork
 from coarse2fine.app.photo_list import PhotoFilter, PhotoList, ReviewState, SortOrder
-from coarse2fine.corrections.review import Stage
+from coarse2fine.app.smart_brush import SAME_CLASS, extend_stroke
+from coarse2fine.app.undo import UndoHistory
+from coarse2fine.corrections.review import ReviewDecision, Stage
 from coarse2fine.data.photos import check_mask_header, read_size
 from coarse2fine.errors import Coarse2FineError
-from coarse2fine.masks.palette import hex_color
+from coarse2fine.masks.palette import overlay_hex_color
 from coarse2fine.masks.png import encode_mask, read_mask
 from coarse2fine.masks.resize import resize_mask
 from coarse2fine.serving.errors import RequestError, add_error_handlers, error_response
@@ -48,6 +52,30 @@ class LoginRequest(BaseModel):
     """The authentication token that a person entered."""
 
     token: str
+
+
+class UndoRequest(BaseModel):
+    """The change to undo: the number that the server gave it."""
+
+    change: int
+
+
+class StrokeBox(BaseModel):
+    """The part of a photo around a stroke, in pixels of the page, and how far the object is sought.
+
+    Attributes:
+        x: Left edge.
+        y: Top edge.
+        width: Width.
+        height: Height.
+        reach: Distance from the stroke, in pixels.
+    """
+
+    x: Annotated[int, Field(ge=0)]
+    y: Annotated[int, Field(ge=0)]
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    reach: Annotated[float, Field(gt=0, le=PAGE_SIDE_PX)]
 
 
 class DecisionRequest(BaseModel):
@@ -84,6 +112,7 @@ def create_app(photo_list: PhotoList, network: RunNetwork, authentication: Token
     _add_run_routes(app, photo_list, network)
     _add_photo_routes(app, photo_list)
     _add_decision_routes(app, photo_list, network.config.upload_seconds)
+    _add_smart_brush_route(app, photo_list, network.config.upload_seconds)
     _add_page_route(app)
     add_error_handlers(app, _ROUTES)
 
@@ -125,7 +154,7 @@ def _add_login_route(app: FastAPI, authentication: TokenAuthentication, upload_s
 def _add_run_routes(app: FastAPI, photo_list: PhotoList, network: RunNetwork) -> None:
     @app.get("/api/run")
     def run() -> dict[str, Any]:
-        colors = [hex_color(label) for label in range(256)]
+        colors = [overlay_hex_color(label) for label in range(256)]
         return {**photo_list.describe_run(), "colors": colors, "max_mb": network.config.max_mb}
 
     @app.post("/api/segment")
@@ -136,7 +165,7 @@ def _add_run_routes(app: FastAPI, photo_list: PhotoList, network: RunNetwork) ->
 def _parse_filter(
     class_name: Annotated[str | None, Query(alias="class")] = None,
     state: ReviewState | None = None,
-    order: SortOrder = "lowest",
+    order: SortOrder = "gain",
 ) -> PhotoFilter:
     return PhotoFilter(class_name, state, order)
 
@@ -174,10 +203,13 @@ def _add_photo_routes(app: FastAPI, photo_list: PhotoList) -> None:
 
 
 def _add_decision_routes(app: FastAPI, photo_list: PhotoList, upload_seconds: float) -> None:
+    history = UndoHistory(photo_list.review)
+
     @app.post("/api/decision")
     async def decide(request: Request, name: str) -> dict[str, Any]:
         entered = await receive_json(request, DecisionRequest, upload_seconds)
-        return await run_in_threadpool(_decide, photo_list, _get_photo(photo_list, name), entered)
+        photo = _get_photo(photo_list, name)
+        return await run_in_threadpool(history.change, name, lambda: _decide(photo_list, photo, entered))
 
     @app.put("/api/mask")
     async def save_drawn_mask(request: Request, name: str, stage: Stage = "", fingerprint: str = "") -> dict[str, Any]:
@@ -186,23 +218,30 @@ def _add_decision_routes(app: FastAPI, photo_list: PhotoList, upload_seconds: fl
         limit = height * width
         too_large = f"A drawn mask may have {limit} bytes at most; reload the page."
         content = await receive_body(request, limit, too_large, upload_seconds)
-        return await run_in_threadpool(_save_drawn_mask, photo_list, photo, content, stage, fingerprint)
+        return await run_in_threadpool(
+            history.change, name, lambda: _save_drawn_mask(photo_list, photo, content, stage, fingerprint)
+        )
+
+    @app.post("/api/undo")
+    async def undo(request: Request) -> dict[str, Any]:
+        entered = await receive_json(request, UndoRequest, upload_seconds)
+        return {"name": await run_in_threadpool(history.undo, entered.change)}
 
 
-def _decide(photo_list: PhotoList, photo: Photo, entered: DecisionRequest) -> dict[str, Any]:
+def _decide(photo_list: PhotoList, photo: Photo, entered: DecisionRequest) -> ReviewDecision | None:
     if entered.decision is None:
         photo_list.review.take_back(photo.name)
-        return {"decided": None}
+        return None
     mask = None
     if entered.decision == "accepted":
         _get_mask_path(photo_list, photo, entered.stage)
         mask = photo_list.unchanged_mask_path(photo, entered.stage, entered.fingerprint).read_bytes()
-    return {"decided": photo_list.review.keep(photo.name, entered.decision, entered.stage, mask).model_dump()}
+    return photo_list.review.keep(photo.name, entered.decision, entered.stage, mask)
 
 
 def _save_drawn_mask(
     photo_list: PhotoList, photo: Photo, content: bytes, stage: str, fingerprint: str
-) -> dict[str, Any]:
+) -> ReviewDecision:
     full_size = read_size(photo.path)
     drawn = decode_drawn_mask(content, page_size(full_size), len(photo_list.dataset.classes))
     before: Mask = np.zeros(full_size, np.uint8)
@@ -211,7 +250,26 @@ def _save_drawn_mask(
         path = photo_list.unchanged_mask_path(photo, stage, fingerprint)
         before = resize_mask(read_mask(path), *full_size)
     mask = encode_mask(apply_drawing(before, drawn))
-    return {"decided": photo_list.review.keep(photo.name, "fixed", stage, mask).model_dump()}
+    return photo_list.review.keep(photo.name, "fixed", stage, mask)
+
+
+def _add_smart_brush_route(app: FastAPI, photo_list: PhotoList, upload_seconds: float) -> None:
+    @app.post("/api/smart-brush")
+    async def smart_brush(request: Request, name: str, box: Annotated[StrokeBox, Query()]) -> Response:
+        photo = _get_photo(photo_list, name)
+        height, width = page_size(read_size(photo.path))
+        if box.x + box.width > width or box.y + box.height > height:
+            raise RequestError(422, f"The stroke must lie in the photo of {width} x {height} pixels; reload the page.")
+        limit = box.height * box.width
+        content = await receive_body(request, limit, f"A stroke may have {limit} bytes at most.", upload_seconds)
+        hints = decode_drawn_mask(content, (box.height, box.width), SAME_CLASS + 1)
+        return await run_in_threadpool(_extend, photo, box, hints)
+
+
+def _extend(photo: Photo, box: StrokeBox, hints: Mask) -> Response:
+    rows, columns = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+    found = extend_stroke(read_page_photo(photo.path)[rows, columns], hints, box.reach)
+    return _mask_response(found, (box.height, box.width))
 
 
 def _get_photo(photo_list: PhotoList, name: str) -> Photo:

@@ -165,6 +165,14 @@ class Review:
         """
         self._change(name, None, None)
 
+    def restore(self, name: str, decision: ReviewDecision | None, mask: bytes | None) -> None:
+        """Save an earlier decision again, unchanged; None: there was none.
+
+        Raises:
+            DataError: The run folder cannot be written. The decision stays.
+        """
+        self._change(name, decision, mask)
+
     @property
     def _unfinished(self) -> Path:
         return path_inside(self.folder.parent, f"{self.folder.name}/{_UNFINISHED_FILE}")

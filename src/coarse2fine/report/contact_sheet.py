@@ -13,8 +13,7 @@ from PIL import ImageDraw, ImageFont
 from coarse2fine.data.photos import read_image
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, read_mask
-from coarse2fine.masks.resize import resize_mask
-from coarse2fine.report.thumbnails import resize_longer_side
+from coarse2fine.masks.resize import resize, resize_mask
 from coarse2fine.runtime.files import write_atomically
 from coarse2fine.store.run import Run
 from coarse2fine.types import Image, Photo
@@ -75,3 +74,10 @@ def _fit_cell(image: Image) -> Image:
     top, left = (CELL_PX - height) // 2, (CELL_PX - width) // 2
     cell[top : top + height, left : left + width] = small
     return cell
+
+
+def resize_longer_side(image: Image, side_px: int) -> Image:
+    """Resize a photo, up or down, so that its longer side is ``side_px``."""
+    factor = side_px / max(image.shape[:2])
+    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
+    return resize(image, height, width)

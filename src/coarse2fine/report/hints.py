@@ -1,4 +1,4 @@
-"""Suggest what to check or change next, by plain rules on the results of a run."""
+"""Point out unusual results of a run, by plain rules; ``next_steps.py`` names the commands."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -36,29 +36,19 @@ The share of eosinophils in the largest class of blood-cells is .13, and they ar
 def find_hints(summary: RunSummary) -> list[str]:
     """Return one sentence or two about each unusual result, with a setting to change; empty if nothing is unusual."""
     hints = [
-        _check_collapsed(summary),
-        _check_rising(summary),
         _check_weak_classes(summary),
-        *explain_small_classes(summary.dataset),
+        *_explain_rare_classes(summary.dataset),
         _check_left_out(summary),
         _check_good_left_out(summary.last),
     ]
     return [hint for hint in hints if hint]
 
 
-def _check_collapsed(summary: RunSummary) -> str | None:
-    if not summary.has_collapsed:
-        return None
-    number = summary.total_rounds + 1
-    return (
-        f"Round {number} collapsed: most of its refined masks covered nearly nothing or nearly the whole photo. The "
-        f"masks shown are those before it{'; there is no network' if number == 1 else ''}. If they are good, train "
-        "longer (--train.min-steps 300); if not, choose another --coarse.method."
-    )
+def find_rise(summary: RunSummary) -> str | None:
+    """Return a sentence if the masks still got better in the last round; None if not, or if it is not known.
 
-
-def _check_rising(summary: RunSummary) -> str | None:
-    """Compare the last two rounds by the metric on other photos, or by the score if that metric is not known."""
+    The last two rounds are compared by the metric on other photos, or by the score if that metric is not known.
+    """
     series = [
         (summary.rounds[-1].main_metric_name, [one.main_metric for one in summary.rounds]),
         ("mean quality score", [one.mean_score for one in summary.rounds]),
@@ -67,9 +57,7 @@ def _check_rising(summary: RunSummary) -> str | None:
         values = [value for value in line if value is not None]
         if len(values) >= 2:
             before, now = values[-2:]
-            can_go_on = summary.is_finished and not summary.has_collapsed
-            remedy = f" Add a round to this run: --rounds {summary.total_rounds + 1}." if can_go_on else ""
-            risen = f"The {name} still rose in the last round, from {before:.3f} to {now:.3f}.{remedy}"
+            risen = f"The {name} still rose in the last round, from {before:.3f} to {now:.3f}."
             return risen if now - before > MIN_RISE else None
     return None
 
@@ -84,23 +72,34 @@ def _check_weak_classes(summary: RunSummary) -> str | None:
 
 def explain_small_classes(dataset: Dataset) -> list[str]:
     """Return a sentence or two about classes with few photos, and about classes with many fewer than the largest."""
-    counts = Counter(label for photo in dataset.photos for label in photo.labels)
-    named = [(name, counts[label]) for label, name in enumerate(dataset.classes) if label]
+    few = list_small_classes(dataset)
+    hint = (
+        f"Fewer than {FEW_PHOTOS} photos: {_join(few)}. Training hardly improves the masks of so small a class, "
+        "and other photos are not recognized reliably. Add photos; some dozens of each class are good."
+    )
+    return [hint] * bool(few) + _explain_rare_classes(dataset)
+
+
+def _explain_rare_classes(dataset: Dataset) -> list[str]:
+    named = _count_photos(dataset)
     largest = max((count for _, count in named), default=0)
-    few = [f"{name} ({count})" for name, count in named if count < FEW_PHOTOS]
     rare = [f"{name} ({count})" for name, count in named if FEW_PHOTOS <= count < MIN_CLASS_SHARE * largest]
-    hints = []
-    if few:
-        hints.append(
-            f"Fewer than {FEW_PHOTOS} photos: {_join(few)}. Training hardly improves the masks of so small a class, "
-            "and other photos are not recognized reliably. Add photos; some dozens of each class are good."
-        )
-    if rare:
-        hints.append(
-            f"Fewer than {100 * MIN_CLASS_SHARE:g} % of the photos of the largest class ({largest}): {_join(rare)}. "
-            "Training draws these photos more often, but different photos would help more. Add photos of these classes."
-        )
-    return hints
+    hint = (
+        f"Fewer than {100 * MIN_CLASS_SHARE:g} % of the photos of the largest class ({largest}): {_join(rare)}. "
+        "Training draws these photos more often, but different photos would help more. Add photos of these classes."
+    )
+    return [hint] * bool(rare)
+
+
+def list_small_classes(dataset: Dataset) -> list[str]:
+    """List the classes with fewer than `FEW_PHOTOS` photos, each with its number of photos, such as ``cat (3)``."""
+    return [f"{name} ({count})" for name, count in _count_photos(dataset) if count < FEW_PHOTOS]
+
+
+def _count_photos(dataset: Dataset) -> list[tuple[str, int]]:
+    """Count the photos of each class."""
+    counts = Counter(label for photo in dataset.photos for label in photo.labels)
+    return [(name, counts[label]) for label, name in enumerate(dataset.classes) if label]
 
 
 def _check_left_out(summary: RunSummary) -> str | None:

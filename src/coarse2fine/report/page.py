@@ -1,18 +1,15 @@
 """Write the report of a run: one self-contained HTML page."""
 
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
-
 from coarse2fine.report import charts
 from coarse2fine.report.hints import find_hints
+from coarse2fine.report.next_steps import find_next_steps
 from coarse2fine.report.photo_rows import draw_groups, draw_left_out
 from coarse2fine.report.run_summary import RunSummary, read_run_summary
 from coarse2fine.report.tables import count_reasons, count_scores, find_confusions, make_matrix, summarize_class_rows
-from coarse2fine.runtime.console import format_seconds
+from coarse2fine.report.template import render_template
 from coarse2fine.runtime.files import write_text
 from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset
@@ -26,7 +23,7 @@ MAX_NAMED = 50
 """Maximum number of photos with the lowest scores that are listed by name."""
 
 
-def write_report(run: Run, dataset: Dataset, out: Path, threads: int) -> None:
+def write_report(run: Run, dataset: Dataset, out: Path, threads: int) -> RunSummary:
     """Write the report page of a run, finished or not.
 
     Args:
@@ -35,29 +32,20 @@ def write_report(run: Run, dataset: Dataset, out: Path, threads: int) -> None:
         out: The HTML file.
         threads: Number of photos that are drawn at the same time.
 
+    Returns:
+        What the page shows.
+
     Raises:
         DataError: The folder is not a run, a file in it is damaged, or the page cannot be written.
     """
-    write_text(out, render(read_run_summary(run, dataset), threads))
+    summary = read_run_summary(run, dataset)
+    write_text(out, render(summary, threads))
+    return summary
 
 
 def render(summary: RunSummary, threads: int) -> str:
     """Return the page as HTML; the same run gives the same page."""
-    return _template().render(_collect(summary, threads))
-
-
-@cache
-def _template() -> Template:
-    """Compile the template, once per process: it takes longer than drawing the page of a small run."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "decimals": _format_decimals,
-        "count": _format_count,
-        "percent": lambda share: f"{100 * share:.1f} %",
-        "duration": format_seconds,
-    }
-    template = (resources.files("coarse2fine") / "report" / TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(template)
+    return render_template(TEMPLATE, _collect(summary, threads))
 
 
 def _collect(summary: RunSummary, threads: int) -> dict[str, Any]:
@@ -70,6 +58,8 @@ def _collect(summary: RunSummary, threads: int) -> dict[str, Any]:
         "evaluated": summary.evaluated,
         "photos": len(summary.dataset.photos),
         "missing": [stage.name for stage in summary.stages if not stage.done],
+        "steps": find_next_steps(summary),
+        "measured": bool(summary.evaluated) or any(one.masks_iou("enhanced") is not None for one in summary.rounds),
         "hints": find_hints(summary),
         "chart": charts,
         "charts": charts.make_charts(summary),
@@ -86,11 +76,3 @@ def _collect(summary: RunSummary, threads: int) -> dict[str, Any]:
         "confusions": find_confusions(summary),
         "versions": next((one.done.get("versions", {}) for one in reversed(summary.stages) if one.done), {}),
     }
-
-
-def _format_decimals(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _format_count(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"

@@ -7,7 +7,7 @@ from coarse2fine.evaluation.mask_quality import Quality
 from coarse2fine.report.photo_selection import MAX_COLUMNS, pick_evenly, select_photos
 from coarse2fine.report.run_summary import RunSummary
 from coarse2fine.report.tables import reason_kind
-from coarse2fine.report.thumbnails import PhotoColumns, Picture, draw_row
+from coarse2fine.report.thumbnails import PhotoColumns, PictureRow, draw_row, mask_layer
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Photo
 
@@ -24,14 +24,14 @@ class PhotoRow:
         quality: Estimated quality of its mask after the last round; None if it was not measured.
         reason: Why the photo is left out of the next round; None if it stays.
         note: Note of the enhancement; None if the mask was enhanced.
-        pictures: The photo and its masks.
+        drawn: The photo and its masks.
     """
 
     name: str
     quality: Quality | None
     reason: str | None
     note: str | None
-    pictures: Sequence[Picture]
+    drawn: PictureRow
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,11 @@ class PhotoGroup:
 def draw_groups(summary: RunSummary, threads: int) -> list[PhotoGroup]:
     """Draw the masks of selected photos of every class, from stage to stage."""
     columns, dataset = list_columns(summary), summary.dataset
-    selections = select_photos(dataset.photos, dataset.classes, summary.last.qualities, len(columns))
+    left_out = summary.last.reasons or {}
+    selections = select_photos(dataset.photos, dataset.classes, summary.last.qualities, len(columns), left_out)
     photos = [photo for selection in selections for photo in selection.photos]
-    reasons = summary.last.reasons or {}
-    rows = map_threads(lambda photo: _draw_photo(summary, photo, columns, reasons), photos, threads)
+    keyed = [(f"p{index}", photo) for index, photo in enumerate(photos)]
+    rows = map_threads(lambda one: _draw_photo(summary, *one, columns, left_out), keyed, threads)
     return [PhotoGroup(one.class_name, one.kind, [next(rows) for _ in one.photos]) for one in selections]
 
 
@@ -57,9 +58,10 @@ def list_columns(summary: RunSummary) -> PhotoColumns:
     """List the pictures of a row: the photo, its coarse and enhanced mask, and the enhanced mask of some rounds."""
     run = summary.run
     done = [one.number for one in summary.rounds if one.has_masks and one.number]
-    first: PhotoColumns = [("photo", None), ("coarse mask", run.coarse), ("enhanced mask", run.enhanced(0))]
-    rounds = pick_evenly(done, MAX_COLUMNS - len(first))
-    return [*first, *((f"round {number}", run.enhanced(number)) for number in rounds)]
+    first = [("coarse mask", run.coarse), ("enhanced mask", run.enhanced(0))]
+    rounds = pick_evenly(done, MAX_COLUMNS - 1 - len(first))
+    folders = [*first, *((f"round {number}", run.enhanced(number)) for number in rounds)]
+    return [("photo", None), *((title, mask_layer(folder)) for title, folder in folders)]
 
 
 def draw_left_out(summary: RunSummary, threads: int) -> list[PhotoRow]:
@@ -73,13 +75,17 @@ def draw_left_out(summary: RunSummary, threads: int) -> list[PhotoRow]:
     each = max(1, MAX_LEFT_OUT // len(names_by_kind))
     names = [name for _, group in sorted(names_by_kind.items()) for name in pick_evenly(group, each)][:MAX_LEFT_OUT]
     photos = {photo.name: photo for photo in summary.dataset.photos}
-    shown = [photos[name] for name in names if name in photos]
+    keyed = [(f"left-out-{index}", photos[name]) for index, name in enumerate(names) if name in photos]
     run, number = summary.run, decided.number
-    column = [("mask predicted by the network", run.refined(number)) if number else ("enhanced mask", run.enhanced(0))]
-    reasons = decided.reasons
-    return list(map_threads(lambda photo: _draw_photo(summary, photo, column, reasons), shown, threads))
+    title, folder = (
+        ("mask predicted by the network", run.refined(number)) if number else ("enhanced mask", run.enhanced(0))
+    )
+    column, reasons = [(title, mask_layer(folder))], decided.reasons
+    return list(map_threads(lambda one: _draw_photo(summary, *one, column, reasons), keyed, threads))
 
 
-def _draw_photo(summary: RunSummary, photo: Photo, columns: PhotoColumns, reasons: Mapping[str, str]) -> PhotoRow:
-    name, last = photo.name, summary.last
-    return PhotoRow(name, last.qualities.get(name), reasons.get(name), last.notes.get(name), draw_row(photo, columns))
+def _draw_photo(
+    summary: RunSummary, key: str, photo: Photo, columns: PhotoColumns, reasons: Mapping[str, str]
+) -> PhotoRow:
+    name, last, drawn = photo.name, summary.last, draw_row(photo, columns, key)
+    return PhotoRow(name, last.qualities.get(name), reasons.get(name), last.notes.get(name), drawn)

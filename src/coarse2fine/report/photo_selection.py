@@ -1,6 +1,6 @@
 """Select the photos that the report shows: the same ones each time, few enough for a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,7 +47,11 @@ def pick_evenly(items: Sequence[Item], most: int) -> list[Item]:
 
 
 def select_photos(
-    photos: Sequence[Photo], classes: Sequence[str], qualities: Mapping[str, Quality], columns: int
+    photos: Sequence[Photo],
+    classes: Sequence[str],
+    qualities: Mapping[str, Quality],
+    columns: int,
+    left_out: Container[str] = (),
 ) -> list[PhotoSelection]:
     """Select photos with low and with high scores of every class; of many classes, those with the lowest mean score.
 
@@ -56,6 +60,7 @@ def select_photos(
         classes: Class names by index.
         qualities: Estimated quality by name of the photo. Photos without one are not selected, unless it is empty.
         columns: Number of pictures in a row.
+        left_out: Names of photos that are left out of training; they are not shown among the highest scores.
 
     Returns:
         Selections with at most `MAX_PICTURES` pictures in total.
@@ -72,7 +77,7 @@ def select_photos(
     for name in shown:
         ranked = [by_name[quality.photo] for quality in groups[name]]
         outer = max(1, round(OUTER_SHARE * len(ranked)))
-        high = ranked[max(outer, len(ranked) - outer) :]
+        high = [photo for photo in ranked[max(outer, len(ranked) - outer) :] if photo.name not in left_out]
         selections.append(PhotoSelection(name, "lowest scores", pick_evenly(ranked[:outer], each)))
         selections.append(PhotoSelection(name, "highest scores", pick_evenly(high, each)))
     return [selection for selection in selections if selection.photos]

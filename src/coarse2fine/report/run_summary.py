@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,6 +15,7 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation.mask_quality import Quality
 from coarse2fine.evaluation.metrics import main_metric
 from coarse2fine.evaluation.quality_table import TABLE, read_quality
+from coarse2fine.store.photos import find_data, read_record
 from coarse2fine.store.records import read_coarse_choice, read_done, read_metrics, read_notes, read_reasons
 from coarse2fine.store.run import Run
 from coarse2fine.store.stages import is_complete
@@ -117,6 +119,8 @@ class RunSummary:
         settings_text: Text of ``config.toml``.
         rounds: All rounds of the settings, from 0, without a collapsed one and those after it.
         stages: All stages, in their order.
+        data: Folder or table of the photos.
+        negatives: Folder of the photos without any class; None if there is none.
     """
 
     run: Run
@@ -125,6 +129,8 @@ class RunSummary:
     settings_text: str
     rounds: Sequence[RoundSummary]
     stages: Sequence[StageSummary]
+    data: Path
+    negatives: Path | None = None
 
     @cached_property
     def coarse_choice(self) -> Mapping[str, Any]:
@@ -182,7 +188,10 @@ def read_run_summary(run: Run, dataset: Dataset) -> RunSummary:
     settings, text = read_settings(run)
     rounds = run.count_rounds(most_rounds(settings["rounds"]))
     summaries = [_read_round(run, number) for number in range(rounds + 1)]
-    return RunSummary(run, dataset, settings, text, summaries, list(_list_stages(run, rounds)))
+    record, stages = read_record(run), list(_list_stages(run, rounds))
+    data = find_data(run, record)
+    negatives = Path(record.negatives) if record.negatives else None
+    return RunSummary(run, dataset, settings, text, summaries, stages, data, negatives)
 
 
 class _Method(BaseModel):

@@ -1,12 +1,20 @@
-// Draws on the mask of a viewer with brush, eraser and polygon, by pointer or by keys; with undo.
+// Draws on the mask of a viewer with brush, smart brush, eraser and polygon, by pointer or by keys; with undo.
+
+import { showStatus } from "./dom.js";
 
 const MAX_UNDO_STEPS = 100;
+const SMART_REACH = 1.5; // of the smart brush: distance from the stroke, in brush sizes
+const SMART_REACH_SHARE = 0.35; // the same, of the longer side of the stroke; the larger of both counts
+const [STROKE, SAME_CLASS] = [1, 2]; // hints for the server
 
 export class Editor {
-  // `onChange` is called after each stroke, undo or change of tool.
-  constructor(viewer, onChange) {
+  // `onChange` is called after each stroke, undo or change of tool. `extend(box, hints)` asks the server to extend a
+  // stroke of the smart brush; it returns a binary mask of the size of the box, or undefined.
+  constructor(viewer, onChange, extend) {
     this.viewer = viewer;
     this.onChange = onChange;
+    this.extend = extend;
+    this.isExtending = false;
     this.canvas = viewer.parts.preview;
     this.tool = null;
     this.label = 1;
@@ -31,6 +39,7 @@ export class Editor {
     this.before = null;
     this.lastPoint = null;
     this.changedBox = null;
+    this.stroke = null;
     this.cursor = null;
   }
 
@@ -50,6 +59,7 @@ export class Editor {
   }
 
   undo() {
+    if (this.isExtending) return;
     if (this.corners.length) this.corners.pop();
     else {
       const step = this.undoSteps.pop();
@@ -66,7 +76,8 @@ export class Editor {
   }
 
   handleDown(event) {
-    if (!this.tool || event.button !== 0) return;
+    if (!event.isPrimary) this.cancelStroke(); // a second finger: it zooms
+    if (!this.tool || event.button !== 0 || !event.isPrimary || this.isExtending) return;
     event.preventDefault();
     this.canvas.focus({ preventScroll: true });
     this.cursor = this.pixelOf(event);
@@ -96,9 +107,17 @@ export class Editor {
     this.endStroke();
   }
 
+  cancelStroke() {
+    if (this.tool === "polygon") this.corners.pop();
+    if (!this.before) return;
+    this.viewer.mask.data.set(this.before);
+    this.before = this.lastPoint = this.stroke = null;
+    this.viewer.paint();
+  }
+
   // Handles arrows, Space and Enter while a tool is selected and the mask has the focus; returns false for other keys.
   handleKey(event) {
-    if (!this.tool || document.activeElement !== this.canvas) return false;
+    if (!this.tool || document.activeElement !== this.canvas || this.isExtending) return false;
     const { width, height } = this.viewer.mask;
     const step = event.shiftKey ? 1 : Math.max(2, Math.round(this.tool === "polygon" ? width / 60 : this.size / 2));
     const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -125,14 +144,54 @@ export class Editor {
 
   beginStroke() {
     this.before = this.viewer.mask.data.slice();
+    this.stroke = this.tool === "smart" ? new Uint8Array(this.before.length) : null;
     this.changedBox = null;
   }
 
+  async endStroke() {
+    const isSmart = this.stroke !== null;
+    if (isSmart && this.changedBox) await this.extendStroke();
+    const steps = this.undoSteps.length;
+    if (this.before) this.addUndoStep();
+    if (isSmart && this.undoSteps.length === steps) showStatus("The smart brush found nothing to add here.");
+  }
+
+  // Extends a rough stroke to the edges of the object. If that fails, the stroke stays as it was drawn.
+  async extendStroke() {
+    const { mask } = this.viewer;
+    const { x0, y0, x1, y1 } = this.changedBox;
+    const reach = Math.max(SMART_REACH * this.size, SMART_REACH_SHARE * Math.max(x1 - x0, y1 - y0));
+    const pad = Math.ceil(1.5 * reach); // the background needs colors, too
+    const [left, top] = [Math.max(0, x0 - pad), Math.max(0, y0 - pad)];
+    const [width, height] = [Math.min(mask.width, x1 + pad) - left, Math.min(mask.height, y1 + pad) - top];
+    const hints = new Uint8Array(width * height);
+    const { label, before, stroke } = this;
+    for (let row = 0; row < height; row += 1) {
+      for (let column = 0; column < width; column += 1) {
+        const index = (top + row) * mask.width + left + column;
+        hints[row * width + column] = stroke[index] ? STROKE : before[index] === label ? SAME_CLASS : 0;
+      }
+    }
+    this.isExtending = true;
+    this.onChange();
+    const found = await this.extend({ x: left, y: top, width, height, reach }, hints);
+    this.isExtending = false;
+    if (found && this.before === before) {
+      for (let row = 0; row < height; row += 1) {
+        for (let column = 0; column < width; column += 1) {
+          if (found.data[row * width + column]) mask.data[(top + row) * mask.width + left + column] = label;
+        }
+      }
+      this.extendChangedBox(left, top, left + width, top + height);
+    }
+    this.onChange();
+  }
+
   // Adds the stroke to the undo steps, unless it changed no pixel.
-  endStroke() {
+  addUndoStep() {
     const { changedBox, before } = this;
     const { data, width } = this.viewer.mask;
-    this.before = null;
+    this.before = this.stroke = null;
     if (!changedBox) return;
     const [x, y, w, h] = [changedBox.x0, changedBox.y0, changedBox.x1 - changedBox.x0, changedBox.y1 - changedBox.y0];
     const oldLabels = new Uint8Array(w * h);
@@ -167,7 +226,10 @@ export class Editor {
     const [y0, y1] = span(y, reach, height);
     for (let row = y0; row < y1; row += 1) {
       for (let column = x0; column < x1; column += 1) {
-        if ((column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2 <= reach * reach) data[row * width + column] = label;
+        if ((column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2 <= reach * reach) {
+          data[row * width + column] = label;
+          if (this.stroke) this.stroke[row * width + column] = 1;
+        }
       }
     }
     this.extendChangedBox(x0, y0, x1, y1);

@@ -2,6 +2,7 @@
 
 import { requestJson } from "./api.js";
 import { createElement, fillTemplate, showStatus, viewUrl } from "./dom.js";
+import { undoDecision } from "./undo.js";
 
 const number = new Intl.NumberFormat("en");
 
@@ -33,6 +34,7 @@ export async function openList(view, params, run) {
     ArrowLeft: previous,
     n: () => turnPage(1),
     b: () => turnPage(-1),
+    z: () => undoDecision(filter),
   };
   return { keys };
 }
@@ -51,7 +53,7 @@ function fillFilter(form, filter, run) {
   const classes = run.classes.slice(1).map((name, index) => createElement("option", { value: name }, `${name} (${number.format(run.counts[index + 1])})`));
   form.elements.class.append(all, ...classes);
   for (const name of ["class", "state", "order"]) {
-    form.elements[name].value = filter[name] || (name === "order" ? "lowest" : "");
+    form.elements[name].value = filter[name] || (name === "order" ? "gain" : "");
     form.elements[name].onchange = () => {
       location.hash = viewUrl("/", Object.fromEntries(new FormData(form)));
     };

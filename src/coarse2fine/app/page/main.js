@@ -60,6 +60,10 @@ function handleKey(event) {
 }
 
 addEventListener("hashchange", show);
+addEventListener("refresh", () => {
+  shownHash = null; // shows the same view again, with what has changed
+  show();
+});
 addEventListener("keydown", handleKey);
 addEventListener("beforeunload", (event) => {
   if (view?.isDirty?.()) event.preventDefault();

@@ -3,13 +3,16 @@
 import { post, readMask, request, requestJson } from "./api.js";
 import { createElement, fillTemplate, formatPercent, runTask, showStatus, viewUrl } from "./dom.js";
 import { Editor } from "./editor.js";
+import { canUndo, remember, undoDecision } from "./undo.js";
 import { IGNORE, Viewer } from "./viewer.js";
 
 export const UNSAVED_QUESTION = "Your drawing is not saved. Discard it?";
 const REPLACE_QUESTION = "This photo has a mask that you fixed. Delete it?";
+const EMPTY_QUESTION = "This mask is empty: it shows no object in the photo. Use it anyway?\n\nTo leave the photo out of training, cancel and reject it.";
 const REVIEWED = "reviewed"; // stage of the mask that was accepted or fixed
 const HINTS = {
   brush: "Drag to draw. With keys: arrows move, Space draws; with Shift, arrows move by one pixel.",
+  smart: "Drag roughly over the object; the stroke is extended to its edges. It never removes pixels of the class. With keys: arrows move, Space draws.",
   erase: "Drag to change pixels to background. With keys: arrows move, Space erases.",
   polygon: "Click to add corners; double-click or Enter fills the polygon, z removes a corner. With keys: arrows move, Space adds a corner.",
 };
@@ -38,7 +41,7 @@ class PhotoView {
     this.viewer = new Viewer(this.parts.viewer, this.run);
     this.viewer.parts.opacity.value = kept.opacity;
     this.viewer.updateOpacity();
-    this.editor = new Editor(this.viewer, () => this.updateTools());
+    this.editor = new Editor(this.viewer, () => this.updateTools(), (box, hints) => this.extendStroke(box, hints));
     this.editor.label = this.photo.label;
     this.editor.size = kept.size;
     this.addListeners();
@@ -67,7 +70,7 @@ class PhotoView {
     parts.reject.onclick = () => this.decide("rejected");
     parts.clear.onclick = () => this.clearDecision();
     parts.save.onclick = () => this.save();
-    parts.undo.onclick = () => editor.undo();
+    parts.undo.onclick = () => this.undo();
     parts.stage.oninput = () => this.changeStage(Number(parts.stage.value));
     parts.size.oninput = () => editor.setSize(Number(parts.size.value));
     parts.label.onchange = () => (editor.label = Number(parts.label.value));
@@ -88,10 +91,12 @@ class PhotoView {
       r: () => this.decide("rejected"),
       u: () => this.clearDecision(),
       s: () => this.save(),
-      z: () => editor.undo(),
+      z: () => this.undo(),
       b: () => editor.toggleTool("brush"),
       e: () => editor.toggleTool("erase"),
       p: () => editor.toggleTool("polygon"),
+      w: () => editor.toggleTool("smart"),
+      n: () => this.openNextUndecided(),
       Escape: () => editor.tool && editor.toggleTool(editor.tool),
       "[": () => editor.setSize(editor.size - Math.max(1, Math.round(editor.size / 6))),
       "]": () => editor.setSize(editor.size + Math.max(1, Math.round(editor.size / 6))),
@@ -119,8 +124,8 @@ class PhotoView {
     parts.stage.max = Math.max(0, photo.stages.length - 1);
     parts.stage.disabled = photo.stages.length < 2;
     parts.list.href = this.list;
-    for (const direction of ["previous", "next"]) {
-      if (photo[direction]) parts[direction].href = viewUrl("/photo", { name: photo[direction], ...this.filter });
+    for (const direction of ["previous", "next", "next_undecided"]) {
+      if (photo[direction]) parts[direction].href = this.urlOf(photo[direction]);
       else parts[direction].removeAttribute("href");
     }
     parts.facts.replaceChildren(
@@ -132,7 +137,9 @@ class PhotoView {
   // Shows the state of the tool, and enables the buttons that are possible now.
   updateTools() {
     const { parts, editor } = this;
-    parts.undo.disabled = parts.save.disabled = !editor.isDirty;
+    parts.undo.disabled = editor.isExtending || (!editor.isDirty && !canUndo());
+    parts["undo-name"].textContent = editor.isDirty || !canUndo() ? "Undo" : "Undo decision";
+    parts.save.disabled = !editor.isDirty || editor.isExtending;
     parts.accept.disabled = !this.stage || editor.isDirty;
     parts.size.value = editor.size;
     parts["size-name"].textContent = `${editor.size} px`;
@@ -174,31 +181,66 @@ class PhotoView {
     }
     if (decision === "rejected" && this.editor.isDirty && !window.confirm(UNSAVED_QUESTION)) return undefined;
     if (this.photo.state === "fixed" && !isOwnMask && !window.confirm(REPLACE_QUESTION)) return undefined;
+    if (decision === "accepted" && !this.mayUseMask()) return undefined;
     return this.runExclusively(async () => {
       if (isOwnMask && this.photo.state === "fixed") {
         showStatus("You have already fixed this mask; the decision stays 'fixed'.");
         return;
       }
-      await post("api/decision", { name: this.name }, { decision, stage: this.stage, fingerprint: this.fingerprint });
+      const choice = { decision, stage: this.stage, fingerprint: this.fingerprint };
+      await remember(await post("api/decision", { name: this.name }, choice));
       this.editor.reset();
       await this.showNext(decision === "accepted" ? `accepted (${stageName(this.stage)})` : "rejected");
     });
   }
 
-  // Opens the next photo; the status line reports the decision and leads back.
+  // Asks before an empty mask is used, unless the photo shows no class at all.
+  mayUseMask() {
+    const isEmpty = !this.viewer.mask.data.some((label) => label !== 0 && label !== IGNORE);
+    return !isEmpty || this.photo.negative || window.confirm(EMPTY_QUESTION);
+  }
+
+  urlOf(name) {
+    return viewUrl("/photo", { name, ...this.filter });
+  }
+
+  openNextUndecided() {
+    if (this.photo.next_undecided) location.hash = this.urlOf(this.photo.next_undecided);
+    else showStatus("All other photos of this list have a decision.");
+  }
+
+  // Undoes the last stroke; without one, the last decision, of this or of another photo.
+  undo() {
+    if (this.editor.isDirty || this.editor.isExtending) this.editor.undo();
+    else this.runExclusively(() => undoDecision(this.filter));
+  }
+
+  // Asks the server to extend a stroke of the smart brush.
+  extendStroke(box, hints) {
+    showStatus("Searching the edges of the object ...");
+    return runTask(async () => {
+      const headers = { "Content-Type": "application/octet-stream" };
+      const response = await request("api/smart-brush", { name: this.name, ...box }, { method: "POST", headers, body: hints });
+      const found = await readMask(response);
+      showStatus("");
+      return found;
+    });
+  }
+
+  // Opens the next photo without a decision; the status line reports the decision and can undo it.
   async showNext(decision) {
-    const { name, filter } = this;
-    const { next } = this.photo;
-    if (next) location.hash = viewUrl("/photo", { name: next, ...filter });
+    const { name } = this;
+    const next = this.photo.next_undecided;
+    if (next) location.hash = this.urlOf(next);
     else await this.reload();
-    const button = { text: "Reopen photo", onclick: () => (location.hash = viewUrl("/photo", { name, ...filter })) };
-    showStatus(`${name}: ${decision}.${next ? "" : " This was the last photo of the list."}`, { button: next ? button : null });
+    const button = { text: "Undo", onclick: () => undoDecision(this.filter) };
+    showStatus(`${name}: ${decision}.${next ? "" : " All photos of this list have a decision."}`, { button });
   }
 
   clearDecision() {
     if (!this.photo.decided || (this.photo.state === "fixed" && !window.confirm(REPLACE_QUESTION))) return undefined;
     return this.runExclusively(async () => {
-      await post("api/decision", { name: this.name }, { decision: null });
+      await remember(await post("api/decision", { name: this.name }, { decision: null }));
       await this.reload();
       showStatus(`${this.name}: decision cleared.`);
     });
@@ -206,11 +248,12 @@ class PhotoView {
 
   save() {
     if (this.editor.corners.length) showStatus("Fill the polygon (Enter), or remove its corners (z), before you save.");
-    if (!this.editor.isDirty || this.editor.corners.length) return undefined;
+    if (!this.editor.isDirty || this.editor.corners.length || this.editor.isExtending) return undefined;
+    if (!this.mayUseMask()) return undefined;
     return this.runExclusively(async () => {
       const params = { name: this.name, stage: this.stage, fingerprint: this.fingerprint };
       const headers = { "Content-Type": "application/octet-stream" };
-      await request("api/mask", params, { method: "PUT", headers, body: this.viewer.mask.data });
+      await remember(await request("api/mask", params, { method: "PUT", headers, body: this.viewer.mask.data }));
       await this.reload();
       showStatus(`${this.name}: saved as fixed. fit will use this mask unchanged.`);
     });
