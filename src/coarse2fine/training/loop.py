@@ -124,7 +124,7 @@ def train(
     with (
         defer_signals() as is_stopping,
         _isolated_state(device),
-        open_log(job.folder, first_step) if context.is_main else nullcontext() as log,
+        open_log(job.folder, first_step, job.title, context.logger) if context.is_main else nullcontext() as log,
         context.console.progress(steps * config.batch, job.title, first_step * config.batch) as advance,
     ):
         compute_loss: nn.Module = _LossModule(network, job.compute_loss)
