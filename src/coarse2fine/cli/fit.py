@@ -85,7 +85,7 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         negatives: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
         device: Device = "auto",
         threads: int | None = None,
-        logger: LoggerName | None = None,
+        logger: Annotated[LoggerName | None, tyro.conf.arg(metavar="NAME")] = None,
         quiet: Quiet = False,
         json: Json = False,
         help_all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
@@ -104,14 +104,14 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
             data: Class folders, a table, or an archive.
             out: Run folder for all results.
             settings: Settings of all stages.
-            recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2, ResNet-101), demo.
+            recipe: small, paper (a GPU), demo (drawn photos).
             config: TOML settings file, on top of the recipe.
             ground_truth: Masks to measure with, never to train: of these photos or of others, see evaluate --help.
             start_from: Corrected masks, used unchanged: a folder, or an export of Label Studio or CVAT.
             negatives: Folder of photos without any class.
             device: auto: the CUDA GPU if there is one.
             threads: CPU threads; default: one per core.
-            logger: Also send figures to Weights & Biases or MLflow.
+            logger: Send figures to wandb or mlflow.
             quiet: Print only warnings and errors.
             json: Print JSON; all else goes to stderr.
             help_all: Show the help of all settings.

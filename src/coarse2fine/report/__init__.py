@@ -3,6 +3,7 @@
 page.py             writes the report; page.html.j2 is its template
 run_summary.py      reads from a run folder what the report shows
 facts.py            a run or a network as plain values, for ``info`` and ``--json``
+model_card.py       the card of a trained network; model_card.md.j2 is its template
 tables.py           classes, reasons, scores and confusions
 charts.py           line charts
 hints.py            what to check or change next
