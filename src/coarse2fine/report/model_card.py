@@ -125,7 +125,7 @@ def _list_classes(run: Run | None, classes: Sequence[str], evaluation: Mapping[s
     if table and table.exists():
         try:
             counts = {row["class"]: int(row["photos"]) for row in read_csv(table, ("class", "photos"))}
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise DataError(f"{table} must hold a whole number of photos for each class ({error}).") from error
     ious = evaluation.get("iou", {})
     return [_ClassRow(name, counts.get(name), ious.get(name)) for name in classes]
