@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+LOGGERS := .venv-loggers
 TOOLS := .venv-tools
 
-.PHONY: demo test test-fast test-lowest faults fuzz check docs bench lock dist clean
+.PHONY: demo test test-fast test-loggers test-lowest faults fuzz check docs bench lock dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/coarse2fine demo
@@ -17,6 +18,10 @@ test: $(VENV)/.installed-dev
 # For the edit loop: all tests but the slow ones.
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadscope -m "not slow"
+
+# The clients of Weights & Biases and MLflow, offline, in an environment of its own; without them these tests are skipped.
+test-loggers: $(LOGGERS)/.installed
+	$(LOGGERS)/bin/python -m pytest tests/runtime/test_metric_loggers.py
 
 # With the lowest versions that pyproject.toml allows, in an environment of its own (several gigabytes). It shows whether
 # a lower bound is too low.
@@ -58,7 +63,7 @@ dist: $(TOOLS)/.installed
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/python -m build --outdir dist .
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(TOOLS) .site dist demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOGGERS) $(LOWEST) $(TOOLS) .site dist demo .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "coarse2fine needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -76,6 +81,11 @@ $(LOWEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
+	touch $@
+
+$(LOGGERS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(LOGGERS)
+	$(LOGGERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mlflow,wandb]' pytest
 	touch $@
 
 $(TOOLS)/.installed:

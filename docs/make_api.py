@@ -25,7 +25,14 @@ SECTIONS = {
     "Train": ("fit", "FitConfig", "load_recipe", "load_config", "Run"),
     "Predict": ("Segmenter", "predict_photos", "PredictOptions"),
     "Read and write": ("open_dataset", "read_image", "read_mask", "write_mask", "overlay"),
-    "Export": ("export_masks", "MaskExportConfig", "export_network", "export_int8_network"),
+    "Export": (
+        "export_masks",
+        "MaskExportConfig",
+        "export_network",
+        "export_int8_network",
+        "save_pretrained",
+        "push_to_hub",
+    ),
     "Coarse masks (stage 1)": ("saliency", "centered_box", "Student", "binarize"),
     "Enhance masks (stage 2)": ("grabcut", "GrabCutConfig", "dense_crf", "dense_crf_many", "CrfConfig"),
     "Constrain predictions": ("constrain",),
@@ -58,6 +65,7 @@ def is_public(owner: type, method: str) -> bool:
     """Return whether users call a method: of `Segmenter` only the methods for prediction."""
     return owner is not coarse2fine.Segmenter or method in (
         "load",
+        "from_pretrained",
         "predict",
         "predict_probabilities",
         "with_settings",

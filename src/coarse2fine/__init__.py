@@ -41,6 +41,8 @@ if TYPE_CHECKING:  # the same names as in _PUBLIC, for type checkers; a test com
     from coarse2fine.evaluation.evaluate import evaluate_network as evaluate_network
     from coarse2fine.evaluation.result import EvaluationResult as EvaluationResult
     from coarse2fine.export import export_masks as export_masks
+    from coarse2fine.export.hub import push_to_hub as push_to_hub
+    from coarse2fine.export.hub import save_pretrained as save_pretrained
     from coarse2fine.export.network_export import export_int8_network as export_int8_network
     from coarse2fine.export.network_export import export_network as export_network
     from coarse2fine.inference.predict import PredictOptions as PredictOptions
@@ -79,6 +81,7 @@ _PUBLIC = {
     "evaluation.evaluate": ("evaluate_masks", "evaluate_network"),
     "evaluation.result": ("EvaluationResult",),
     "export": ("export_masks",),
+    "export.hub": ("push_to_hub", "save_pretrained"),
     "export.network_export": ("export_int8_network", "export_network"),
     "inference.predict": ("PredictOptions", "predict_photos"),
     "inference.segmenter": ("Segmenter",),

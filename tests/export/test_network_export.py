@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from coarse2fine.cli import main
+from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.inference.load import load_model
 from coarse2fine.masks.png import write_mask
-from coarse2fine.runtime.files import size_and_time, write_json
+from coarse2fine.runtime.files import size_and_time, write_json, write_text
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def ground_truth(clouds, cloud_folder, tmp_path):
 def test_export__onnx(small_run, clouds, tmp_path, capsys):
     main(["export", str(small_run), "--format", "onnx", "--out", str(tmp_path / "new" / "a b.onnx")])
     assert "probabilities differ by at most" in capsys.readouterr().out
+    assert "| 1 | Röte |" in (tmp_path / "new" / "a b.onnx.md").read_text()  # the model card
     made, own = load_model(tmp_path / "new" / "a b.onnx", "cpu", 1), load_model(small_run, "cpu", 1)
     assert (made.predict(clouds[0]) == own.predict(clouds[0])).all()
 
@@ -34,6 +36,7 @@ def test_export__int8_measures_its_loss_on_the_runs_own_photos(small_run, cloud_
     usable = {f"blue/{path.stem}": size_and_time(path) for path in photos} | {"blue/gone": "1 1"}
     record = {"data": str(tmp_path / "data"), "classes": ["background", "blue"], "usable": usable, "skipped": {}}
     write_json(tmp_path / "run" / "photos.json", record)
+    write_text(tmp_path / "run" / "config.toml", dump_config(FitConfig(rounds=1)))
     arguments = [
         tmp_path / "run",
         "--format",
@@ -48,6 +51,7 @@ def test_export__int8_measures_its_loss_on_the_runs_own_photos(small_run, cloud_
     shown = capsys.readouterr().out
     assert "float32: mIoU 0." in shown and "int8: mIoU 0." in shown and "on 5 photos" in shown
     assert load_model(tmp_path / "s.onnx", "cpu", 1).classes == ("background", "Röte", "blue")
+    assert "mIoU of the int8 network on other ground truth: 0." in (tmp_path / "s.onnx.md").read_text()
 
 
 def test_export__int8_without_photos_says_what_to_give(small_run, tmp_path, capsys):

@@ -50,6 +50,7 @@ from coarse2fine.masks.run_length import encode_brush
 from coarse2fine.networks.build import build_network
 from coarse2fine.networks.student import build_student
 from coarse2fine.networks.weights import load_weights, read_weights
+from coarse2fine.report.model_card import make_model_card
 from coarse2fine.report.page import write_report
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.photos import read_photos
@@ -304,6 +305,17 @@ def _run(folder: Path) -> None:
     export_masks(run.root, folder / "coco", "coco")
 
 
+def _card_files() -> dict[str, bytes]:
+    names = ("run/photos.json", "run/config.toml", "run/metrics.json", "run/round-1/metrics.json")
+    figures = {"photos": 3, "mean_iou": 0.5, "iou": {"background": 0.9, "cat": 0.1, "dog": None}}
+    return {
+        **{name: _run_files()[name] for name in names},
+        **{f"run/{name}": content for name, content in _model_files().items()},
+        "run/quality-classes.csv": b"class,photos,mean_score,score_std\r\ncat,1,0.5,0.1\r\n",
+        "run/evaluation/metrics.json": json.dumps(figures).encode(),
+    }
+
+
 READERS = [
     Reader("Label Studio", {"export.json": _label_studio_export()}, _import("export.json")),
     Reader("CVAT", {"annotations.xml": _cvat_export()}, _import("annotations.xml")),
@@ -337,4 +349,5 @@ READERS = [
     Reader("ONNX file", {"network.onnx": _onnx_network()}, partial(_load, "network.onnx")),
     Reader("predictions", _prediction_files(), _export_predictions),
     Reader("run folder", _run_files(), _run),
+    Reader("model card", _card_files(), lambda folder: make_model_card(folder / "run")),
 ]

@@ -4,6 +4,16 @@ from coarse2fine.runtime.files import read_csv
 from coarse2fine.training.log import COLUMNS, open_log
 
 
+class Recorder:
+    """Stands for `coarse2fine.runtime.metric_loggers.MetricLogger`."""
+
+    def __init__(self) -> None:
+        self.rows = []
+
+    def log(self, *values: object) -> None:
+        self.rows.append(values)
+
+
 def test_open_log__writes_every_tenth_step(tmp_path):
     with open_log(tmp_path, 0) as log:
         for step in range(25):
@@ -27,3 +37,12 @@ def test_open_log__writes_for_tensorboard_if_it_is_installed(tmp_path):
     with open_log(tmp_path, 0) as log:
         log(0, 1.0, 0.01)
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_open_log__sends_the_same_rows_to_a_logger(tmp_path):
+    recorder = Recorder()
+    with open_log(tmp_path, 0, "round 2: training", recorder) as log:
+        for step in range(12):
+            log(step, 0.5, 0.01)
+    expected = {"loss": 0.5, "learning_rate": 0.01}
+    assert recorder.rows == [("round-2-training", 0, expected), ("round-2-training", 10, expected)]

@@ -1,5 +1,6 @@
 """The training loop, with a network so small that a training takes milliseconds."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -126,6 +127,14 @@ def test_train__a_signal_saves_the_step_and_resumes_from_there_with_the_same_wei
     assert train(resumed, job, Context()) == pytest.approx(loss, abs=0)
     assert len(job.steps_seen) == 16 - (kill_at + 1)
     assert is_equal(whole, resumed)
+
+
+def test_train__an_interrupted_training_leaves_no_process_although_its_traceback_is_kept(tmp_path):
+    """Python 3.13 keeps the traceback until it has waited for all child processes; workers ignore its signal to end."""
+    config = CONFIG.model_copy(update={"loader_workers": 1})
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(make_network(), PointsJob(tmp_path, kill_at=3, config=config), Context())
+    assert caught.tb and multiprocessing.active_children() == []
 
 
 TWO_PROCESSES = """

@@ -3,7 +3,7 @@
 parser.py makes the flags and their help from functions and settings classes, exit_status.py turns errors into one
 sentence and an exit status, completion.py makes the completion of shells. The other files are the commands: app.py,
 coarse.py, demo.py, doctor.py, enhance.py, evaluate.py, export.py, fit.py, imagenet_subset.py, info.py, predict.py,
-report.py, serve.py, student.py, teacher.py, voc_labels.py, voc_submission.py.
+push.py, report.py, serve.py, student.py, teacher.py, voc_labels.py, voc_submission.py.
 """
 
 import sys
@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "a network and photos -> masks of all classes",
     "evaluate": "a network or masks, and ground truth -> IoU",
     "export": "masks -> COCO, YOLO, Label Studio, ...; a network -> ONNX, torch.export",
+    "push": "a network -> the Hugging Face Hub, with a model card",
     "serve": "a network -> an HTTP service: a photo in, its mask out",
     "info": "a run or an exported network -> its classes, sizes, figures and versions",
     "doctor": "this machine -> devices, versions, and what is missing for which command",

@@ -10,7 +10,7 @@ from coarse2fine.cli.parser import Json, Quiet, parse_ahead, parse_and_call
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.config.export import MASK_FORMAT_NAMES
 
-NETWORK_FORMATS = ("onnx", "torch-export")
+NETWORK_FORMATS = ("onnx", "torch-export", "pretrained")
 FORMATS = "{" + ",".join((*MASK_FORMAT_NAMES, *NETWORK_FORMATS)) + "}"
 """All formats, so that the help of one kind names those of the other."""
 
@@ -65,8 +65,9 @@ def export_masks(
 
 def export_network(
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
-    format: Literal["onnx", "torch-export"],
-    out: Annotated[Path, tyro.conf.arg(metavar="FILE")],
+    format: Literal["onnx", "torch-export", "pretrained"],
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE|DIR")],
+    license: Annotated[str, tyro.conf.arg(metavar="ID")] = "unknown",
     int8: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     calibrate: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTOS...")] = (),
     ground_truth: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
@@ -76,17 +77,21 @@ def export_network(
     """Export the network of a run: a batch of RGB photos of any size in, class probabilities out.
 
     Normalization and softmax are part of the graph; class names, the size for photos, scales and flip are in the
-    metadata (docs/onnx.md). The exported network is compared with that of the run before FILE is written.
+    metadata (docs/onnx.md). The exported network is compared with that of the run before FILE is written. FILE.md is
+    its model card: classes, data, figures, limits.
 
     For example:
       coarse2fine export runs/pets --format onnx --out pets.onnx
       coarse2fine export runs/pets --format onnx --out small.onnx --int8 --ground-truth val
       coarse2fine predict pets.onnx holiday/ --out masks
+      coarse2fine export runs/pets --format pretrained --out pets-hub --license cc-by-4.0
 
     Args:
         run: Run folder of fit, or its folder model.
-        format: onnx (needs the extra onnx: coarse2fine doctor), or torch-export, a .pt2 file for torch.export.load.
-        out: File to write.
+        format: onnx (needs the extra onnx: coarse2fine doctor), or torch-export, a .pt2 file for torch.export.load;
+            or pretrained, a folder of weights and model card for coarse2fine push.
+        out: File to write; for pretrained: new or empty folder.
+        license: License of the weights for the model card, such as cc-by-4.0.
         int8: For onnx: quantize weights and activations to 8 bits, a third of the size.
         calibrate: For --int8: photos for choosing the ranges of the activations; default: the run's training photos.
         ground_truth: For --int8: photos and masks (val/images and val/masks, or a public data set) for measuring how
@@ -108,8 +113,13 @@ def export_network(
         raise ConfigError(f"--int8 needs --format onnx; found --format {format}.")
     if (calibrate or ground_truth) and not int8:
         raise ConfigError("--calibrate and --ground-truth need --int8; add it, or leave them out.")
+    if format == "pretrained":
+        from coarse2fine.export.hub import save_pretrained
+
+        save_pretrained(run, out, license, quiet)
+        return {"folder": str(out), "format": format, "bytes": sum(file.stat().st_size for file in out.iterdir())}
     if int8:
-        found: dict[str, Any] = {"mean_iou": export_int8_network(run, out, calibrate, ground_truth, quiet)}
+        found: dict[str, Any] = {"mean_iou": export_int8_network(run, out, calibrate, ground_truth, quiet, license)}
     else:
-        found = {"largest_difference": write_network(run, out, format, quiet)}
+        found = {"largest_difference": write_network(run, out, format, quiet, license)}
     return {"file": str(out), "format": format, "bytes": out.stat().st_size} | found

@@ -10,6 +10,7 @@ from pydantic import create_model
 from coarse2fine.cli.parser import Json, Quiet, parse_ahead, parse_and_call
 from coarse2fine.config import FitConfig, Settings, find_task, load_config, load_recipe, read_task
 from coarse2fine.runtime.device import Device
+from coarse2fine.runtime.metric_loggers import LoggerName, check_logger
 
 SHORT_HELP = (
     "task",
@@ -84,6 +85,7 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
         negatives: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
         device: Device = "auto",
         threads: int | None = None,
+        logger: Annotated[LoggerName | None, tyro.conf.arg(metavar="NAME")] = None,
         quiet: Quiet = False,
         json: Json = False,
         help_all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
@@ -102,26 +104,28 @@ def _make_command(kind: type[Settings], base: Settings, name: str) -> Callable[.
             data: Class folders, a table, or an archive.
             out: Run folder for all results.
             settings: Settings of all stages.
-            recipe: Settings to start from: small (two CPU cores or any GPU), paper (DeepLab v2, ResNet-101), demo.
+            recipe: small, paper (a GPU), demo (drawn photos).
             config: TOML settings file, on top of the recipe.
             ground_truth: Masks to measure with, never to train: of these photos or of others, see evaluate --help.
             start_from: Corrected masks, used unchanged: a folder, or an export of Label Studio or CVAT.
             negatives: Folder of photos without any class.
             device: auto: the CUDA GPU if there is one.
             threads: CPU threads; default: one per core.
+            logger: Send figures to wandb or mlflow.
             quiet: Print only warnings and errors.
             json: Print JSON; all else goes to stderr.
             help_all: Show the help of all settings.
         """
         from coarse2fine.data import check_dataset_path
 
+        check_logger(logger)
         full: FitConfig = settings
         check_dataset_path(data, full.task == "classes")  # importing torch takes seconds: check first
         from coarse2fine.pipeline.fit import fit as run_fit
         from coarse2fine.report.facts import describe_run
         from coarse2fine.runtime.processes import find_world
 
-        run = run_fit(data, out, full, ground_truth, quiet, start_from, negatives, device, threads)
+        run = run_fit(data, out, full, ground_truth, quiet, start_from, negatives, device, threads, logger)
         return describe_run(run) if find_world().rank == 0 else None
 
     return fit

@@ -9,6 +9,7 @@ voc.py, coco.py, yolo.py, label_studio.py, cvat.py, hugging_face.py
 image_mask_folders.py   the formats ultralytics and lightly: folders of photos and of PNG masks
 streamed_files.py       JSON and CSV files that are written item by item
 network_export.py       `export_network`, `export_int8_network`
+hub.py                  `save_pretrained`, `push_to_hub`: the network and its card for the Hugging Face Hub
 network_graph.py        a network with normalization and softmax, traced and compared with its export
 torch_export.py         a ``.pt2`` file
 onnx_export.py          an ONNX file

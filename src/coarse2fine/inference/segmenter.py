@@ -71,6 +71,40 @@ class Segmenter(ABC):
 
         return load_model(path, device, threads)
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: Path | str,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: Path | str | None = None,
+        local_files_only: bool = False,
+        device: Device = "auto",
+        threads: int | None = None,
+    ) -> "Segmenter":
+        """Load a network that ``coarse2fine push`` published on the Hugging Face Hub.
+
+        Only its description and its safetensors weights are downloaded; nothing is unpickled and no code is run. If the
+        hub cannot be reached, the copy in its cache is used.
+
+        Args:
+            name: Repository on the hub, such as ``user/name``; or a folder, as for :meth:`load`.
+            revision: Branch, tag or commit; None: the main branch.
+            token: Token of the hub for a private repository; None: that of ``hf auth login``.
+            cache_dir: Folder for downloads; None: the cache of the hub.
+            local_files_only: Use the cache, and do not ask the hub.
+            device: Device that computes the network; ``auto``: the CUDA GPU if the machine has one.
+            threads: As for :meth:`load`.
+
+        Raises:
+            ConfigError: The repository does not exist, or cannot be downloaded.
+            DataError: It contains no network of coarse2fine, or its files are damaged.
+        """
+        from coarse2fine.inference.load import find_pretrained
+
+        return cls.load(find_pretrained(name, revision, token, cache_dir, local_files_only), device, threads)
+
     def predict(self, images: Images) -> Images:
         """Predict the class of every pixel. If ``crf.on`` is true, the CRF aligns the masks with image edges.
 

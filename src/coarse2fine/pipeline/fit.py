@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from coarse2fine.config import FitConfig, load_recipe
@@ -23,6 +24,7 @@ from coarse2fine.pipeline.working_size import resolve_size
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.device import Device, computing_on, deterministic_algorithms, pick_device
+from coarse2fine.runtime.metric_loggers import LoggerName, check_logger, open_logger
 from coarse2fine.runtime.processes import find_world, joined
 from coarse2fine.runtime.threads import torch_threads
 from coarse2fine.store.lock import hold_folder
@@ -39,6 +41,7 @@ def fit(
     negatives: Path | str | None = None,
     device: Device = "auto",
     threads: int | None = None,
+    logger: LoggerName | None = None,
 ) -> Run:
     """Turn photos with class labels into masks and a trained network. Resume where an earlier call stopped.
 
@@ -57,16 +60,18 @@ def fit(
         negatives: Folder of photos that show none of the classes. They train as background in every round.
         device: Device that computes networks; ``auto``: the CUDA GPU if the machine has one.
         threads: CPU threads; None: one per core. Several processes on one machine share them.
+        logger: Service that also takes the figures of trainings and rounds, through the package of this name.
 
     Returns:
         The paths in the run folder.
 
     Raises:
-        ConfigError: Settings contradict each other.
+        ConfigError: Settings contradict each other, or the logger cannot be used.
         DataError: The photos or the run folder cannot be used.
 
     Source: the paper, Algorithm 1.
     """
+    check_logger(logger)
     world = find_world()
     context = Context(world, Console(quiet, silent=world.rank > 0))
     config, run = settings or load_recipe("small"), Run(Path(out))
@@ -93,7 +98,11 @@ def fit(
             corrected = list_corrected(dataset.photos, run.corrected)
             rejected = list_rejected(dataset.photos, run.corrected)
             config = resolve_size(config, dataset.photos)
-            run_rounds(FitJob(run, dataset, config, context, opened_ground_truth, corrected, rejected))
+            shown = config.model_dump(mode="json")
+            opened = logger if context.is_main else None
+            with open_logger(opened, run.root, run.logger, shown, context.console.warn) as metric_logger:
+                context = replace(context, logger=metric_logger)
+                run_rounds(FitJob(run, dataset, config, context, opened_ground_truth, corrected, rejected))
     return run
 
 

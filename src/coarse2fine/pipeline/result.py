@@ -10,6 +10,7 @@ from coarse2fine.pipeline.job import FitJob
 from coarse2fine.pipeline.mask_signs import explain_hopeless_masks, measure_signs
 from coarse2fine.pipeline.quality_stage import copy_quality_tables, remove_quality_tables
 from coarse2fine.pipeline.terminal_summary import show_end, show_round
+from coarse2fine.report.facts import list_figures
 from coarse2fine.report.page import write_report
 from coarse2fine.runtime.files import hash_of, write_json
 from coarse2fine.store.records import read_metrics, read_notes
@@ -66,6 +67,8 @@ def _measure(
     measured = evaluate_round(job.ground_truth, job.photos, masks, network, job.context.threads)
     metrics = measured | {"key": key, "round": number, "left_out": len(left_out)}
     write_json(path, metrics)
+    if job.context.logger:
+        job.context.logger.log("rounds", number, list_figures(run, number))
     return metrics
 
 

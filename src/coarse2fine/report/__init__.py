@@ -6,6 +6,7 @@ comparison.py       compares the masks and figures of two runs
 template.py         renders templates; parts.html.j2 and style.css are parts of both
 run_summary.py      reads from a run folder what the report shows
 facts.py            a run or a network as plain values, for ``info`` and ``--json``
+model_card.py       the card of a trained network; model_card.md.j2 is its template
 tables.py           classes, reasons, scores and confusions
 charts.py           line charts
 next_steps.py       what to do next, with commands

@@ -112,6 +112,15 @@ def describe_onnx(path: Path) -> dict[str, Any]:
     }
 
 
+def list_figures(run: Run, number: int) -> dict[str, float]:
+    """List the measured figures of a round by name, such as ``mIoU`` and ``masks_iou_enhanced``."""
+    found = _describe_round(run, number)
+    figures = {f"masks_iou_{stage}": value for stage, value in found.get("masks_iou", {}).items()}
+    if "metric" in found:
+        figures[found["metric"]] = found["value"]
+    return figures | {name: found[name] for name in ("left_out", "quality") if name in found}
+
+
 def _describe_model(model: ModelConfig) -> dict[str, Any]:
     predict = model.predict
     return {

@@ -9,6 +9,8 @@ lock.py         locks between processes
 context.py      the processes of a run and the console they print to
 processes.py    several processes under torchrun or SLURM
 threads.py      thread pools with bounded look-ahead; threads of OpenCV and torch
+metric_loggers.py
+                figures of a run for Weights & Biases or MLflow
 extras.py       optional dependencies: how to install them
 environment.py  machine, devices, versions and missing dependencies, for doctor
 device.py       CPU or GPU, number format, determinism, versions

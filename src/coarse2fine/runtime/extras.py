@@ -16,6 +16,8 @@ EXTRAS = {
     "parquet": "fit with a Parquet file",
     "video": "teacher with video files",
     "tensorboard": "logs of trainings for TensorBoard",
+    "wandb": "fit --logger wandb",
+    "mlflow": "fit --logger mlflow",
 }
 """The extras for users, and the commands that need them."""
 

@@ -84,6 +84,11 @@ def read_metrics(path: Path) -> dict[str, Any]:
     return _read(path, _Metrics)
 
 
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """Read the figures that ``coarse2fine evaluate`` wrote; empty if there are none."""
+    return _read(path, _Evaluation)
+
+
 def read_coarse_choice(path: Path) -> dict[str, Any]:
     """Read ``coarse-choice.json``; empty if there is none."""
     return _read(path, _CoarseChoice)

@@ -42,6 +42,11 @@ class Run:
         return self.root / "coarse-choice.json"
 
     @property
+    def logger(self) -> Path:
+        """Identifiers of the runs of Weights & Biases and MLflow that ``fit --logger`` opened."""
+        return self.root / "logger.json"
+
+    @property
     def corrected(self) -> Path:
         """Masks that people corrected. Every stage uses them unchanged."""
         return self.root / "corrected"

@@ -1,7 +1,7 @@
 """Batches of samples, loaded by worker processes within the shared memory of the machine."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ def load_batches(
     config: StreamConfig,
     context: Context,
     device: torch.device,
-) -> Iterator[list[Tensor]]:
+) -> Generator[list[Tensor], None, None]:
     """Load the batches of a training in worker processes; warn if shared memory allows fewer of them than wanted.
 
     Args:

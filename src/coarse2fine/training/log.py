@@ -1,12 +1,14 @@
 """Log of a training: loss and learning rate over the optimizer steps."""
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from coarse2fine.runtime.files import read_csv, write_csv
+from coarse2fine.runtime.metric_loggers import MetricLogger
 
 LOG_EVERY_STEPS = 10
 COLUMNS = ("step", "loss", "learning_rate")
@@ -19,7 +21,9 @@ class Log(Protocol):
 
 
 @contextmanager
-def open_log(folder: Path, first_step: int) -> Iterator[Log]:
+def open_log(
+    folder: Path, first_step: int, title: str = "training", logger: MetricLogger | None = None
+) -> Iterator[Log]:
     """Open ``<folder>/log.csv`` and, if tensorboard is installed, an event file in ``<folder>/tensorboard``.
 
     Rows of steps before ``first_step`` are kept. Later rows come from a training that was killed after its last
@@ -28,11 +32,13 @@ def open_log(folder: Path, first_step: int) -> Iterator[Log]:
     Args:
         folder: Folder of the training.
         first_step: Step at which the training starts or resumes.
+        title: Title of the training. It names the figures in ``logger``: "round 1: training" as ``round-1-training``.
+        logger: Takes the same figures. Unlike the files, it keeps later rows.
 
     Yields:
         A function that logs a step. It writes every tenth step and ignores the others.
     """
-    path = folder / "log.csv"
+    path, group = folder / "log.csv", re.sub(r"\W+", "-", title)
     rows = read_csv(path, COLUMNS) if first_step and path.exists() else []
     write_csv(path, COLUMNS, [[row[name] for name in COLUMNS] for row in rows if int(row["step"]) < first_step])
     board = None
@@ -50,6 +56,8 @@ def open_log(folder: Path, first_step: int) -> Iterator[Log]:
             if board:
                 board.add_scalar("loss", loss, step)
                 board.add_scalar("learning_rate", learning_rate, step)
+            if logger:
+                logger.log(group, step, {"loss": loss, "learning_rate": learning_rate})
 
         try:
             yield log

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -124,7 +124,7 @@ def train(
     with (
         defer_signals() as is_stopping,
         _isolated_state(device),
-        open_log(job.folder, first_step) if context.is_main else nullcontext() as log,
+        open_log(job.folder, first_step, job.title, context.logger) if context.is_main else nullcontext() as log,
         context.console.progress(steps * config.batch, job.title, first_step * config.batch) as advance,
     ):
         compute_loss: nn.Module = _LossModule(network, job.compute_loss)
@@ -139,33 +139,34 @@ def train(
             world.size,
             job.photo_frequencies(),
         )
-        batches = load_batches(job.make_samples(), sampler, config, context, device)
-        for step, batch in enumerate(batches, first_step):
-            images, targets = (part.to(device, non_blocking=True) for part in batch)
-            torch.manual_seed(seed_of(job.seed, step, world.rank))  # dropout depends on the seed and the step only
-            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                loss = compute_loss(images, targets)
-            last_losses.append(loss.item())
-            _check_finite(last_losses[-1], step, job.title)
+        loaded = load_batches(job.make_samples(), sampler, config, context, device)
+        with closing(loaded) as batches:  # ends the worker processes now, even if the traceback of an error is kept
+            for step, batch in enumerate(batches, first_step):
+                images, targets = (part.to(device, non_blocking=True) for part in batch)
+                torch.manual_seed(seed_of(job.seed, step, world.rank))  # dropout depends on the seed and the step only
+                with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                    loss = compute_loss(images, targets)
+                last_losses.append(loss.item())
+                _check_finite(last_losses[-1], step, job.title)
 
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if log:
-                log(step, last_losses[-1], optimizer.param_groups[0]["lr"])
-            schedule.step()
-            if average:
-                average.update_parameters(network)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if log:
+                    log(step, last_losses[-1], optimizer.param_groups[0]["lr"])
+                schedule.step()
+                if average:
+                    average.update_parameters(network)
 
-            advance(config.batch)
-            done = step + 1
-            if on_step:
-                on_step(done)
-            must_stop = is_true_anywhere(world, is_stopping())
-            if context.is_main and (must_stop or (done % steps_per_checkpoint == 0 and done < steps)):
-                checkpoint.save(done)
-            if must_stop:
-                raise KeyboardInterrupt
+                advance(config.batch)
+                done = step + 1
+                if on_step:
+                    on_step(done)
+                must_stop = is_true_anywhere(world, is_stopping())
+                if context.is_main and (must_stop or (done % steps_per_checkpoint == 0 and done < steps)):
+                    checkpoint.save(done)
+                if must_stop:
+                    raise KeyboardInterrupt
     if average:
         _copy_tensors(average.module, network)
     network.cpu()
