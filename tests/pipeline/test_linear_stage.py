@@ -40,7 +40,7 @@ def test_fit__writes_soft_masks_of_the_model_and_enhances_from_them(finished):
         assert soft.shape == (20, 20) and soft.max() > 0.5 > soft.min()
         assert len(files_of(finished.linear(number))) == 12
         enhanced = read_json(finished.enhanced(number) / "done.json")
-        assert enhanced["settings"]["enhance.linear_weight"] == 10
+        assert enhanced["settings"]["enhance.linear_weight"] == 10 / 3**number
         assert read_json(finished.linear(number) / "done.json")["key"] in enhanced["inputs"]
 
 
