@@ -25,7 +25,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def domains():
     """The benchmark as a module; afterwards ``common`` may be that of the experiments again."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("coarse2fine.pipeline.result.write_report", lambda *_: None)
+        patch.setattr("coarse2fine.report.page.render", lambda *_: "")
         load("common", patch)
         yield load("domains", patch)
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from coarse2fine.config import FitConfig
 from coarse2fine.pipeline.terminal_summary import show_end, show_round, show_start
+from coarse2fine.report.next_steps import NextStep
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.files import write_json
 from coarse2fine.store.run import Run
@@ -70,8 +71,12 @@ def test_show_end__how_the_figures_went(tmp_path, capsys):
             "round": 1,
         },
     )
-    show_end(Console(), run, 1)
+    show_end(Console(), run, 1, NextStep("Find all classes in new photos:", f"coarse2fine predict {tmp_path} PHOTOS"))
     shown = capsys.readouterr().out
     assert all(figure in shown for figure in ("0.300", "0.450", "0.500", "0.600", "0.550"))
     assert "before enhancement" in shown and "after enhancement" in shown and "0 (coarse)" in shown
-    assert f"coarse2fine predict {tmp_path} PHOTOS" in shown and f"report: {run.report}" in shown
+    assert (
+        "next: Find all classes" in shown
+        and f"coarse2fine predict {tmp_path} PHOTOS" in shown
+        and f"report: {run.report}" in shown
+    )

@@ -11,6 +11,7 @@ from coarse2fine.pipeline.mask_signs import explain_hopeless_masks, measure_sign
 from coarse2fine.pipeline.quality_stage import copy_quality_tables, remove_quality_tables
 from coarse2fine.pipeline.terminal_summary import show_end, show_round
 from coarse2fine.report.facts import list_figures
+from coarse2fine.report.next_steps import find_next_steps
 from coarse2fine.report.page import write_report
 from coarse2fine.runtime.files import hash_of, write_json
 from coarse2fine.store.records import read_metrics, read_notes
@@ -89,6 +90,6 @@ def save_result(job: FitJob, segmenter: TorchSegmenter | None) -> None:
         else:
             shutil.rmtree(run.model, ignore_errors=True)
             remove_quality_tables(run)
-        write_report(run, job.dataset, run.report, job.context.threads)
-        show_end(job.context.console, run, rounds)
+        summary = write_report(run, job.dataset, run.report, job.context.threads)
+        show_end(job.context.console, run, rounds, find_next_steps(summary)[0])
     job.context.barrier()

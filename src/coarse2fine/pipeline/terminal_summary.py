@@ -10,6 +10,7 @@ from rich.table import Table
 from coarse2fine.config import FitConfig
 from coarse2fine.evaluation.metrics import main_metric
 from coarse2fine.report.hints import explain_small_classes
+from coarse2fine.report.next_steps import NextStep
 from coarse2fine.report.tables import count_reasons
 from coarse2fine.runtime.console import Console, format_seconds
 from coarse2fine.runtime.device import count_cores, pick_device
@@ -106,8 +107,8 @@ def show_round(
     console.show(table)
 
 
-def show_end(console: Console, run: Run, rounds: int) -> None:
-    """Print the metrics of all rounds, and the paths of the results."""
+def show_end(console: Console, run: Run, rounds: int, next_step: NextStep) -> None:
+    """Print the metrics of all rounds, the paths of the results, and what to do next."""
     rows = [(number, read_metrics(run.metrics(number))) for number in range(rounds + 1)]
     measured = [(number, row) for number, row in rows if "training_masks_iou" in row or "evaluation" in row]
     if measured:
@@ -117,8 +118,7 @@ def show_end(console: Console, run: Run, rounds: int) -> None:
         console.say(f"quality score of each mask: {run.root / 'quality.csv'}", style="green")
         console.say(f"network: {run.model}", style="green")
     console.say(f"report: {run.report}", style="green")
-    if rounds:
-        console.say(f"next: coarse2fine predict {run.root} PHOTOS --out DIR", style="green")
+    console.say(f"next: {next_step.text}\n  {next_step.command}", style="green")
 
 
 def _rounds_table(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> Table:
