@@ -68,7 +68,7 @@ def report(
     summary = write_report(places[0], datasets[0], target, count_cores())
     console.say(f"report: {target}", style="green")
     steps = find_next_steps(summary)
-    console.say(f"next: {steps[0].command}")
+    console.say(f"next: {steps[0].text}\n  {steps[0].command}")
     return {"report": str(target), "next_steps": [asdict(step) for step in steps]}
 
 
