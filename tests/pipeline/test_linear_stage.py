@@ -2,18 +2,19 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tests.conftest import write_image
 
 import coarse2fine
-from coarse2fine.config import dump_config
+from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.corrections.review import Review
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.pipeline import linear_stage
-from coarse2fine.pipeline.enhance_stage import Correction, enhance_masks
+from coarse2fine.pipeline.enhance_stage import Correction, enhance_masks, weigh_linear_model
 from coarse2fine.pipeline.linear_stage import choose_photos
 from coarse2fine.pipeline.mask_writer import MaskTask
 from coarse2fine.runtime.context import Context
@@ -40,7 +41,7 @@ def test_fit__writes_soft_masks_of_the_model_and_enhances_from_them(finished):
         assert soft.shape == (20, 20) and soft.max() > 0.5 > soft.min()
         assert len(files_of(finished.linear(number))) == 12
         enhanced = read_json(finished.enhanced(number) / "done.json")
-        assert enhanced["settings"]["enhance.linear_weight"] == 10 / 3**number
+        assert enhanced["settings"]["enhance.linear_weight"] == 10
         assert read_json(finished.linear(number) / "done.json")["key"] in enhanced["inputs"]
 
 
@@ -77,6 +78,12 @@ def test_fit__random_features_or_no_soft_masks_have_no_model(settings, data, wei
     assert not any(map(config.uses_linear_model, (0, 1)))
     run = coarse2fine.fit(data / "train", tmp_path / "run", config)
     assert not run.linear(0).exists() and not run.linear(1).exists()
+
+
+@pytest.mark.parametrize(("photos", "weights"), [(500, (10, 10, 10)), (2000, (10, 2.5, 0.625))])
+def test_weigh_linear_model__falls_with_each_round_of_many_photos(photos, weights):
+    job = SimpleNamespace(labeled=range(photos), config=FitConfig())
+    assert tuple(weigh_linear_model(job, number) for number in range(3)) == weights
 
 
 def test_fit__killed_at_any_write_goes_on_to_the_same_masks(finished, settings, data, weights, tmp_path, monkeypatch):

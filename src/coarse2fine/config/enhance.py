@@ -146,7 +146,7 @@ class FitEnhanceConfig(EnhanceConfig):
     )
     linear_weight: Annotated[LimitedWeight, Role.RESOLVED] = Field(
         10.0,
-        description="how strongly a linear model corrects the soft mask of each photo, a third as strongly with each "
+        description="how strongly a linear model corrects the soft mask of each photo; above 500 photos less with each "
         "round; it is fitted to the soft masks of all photos and to features of the pretrained encoder; 0: off; only "
         "if the start is probabilities and network.encoder_weights is not none",
     )
