@@ -277,9 +277,12 @@ def cloud_folder(clouds, tmp_path) -> Path:
     return tmp_path / "clouds"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A headless Chromium; without playwright or a browser, the test is skipped."""
+    """A headless Chromium; without playwright or a browser, the test is skipped.
+
+    It ends with the module, because playwright runs an event loop in this thread, which other tests could not start.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="no browser: pip install playwright")
     executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_api.sync_playwright() as playwright:
