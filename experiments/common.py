@@ -13,7 +13,7 @@ from coarse2fine import FitConfig, Run, fit
 from coarse2fine.config import Task, load_config, load_recipe, parse_config
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.runtime.device import describe_machine
-from coarse2fine.runtime.files import read_json, write_json, write_text
+from coarse2fine.runtime.files import read_json, write_atomically, write_json, write_text
 from coarse2fine.store.records import read_done
 
 Changes: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -229,6 +229,13 @@ def load_pyplot() -> Any:
     from matplotlib import pyplot
 
     return pyplot
+
+
+def save_plot(figure: Any, out: Path) -> None:
+    """Write a figure of matplotlib as PNG, and close it."""
+    with write_atomically(out) as file:
+        figure.savefig(file, format="png", dpi=120)
+    load_pyplot().close(figure)
 
 
 def _shared_arguments(options: argparse.Namespace) -> list[str]:

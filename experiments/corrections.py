@@ -4,7 +4,7 @@ The paper corrects no masks. A run of ``fit`` is started from some photos per cl
 25, 50 or 100 of its photos, and the same command continues the run with them. The person is the ground truth: the masks
 of ``train_masks`` take the place of the corrections. Which photos are corrected is decided in two ways:
 
-- doubtful: those with the lowest quality score first, the order of ``coarse2fine app``;
+- doubtful: those with the lowest quality score first; with classes of equal size, the order of ``coarse2fine app``;
 - random: in random order.
 
 Ground truth that corrects a mask is the only ground truth that trains. The table has the mean IoU of all training
@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from common import Experiment, load_pyplot, mask_iou, open_experiment, read_network_metrics
+from common import Experiment, load_pyplot, mask_iou, open_experiment, read_network_metrics, save_plot
 
 from coarse2fine import Run, open_dataset
 from coarse2fine.cli.exit_status import run_safely
@@ -30,7 +30,6 @@ from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_training_masks
 from coarse2fine.evaluation.quality_table import TABLE, read_scores
 from coarse2fine.masks.png import mask_path
-from coarse2fine.runtime.files import write_atomically
 from coarse2fine.store.photos import read_photos
 
 ORDERS = ("doubtful", "random")
@@ -172,9 +171,7 @@ def draw(runs: dict[str, list[dict[str, Any]]], out: Path) -> None:
         axes.set(xlabel="corrected masks", ylabel=label)
         axes.grid(alpha=0.3)
         axes.legend()
-    with write_atomically(out) as file:
-        figure.savefig(file, format="png", dpi=120)
-    pyplot.close(figure)
+    save_plot(figure, out)
 
 
 if __name__ == "__main__":

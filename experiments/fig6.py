@@ -13,11 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import EQUAL_ROUNDS, load_pyplot, mask_iou, open_experiment, read_network_metrics
+from common import EQUAL_ROUNDS, load_pyplot, mask_iou, open_experiment, read_network_metrics, save_plot
 
 from coarse2fine import Run
 from coarse2fine.cli.exit_status import run_safely
-from coarse2fine.runtime.files import write_atomically
 
 REFINEMENTS = 5
 
@@ -69,9 +68,7 @@ def draw(figures: dict[str, dict[str, list[float | None]]], out: Path) -> None:
     axes.set(xlabel="round", ylabel="mIoU", xticks=range(REFINEMENTS + 1))
     axes.grid(alpha=0.3)
     axes.legend()
-    with write_atomically(out) as file:
-        figure.savefig(file, format="png", dpi=120)
-    pyplot.close(figure)
+    save_plot(figure, out)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from common import load_pyplot, open_experiment, read_network_metrics
+from common import load_pyplot, open_experiment, read_network_metrics, save_plot
 from numpy.typing import NDArray
 
 from coarse2fine.cli.exit_status import run_safely
 from coarse2fine.errors import DataError
-from coarse2fine.runtime.files import read_json, write_atomically
+from coarse2fine.runtime.files import read_json
 
 MAX_NUMBERED_CLASSES = 8
 MIN_NUMBERED_SHARE = 0.05
@@ -88,9 +88,7 @@ def draw(shares: NDArray[np.float64], classes: Sequence[str], out: Path) -> None
     for row, column in np.argwhere(shares >= (0 if len(classes) <= MAX_NUMBERED_CLASSES else MIN_NUMBERED_SHARE)):
         color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{shares[row, column]:.2f}", ha="center", va="center", color=color, fontsize=8)
-    with write_atomically(out) as file:
-        figure.savefig(file, format="png", dpi=120)
-    pyplot.close(figure)
+    save_plot(figure, out)
 
 
 if __name__ == "__main__":

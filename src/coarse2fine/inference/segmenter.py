@@ -8,6 +8,7 @@ shape, so that the probabilities of a photo do not depend on the other photos.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -217,18 +218,19 @@ class Segmenter(ABC):
         batches = [np.stack(batch) for batch in zip(*inputs, strict=True)]
         if self.flip and len(batches) == 1:
             batches *= 2
-        total: NDArray[np.float32] = np.zeros(1, np.float32)
-        for index, batch in enumerate(batches):
-            if self.flip and index % 2:
-                total = total + self.run_network(np.ascontiguousarray(batch[:, :, ::-1]), shape)[..., ::-1]
-            else:
-                total = total + self.run_network(batch, shape)
+        views = (self._run_view(batch, shape, self.flip and index % 2 == 1) for index, batch in enumerate(batches))
+        total = reduce(np.add, views)
         if not np.isfinite(total[:, 0]).all():  # softmax: a number of one class that is not finite spoils all classes
             raise DataError(
                 "The network computed probabilities that are not finite numbers: its weights are damaged, or too large "
                 "for its precision. Copy it again, or train again."
             )
         return list(total / np.float32(len(batches)))
+
+    def _run_view(self, batch: NDArray[np.uint8], shape: tuple[int, int], mirrored: bool) -> NDArray[np.float32]:
+        if not mirrored:
+            return self.run_network(batch, shape)
+        return self.run_network(np.ascontiguousarray(batch[:, :, ::-1]), shape)[..., ::-1]
 
     def apply_crf(self, photos: Sequence[tuple[Probabilities, Image]]) -> list[Probabilities]:
         """Align class probabilities with the edges of the photos by the fully connected CRF.

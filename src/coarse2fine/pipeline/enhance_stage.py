@@ -18,8 +18,8 @@ from coarse2fine.store.fingerprints import enhance_settings
 from coarse2fine.store.stages import Stage
 from coarse2fine.types import Enhanced, Enhancer, Photo, SoftMask
 
-FEW_PHOTOS = 500
-"""Up to this number of photos, the linear model keeps its weight in all rounds; see :func:`weigh_linear_model`."""
+WHOLE_WEIGHT_PHOTOS = 500
+"""Up to this number of photos, the linear model has its whole weight in all rounds; see :func:`weigh_linear_model`."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ def run_enhance_stage(
 def weigh_linear_model(job: FitJob, number: int) -> float:
     """Return the weight of the linear model in a round; 0 is before the first.
 
-    The more photos there are, the sooner the networks know more than the linear model. Above `FEW_PHOTOS`, the weight
-    becomes the share ``FEW_PHOTOS / photos`` of that before, in each round. The whole weight in all rounds raised the
-    IoU of 498 photos of 20 classes by .02 after rounds 1 and 2, but lowered that of 1,855 photos of 5 classes by .01
-    after rounds 3 and 4 (docs/log.md, 2026-11-30).
+    The more photos there are, the sooner the networks know more than the linear model. Above `WHOLE_WEIGHT_PHOTOS`
+    photos, the weight of each round is that of the round before, times ``WHOLE_WEIGHT_PHOTOS / photos``. The whole
+    weight in all rounds raised the IoU of 498 photos of 20 classes by .02 after rounds 1 and 2, but lowered that of
+    1,855 photos of 5 classes by .01 after rounds 3 and 4 (docs/log.md, 2026-11-30).
     """
-    return job.config.enhance.linear_weight * min(1.0, FEW_PHOTOS / len(job.labeled)) ** number
+    return job.config.enhance.linear_weight * min(1.0, WHOLE_WEIGHT_PHOTOS / len(job.labeled)) ** number
 
 
 def prepare_enhancer(config: EnhanceConfig, start: Start, seed: int, console: Console) -> Enhancer:

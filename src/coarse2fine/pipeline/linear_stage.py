@@ -19,7 +19,7 @@ from coarse2fine.enhance.linear_model import (
     shares_of_mask,
     shares_of_soft,
 )
-from coarse2fine.enhance.pixel_features import SIDE_PX, Features, extract_features
+from coarse2fine.enhance.pixel_features import CELL_PX, SIDE_PX, Features, extract_features
 from coarse2fine.errors import DataError
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_soft
 from coarse2fine.networks.backbone import build_encoder, find_mean_and_std
@@ -45,8 +45,8 @@ subsets of voc-animals; docs/log.md, 2026-11-30).
 """
 
 MAX_KEPT_BYTES = 2**29
-"""Memory for the features that are kept from round to round: about 2,000 photos with 448 channels. Those of further
-photos are computed again in every round."""
+"""Memory for the features that are kept from round to round: those of about 1,500 photos with 448 channels. Those of
+further photos are computed again in every round."""
 
 FEATURE_SETTINGS = ("network.encoder", "network.encoder_weights", "network.output_stride")
 """Settings that change the features."""
@@ -110,7 +110,8 @@ def _prepare_loading(job: FitJob) -> Callable[[Photo], Features]:
         features = kept.get(photo.name)
         if features is None:
             features = extract(read_image(photo.path, at_least_px=SIDE_PX)).astype(np.float16)
-            if (len(kept) + 1) * features.nbytes <= MAX_KEPT_BYTES:
+            largest = (SIDE_PX // CELL_PX) ** 2 * features.shape[-1] * features.itemsize  # of a square photo
+            if (len(kept) + 1) * largest <= MAX_KEPT_BYTES:
                 kept[photo.name] = features
         return features.astype(np.float32)
 
