@@ -174,8 +174,17 @@ def test_open_dataset__takes_folders_and_tables(tmp_path):
 
 def test_names_below_common_folder__distinct_and_short(tmp_path):
     paths = [tmp_path / "x" / "a.jpg", tmp_path / "x" / "a.png", tmp_path / "y" / "a.jpg"]
-    assert names_below_common_folder(paths) == ["x/a.jpg", "x/a.png", "y/a"]
-    assert names_below_common_folder(paths[:1]) == ["a"]
+    assert names_below_common_folder(paths, paths) == ["x/a.jpg", "x/a.png", "y/a"]
+    assert names_below_common_folder(paths[:1], paths) == ["a"]
+
+
+def test_names_below_common_folder__only_sub_folder_of_the_given_one__stays_in_the_name(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.jpg").touch()
+    photos = [tmp_path / "x" / "a.jpg"]
+    assert names_below_common_folder(photos, [tmp_path]) == ["x/a"]
+    assert names_below_common_folder(photos, [tmp_path / "x"]) == ["a"]
+    assert names_below_common_folder(photos, [str(tmp_path / "*" / "a.jpg")]) == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,14 @@ def test_coarse_folder__a_given_mask_of_another_shape_is_named(photos, tmp_path,
         coarse_folder([photos / "0.jpg"], tmp_path / "m", given_masks(tmp_path / "given"), Context())
 
 
+def test_enhance_folder__takes_the_masks_of_coarse_folder_if_all_photos_lie_in_one_sub_folder(photos, tmp_path):
+    (tmp_path / "above").mkdir()
+    photos.rename(tmp_path / "above" / "only")
+    coarse_folder([tmp_path / "above"], tmp_path / "m", BOX, Context())
+    enhance_folder(tmp_path / "above", tmp_path / "m", tmp_path / "cut", BOX_AROUND, 0, Context())
+    assert len(list((tmp_path / "cut" / "only").glob("*.png"))) == 3
+
+
 @pytest.mark.fault("coarse-folder-shape")
 def test_coarse_folder__a_given_mask_of_another_scale_is_resized(photos, tmp_path):
     write_mask(tmp_path / "given" / "2.PNG", np.ones((13, 27), np.uint8))  # 80 x 40 reduced to a third

@@ -300,8 +300,14 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def names_below_common_folder(paths: Sequence[Path]) -> list[str]:
-    """Return distinct names without endings: the paths of files below the deepest folder that contains all of them."""
+def names_below_common_folder(paths: Sequence[Path], given: Sequence[Path | str]) -> list[str]:
+    """Return distinct names without endings: the paths below the deepest folder that contains all that was given.
+
+    Args:
+        paths: The files.
+        given: What the user named to find them: of a single folder, the names are the paths below it.
+    """
     absolute = [path.absolute() for path in paths]
-    common = Path(os.path.commonpath([path.parent for path in absolute]))
+    folders = [Path(one).absolute() for one in given if Path(one).is_dir()]
+    common = Path(os.path.commonpath([path.parent for path in absolute] + folders))
     return unique_names([path.relative_to(common).as_posix() for path in absolute])

@@ -107,7 +107,8 @@ def _check_arguments(
 
 def _find_new_photos(photos: Sequence[Path | str], folder: Path) -> list[Photo]:
     paths = list_photos(photos, apart_from=folder)
-    listed = [Photo(path, name, (1,)) for path, name in zip(paths, names_below_common_folder(paths), strict=True)]
+    names = names_below_common_folder(paths, photos)
+    listed = [Photo(path, name, (1,)) for path, name in zip(paths, names, strict=True)]
     stamped = stamp_photos(listed, folder)
     write_stamps(stamped, folder)
     return stamped

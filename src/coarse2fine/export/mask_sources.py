@@ -297,7 +297,7 @@ def _predict(
 
     segmenter = load_model(model)
     paths = list_photos(photos, apart_from=out)
-    names = names_below_common_folder(paths)
+    names = names_below_common_folder(paths, photos)
     warnings: list[str] = []
 
     def skip(index: int, reason: str) -> None:

@@ -92,7 +92,7 @@ def predict_photos(
     ignored: list[Skipped] = []
     given = [photos] if isinstance(photos, Path | str) else [*photos]
     paths = collect_photos(given, folder, lambda text: ignored.append(Skipped(Path(given[0]), text)))
-    names = names_below_common_folder(paths)
+    names = names_below_common_folder(paths, given)
 
     def write(prediction: FilePrediction) -> tuple[list[Row], list[ObjectRow]]:
         name, probabilities = names[prediction.index], prediction.probabilities_after_crf()

@@ -50,7 +50,7 @@ def coarse_folder(
     check_method(config)
     listed_files = list_photos(photos, out, context.console.warn)
     paths = [path for path in listed_files if not (soft_folder and _lies_in(path, soft_folder))]
-    names = names_below_common_folder(paths)
+    names = names_below_common_folder(paths, photos)
     listed = [Photo(path, name, (1,)) for path, name in zip(paths, names, strict=True)]
     named = stamp_photos(_find_usable(listed, out, context), out)
     settings = coarse_settings(config) | {"photos": describe_photos(named)}
