@@ -45,8 +45,8 @@ if TYPE_CHECKING:  # the same names as in _PUBLIC, for type checkers; a test com
     from coarse2fine.export.hub import save_pretrained as save_pretrained
     from coarse2fine.export.network_export import export_int8_network as export_int8_network
     from coarse2fine.export.network_export import export_network as export_network
-    from coarse2fine.inference.predict import PredictOptions as PredictOptions
     from coarse2fine.inference.predict import predict_photos as predict_photos
+    from coarse2fine.inference.result_files import PredictOptions as PredictOptions
     from coarse2fine.inference.segmenter import Segmenter as Segmenter
     from coarse2fine.masks.constraint import constrain as constrain
     from coarse2fine.masks.palette import overlay as overlay
@@ -83,7 +83,8 @@ _PUBLIC = {
     "export": ("export_masks",),
     "export.hub": ("push_to_hub", "save_pretrained"),
     "export.network_export": ("export_int8_network", "export_network"),
-    "inference.predict": ("PredictOptions", "predict_photos"),
+    "inference.predict": ("predict_photos",),
+    "inference.result_files": ("PredictOptions",),
     "inference.segmenter": ("Segmenter",),
     "masks.constraint": ("constrain",),
     "masks.palette": ("overlay",),

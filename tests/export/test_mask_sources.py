@@ -13,7 +13,8 @@ from coarse2fine.cli import main
 from coarse2fine.config import MaskExportConfig, PredictConfig
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.export import MASK_FORMATS, export_masks
-from coarse2fine.inference.predict import PredictOptions, predict_photos
+from coarse2fine.inference.predict import predict_photos
+from coarse2fine.inference.result_files import PredictOptions
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path, read_mask, write_mask
 from coarse2fine.runtime.files import read_json, write_json

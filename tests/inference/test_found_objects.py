@@ -9,7 +9,8 @@ from pycocotools.coco import COCO
 from coarse2fine.config import MaskExportConfig
 from coarse2fine.export import export_masks
 from coarse2fine.inference.found_objects import cut_out, list_objects
-from coarse2fine.inference.predict import PredictOptions, predict_photos
+from coarse2fine.inference.predict import predict_photos
+from coarse2fine.inference.result_files import PredictOptions
 from coarse2fine.inference.segmenter import most_probable_class
 
 

@@ -11,7 +11,8 @@ from coarse2fine.config import PredictConfig
 from coarse2fine.data import read_image
 from coarse2fine.errors import DataError
 from coarse2fine.evaluation.evaluate import evaluate_network
-from coarse2fine.inference.predict import PredictOptions, predict_photos
+from coarse2fine.inference.predict import predict_photos
+from coarse2fine.inference.result_files import PredictOptions
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask, write_mask
 from coarse2fine.runtime.files import read_json

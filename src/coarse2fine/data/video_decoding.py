@@ -1,6 +1,7 @@
 """Decode video files with PyAV (FFmpeg), an optional library, the extra ``video``."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,9 @@ import numpy as np
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.runtime.extras import install_command
 from coarse2fine.types import Image, Skipped
+
+DEFAULT_FRAME_RATE = 25
+"""Frames per second of a video file that does not say."""
 
 
 def import_av() -> ModuleType:
@@ -79,6 +83,22 @@ def estimate_length(path: Path) -> int:
             return int(stream.frames or seconds * float(stream.average_rate or 0))
     except av.FFmpegError:
         return 0
+
+
+def read_frame_rate(path: Path) -> Fraction:
+    """Return the average number of frames per second of a video file; 25 if it does not say.
+
+    Raises:
+        DataError: The file cannot be opened, or contains no video stream.
+    """
+    av = import_av()
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise DataError(f"{path}: the file contains no video stream")
+            return Fraction(container.streams.video[0].average_rate or DEFAULT_FRAME_RATE)
+    except av.FFmpegError as error:
+        raise _DamagedError(path, (error.strerror or str(error)).lower()) from error
 
 
 class _DamagedError(DataError):

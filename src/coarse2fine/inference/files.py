@@ -1,8 +1,9 @@
-"""Apply a network to photo files: decode ahead, predict in batches, and apply the CRF if it is on."""
+"""Apply a network to photo files or frames: decode ahead, predict in batches, and apply the CRF if it is on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
@@ -13,10 +14,10 @@ from coarse2fine.types import Image, Mask, Probabilities
 
 @dataclass(frozen=True)
 class FilePrediction:
-    """Prediction of a network for one photo file.
+    """Prediction of a network for one photo file, or for one frame of a video.
 
     Attributes:
-        index: Index of the photo in the list of files.
+        index: Index of the photo in the list of files, or of the frame in the video.
         size: Height and width of the upright photo, in pixels.
         probabilities: Class probabilities at the working size, before any CRF, shape (C, h, w).
         copy: The photo, reduced to ``copy_px``, RGB; None if no copy was requested.
@@ -105,6 +106,31 @@ def predict_files(
         crfs = _plan_crf(segmenter, probabilities, [photo.for_crf for photo in batch.photos])
         for index, photo, before, compute_crf in zip(batch.indices, batch.photos, probabilities, crfs, strict=True):
             yield FilePrediction(index, photo.size, before, photo.copy, compute_crf)
+
+
+def predict_frames(
+    segmenter: Segmenter, frames: Iterable[Image], batch_size: int = BATCH_SIZE
+) -> Iterator[FilePrediction]:
+    """Apply a network to the frames of a video, in batches; memory does not grow with the number of frames.
+
+    Args:
+        segmenter: The network.
+        frames: RGB, shape (H, W, 3), all of the same size.
+        batch_size: Frames that the network computes at once.
+
+    Yields:
+        One prediction per frame, in order; ``copy`` is the frame itself.
+    """
+    source = enumerate(frames)
+    while batch := list(islice(source, batch_size)):
+        size = batch[0][1].shape[:2]
+        shape = working_shape(size, segmenter.size_px)
+        inputs = [segmenter.network_inputs(frame, shape) for _, frame in batch]
+        probabilities = segmenter.probabilities_at_working_size(inputs, shape)
+        for_crf = [shrink(frame, segmenter.crf.max_side_px) if segmenter.crf.on else None for _, frame in batch]
+        crfs = _plan_crf(segmenter, probabilities, for_crf)
+        for (index, frame), before, compute_crf in zip(batch, probabilities, crfs, strict=True):
+            yield FilePrediction(index, (size[0], size[1]), before, frame, compute_crf)
 
 
 def _plan_crf(
