@@ -247,7 +247,7 @@ def test_fit__the_last_round_averages_only_if_it_is_set(settings, finished, data
     shutil.copytree(finished.root, run.root)
     coarse2fine.fit(data / "train", run.root, settings("[enhance]\naverage_rounds = false"))
     before, after = (read_json(one.enhanced(2) / "done.json")["settings"] for one in (finished, run))
-    assert before == after | {"enhance.average_rounds": True}
+    assert before == after | {"enhance.average_rounds": "equal weights"}
     assert "enhance.average_rounds" not in read_json(finished.enhanced(1) / "done.json")["settings"]
 
 

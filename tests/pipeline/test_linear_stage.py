@@ -13,7 +13,7 @@ from coarse2fine.config import FitConfig, dump_config
 from coarse2fine.corrections.review import Review
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
-from coarse2fine.pipeline import linear_stage
+from coarse2fine.pipeline import enhance_stage, linear_stage
 from coarse2fine.pipeline.enhance_stage import Correction, enhance_masks, weigh_linear_model
 from coarse2fine.pipeline.linear_stage import choose_photos
 from coarse2fine.pipeline.mask_writer import MaskTask
@@ -159,9 +159,48 @@ def test_enhance_masks__a_correction_without_foreground_keeps_that_of_the_mask(t
     write_soft(mask_path(folders[2], photo.name), np.zeros((20, 20), np.float32))
     task = MaskTask([photo], tmp_path / "out", Context(), "enhancement")
     enhance_masks(
-        task, folders[0], lambda _, binary, soft: Enhanced(binary, None), [folders[1]], Correction(folders[2], 10)
+        task, folders[0], lambda _, binary, soft: Enhanced(binary, None), [folders[1]], Correction([folders[2]], 10)
     )
     np.testing.assert_array_equal(read_mask(mask_path(task.folder, photo.name)), mask)
+
+
+def test_fit__the_last_round_is_corrected_by_the_mean_of_all_linear_models(
+    settings, data, weights, tmp_path, monkeypatch
+):
+    corrections, enhance = [], enhance_stage.enhance_masks
+
+    def enhance_and_remember(*given):
+        corrections.append(given[-1])
+        enhance(*given)
+
+    monkeypatch.setattr(enhance_stage, "enhance_masks", enhance_and_remember)
+    text = SALIENCY.replace("rounds = 1", "rounds = 2")
+    run = coarse2fine.fit(data / "train", tmp_path / "run", settings(text + weights))
+    one, two, three = ([run.linear(number)] for number in range(3))
+    assert [correction.folders for correction in corrections] == [one, two, one + two + three]
+
+
+def test_enhance_masks__several_linear_models_correct_by_their_mean(tmp_path):
+    photo = Photo(tmp_path / "0.png", "cat/0", (1,))
+    write_image(photo.path, np.zeros((40, 48, 3), np.uint8))
+    names = ("masks", "soft", "linear0", "linear1", "mean")
+    values = np.random.default_rng(0).integers(0, 128, (len(names), 20, 20)).astype(np.float32)
+    values[-1] = values[2] + values[3]
+    values[2:4] *= 2
+    for name, soft in zip(names, values / 255, strict=True):
+        write_soft(mask_path(tmp_path / name, photo.name), soft)
+    write_mask(mask_path(tmp_path / "masks", photo.name), np.ones((40, 48), np.uint8))
+    seen = []
+
+    def keep(_, binary, soft):
+        seen.append(soft)
+        return Enhanced(binary, None)
+
+    for number, used in enumerate((["linear0", "linear1"], ["mean"])):
+        correction = Correction([tmp_path / name for name in used], 10)
+        task = MaskTask([photo], tmp_path / f"out{number}", Context(), "enhancement")
+        enhance_masks(task, tmp_path / "masks", keep, [tmp_path / "soft"], correction)
+    np.testing.assert_allclose(seen[0], seen[1], atol=1e-6)
 
 
 def test_fit_config__the_weight_is_finite(settings):

@@ -171,11 +171,11 @@ def test_enhance_masks__of_several_rounds_start_from_the_mean_of_their_soft_mask
         assert not read_mask(mask_path(tmp_path / "one", photo.name)).any()
 
 
-def test_average_soft_masks__weights_rounds_by_their_number():
+def test_average_soft_masks__has_the_size_of_the_last_round():
     first, last = np.full((2, 3), 0.2, np.float32), np.full((4, 6), 0.8, np.float32)
     mean = average_soft_masks([first, last])
     assert mean.shape == (4, 6) and mean.dtype == np.float32
-    np.testing.assert_allclose(mean, (0.2 + 2 * 0.8) / 3, rtol=1e-6)
+    np.testing.assert_allclose(mean, (0.2 + 0.8) / 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("start", ["mask", "probabilities"])

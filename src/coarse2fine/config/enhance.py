@@ -141,8 +141,8 @@ class FitEnhanceConfig(EnhanceConfig):
     )
     average_rounds: Annotated[bool, Role.RESOLVED] = Field(
         True,
-        description="in the last round, start from the mean of the soft masks of all rounds, weighted by number; "
-        "only if start is probabilities",
+        description="in the last round, start from the mean of the soft masks of all rounds, and correct it by the "
+        "mean of their linear models; only if start is probabilities",
     )
     linear_weight: Annotated[LimitedWeight, Role.RESOLVED] = Field(
         10.0,

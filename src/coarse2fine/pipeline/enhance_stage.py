@@ -27,11 +27,11 @@ class Correction:
     """Soft masks that correct those of a round, see :mod:`coarse2fine.enhance.linear_model`.
 
     Attributes:
-        folder: Folder of the soft masks.
+        folders: Folders of the soft masks of one linear model, or of several, whose mean is taken.
         weight: Their weight, see :func:`~coarse2fine.enhance.linear_model.blend`.
     """
 
-    folder: Path
+    folders: Sequence[Path]
     weight: float
 
 
@@ -45,21 +45,23 @@ def run_enhance_stage(
         number: The round; 0 enhances the coarse masks.
         input_masks: The stage that wrote the masks to enhance.
         linear: The stage of the linear model that corrects the soft masks, if any.
-        is_last: The round is the last one: with ``enhance.average_rounds`` its masks are those of all rounds together.
+        is_last: The round is the last one: with ``enhance.average_rounds`` its masks are those of all rounds together,
+            and those of the linear models are those of all rounds and of the coarse masks.
     """
     config, seed, start = job.config.enhance, job.config.seed, job.config.start_of(number)
     if number and not config.between_rounds:
         config = config.model_copy(update={"method": "none"})
-    first = 1 if is_last and job.config.enhance.average_rounds else number
+    rounds = range(number + 1) if is_last and job.config.enhance.average_rounds else [number]
     settings = enhance_settings(config, start, seed)
     soft_folders = []
     if job.config.keeps_soft_masks(number):
-        soft_folders = [job.run.soft_masks(one) for one in range(first, number + 1)]
-    if len(soft_folders) > 1:
-        settings["enhance.average_rounds"] = True
+        soft_folders = [job.run.soft_masks(one) for one in rounds if one or not number]
+    if len(rounds) > 1 and soft_folders:
+        settings["enhance.average_rounds"] = "equal weights"
     correction, inputs = None, [input_masks.key]
     if linear:
-        correction = Correction(linear.folder, weigh_linear_model(job, number))
+        folders = [job.run.linear(one) for one in rounds if job.config.uses_linear_model(one)]
+        correction = Correction(folders, weigh_linear_model(job, number))
         settings["enhance.linear_weight"] = correction.weight
         inputs.append(linear.key)
     stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, tuple(inputs))
@@ -124,7 +126,8 @@ def enhance_masks(
         if soft_folders:
             soft = average_soft_masks([read_soft(mask_path(folder, photo.name)) for folder in soft_folders])
         if soft is not None and correction:
-            soft = blend(soft, read_soft(mask_path(correction.folder, photo.name)), correction.weight)
+            linear = average_soft_masks([read_soft(mask_path(one, photo.name)) for one in correction.folders])
+            soft = blend(soft, linear, correction.weight)
         if soft is not None and (correction or len(soft_folders) > 1):
             found = (resize_soft(soft, *mask.shape) > 0.5).astype(np.uint8)
             foreground = found if found.any() else foreground
@@ -135,10 +138,10 @@ def enhance_masks(
 
 
 def average_soft_masks(rounds: Sequence[SoftMask]) -> SoftMask:
-    """Return the mean of the soft masks of rounds 1, 2, ..., each weighted by the number of its round.
+    """Return the mean of the soft masks of several rounds.
 
     The networks of single rounds differ by chance, and late rounds may get worse; the mean is nearly as good as the
-    best of them (docs/log.md, 2026-11-29).
+    best of them, and so is the mean of their linear models (docs/log.md, 2026-11-29 and 2026-11-30).
 
     Args:
         rounds: Shape (H, W), 0 to 1; sizes may differ.
@@ -149,6 +152,5 @@ def average_soft_masks(rounds: Sequence[SoftMask]) -> SoftMask:
     Source: ours; a temporal ensemble (Laine and Aila, "Temporal Ensembling", ICLR 2017) of whole trainings.
     """
     height, width = rounds[-1].shape
-    resized = [resize_soft(soft, height, width) for soft in rounds]
-    mean: SoftMask = np.average(resized, axis=0, weights=range(1, len(rounds) + 1)).astype(np.float32)
+    mean: SoftMask = np.mean([resize_soft(soft, height, width) for soft in rounds], axis=0, dtype=np.float32)
     return mean

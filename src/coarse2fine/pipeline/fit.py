@@ -118,7 +118,7 @@ def run_rounds(job: FitJob) -> None:
     6.     Predict every photo, also those that were left out. Keep only the pixels predicted as the class of the photo;
            all others become background.
     7.     Enhance these refined masks as in line 2. They are the masks of the next round. In the last round, start from
-           the mean of the soft masks of all rounds.
+           the mean of the soft masks of all rounds, and correct it by the mean of the linear models of all rounds.
     8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of them. A
            photo that was left out comes back if its next refined mask is within these limits.
     9.     End with the round before if this leaves out most of the photos that the network was trained on.
