@@ -13,11 +13,12 @@ from coarse2fine.evaluation.mask_quality import (
     measure_agreement,
     measure_border_share,
     measure_confidence,
+    measure_correlation,
     measure_quality,
     shrink_mask,
     summarize_classes,
 )
-from coarse2fine.masks.png import mask_path, write_mask, write_soft
+from coarse2fine.masks.png import mask_path, read_mask, write_mask, write_soft
 from coarse2fine.store.run import Run
 from coarse2fine.types import Dataset, Photo
 
@@ -36,6 +37,8 @@ def of(photo: str, score: float, class_name: str = "cat", confidence: float | No
         ((0.8, None, None, 0.7), 0.8 * 0.7),
         ((0.0, 0.0, 0.0, 0.0), 0.0),
         ((1.0, 1.0, 1.0, 1.0), 1.0),
+        ((0.8, 0.6, 0.5, 0.7, 0.3, 0.25), (0.7 * 0.5 * 0.25) ** 0.5),
+        ((0.8, 0.6, 0.5, 0.7, 0.3, 0.0), 0.0),
     ],
 )
 def test_compute_score__is_mean_confidence_times_mean_agreement(parts, score):
@@ -127,18 +130,37 @@ def test_measure_quality__corrected_masks_score_1_and_need_no_probabilities(roun
     assert (cat.score, cat.confidence, dog.score) == (1, None, 0)
 
 
-def test_measure_quality__agreement_with_a_linear_model_counts_too(round_of_masks):
+def test_measure_quality__the_correlation_with_a_linear_model_counts_too(round_of_masks):
     run, photos = round_of_masks
-    write_soft(mask_path(run.linear(1), "cat/a"), np.array([[0.9, 0.2]], np.float32))  # the left half
+    soft = np.array([[0.9, 0.2], [0.4, 0.1]], np.float32)
+    write_soft(mask_path(run.linear(1), "cat/a"), soft)
     write_soft(mask_path(run.linear(1), "dog/b"), np.zeros((1, 2), np.float32))
     masks = masks_of(run, 1, soft_masks=run.soft_masks(1), linear=run.linear(1))
     cat, dog = measure_quality(masks, Dataset(CLASSES, tuple(photos)), threads=1)
+    cells = read_mask(mask_path(run.enhanced(1), "cat/a")).astype(float)
+    cells = cells.reshape(2, cells.shape[0] // 2, 2, -1).mean(axis=(1, 3))  # each cell is a quarter of the photo
+    expected = max(0.0, np.corrcoef(cells.ravel(), soft.ravel())[0, 1])
+    assert cat.correlation_linear_model == pytest.approx(expected, abs=0.01) and expected > 0.1
     with_model = cat.agreement_linear_model
-    assert with_model is not None and 0 < with_model <= 1
-    assert cat.score == pytest.approx(0.8 * (0.5 + 0.5 + with_model) / 3, abs=0.002)
-    assert (dog.score, dog.agreement_linear_model) == (0, 0)
+    assert with_model is not None and 0 < with_model < 1
+    assert cat.score == pytest.approx((0.8 * (0.5 + 0.5 + with_model) / 3 * expected) ** 0.5, abs=0.01)
+    assert (dog.score, dog.agreement_linear_model, dog.correlation_linear_model) == (0, 0, 0)
     corrected, _ = measure_quality(replace(masks, corrected={"cat/a"}), Dataset(CLASSES, tuple(photos)), threads=1)
-    assert (corrected.score, corrected.agreement_linear_model) == (1, None)
+    assert (corrected.score, corrected.agreement_linear_model, corrected.correlation_linear_model) == (1, None, None)
+    failed, _ = measure_quality(replace(masks, not_enhanced={"cat/a"}), Dataset(CLASSES, tuple(photos)), threads=1)
+    assert failed.agreement_enhanced_mask is None
+    assert failed.score == pytest.approx((0.8 * (0.5 + 0.0 + with_model) / 3 * expected) ** 0.5, abs=0.01)
+    never, _ = measure_quality(replace(masks, is_enhanced=False), Dataset(CLASSES, tuple(photos)), threads=1)
+    assert never.score == pytest.approx((0.8 * (0.5 + with_model) / 2 * expected) ** 0.5, abs=0.01)
+
+
+def test_measure_correlation__by_hand():
+    mask = np.array([[1, 1, 0, 0]], np.float32)
+    assert measure_correlation(mask, mask) == pytest.approx(1)
+    assert measure_correlation(mask, np.array([[0.2, 0.2, 0.8, 0.8]], np.float32)) == 0
+    assert measure_correlation(mask, np.array([[1, 0]], np.float32)) == pytest.approx(1)
+    assert measure_correlation(mask, np.array([[0.3, 0.3]], np.float32)) == 0
+    assert measure_correlation(np.zeros((1, 4), np.float32), mask) == 0
 
 
 def test_measure_quality__the_training_masks_of_round_1_do_not_count(round_of_masks, tmp_path):

@@ -1,6 +1,7 @@
 """Estimate the quality of masks without ground truth: from the network's confidence and the agreement of the stages.
 
-    score = confidence * agreement
+    score = sqrt(confidence * agreement * correlation with the linear model)
+    score = confidence * agreement, without a linear model
 
 No coefficient was fitted. docs/quality.md measures how well the score ranks masks.
 """
@@ -38,8 +39,8 @@ class Quality:
     Attributes:
         photo: Name of the photo in the run.
         class_name: Class of the photo; several ones are separated by `LABEL_SEPARATOR`.
-        score: Quality score, 0 to 1: mean confidence times mean agreement. Without a linear model,
-            ``agreement_training_mask`` does not count in round 1. A mask that a person corrected scores 1.
+        score: Quality score, 0 to 1, see :func:`compute_score`. Without a linear model, ``agreement_training_mask``
+            does not count in round 1. A mask that a person corrected scores 1.
         confidence: Value of the round's soft mask (the soft mask of the constrained prediction) inside the refined
             mask, mean over its pixels, 0 to 1; None if the run saves no soft masks.
         previous_confidence: Confidence in the round before; None in round 1 and without soft masks.
@@ -50,6 +51,8 @@ class Quality:
         pieces: Number of connected pieces of the enhanced mask, without tiny ones.
         border_share: Share of the photo's border that the enhanced mask covers, 0 to 1.
         agreement_linear_model: IoU of the refined mask with the mask of the linear model, 0 to 1; None without model.
+        correlation_linear_model: Correlation of the enhanced mask with the soft mask of the linear model over its grid
+            of cells, 0 to 1, 0 if negative; None without model.
     """
 
     photo: str
@@ -63,6 +66,7 @@ class Quality:
     pieces: int
     border_share: float
     agreement_linear_model: float | None = None
+    correlation_linear_model: float | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -100,6 +104,7 @@ class RoundMasks:
         previous_confidence: Confidence in the round before, by name of the photo; empty in round 1.
         linear: Folder of the soft masks of the linear model; None if the round has none.
         not_enhanced: Names of photos whose masks enhancement left unchanged.
+        is_enhanced: Whether masks were enhanced in this round at all.
         corrected: Names of photos whose masks a person corrected.
     """
 
@@ -111,6 +116,7 @@ class RoundMasks:
     previous_confidence: Mapping[str, float | None] = field(default_factory=dict)
     linear: Path | None = None
     not_enhanced: Container[str] = ()
+    is_enhanced: bool = True
     corrected: Container[str] = ()
 
 
@@ -147,18 +153,21 @@ def _measure_photo(masks: RoundMasks, photo: Photo, class_name: str) -> Quality:
         confidence = measure_confidence(read_soft(mask_path(masks.soft_masks, photo.name)), refined)
     confidences = confidence, masks.previous_confidence.get(photo.name)
     with_training = measure_agreement(training, refined)
-    with_enhanced = None if photo.name in masks.not_enhanced else measure_agreement(refined, enhanced)
-    with_model = None
-    if masks.linear and not is_corrected:
-        soft = resize_soft(read_soft(mask_path(masks.linear, photo.name)), *refined.shape)
-        with_model = measure_agreement(refined, (soft > 0.5).astype(np.float32))
+    is_unchanged = not masks.is_enhanced or photo.name in masks.not_enhanced
+    with_enhanced = None if is_unchanged else measure_agreement(refined, enhanced)
+    with_model = correlation = None
     if is_corrected:
         score = 1.0
-    elif masks.number == 1 and with_enhanced is not None and with_model is None:
-        # The training masks of round 1 are enhanced coarse masks, on which the network should improve.
-        score = compute_score(*confidences, None, with_enhanced)
+    elif masks.linear:
+        soft = read_soft(mask_path(masks.linear, photo.name))
+        with_model = measure_agreement(refined, (resize_soft(soft, *refined.shape) > 0.5).astype(np.float32))
+        correlation = measure_correlation(enhanced, soft)
+        counted = 0.0 if is_unchanged and masks.is_enhanced else with_enhanced
+        score = compute_score(*confidences, with_training, counted, with_model, correlation)
     else:
-        score = compute_score(*confidences, with_training, with_enhanced, with_model)
+        # The training masks of round 1 are enhanced coarse masks, on which the network should improve.
+        counted = None if masks.number == 1 and with_enhanced is not None else with_training
+        score = compute_score(*confidences, counted, with_enhanced)
     return Quality(
         photo.name,
         class_name,
@@ -170,6 +179,7 @@ def _measure_photo(masks: RoundMasks, photo: Photo, class_name: str) -> Quality:
         pieces=count_pieces(enhanced),
         border_share=measure_border_share(enhanced),
         agreement_linear_model=with_model,
+        correlation_linear_model=correlation,
     )
 
 
@@ -179,24 +189,29 @@ def compute_score(
     agreement_training_mask: float | None,
     agreement_enhanced_mask: float | None,
     agreement_linear_model: float | None = None,
+    correlation_linear_model: float | None = None,
 ) -> float:
     """Compute the quality score of a mask: mean confidence times mean agreement.
+
+    With a linear model, it is the square root of both and the correlation with the model. The root changes no order; it
+    makes the score about as large as the IoU.
 
     Args:
         confidence: Confidence of the round, 0 to 1; None if unknown.
         previous_confidence: Confidence of the round before, 0 to 1; None if unknown.
         agreement_training_mask: IoU of the refined mask with its training mask; None if it must not count.
-        agreement_enhanced_mask: IoU of the refined mask with the enhanced mask; None if enhancement left the mask
-            unchanged.
-        agreement_linear_model: IoU of the refined mask with the mask of the linear model; None without model. At least
-            one agreement is known.
+        agreement_enhanced_mask: IoU of the refined mask with the enhanced mask; None if it must not count. At least one
+            agreement is known. With a linear model, it is 0 if enhancement failed and left the mask unchanged.
+        agreement_linear_model: IoU of the refined mask with the mask of the linear model; None without model.
+        correlation_linear_model: Correlation of the enhanced mask with the linear model, 0 to 1; None without model.
 
     Returns:
         Score, 0 to 1; the mean agreement if no confidence is known.
     """
-    agreement = _mean([agreement_training_mask, agreement_enhanced_mask, agreement_linear_model])
-    is_known = (confidence, previous_confidence) != (None, None)
-    return agreement * _mean([confidence, previous_confidence]) if is_known else agreement
+    score = _mean([agreement_training_mask, agreement_enhanced_mask, agreement_linear_model])
+    if (confidence, previous_confidence) != (None, None):
+        score *= _mean([confidence, previous_confidence])
+    return score if correlation_linear_model is None else (score * correlation_linear_model) ** 0.5
 
 
 def _mean(values: Sequence[float | None]) -> float:
@@ -226,6 +241,22 @@ def measure_agreement(one: SoftMask, other: SoftMask) -> float:
     other = resize_soft(other, *one.shape)
     union = float(np.maximum(one, other).sum())
     return float(np.minimum(one, other).sum()) / union if union else 0.0
+
+
+def measure_correlation(mask: SoftMask, soft: SoftMask) -> float:
+    """Compute the correlation (Pearson) of a mask with a soft mask over the cells of the soft mask.
+
+    Args:
+        mask: Shape (H, W), 0 to 1.
+        soft: Soft mask of the same photo, shape (h, w).
+
+    Returns:
+        0 to 1; 0 if it is negative, or if one of the two is constant.
+    """
+    cells = resize_soft(mask, *soft.shape)
+    if np.ptp(cells) == 0 or np.ptp(soft) == 0:
+        return 0.0
+    return max(0.0, float(np.corrcoef(cells.ravel(), soft.ravel())[0, 1]))
 
 
 def measure_confidence(soft: SoftMask, mask: SoftMask) -> float:

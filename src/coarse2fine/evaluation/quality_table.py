@@ -90,4 +90,5 @@ def _parse_row(row: Mapping[str, str]) -> Quality:
         int(row["pieces"]),
         float(row["border_share"]),
         parse_optional("agreement_linear_model"),
+        parse_optional("correlation_linear_model"),
     )

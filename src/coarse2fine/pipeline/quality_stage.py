@@ -60,7 +60,10 @@ def write_round_quality(run: Run, dataset: Dataset, number: int, inputs: Sequenc
     Returns:
         The finished stage.
     """
-    settings = {"score": "confidence x agreement, also with the linear model", "comparison_px": COMPARISON_PX}
+    settings = {
+        "score": "sqrt(confidence x agreement x correlation with the linear model)",
+        "comparison_px": COMPARISON_PX,
+    }
     stage = Stage(run.quality(number), f"round {number}: quality", settings, tuple(inputs))
 
     def work() -> dict[str, object]:
@@ -105,8 +108,6 @@ def measure_round_quality(
     refined, enhanced = map(read_done, folders)
     # A folder of soft masks may remain from a run with other settings, so done.json decides, not the folder.
     has_soft_masks = SOFT_MASKS_SAVED.items() <= refined["settings"].items()
-    is_enhanced = enhanced["settings"].get("enhance.method") != "none"
-    names = {photo.name for photo in dataset.photos}
     masks = RoundMasks(
         number,
         training=run.enhanced(number - 1),
@@ -115,7 +116,8 @@ def measure_round_quality(
         soft_masks=run.soft_masks(number) if has_soft_masks else None,
         previous_confidence=previous_confidence,
         linear=run.linear(number) if "enhance.linear_weight" in enhanced["settings"] else None,
-        not_enhanced=set(read_notes(run.enhanced(number))) if is_enhanced else names,
+        not_enhanced=set(read_notes(run.enhanced(number))),
+        is_enhanced=enhanced["settings"].get("enhance.method") != "none",
         corrected={photo.name for photo in list_corrected(dataset.photos, run.corrected)},
     )
     return measure_quality(masks, dataset, threads)

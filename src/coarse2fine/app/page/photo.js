@@ -289,6 +289,7 @@ function listFacts(photo) {
     const enhanced = quality.agreement_enhanced_mask === null ? "mask left unchanged by enhancement" : `${figure(quality.agreement_enhanced_mask)} with the enhanced mask`;
     const model = quality.agreement_linear_model === null ? "" : `, ${figure(quality.agreement_linear_model)} with the linear model`;
     facts.push(["agreement", `${figure(quality.agreement_training_mask)} with the training mask, ${enhanced}${model}`]);
+    if (quality.correlation_linear_model !== null) facts.push(["correlation", `${figure(quality.correlation_linear_model)} with the linear model`]);
     facts.push(["area", `${formatPercent(quality.area_share)} of the photo`]);
     facts.push(["pieces", String(quality.pieces)]);
     facts.push(["border", `mask covers ${formatPercent(quality.border_share)} of the photo's border`]);
