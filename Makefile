@@ -48,7 +48,7 @@ docs: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/predict.py
-	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/kill.py
 
 # Write constraints.txt anew: the newest versions of all dependencies that fit together. To install exactly these versions,
