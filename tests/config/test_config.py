@@ -213,7 +213,14 @@ def test_method_settings__a_new_section_is_a_new_method():
 )
 def test_train_config__steps_follow_the_photos_within_limits(photos, number, steps):
     config = TrainConfig(batch=12, epochs=(2, 1, 6), min_steps=(20, 30), max_steps=(50, 50, 100))
-    assert config.count_round_steps(photos, number) == steps
+    assert config.count_round_steps(photos, number, classes=6) == steps
+
+
+@pytest.mark.parametrize(
+    "number, classes, steps", [(1, 20, 100), (3, 20, 200), (4, 20, 600), (5, 20, 600), (4, 6, 200)]
+)
+def test_train_config__the_last_round_of_many_classes_is_longer(number, classes, steps):
+    assert TrainConfig().count_round_steps(12, number, classes) == steps
 
 
 def test_train_config__limits_of_steps_are_ordered():

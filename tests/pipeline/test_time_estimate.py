@@ -26,12 +26,12 @@ CONFIG = parse_config(TWO_ROUNDS + "resize_px = 100\ncrop_px = 100\n[predict]\ns
 
 def test_count_work__steps_and_photos_of_all_rounds_that_follow():
     # Rounds of 8 and 16 steps for 80 training photos; 100 photos are predicted after each, and 7 to measure with.
-    assert count_work(CONFIG, 1, 3, (100, 80, 7), 2) == Work(steps=21, predicted=214, enhanced=200)
-    assert count_work(CONFIG, 2, 3, (100, 80, 7), 2) == Work(steps=13, predicted=107, enhanced=100)
+    assert count_work(CONFIG, 1, 3, (100, 80, 7), 2, 5) == Work(steps=21, predicted=214, enhanced=200)
+    assert count_work(CONFIG, 2, 3, (100, 80, 7), 2, 5) == Work(steps=13, predicted=107, enhanced=100)
     # A run of four rounds that ends early with round 2: it trains as long as round 4 would.
-    assert count_work(CONFIG.model_copy(update={"rounds": "auto"}), 2, 0, (100, 80, 7), 2) == Work(16, 107, 100)
+    assert count_work(CONFIG.model_copy(update={"rounds": "auto"}), 2, 0, (100, 80, 7), 2, 5) == Work(16, 107, 100)
     between = CONFIG.enhance.model_copy(update={"between_rounds": False})
-    assert count_work(CONFIG.model_copy(update={"enhance": between}), 1, 0, (100, 80, 0), 2).enhanced == 0
+    assert count_work(CONFIG.model_copy(update={"enhance": between}), 1, 0, (100, 80, 0), 2, 5).enhanced == 0
 
 
 def test_explain_estimate__sum_of_measured_times():

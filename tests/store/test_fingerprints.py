@@ -40,7 +40,7 @@ def describe_all(config: FitConfig) -> dict[str, str]:
     stages = {
         "coarse": coarse_settings(config.coarse),
         "enhance": enhance_settings(config.enhance, config.start_of(2), config.seed),
-        "train": training_settings(config, 2, config.train.count_round_steps(3000, 2)),
+        "train": training_settings(config, 2, config.train.count_round_steps(3000, 2, 5)),
         "refine": refine_settings(config, 2),
     }
     return {name: hash_of([described]) for name, described in stages.items()}

@@ -92,14 +92,17 @@ class TrainingWatch:
         job, run = self.job, self.job.run
         pairs = job.ground_truth.pairs
         counts = len(job.photos), self.photos, len(pairs.photos) if pairs else 0
-        work = count_work(job.config, self.number, done, counts, run.count_planned_rounds(job.config.most_rounds))
+        last, classes = run.count_planned_rounds(job.config.most_rounds), len(job.dataset.classes) - 1
+        work = count_work(job.config, self.number, done, counts, last, classes)
         predicted_s = find_seconds(run.refined(self.number - 1)) if self.number > 1 else None
         durations = Durations(step_s, predicted_s, find_enhancement_seconds(run, self.number - 1))
         sizes = sample_sizes([photo.path for photo in job.photos])
         return explain_estimate(work, durations, job.config, sizes)
 
 
-def count_work(config: FitConfig, number: int, done: int, photos: tuple[int, int, int], last: int) -> Work:
+def count_work(
+    config: FitConfig, number: int, done: int, photos: tuple[int, int, int], last: int, classes: int
+) -> Work:
     """Count what is left to do during the training of a round.
 
     Args:
@@ -108,11 +111,12 @@ def count_work(config: FitConfig, number: int, done: int, photos: tuple[int, int
         done: Its finished optimizer steps.
         photos: Number of all photos, of those that train, and of those with ground truth that do not belong to them.
         last: The last round; it trains as long as the last one of the settings.
+        classes: Number of classes without background.
     """
     usable, training, measured = photos
     rounds = last - number + 1
     lengths = [*range(number, last), config.most_rounds]
-    steps = sum(config.train.count_round_steps(training, length) for length in lengths)
+    steps = sum(config.train.count_round_steps(training, length, classes) for length in lengths)
     enhanced = rounds * usable if config.enhance.between_rounds else 0
     return Work(steps - done, rounds * (usable + measured), enhanced)
 

@@ -39,7 +39,7 @@ def run_train_stage(
     photos = [photo for photo in job.photos if photo.name not in left_out]
     if not any(photo.labels for photo in photos):
         raise DataError(_explain_no_photos(job, left_out))
-    steps = config.train.count_round_steps(len(photos), length_of or number)
+    steps = config.train.count_round_steps(len(photos), length_of or number, len(job.dataset.classes) - 1)
     settings = training_settings(config, number, steps) | describe_rejected(job.rejected)
     stage = Stage(job.run.training(number), title_of(number, "training"), settings, (masks.key,))
     network = _initialize(job, number, stage.is_done())
