@@ -271,9 +271,9 @@ def test_main__a_bad_flag_is_status_2(flag, photos, tmp_path, capsys):
 
 def test_coarse_then_enhance__on_plain_folders(photos, tmp_path, capsys):
     main(["coarse", str(photos), "--out", str(tmp_path / "c"), "--method", "box"])
-    main(["enhance", str(photos / "class ü"), str(tmp_path / "c"), "--out", str(tmp_path / "e")])
+    main(["enhance", str(photos), str(tmp_path / "c"), "--out", str(tmp_path / "e")])
     for name in ("a", "b c"):
-        mask = read_mask(tmp_path / "e" / f"{name}.png")
+        mask = read_mask(tmp_path / "e" / "class ü" / f"{name}.png")
         assert (mask[10:30, 15:45] == 1).all() and int(mask.sum()) == 600
     assert "coarse masks: 2/2" in capsys.readouterr().out
     assert call("coarse", photos, "--out", tmp_path / "c", "--method", "saliency") == 2

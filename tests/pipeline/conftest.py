@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from coarse2fine.data.synthetic import draw_dataset
 from coarse2fine.networks.backbone import build_encoder
+from coarse2fine.runtime.seeds import torch_seed
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +23,7 @@ def weights(tmp_path_factory, settings) -> str:
     """Weights of the tiny encoder, as a line of TOML."""
     path = tmp_path_factory.mktemp("weights") / "encoder.safetensors"
     network = settings().network
-    save_file(build_encoder(network.encoder, network.output_stride, "none").state_dict(), path)
+    with torch_seed(0):  # otherwise they depend on the tests before
+        encoder = build_encoder(network.encoder, network.output_stride, "none")
+    save_file(encoder.state_dict(), path)
     return f'[network]\nencoder_weights = "{path}"\n'

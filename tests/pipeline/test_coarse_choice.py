@@ -131,7 +131,8 @@ def test_fit__auto_chooses_once_and_its_masks_are_those_of_the_method(settings, 
     run = coarse2fine.fit(data / "train", tmp_path / "auto", config, quiet=False)
     choice = read_json(run.coarse_choice)
     assert choice["photos"] == 12 and set(choice["scores"]) == set(coarse_choice.CANDIDATES)
-    assert f"coarse method: {choice['method']}. combined 0." in " ".join(capsys.readouterr().out.split())
+    said = f"coarse method: {choice['method']}. combined {choice['scores']['combined']:.3f}, "
+    assert said in " ".join(capsys.readouterr().out.split())
     assert read_json(run.coarse / "done.json")["settings"]["coarse.method"] == choice["method"]
     explicit = parse_config(f'[coarse]\nmethod = "{choice["method"]}"', "test", config)
     same = coarse2fine.fit(data / "train", tmp_path / "explicit", explicit)
