@@ -96,17 +96,14 @@ def kill_often(
 
 def kill(process: "subprocess.Popen[bytes]", one: int | None) -> None:
     """Kill all processes of fit; or only one of those that torchrun started, which then ends the others."""
-    if one is not None:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        workers = [
-            child for child in map(int, children) if b"coarse2fine" in Path(f"/proc/{child}/cmdline").read_bytes()
-        ]
-        if one < len(workers):
-            os.kill(workers[one], signal.SIGKILL)
-            process.wait(120)
-            return
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    children = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+    workers = [child for child in children if b"coarse2fine" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    killed = [workers[one]] if one is not None and one < len(workers) else [process.pid, *workers]
+    for number in killed:
+        os.kill(number, signal.SIGKILL)
+    process.wait(120)
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):  # the lock of the run is theirs until then
+        time.sleep(0.05)
 
 
 def check_ended(status: int) -> None:
