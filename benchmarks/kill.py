@@ -1,18 +1,14 @@
 """Does a run that is killed and resumed many times produce the same files as an uninterrupted run?
 
     python benchmarks/kill.py --kills 20
-    python benchmarks/kill.py --kills 50 --processes 2
 
 Draws a synthetic data set and runs ``coarse2fine fit`` on it once without interruption. Then runs it again, sends
 SIGKILL after random times until it was killed that many times, and lets it finish. Compares all masks and weights byte
-by byte. With several processes, under ``torchrun``, every second kill hits only one of them, a different one each time,
-and torchrun ends the others. Linux only.
+by byte.
 """
 
 import argparse
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -40,27 +36,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20, help="number of SIGKILLs")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random times")
-    parser.add_argument("--processes", type=int, default=1, help="processes of fit")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         draw_dataset(root / "data", train_per_class=10, val_photos=1, size_px=96)
         (root / "settings.toml").write_text(SETTINGS)
-        startup_s, uninterrupted_s = time_uninterrupted(root, options.processes)
-        times = startup_s, uninterrupted_s
-        kills, runs = kill_often(root, options.processes, options.kills, times, random.Random(options.seed))
+        startup_s, uninterrupted_s = time_uninterrupted(root)
+        kills, runs = kill_often(root, options.kills, startup_s, uninterrupted_s, random.Random(options.seed))
         whole = contents(root / "whole")
         differing = [name for run in runs for name in differences(whole, contents(root / run))]
     print(f"{len(kills)} kills in {len(runs)} runs of {len(whole)} masks and weights: {len(differing)} differ")
     figures = {"kills": len(kills), "kills_after_s": kills, "whole_s": round(uninterrupted_s, 1), "runs": len(runs)}
-    name = "kill" if options.processes == 1 else f"kill-{options.processes}-processes"
-    keep(name, figures | {"processes": options.processes, "files": len(whole), "differing": len(differing)})
+    keep("kill", figures | {"files": len(whole), "differing": len(differing)})
 
 
-def time_uninterrupted(root: Path, processes: int) -> tuple[float, float]:
+def time_uninterrupted(root: Path) -> tuple[float, float]:
     """Measure the seconds until an uninterrupted run starts its work, and until it ends."""
     began = time.monotonic()
-    process = start(root, "whole", processes)
+    process = start(root, "whole")
     while not (root / "whole" / "photos.json").exists():
         time.sleep(0.05)
     startup_s = time.monotonic() - began
@@ -69,41 +62,29 @@ def time_uninterrupted(root: Path, processes: int) -> tuple[float, float]:
 
 
 def kill_often(
-    root: Path, processes: int, kills: int, times: tuple[float, float], random_times: random.Random
+    root: Path, kills: int, startup_s: float, uninterrupted_s: float, random_times: random.Random
 ) -> tuple[list[float], list[str]]:
     """Kill fit at random times and resume it; start another run if one ends before all kills are done.
 
     Returns:
         The seconds after each start at which fit was killed, and the names of the runs, all of which finished.
     """
-    startup_s, uninterrupted_s = times
     step_s = 2 * (uninterrupted_s - startup_s) / kills
     kill_times_s: list[float] = []
     runs = ["parts-0"]
     while True:
-        process = start(root, runs[-1], processes)
+        process = start(root, runs[-1])
         timeout_s = startup_s + random_times.uniform(0, step_s) if len(kill_times_s) < kills else None
         try:
             check_ended(process.wait(timeout_s))
         except subprocess.TimeoutExpired:
-            kill(process, len(kill_times_s) // 2 % processes if len(kill_times_s) % 2 and processes > 1 else None)
+            process.kill()
+            process.wait()
             kill_times_s.append(round(timeout_s or 0.0, 1))
             continue
         if len(kill_times_s) == kills:
             return kill_times_s, runs
         runs.append(f"parts-{len(runs)}")
-
-
-def kill(process: "subprocess.Popen[bytes]", one: int | None) -> None:
-    """Kill all processes of fit; or only one of those that torchrun started, which then ends the others."""
-    children = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
-    workers = [child for child in children if b"coarse2fine" in Path(f"/proc/{child}/cmdline").read_bytes()]
-    killed = [workers[one]] if one is not None and one < len(workers) else [process.pid, *workers]
-    for number in killed:
-        os.kill(number, signal.SIGKILL)
-    process.wait(120)
-    while any(Path(f"/proc/{worker}").exists() for worker in workers):  # the lock of the run is theirs until then
-        time.sleep(0.05)
 
 
 def check_ended(status: int) -> None:
@@ -112,14 +93,11 @@ def check_ended(status: int) -> None:
         raise SystemExit(f"fit must end with exit status 0, but ended with {status}.")
 
 
-def start(root: Path, name: str, processes: int) -> "subprocess.Popen[bytes]":
-    """Start fit in new processes, which are a group of their own."""
-    command = [sys.executable, "-m"]
-    if processes > 1:
-        command += ["torch.distributed.run", "--standalone", "--nproc-per-node", processes, "-m"]
-    command += ["coarse2fine", "fit", root / "data" / "train", "--out", root / name]
+def start(root: Path, name: str) -> "subprocess.Popen[bytes]":
+    """Start fit in a new process."""
+    command = [sys.executable, "-m", "coarse2fine", "fit", root / "data" / "train", "--out", root / name]
     command += ["--recipe", "demo", "--config", root / "settings.toml", "--quiet"]
-    return subprocess.Popen([str(part) for part in command], start_new_session=True)
+    return subprocess.Popen([str(part) for part in command])
 
 
 def contents(run: Path) -> dict[str, bytes]:
