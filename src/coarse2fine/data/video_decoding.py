@@ -1,6 +1,7 @@
 """Decode video files with PyAV (FFmpeg), an optional library, the extra ``video``."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -38,17 +39,10 @@ def decode(path: Path, every: int) -> Iterator[Image]:
     Raises:
         DataError: The file cannot be opened, or the next frame cannot be decoded.
     """
-    av = import_av()
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise DataError(f"{path}: the file contains no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for frame in islice(container.decode(stream), 0, None, every):
-                yield _turn_upright(frame)
-    except av.FFmpegError as error:
-        raise _DamagedError(path, (error.strerror or str(error)).lower()) from error
+    with _open(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        for frame in islice(container.decode(stream), 0, None, every):
+            yield _turn_upright(frame)
 
 
 def decode_until_damage(path: Path, every: int, at_least: int) -> Iterator[Image | Skipped]:
@@ -75,28 +69,32 @@ def estimate_length(path: Path) -> int:
     """Return the number of frames in the header of a file; 0 if it is unknown, or the file cannot be opened."""
     av = import_av()
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                return 0
-            stream = container.streams.video[0]
+        with _open(path) as (container, stream):
             seconds = container.duration / av.time_base if container.duration else 0
             return int(stream.frames or seconds * float(stream.average_rate or 0))
-    except av.FFmpegError:
+    except DataError:
         return 0
 
 
 def read_frame_rate(path: Path) -> Fraction:
-    """Return the average number of frames per second of a video file; 25 if it does not say.
+    """Return the average number of frames per second of a video file; `DEFAULT_FRAME_RATE` if it does not say.
 
     Raises:
         DataError: The file cannot be opened, or contains no video stream.
     """
+    with _open(path) as (_, stream):
+        return Fraction(stream.average_rate or DEFAULT_FRAME_RATE)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Open a video file; yield the container and its video stream. Errors of FFmpeg in the block are DataErrors."""
     av = import_av()
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise DataError(f"{path}: the file contains no video stream")
-            return Fraction(container.streams.video[0].average_rate or DEFAULT_FRAME_RATE)
+            yield container, container.streams.video[0]
     except av.FFmpegError as error:
         raise _DamagedError(path, (error.strerror or str(error)).lower()) from error
 

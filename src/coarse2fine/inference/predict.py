@@ -15,8 +15,8 @@ from coarse2fine.errors import DataError
 from coarse2fine.inference.files import FilePrediction, predict_files
 from coarse2fine.inference.result_files import (
     OVERLAY_MAX_SIDE_PX,
+    PhotoResult,
     PredictOptions,
-    Written,
     open_object_table,
     write_overlay,
     write_prediction,
@@ -59,17 +59,17 @@ def collect_inputs(photos: Path | str | Sequence[Path | str], out: Path) -> Pred
     """
     given = [photos] if isinstance(photos, Path | str) else [*photos]
     ignored: list[Skipped] = []
-    films = [one for one in given if _is_video_file(one)]
+    video_files = [one for one in given if _is_video_file(one)]
     others = [one for one in given if not _is_video_file(one)]
     paths, names = [], []
-    if others or not films:
+    if others or not video_files:
         paths = collect_photos(others, out, lambda text: ignored.append(Skipped(Path(others[0]), text)))
         names = names_below_common_folder(paths, others)
-    videos = find_videos(films) if films else []
+    videos = find_videos(video_files) if video_files else []
     if videos:
         import_av()
-        folders = {name.rpartition("/")[0].casefold() for name in names}
-        videos = [v if v.name.casefold() not in folders else replace(v, name=v.path.name) for v in videos]
+        taken = {name.rpartition("/")[0].casefold() for name in names}
+        videos = [replace(one, name=one.path.name) if one.name.casefold() in taken else one for one in videos]
     return PredictInputs(tuple(paths), tuple(names), tuple(videos), tuple(ignored))
 
 
@@ -123,7 +123,7 @@ def predict_inputs(
     paths, names = inputs.photos, inputs.names
     unread: list[Skipped] = []
 
-    def write(prediction: FilePrediction) -> Written:
+    def write(prediction: FilePrediction) -> PhotoResult:
         path, name = paths[prediction.index], names[prediction.index]
         read = partial(read_image, path, options.max_megapixels)
         found = write_prediction(folder, name, prediction, read, segmenter.classes, options)
@@ -131,7 +131,7 @@ def predict_inputs(
             write_overlay(folder / "overlays" / f"{name}.jpg", prediction.copy, found.mask)
         return found
 
-    def predict() -> Iterator[Written]:
+    def predict() -> Iterator[PhotoResult]:
         if paths:
             reading = ReadOptions(
                 batch_size=options.batch_size,

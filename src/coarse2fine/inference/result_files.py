@@ -58,8 +58,8 @@ class PredictOptions:
             raise ConfigError(f"every must be at least 1, so that a video has frames to predict; found {self.every}.")
 
 
-class Written(NamedTuple):
-    """What :func:`write_prediction` found.
+class PhotoResult(NamedTuple):
+    """Mask and table rows of one photo or frame.
 
     Attributes:
         mask: Class indices at the size of the photo.
@@ -79,7 +79,7 @@ def write_prediction(
     read_photo: Callable[[], Image],
     classes: Sequence[str],
     options: PredictOptions,
-) -> Written:
+) -> PhotoResult:
     """Write the files of one photo or frame, except its overlay.
 
     Args:
@@ -98,7 +98,7 @@ def write_prediction(
     if options.cutouts:
         _write_rgba(folder / "cutouts" / f"{name}.png", cut_out(read_photo(), probabilities))
     objects = list_objects(mask, probabilities) if options.instances else []
-    return Written(
+    return PhotoResult(
         mask,
         _class_rows(name, mask, classes),
         [(name, classes[one.label], *one.columns()) for one in objects],

@@ -13,8 +13,8 @@ from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference.files import FilePrediction, predict_frames
 from coarse2fine.inference.result_files import (
     OVERLAY_MAX_SIDE_PX,
+    PhotoResult,
     PredictOptions,
-    Written,
     draw_overlay,
     write_prediction,
 )
@@ -36,7 +36,7 @@ def predict_video(
     options: PredictOptions,
     context: Context,
     on_damaged: Callable[[Skipped], None],
-) -> Iterator[Written]:
+) -> Iterator[PhotoResult]:
     """Predict the frames of a video file one after the other, and write the results into a folder.
 
     Writes ``masks/<video>/<number of the frame>.png``, the other files of :func:`write_prediction`, and the overlays as
@@ -72,7 +72,7 @@ def predict_video(
                 )
             yield frame
 
-    def write(prediction: FilePrediction) -> tuple[Written, Image | None]:
+    def write(prediction: FilePrediction) -> tuple[PhotoResult, Image | None]:
         frame = prediction.copy
         assert frame is not None  # predict_frames always returns the frame
         name = f"{video.name}/{prediction.index * options.every:06}"

@@ -45,8 +45,8 @@ def run_enhance_stage(
         number: The round; 0 enhances the coarse masks.
         input_masks: The stage that wrote the masks to enhance.
         linear: The stage of the linear model that corrects the soft masks, if any.
-        is_last: The round is the last one: with ``enhance.average_rounds`` its masks are those of all rounds together,
-            and those of the linear models are those of all rounds and of the coarse masks.
+        is_last: The round is the last one: with ``enhance.average_rounds`` it starts from the mean of the soft masks of
+            all rounds, corrected by the mean of the linear models of all rounds and of the coarse masks.
     """
     config, seed, start = job.config.enhance, job.config.seed, job.config.start_of(number)
     if number and not config.between_rounds:
@@ -55,7 +55,8 @@ def run_enhance_stage(
     settings = enhance_settings(config, start, seed)
     soft_folders = []
     if job.config.keeps_soft_masks(number):
-        soft_folders = [job.run.soft_masks(one) for one in rounds if one or not number]
+        averaged = [one for one in rounds if one] or [0]  # the coarse soft masks are in no mean (docs/log.md)
+        soft_folders = [job.run.soft_masks(one) for one in averaged]
     if len(rounds) > 1 and soft_folders:
         settings["enhance.average_rounds"] = "equal weights"
     correction, inputs = None, [input_masks.key]
