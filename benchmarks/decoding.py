@@ -6,11 +6,13 @@ Two measurements, with one thread and in processor time:
 
 1. Each photo of a folder is decoded; printed is the share of the checks (`runtime/decoding_limits.py`) in the whole.
 2. Files of 25 megapixels and at most 20 MB, the limits of ``serve``, are decoded: ordinary ones, and those built to
-   take as long as the limits allow.
+   take as long as the limits allow. ``SIDE_PX=14142`` makes files of 200 megapixels, the limit of ``fit`` and
+   ``predict``, which needs up to 8 GB of memory; ``--files`` chooses some of them.
 """
 
 import argparse
 import io
+import os
 import statistics
 import struct
 import time
@@ -30,7 +32,7 @@ from coarse2fine.data.photos import read_image
 from coarse2fine.errors import DataError
 from coarse2fine.runtime import decoding_limits
 
-SIDE = 5000
+SIDE = int(os.environ.get("SIDE_PX", "5000"))
 MEGAPIXELS, MAX_BYTES = SIDE * SIDE / 1e6, 20_000_000
 
 
@@ -39,12 +41,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--photos", type=Path, help="folder of photos")
     parser.add_argument("--repeat", type=int, default=3, help="times to decode each photo and each file")
+    parser.add_argument("--files", nargs="+", default=[""], help="parts of the names of the files to decode")
     options = parser.parse_args()
     result: dict[str, Any] = {}
     if options.photos:
         result["share_of_checks"] = share_of_checks(list_photos(options.photos), options.repeat)
         print(f"checks: {result['share_of_checks']:.2%} of the time to decode a photo", flush=True)
     for name, encode in FILES.items():
+        if not any(part in name for part in options.files):
+            continue
         content = encode()
         seconds, outcome = decode(content, options.repeat)
         result[name] = seconds
@@ -103,6 +108,26 @@ def repeat_scan(jpeg: bytes, content: bool, scans: int = decoding_limits.MAX_JPE
     return jpeg[:-2] + scan * times + jpeg[-2:]
 
 
+def jpeg_empty_scans() -> bytes:
+    """Encode a JPEG whose scans say in a few bytes that no coefficient of any block changes; each block is visited."""
+
+    def table(kind: int, symbol: int) -> bytes:
+        return b"\xff\xc4" + struct.pack(">HB", 20, kind << 4) + bytes([1, *[0] * 15, symbol])
+
+    def scan(first: int, last: int, precision: int, data: bytes) -> bytes:
+        return b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, first, last, precision) + data
+
+    blocks = (-(-SIDE // 8)) ** 2
+    runs = "0" + "1" * 14  # the symbol 0xE0: the next 2^15 - 1 blocks are complete
+    bits = runs * (blocks // (2**15 - 1) + 1)
+    bits += "1" * (-len(bits) % 8)
+    empty = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    frame = b"\xff\xc2" + struct.pack(">HBHHBBBB", 11, 8, SIDE, SIDE, 1, 1, 0x11, 0)
+    start = b"\xff\xd8\xff\xdb" + struct.pack(">HB", 67, 0) + b"\1" * 64 + frame + table(0, 0) + table(1, 0xE0)
+    scans = scan(0, 0, 0, bytes(blocks // 8 + 1)) + scan(1, 63, 1, empty)
+    return start + scans + scan(1, 63, 0x10, empty) * (decoding_limits.MAX_JPEG_SCANS - 2) + b"\xff\xd9"
+
+
 def jpeg_segments(segment: bytes) -> bytes:
     """Put as many segments as are allowed, or 20 MB, before the pixels of a JPEG."""
     jpeg = encode("JPEG", quality=30)
@@ -154,20 +179,29 @@ def tiff_strips() -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(4) + offsets + row
 
 
-def tiff_tiles() -> bytes:
-    """Encode a TIFF of small tiles that all have the same JPEG of 99 scans, one less than libtiff allows."""
-    tile, buffer = 16, io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (tile, tile), np.uint8)
-    PIL.Image.fromarray(noise).save(buffer, "JPEG", progressive=True)
-    jpeg = repeat_scan(buffer.getvalue(), False, scans=99)
-    tiles = (SIDE // tile) ** 2
-    tags = {256: SIDE // tile * tile, 257: SIDE // tile * tile, 258: 8, 259: 7, 262: 1, 277: 1, 322: tile, 323: tile}
+def tiff_tiles(tile: int, compression: int, data: bytes) -> bytes:
+    """Encode a gray TIFF whose tiles all have the same data, with as many tiles as are allowed."""
+    columns = min(SIDE // tile, int(decoding_limits.MAX_TIFF_PIECES**0.5))
+    tiles, side = columns**2, columns * tile
+    tags = {256: side, 257: side, 258: 8, 259: compression, 262: 1, 277: 1, 322: tile, 323: tile}
     begin = 8 + 2 + 12 * (len(tags) + 2) + 4
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
-    entries.append(struct.pack("<HHII", 324, 4, tiles, begin + len(jpeg)))
-    entries.append(struct.pack("<HHII", 325, 4, tiles, begin + len(jpeg) + 4 * tiles))
+    entries.append(struct.pack("<HHII", 324, 4, tiles, begin + len(data)))
+    entries.append(struct.pack("<HHII", 325, 4, tiles, begin + len(data) + 4 * tiles))
     header = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
-    return header + jpeg + struct.pack("<I", begin) * tiles + struct.pack("<I", len(jpeg)) * tiles
+    return header + data + struct.pack("<I", begin) * tiles + struct.pack("<I", len(data)) * tiles
+
+
+def tiff_jpeg(tile: int, scans: int, content: bool) -> bytes:
+    """Encode a TIFF whose tiles are JPEGs with many scans."""
+    noise, buffer = np.random.default_rng(0).integers(0, 256, (tile, tile), np.uint8), io.BytesIO()
+    PIL.Image.fromarray(noise).save(buffer, "JPEG", progressive=True)
+    return tiff_tiles(tile, 7, repeat_scan(buffer.getvalue(), content, scans))
+
+
+def tiff_packbits(tile: int, empty: int) -> bytes:
+    """Encode a TIFF whose tiles begin with bytes that stand for no pixel."""
+    return tiff_tiles(tile, 32773, b"\x80" * empty + b"\x81\0" * (tile * tile // 128))
 
 
 def frames(kind: str) -> bytes:
@@ -185,6 +219,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "ordinary WEBP, lossless": lambda: encode("WEBP", lossless=True, method=0),
     "JPEG, progressive": lambda: encode("JPEG", progressive=True),
     "JPEG, 100 scans without content": lambda: repeat_scan(encode("JPEG", progressive=True), False),
+    "JPEG, 100 scans without changes": jpeg_empty_scans,
     "JPEG, scans up to 20 MB": lambda: repeat_scan(encode("JPEG", progressive=True, quality=30), True),
     "JPEG, segments of Exif": lambda: jpeg_segments(b"\xff\xe1\xff\xffExif\0\0" + bytes(65_527)),
     "JPEG, segments of Photoshop": lambda: jpeg_segments(
@@ -200,7 +235,10 @@ FILES: dict[str, Callable[[], bytes]] = {
     "BMP, compressed, empty rows": lambda: rle_bmp(b"\1\1\0\0"),
     "BMP, compressed, runs outside": lambda: rle_bmp(b"\xff\1"),
     "TIFF, 100,000 strips": tiff_strips,
-    "TIFF, JPEG tiles of 99 scans": tiff_tiles,
+    "TIFF, JPEG tiles of 99 scans": lambda: tiff_jpeg(16, 99, False),
+    "TIFF, JPEG tiles of 10 scans": lambda: tiff_jpeg(64, decoding_limits.MAX_TIFF_SCANS, True),
+    "TIFF, tiles of 1 MB without pixels": lambda: tiff_packbits(16, 1_000_000),
+    "TIFF, tiles as long as allowed": lambda: tiff_packbits(16, 16 * 16 + 1000),
     "TIFF, LZMA": lambda: encode("TIFF", compression="lzma"),
 }
 

@@ -22,6 +22,13 @@ def encode_jpeg(**options: object) -> bytes:
     return buffer.getvalue()
 
 
+def encode_gray_jpeg() -> bytes:
+    """A progressive JPEG of one tile, with 6 scans."""
+    buffer = io.BytesIO()
+    PIL.Image.new("L", (16, 16)).save(buffer, "JPEG", progressive=True)
+    return buffer.getvalue()
+
+
 def repeat_last_scan(jpeg: bytes, times: int) -> bytes:
     start = jpeg.rindex(b"\xff\xda")
     return jpeg[:-2] + jpeg[start:-2] * times + jpeg[-2:]
@@ -36,10 +43,21 @@ def split_scans(jpeg: bytes, scans: int) -> bytes:
     return jpeg[:start] + b"".join(part + data for part in parts) + jpeg[-2:]
 
 
-def encode_tiff(tile: tuple[int, int], tiles: int, compression: int = 1, side: int = 100) -> bytes:
+def make_arithmetic(jpeg: bytes) -> bytes:
+    """Claim that a progressive JPEG has arithmetic coding."""
+    return jpeg.replace(b"\xff\xc2", b"\xff\xca", 1)
+
+
+def encode_tiff(
+    tile: tuple[int, int],
+    tiles: int,
+    compression: int = 1,
+    side: int = 100,
+    height: int | None = None,
+    content: bytes = bytes(256),
+) -> bytes:
     """A gray TIFF whose tiles all have the same content."""
-    tags = {256: side, 257: side, 258: 8, 259: compression, 262: 1, 277: 1, 322: tile[0], 323: tile[1]}
-    content = bytes(256)
+    tags = {256: side, 257: height or side, 258: 8, 259: compression, 262: 1, 277: 1, 322: tile[0], 323: tile[1]}
     begin = 8 + 2 + 12 * (len(tags) + 2) + 4
     counts = begin + len(content)
     offsets = counts + 4 * tiles
@@ -99,6 +117,12 @@ def encode_tiff_tags(tags: int) -> bytes:
 
 
 PROFILE = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1000)))
+PACKBITS = 32773
+NOTHING = b"\x80" * 2500  # a byte that stands for no pixel
+PACKED_TILE = b"\x81\0" * 2  # twice 128 black pixels
+THIN = "a TIFF of 10 x 80000 pixels with tiles of 335544320 pixels"
+FULL = "a TIFF of 100 x 100 pixels with 122696 bytes in strips or tiles"
+JPEG_IN_TIFF = "a TIFF whose JPEG data has more than 10 scans"
 SEGMENTS = "a JPEG with more than 1000 segments before its pixels"
 BLOCKS = "a GIF with more than 4000 blocks before its first frame"
 BMP = "a compressed BMP of more than 10000000 pixels or bytes; save it as PNG"
@@ -111,9 +135,13 @@ SCANS = "a JPEG with more than 100 scans, which would take very long to decode"
         (repeat_last_scan(encode_jpeg(progressive=True), 100_000), SCANS),
         (repeat_last_scan(encode_jpeg(progressive=True), 91), SCANS),
         (split_scans(encode_jpeg(), 101), SCANS),
+        (make_arithmetic(repeat_last_scan(encode_jpeg(progressive=True), 1)), SCANS.replace("100", "10")),
         (encode_tiff((40_000, 40_000), 1), "a TIFF of 100 x 100 pixels with a tile of 40000 x 40000"),
         (encode_tiff((40_000, 40_000), 1, compression=8), "a TIFF of 100 x 100 pixels with a tile of 40000 x 40000"),
         (encode_tiff((16, 16), 1000), "a TIFF of 100 x 100 pixels with 1000 tiles"),
+        (encode_tiff((4096, 4096), 20, side=10, height=80_000), THIN),
+        (encode_tiff((16, 16), 49, compression=PACKBITS, content=NOTHING + PACKED_TILE), FULL),
+        (encode_tiff((16, 16), 49, compression=7, content=repeat_last_scan(encode_gray_jpeg(), 8)), JPEG_IN_TIFF),
         (encode_tiff((16, 16), 100_001), "a TIFF with 100001 strips or tiles"),
         (encode_tiff_strips(100_001), "a TIFF with 100001 strips or tiles"),
         (encode_tiff_tags(5001), "a TIFF with 5001 tags"),
@@ -188,6 +216,8 @@ def test_read_mask__other_formats_of_pillow_are_not_opened(tmp_path: Path):
         encode_jpeg(progressive=True, restart_marker_blocks=1, exif=b"Exif\0\0" + b"\xff\xda" * 1000),
         encode_tiff((1024, 1024), 1, side=1024)[:-8] + bytes(2**20),
         encode_tiff((16, 16), 49),
+        encode_tiff((16, 16), 49, compression=PACKBITS, content=NOTHING[:1000] + PACKED_TILE),
+        encode_tiff((16, 16), 49, compression=7, content=encode_gray_jpeg()),
         add_segments(b"\xff\xe2\0\x10ICC_PROFILE\0\1\1", 255),
         encode_png(before=PROFILE + chunk(b"tEXt", b"a\0b") * 100, after=chunk(b"tEXt", b"a\0b") * 100),
         encode_gif(b"\x21\xfe" + b"\xff" + b"a" * 255 + b"\0"),
@@ -195,6 +225,7 @@ def test_read_mask__other_formats_of_pillow_are_not_opened(tmp_path: Path):
     ],
     ids=[
         *("baseline", "progressive", "100 scans", "after the end", "comment", "exif", "one tile", "all tiles"),
+        *("compressed tiles", "JPEG tiles"),
         *("color profile in parts", "texts", "comment of a GIF", "compressed BMP"),
     ],
 )

@@ -27,6 +27,11 @@ A pass takes 15 ms for 25 megapixels even if it holds no data, so that a file of
 minutes.
 """
 
+MAX_ARITHMETIC_SCANS = 10
+"""Passes over the pixels of a JPEG with arithmetic coding, at most: what encoders write. It may store a pass over many
+pixels in a few bytes, and takes as long for it as for any other.
+"""
+
 MAX_JPEG_SEGMENTS = 1000
 """Parts of a JPEG before its pixels, at most; each has up to 64 kB. Bytes between them count, too."""
 
@@ -40,6 +45,16 @@ MAX_TIFF_TAGS = 5000
 MAX_TIFF_PIECES = 100_000
 """Strips or tiles of a TIFF, at most: as many as a photo of 100,000 rows has if each row is a strip."""
 
+MAX_TIFF_SCANS = 10
+"""Passes over the pixels that a JPEG inside a TIFF may store, at most."""
+
+MAX_TIFF_EXPANSION = 2
+"""Bytes of all strips or tiles of a TIFF together, at most, as a multiple of the bytes of its pixels.
+
+All tiles may name the same bytes, which are read for each of them, and compressed data may hold any number of bytes
+without meaning: a file of 1 MB and 25 megapixels took minutes.
+"""
+
 MAX_RLE_BMP = 10_000_000
 """Pixels and bytes of a compressed BMP, at most. Pillow decodes them in Python."""
 
@@ -48,12 +63,17 @@ MAX_TILE_PIXELS = 2**24
 
 _SMALL_BYTES = 1 << 18
 _MAX_TIFF_LAYERS = 8
+_TIFF_PIECE_BYTES = 1024  # of a strip or tile in addition to its pixels, such as the tables of a JPEG
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not stuffed zeros, restart markers and fill bytes
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # start of the frame
 _PROGRESSIVE = (0xC2, 0xCA)  # start of a progressive image, with Huffman or arithmetic coding
+_ARITHMETIC = frozenset(range(0xC9, 0xD0))
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _TIFF_OFFSETS = (273, 324)  # of strips, of tiles
+_TIFF_COUNTS = (279, 325)  # bytes of strips, of tiles
+_TIFF_BITS, _TIFF_COMPRESSION, _TIFF_SAMPLES = 258, 259, 277
+_TIFF_RAW, _TIFF_JPEG = 1, (6, 7)  # values of the compression; JPEG: old and new
 _RLE = (1, 2)  # of 8 and of 4 bits
 
 
@@ -97,8 +117,8 @@ def check_pixels(image: Any) -> None:
         image: An opened image of Pillow.
 
     Raises:
-        LimitError: A JPEG has too many scans, a PNG too many chunks, a TIFF too large or too many tiles, or a
-            compressed BMP is too large.
+        LimitError: A JPEG has too many scans, a PNG too many chunks, a TIFF too large, too many or too long tiles, or
+            a compressed BMP is too large.
     """
     if image.format in ("JPEG", "MPO", "PNG", "BMP"):
         with _content_of(image.fp) as content:
@@ -106,10 +126,12 @@ def check_pixels(image: Any) -> None:
                 _check_png(content)
             elif image.format == "BMP":
                 _check_bmp(content, image.width * image.height)
-            elif any(number > MAX_JPEG_SCANS for number in _count_scans(content)):
-                raise LimitError(f"a JPEG with more than {MAX_JPEG_SCANS} scans, which would take very long to decode")
+            else:
+                _check_scans(content)
     elif image.format == "TIFF":
         _check_tiles(image)
+        with _content_of(image.fp) as content:
+            _check_tiff_data(image, content)
 
 
 def _walk_jpeg(content: Any) -> Iterator[tuple[int, int]]:
@@ -135,17 +157,20 @@ def _check_jpeg_header(content: Any) -> None:
             return
 
 
-def _count_scans(content: Any) -> Iterator[int]:
-    """Yield 1, 2, ... for the scans of a JPEG that the decoder reads."""
-    scans, components, is_progressive = 0, 0, False
+def _check_scans(content: Any) -> None:
+    """Check the number of scans of a JPEG that the decoder reads."""
+    scans, components, frames = 0, 0, set[int]()
     for kind, position in _walk_jpeg(content):
         if kind in _FRAMES:
-            is_progressive |= kind in _PROGRESSIVE
+            frames.add(kind)
             components = components or int.from_bytes(content[position + 7 : position + 8], "big")
         if kind == _START_OF_SCAN:
             scans += 1
-            yield scans
-            if scans == 1 and not is_progressive and content[position + 2 : position + 3] == bytes([components]):
+            most = MAX_JPEG_SCANS if frames.isdisjoint(_ARITHMETIC) else MAX_ARITHMETIC_SCANS
+            if scans > most:
+                raise LimitError(f"a JPEG with more than {most} scans, which would take very long to decode")
+            is_whole = content[position + 2 : position + 3] == bytes([components])
+            if scans == 1 and frames.isdisjoint(_PROGRESSIVE) and is_whole:
                 return  # all components in one scan: the decoder stops after it
 
 
@@ -207,6 +232,39 @@ def _check_tiles(image: Any) -> None:
     covered = sum((right - left) * (lower - upper) for _, (left, upper, right, lower), *_ in image.tile)
     if covered > _MAX_TIFF_LAYERS * pixels:
         raise LimitError(f"a TIFF of {image.width} x {image.height} pixels with {len(image.tile)} tiles")
+    if (tiled := _tiled_pixels(image)) > max(MAX_TILE_PIXELS, _MAX_TIFF_LAYERS * pixels):
+        raise LimitError(f"a TIFF of {image.width} x {image.height} pixels with tiles of {tiled} pixels")
+
+
+def _tiled_pixels(image: Any) -> int:
+    """Return the pixels of a TIFF, tiles at its edges counted as a whole."""
+    width, height = image.tag_v2.get(_TILE_WIDTH, 0), image.tag_v2.get(_TILE_HEIGHT, 0)
+    if width < 1 or height < 1:
+        return int(image.width * image.height)
+    return int(-(-image.width // width) * -(-image.height // height) * width * height)
+
+
+def _check_tiff_data(image: Any, content: Any) -> None:
+    """Check the bytes of all strips or tiles of a compressed TIFF, as often as they are read."""
+    tags = image.tag_v2
+    if tags.get(_TIFF_COMPRESSION, _TIFF_RAW) == _TIFF_RAW:
+        return  # exactly the pixels are read
+    offsets, counts = (_list_values(tags, kinds) for kinds in (_TIFF_OFFSETS, _TIFF_COUNTS))
+    if len(counts) != len(offsets) or 0 in counts:  # libtiff then reads up to the end of the file
+        counts = [len(content)] * len(offsets)
+    bits = max(_list_values(tags, (_TIFF_BITS,)), default=1) * tags.get(_TIFF_SAMPLES, 1)
+    most = MAX_TIFF_EXPANSION * _tiled_pixels(image) * bits // 8 + _TIFF_PIECE_BYTES * len(offsets)
+    if len(offsets) > 1 and sum(counts) > most:
+        raise LimitError(f"a TIFF of {image.width} x {image.height} pixels with {sum(counts)} bytes in strips or tiles")
+    if tags.get(_TIFF_COMPRESSION) in _TIFF_JPEG:
+        for offset, count in set(zip(offsets, counts, strict=True)):
+            if content[offset : offset + count].count(b"\xff\xda") > MAX_TIFF_SCANS:
+                raise LimitError(f"a TIFF whose JPEG data has more than {MAX_TIFF_SCANS} scans")
+
+
+def _list_values(tags: Any, kinds: tuple[int, ...]) -> list[int]:
+    values = [tags[kind] for kind in kinds if kind in tags]
+    return [number for value in values for number in (value if isinstance(value, tuple) else (value,))]
 
 
 def _check_bmp(content: Any, pixels: int) -> None:
