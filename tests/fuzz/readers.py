@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import av
 import numpy as np
 import onnx
 import pyarrow
@@ -39,6 +40,8 @@ from coarse2fine.data import open_dataset
 from coarse2fine.data.archives import find_archives, unpack_photos
 from coarse2fine.data.manifest import read_manifest
 from coarse2fine.data.photos import read_header, read_image
+from coarse2fine.data.video_decoding import decode_until_damage, read_frame_rate
+from coarse2fine.data.videos import estimate_frame_count, find_videos
 from coarse2fine.evaluation.quality_table import COLUMNS
 from coarse2fine.export import export_masks
 from coarse2fine.inference.load import load_model
@@ -181,6 +184,28 @@ def _review_files() -> dict[str, bytes]:
 def _read_photo(kind: str, folder: Path) -> None:
     read_header(folder / f"photo.{kind}")
     read_image(folder / f"photo.{kind}", max_megapixels=1)
+
+
+def _encode_video(kind: str, codec: str) -> bytes:
+    """Encode three small frames in a container of FFmpeg."""
+    encoded = io.BytesIO()
+    with av.open(encoded, "w", format=kind) as container:
+        container.metadata["title"] = "title"
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return encoded.getvalue()
+
+
+def _read_video(name: str, folder: Path) -> None:
+    (video,) = find_videos([folder / name])
+    estimate_frame_count(video)
+    read_frame_rate(video.path)
+    for _frame in decode_until_damage(video.path, every=1, at_least=1, max_megapixels=1):
+        pass
 
 
 def _parquet_table() -> bytes:
@@ -329,6 +354,10 @@ READERS = [
     *(
         Reader(f"photo {kind}", {f"photo.{kind}": encode_photo(kind)}, partial(_read_photo, kind))
         for kind in ("jpeg", "png", "webp", "bmp", "tiff", "gif")
+    ),
+    *(
+        Reader(f"video {kind}", {f"a.{kind}": _encode_video(kind, codec)}, partial(_read_video, f"a.{kind}"))
+        for kind, codec in (("mp4", "mpeg4"), ("matroska", "libx264"), ("avi", "mpeg4"), ("mpeg", "mpeg1video"))
     ),
     Reader(
         "table of photos",

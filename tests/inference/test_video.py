@@ -1,4 +1,5 @@
 import csv
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -93,6 +94,49 @@ def test_predict_photos__a_video_named_like_a_folder_of_photos(color_segmenter, 
     predict_photos(color_segmenter(), given, tmp_path / "out", PredictOptions(overlays=False))
     names = {path.relative_to(tmp_path / "out" / "masks").as_posix() for path in (tmp_path / "out").rglob("*.png")}
     assert names == {"a/000000.png", "c/1.png", "a.mp4/000000.png", "a.mp4/000001.png"}
+
+
+def test_predict_photos__a_video_named_like_a_folder_of_overlays(color_segmenter, tmp_path):
+    for name in ("a.mp4/1.png", "c/1.png"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        Image.fromarray(frame(0, 64, 64)).save(tmp_path / "photos" / name)
+    given = [film(tmp_path / "a.mp4", 2), tmp_path / "photos"]
+    predict_photos(color_segmenter(), given, tmp_path / "out")
+    (renamed,) = (path for path in (tmp_path / "out" / "masks").iterdir() if path.name not in ("a.mp4", "c"))
+    assert renamed.name.startswith("a.mp4-") and len(list(renamed.iterdir())) == 2
+    assert {path.name for path in (tmp_path / "out" / "overlays").iterdir()} == {"a.mp4", "c", f"{renamed.name}.mp4"}
+
+
+@pytest.mark.parametrize(("file", "name"), [(b"...mp4", "..-"), (b"..mp4", ".-"), (b"a\xff.mp4", "a\ufffd-")])
+def test_predict_photos__a_video_of_whose_name_no_folder_can_be_made(color_segmenter, tmp_path, file, name):
+    video = film(tmp_path / "a.mp4", 2).rename(tmp_path / os.fsdecode(file))
+    predict_photos(color_segmenter(), video, tmp_path / "out", PredictOptions(instances=True))
+    (folder,) = (tmp_path / "out" / "masks").iterdir()
+    assert folder.name.startswith(name) and len(list(folder.iterdir())) == 2
+    assert (tmp_path / "out" / "overlays" / f"{folder.name}.mp4").is_file()
+    assert f"{folder.name}/000001," in (tmp_path / "out" / "found.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("claimed", "written"),
+    [
+        (Fraction(30000, 1001), Fraction(30000, 1001)),
+        (Fraction(2**31 - 1, 2**31 - 3), Fraction(1)),
+        (Fraction(2**40, 3), Fraction(1000)),
+        (Fraction(1, 2**31 - 1), Fraction(1, 1000)),
+    ],
+)
+def test_predict_photos__a_frame_rate_that_no_video_has(color_segmenter, tmp_path, monkeypatch, claimed, written):
+    monkeypatch.setattr("coarse2fine.inference.video.read_frame_rate", lambda _path: claimed)
+    predict_photos(color_segmenter(), film(tmp_path / "a.mp4", 4), tmp_path / "out")
+    with av.open(str(tmp_path / "out" / "overlays" / "a.mp4")) as container:
+        assert container.streams.video[0].average_rate == written
+
+
+def test_predict_photos__large_frames_are_not_decoded(color_segmenter, tmp_path):
+    whole, options = film(tmp_path / "a.mp4", 4, 64, 96), PredictOptions(overlays=False, max_megapixels=0.005)
+    with pytest.raises(DataError, match=r"a\.mp4: .*frames of more than 0\.005 megapixels"):
+        predict_photos(color_segmenter(), whole, tmp_path / "out", options)
 
 
 def test_predict_photos__a_damaged_video(color_segmenter, tmp_path):

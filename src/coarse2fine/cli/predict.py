@@ -63,7 +63,7 @@ def predict(
         cutout: Also write the objects alone, DIR/cutouts/PHOTO.png (RGBA, soft edge, no background).
         instances: Also write DIR/objects.csv: class, score, box, area and polygon of each connected object.
         every: Of a video, predict only every n-th frame.
-        max_megapixels: Larger photos are skipped.
+        max_megapixels: Larger photos are skipped. Frames of videos may have at most 70.
         device: Where the network is computed; auto: on the CUDA GPU if there is one.
         threads: CPU threads of the network; default: one per core.
         quiet: Print only warnings and errors.

@@ -191,8 +191,8 @@ def unique_names(files: Sequence[str]) -> list[str]:
     """Make names that stay distinct if the file system ignores case or composes accents.
 
     A name is the path without its ending. Names that would be equal keep their ending, and names that would still be
-    equal get a hash of the path. So do names of which no file ``<name>.png`` can be written: they are cut, and bytes
-    that are not UTF-8 are replaced.
+    equal get a hash of the path. So do names of which no file ``<name>.png`` can be written, and those that end in
+    ``.`` or ``..``, such as of a file ``...jpg``: they are cut, and bytes that are not UTF-8 are replaced.
 
     Args:
         files: Paths such as ``<class folder>/<photo with ending>``, distinct.
@@ -293,7 +293,9 @@ def _cut(text: str) -> str:
 
 def _is_writable(name: str) -> bool:
     folder, _, last = name.rpartition("/")
-    return is_text(name) and len(last.encode()) <= _MAX_LAST_BYTES and len(folder.encode()) <= _MAX_FOLDER_BYTES
+    if not is_text(name) or last in (".", ".."):
+        return False
+    return len(last.encode()) <= _MAX_LAST_BYTES and len(folder.encode()) <= _MAX_FOLDER_BYTES
 
 
 def _fold(name: str) -> str:

@@ -17,6 +17,15 @@ from coarse2fine.types import Image, Skipped
 DEFAULT_FRAME_RATE = 25
 """Frames per second of a video file that does not say."""
 
+FORMATS = ("mov", "avi", "matroska", "mpeg", "mpegvideo", "mpegts", "asf", "ogg", "flv", "h264", "hevc", "m4v")
+"""File formats that are read, by FFmpeg's names. Some others open files and addresses that a file names (concat)."""
+
+MAX_FRAME_MEGAPIXELS = 70.0
+"""Pixels of a frame, at most; 8192 x 8192, the largest of usual videos, are 67 megapixels.
+
+FFmpeg has a limit of 268, and keeps a frame per thread: a file of 77 kB can hold three frames of 196 megapixels.
+"""
+
 
 def import_av() -> ModuleType:
     """Import PyAV.
@@ -33,20 +42,22 @@ def import_av() -> ModuleType:
     return av
 
 
-def decode(path: Path, every: int) -> Iterator[Image]:
+def decode(path: Path, every: int, max_megapixels: float = MAX_FRAME_MEGAPIXELS) -> Iterator[Image]:
     """Decode every ``every``-th frame of a video file, upright.
 
     Raises:
-        DataError: The file cannot be opened, or the next frame cannot be decoded.
+        DataError: The file cannot be opened, or the next frame cannot be decoded or has more than ``max_megapixels``.
     """
-    with _open(path) as (container, stream):
+    with _open(path, max_megapixels) as (container, stream):
         stream.thread_type = "AUTO"
         for frame in islice(container.decode(stream), 0, None, every):
             yield _turn_upright(frame)
 
 
-def decode_until_damage(path: Path, every: int, at_least: int) -> Iterator[Image | Skipped]:
-    """Decode frames up to the first damage.
+def decode_until_damage(
+    path: Path, every: int, at_least: int, max_megapixels: float = MAX_FRAME_MEGAPIXELS
+) -> Iterator[Image | Skipped]:
+    """Decode frames up to the first damage, or up to a frame of more than ``max_megapixels``.
 
     Yields:
         The frames; at a damage finally the file as skipped, with the reason.
@@ -56,7 +67,7 @@ def decode_until_damage(path: Path, every: int, at_least: int) -> Iterator[Image
     """
     count = 0
     try:
-        for image in decode(path, every):
+        for image in decode(path, every, max_megapixels):
             count += 1
             yield image
     except _DamagedError as error:
@@ -87,14 +98,24 @@ def read_frame_rate(path: Path) -> Fraction:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[Any, Any]]:
+def _open(path: Path, max_megapixels: float = MAX_FRAME_MEGAPIXELS) -> Iterator[tuple[Any, Any]]:
     """Open a video file; yield the container and its video stream. Errors of FFmpeg in the block are DataErrors."""
     av = import_av()
+    most = {"max_pixels": str(int(max_megapixels * 1e6))}  # also while FFmpeg decodes frames to find the streams
+    options = most | {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
     try:
-        with av.open(str(path)) as container:
+        # Without "file:", a name such as "http:a.mp4" is an address. Titles need not be UTF-8.
+        with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise DataError(f"{path}: the file contains no video stream")
-            yield container, container.streams.video[0]
+            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise _DamagedError(path, "its codec is unknown")
+            stream.codec_context.options = most
+            yield container, stream
+    except av.ArgumentError as error:  # FFmpeg does not say which
+        reason = f"no usual video format, or frames of more than {max_megapixels:g} megapixels"
+        raise _DamagedError(path, reason) from error
     except av.FFmpegError as error:
         raise _DamagedError(path, (error.strerror or str(error)).lower()) from error
 

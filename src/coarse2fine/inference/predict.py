@@ -1,11 +1,11 @@
 """Write masks, overlays and a table of the classes for any photos and videos, in constant memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from coarse2fine.data.class_folders import names_below_common_folder
+from coarse2fine.data.class_folders import hash_text, names_below_common_folder, unique_names
 from coarse2fine.data.photos import read_image
 from coarse2fine.data.reader import ReadOptions
 from coarse2fine.data.remote_photos import collect_photos, is_remote
@@ -36,7 +36,7 @@ class PredictInputs:
     Attributes:
         photos: Photo files.
         names: Their names below the folder that they have in common.
-        videos: Video files; none has the name of a folder of the photos.
+        videos: Video files; their results do not mix with those of the photos.
         ignored: An entry for all files that are no photos by their endings, if there are any.
     """
 
@@ -68,9 +68,25 @@ def collect_inputs(photos: Path | str | Sequence[Path | str], out: Path) -> Pred
     videos = find_videos(video_files) if video_files else []
     if videos:
         import_av()
-        taken = {name.rpartition("/")[0].casefold() for name in names}
-        videos = [replace(one, name=one.path.name) if one.name.casefold() in taken else one for one in videos]
+        folders = {parent.as_posix().casefold() for name in names for parent in PurePosixPath(name).parents}
+        videos = [_rename_video(one, {other.name for other in videos if other is not one}, folders) for one in videos]
     return PredictInputs(tuple(paths), tuple(names), tuple(videos), tuple(ignored))
+
+
+def _rename_video(video: Video, others: Set[str], folders: Set[str]) -> Video:
+    """Rename a video of whose name no folder can be made, or whose results would mix with those of photos.
+
+    Args:
+        video: The video. Its masks are in the folder ``<name>``, its overlay is ``<name>.mp4``.
+        others: Names of the other videos.
+        folders: Folders of the results of photos, in lower case.
+    """
+    file = video.path.name
+    for wanted in (video.name, file, f"{file}-{hash_text(str(video.path))}"):
+        (name,) = unique_names([f"{wanted}.mp4"])
+        if name not in others and folders.isdisjoint([name.casefold(), f"{name}.mp4".casefold()]):
+            break
+    return replace(video, name=name)
 
 
 def _is_video_file(path: Path | str) -> bool:

@@ -36,7 +36,7 @@ class PredictOptions:
         batch_size: Photos that the network computes at once.
         overlays: Whether to write the masks drawn over the photos.
         probabilities: Whether to write the class probabilities.
-        max_megapixels: Larger photos are skipped.
+        max_megapixels: Larger photos are skipped, and a video ends at a larger frame.
         cutouts: Whether to write the objects without the background, as RGBA.
         instances: Whether to write a table of the connected objects.
         every: Of a video, only each frame whose number is a multiple of this is predicted.

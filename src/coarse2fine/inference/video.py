@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coarse2fine.data.video_decoding import decode_until_damage, import_av, read_frame_rate
+from coarse2fine.data.video_decoding import MAX_FRAME_MEGAPIXELS, decode_until_damage, import_av, read_frame_rate
 from coarse2fine.data.videos import Video, estimate_frame_count
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.inference.files import FilePrediction, predict_frames
@@ -27,6 +27,9 @@ from coarse2fine.types import Image, Skipped
 
 CODEC, PIXELS = "libx264", "yuv420p"
 """Coding of the overlay video, which browsers and phones play."""
+
+LOWEST_RATE, HIGHEST_RATE = Fraction(1, 1000), Fraction(1000)
+"""Frames per second of the overlay video; a file may claim any rate, and some cannot be written."""
 
 
 def predict_video(
@@ -60,7 +63,8 @@ def predict_video(
 
     def decode() -> Iterator[Image]:
         shape = None
-        for frame in decode_until_damage(video.path, options.every, at_least=1):
+        most = min(options.max_megapixels, MAX_FRAME_MEGAPIXELS)
+        for frame in decode_until_damage(video.path, options.every, at_least=1, max_megapixels=most):
             if isinstance(frame, Skipped):
                 on_damaged(frame)
                 return
@@ -83,7 +87,7 @@ def predict_video(
 
     total = estimate_frame_count(video, options.every)
     frames = predict_frames(segmenter, decode(), options.batch_size)
-    rate = read_frame_rate(video.path) / options.every
+    rate = _limit_rate(read_frame_rate(video.path) / options.every)
     overlays = folder / "overlays" / f"{video.name}.mp4"
     with (
         _open_writer(overlays, rate) if options.overlays else nullcontext() as append,
@@ -94,6 +98,11 @@ def predict_video(
                 append(picture)
             advance(1)
             yield found
+
+
+def _limit_rate(rate: Fraction) -> Fraction:
+    """Return the nearest frame rate that can be written: between the limits, and with a small denominator."""
+    return min(max(rate, LOWEST_RATE), HIGHEST_RATE).limit_denominator(10_000)
 
 
 @contextmanager
