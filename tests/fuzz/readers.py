@@ -303,7 +303,7 @@ def _run_files() -> dict[str, bytes]:
     size = len(encode_photo("PNG"))
     record = {"data": "/nowhere", "data_from_run": "../data", "classes": ["background", "cat"], "skipped": {}}
     done = json.dumps({"key": "k", "settings": {"a": 1}, "inputs": ["k"], "seconds": 1.5, "photos": 1}).encode()
-    quality = "cat/a,cat,0.5,0.5,,1.0,,0.25,1,0.0"
+    quality = "cat/a,cat,0.5,0.5,,1.0,,0.25,1,0.0,0.5,0.5"
     return {
         "run/photos.json": json.dumps(record | {"usable": {"cat/a": f"{size} 1"}}).encode(),
         "run/classes.json": b'["background", "cat"]',
