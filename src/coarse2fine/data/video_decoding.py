@@ -1,5 +1,6 @@
 """Decode video files with PyAV (FFmpeg), an optional library, the extra ``video``."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -113,11 +114,12 @@ def _open(path: Path, max_megapixels: float = MAX_FRAME_MEGAPIXELS) -> Iterator[
                 raise _DamagedError(path, "its codec is unknown")
             stream.codec_context.options = most
             yield container, stream
-    except av.ArgumentError as error:  # FFmpeg does not say which
-        reason = f"no usual video format, or frames of more than {max_megapixels:g} megapixels"
-        raise _DamagedError(path, reason) from error
     except av.FFmpegError as error:
-        raise _DamagedError(path, (error.strerror or str(error)).lower()) from error
+        if error.errno == errno.EINVAL:  # of a format that is not in the list, or a frame that is too large
+            reason = f"no usual video format, or frames of more than {max_megapixels:g} megapixels"
+        else:
+            reason = (error.strerror or str(error)).lower()
+        raise _DamagedError(path, reason) from error
 
 
 class _DamagedError(DataError):
