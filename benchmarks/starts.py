@@ -43,10 +43,10 @@ VARIANTS: dict[str, tuple[Start, dict[str, Any], dict[str, float]]] = {
     "fast probabilities .20, no weight": ("probabilities", {}, {"PROBABILITY_WEIGHT": 0.0, "CERTAIN_PROBABILITY": 0.2}),
     "fast probabilities .02, weight 0.5": ("probabilities", {}, {"PROBABILITY_WEIGHT": 0.5}),
     "fast probabilities .02, weight 1": ("probabilities", {}, {"PROBABILITY_WEIGHT": 1.0}),
-    "fast probabilities .02, weight 1.5": ("probabilities", {}, {}),
-    "fast probabilities .02, weight 2": ("probabilities", {}, {"PROBABILITY_WEIGHT": 2.0}),
-    "fast probabilities .05, weight 1.5": ("probabilities", {}, {"CERTAIN_PROBABILITY": 0.05}),
-    "fast probabilities .20, weight 1.5": ("probabilities", {}, {"CERTAIN_PROBABILITY": 0.2}),
+    "fast probabilities .02, weight 1.5": ("probabilities", {}, {"PROBABILITY_WEIGHT": 1.5}),
+    "fast probabilities .02, weight 2.5": ("probabilities", {}, {}),
+    "fast probabilities .05, weight 2.5": ("probabilities", {}, {"CERTAIN_PROBABILITY": 0.05}),
+    "fast probabilities .20, weight 2.5": ("probabilities", {}, {"CERTAIN_PROBABILITY": 0.2}),
 }
 """Start, settings of GrabCut, and constants of `coarse2fine.enhance.grabcut`."""
 

@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask
 from coarse2fine.masks.resize import resize_soft
+from coarse2fine.pipeline import enhance_stage
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.lock import hold_folder
 from coarse2fine.store.photos import read_photos
@@ -249,6 +251,18 @@ def test_fit__the_last_round_averages_only_if_it_is_set(settings, finished, data
     before, after = (read_json(one.enhanced(2) / "done.json")["settings"] for one in (finished, run))
     assert before == after | {"enhance.average_rounds": "equal weights"}
     assert "enhance.average_rounds" not in read_json(finished.enhanced(1) / "done.json")["settings"]
+
+
+def test_fit__balances_the_size_of_soft_masks_only_if_it_is_set(settings, finished, data, tmp_path, monkeypatch):
+    run = Run(tmp_path / "run")
+    shutil.copytree(finished.root, run.root)
+    coarse2fine.fit(data / "train", run.root, settings("[enhance]\nbalance_size = false"))
+    without = read_json(run.enhanced(1) / "done.json")
+    monkeypatch.setattr(enhance_stage, "balance_size", lambda start, *_: replace(start, shift=1.0))
+    coarse2fine.fit(data / "train", run.root, settings())
+    done = read_json(run.enhanced(1) / "done.json")
+    assert without["settings"] | {"enhance.balance_size": True} == done["settings"]
+    assert (without["shift"], done["shift"]) == (0, 1)
 
 
 def test_fit__warm_start_and_no_enhancement_between_rounds(settings, data, tmp_path):

@@ -14,7 +14,8 @@ from coarse2fine.corrections.review import Review
 from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.pipeline import enhance_stage, linear_stage
-from coarse2fine.pipeline.enhance_stage import Correction, enhance_masks, weigh_linear_model
+from coarse2fine.pipeline.enhance_stage import enhance_masks, weigh_linear_model
+from coarse2fine.pipeline.soft_start import Correction, SoftStart
 from coarse2fine.pipeline.linear_stage import choose_photos
 from coarse2fine.pipeline.mask_writer import MaskTask
 from coarse2fine.runtime.context import Context
@@ -159,7 +160,10 @@ def test_enhance_masks__a_correction_without_foreground_keeps_that_of_the_mask(t
     write_soft(mask_path(folders[2], photo.name), np.zeros((20, 20), np.float32))
     task = MaskTask([photo], tmp_path / "out", Context(), "enhancement")
     enhance_masks(
-        task, folders[0], lambda _, binary, soft: Enhanced(binary, None), [folders[1]], Correction([folders[2]], 10)
+        task,
+        folders[0],
+        lambda _, binary, soft: Enhanced(binary, None),
+        SoftStart([folders[1]], Correction([folders[2]], 10)),
     )
     np.testing.assert_array_equal(read_mask(mask_path(task.folder, photo.name)), mask)
 
@@ -170,7 +174,7 @@ def test_fit__the_last_round_is_corrected_by_the_mean_of_all_linear_models(
     corrections, enhance = [], enhance_stage.enhance_masks
 
     def enhance_and_remember(*given):
-        corrections.append(given[-1])
+        corrections.append(given[-1].correction)
         enhance(*given)
 
     monkeypatch.setattr(enhance_stage, "enhance_masks", enhance_and_remember)
@@ -197,9 +201,9 @@ def test_enhance_masks__several_linear_models_correct_by_their_mean(tmp_path):
         return Enhanced(binary, None)
 
     for number, used in enumerate((["linear0", "linear1"], ["mean"])):
-        correction = Correction([tmp_path / name for name in used], 10)
+        start = SoftStart([tmp_path / "soft"], Correction([tmp_path / name for name in used], 10))
         task = MaskTask([photo], tmp_path / f"out{number}", Context(), "enhancement")
-        enhance_masks(task, tmp_path / "masks", keep, [tmp_path / "soft"], correction)
+        enhance_masks(task, tmp_path / "masks", keep, start)
     np.testing.assert_allclose(seen[0], seen[1], atol=1e-6)
 
 

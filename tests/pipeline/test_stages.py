@@ -27,10 +27,11 @@ from coarse2fine.evaluation.quality_table import read_quality
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.networks.student import build_student
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
-from coarse2fine.pipeline.enhance_stage import average_soft_masks, enhance_masks, prepare_enhancer
+from coarse2fine.pipeline.enhance_stage import enhance_masks, prepare_enhancer
 from coarse2fine.pipeline.mask_writer import MaskTask, write_masks
 from coarse2fine.pipeline.quality_stage import measure_round_quality, write_missing_quality
 from coarse2fine.pipeline.refine_stage import filter_masks, find_empty
+from coarse2fine.pipeline.soft_start import SoftStart
 from coarse2fine.runtime.console import Console
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json, write_json
@@ -147,7 +148,9 @@ def test_enhance_masks__from_scores_at_another_size(photos, tmp_path):
         rough[8:32, 12:48] = photo.label
         write_mask(mask_path(tmp_path / "r", photo.name), rough)
     config = EnhanceConfig(start="probabilities")
-    enhance_masks(task(photos, tmp_path / "e"), tmp_path / "r", enhancer(config, "probabilities"), [tmp_path / "s"])
+    enhance_masks(
+        task(photos, tmp_path / "e"), tmp_path / "r", enhancer(config, "probabilities"), SoftStart([tmp_path / "s"])
+    )
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "e", photo.name))
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
@@ -163,19 +166,12 @@ def test_enhance_masks__of_several_rounds_start_from_the_mean_of_their_soft_mask
         write_mask(mask_path(tmp_path / "r", photo.name), np.zeros((40, 60), np.uint8))
     folders = [tmp_path / number for number in ("1", "2", "3")]
     keep = enhancer(EnhanceConfig(method="none"), "mask")
-    enhance_masks(task(photos, tmp_path / "all"), tmp_path / "r", keep, folders)
-    enhance_masks(task(photos, tmp_path / "one"), tmp_path / "r", keep, folders[2:])
+    enhance_masks(task(photos, tmp_path / "all"), tmp_path / "r", keep, SoftStart(folders))
+    enhance_masks(task(photos, tmp_path / "one"), tmp_path / "r", keep, SoftStart(folders[2:]))
     for photo in photos:
         mask = read_mask(mask_path(tmp_path / "all", photo.name))
         assert (mask[10:30, 15:45] == photo.label).all() and int((mask > 0).sum()) == 20 * 30
         assert not read_mask(mask_path(tmp_path / "one", photo.name)).any()
-
-
-def test_average_soft_masks__has_the_size_of_the_last_round():
-    first, last = np.full((2, 3), 0.2, np.float32), np.full((4, 6), 0.8, np.float32)
-    mean = average_soft_masks([first, last])
-    assert mean.shape == (4, 6) and mean.dtype == np.float32
-    np.testing.assert_allclose(mean, (0.2 + 0.8) / 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("start", ["mask", "probabilities"])
@@ -187,9 +183,9 @@ def test_enhance_masks__by_a_crf(start, photos, tmp_path):
         rough[8:28, 12:42], soft[4:14, 6:21] = photo.label * (photo != photos[1]), 0.8
         write_mask(mask_path(tmp_path / "c", photo.name), rough)
         write_soft(mask_path(tmp_path / "s", photo.name), soft)
-    scores = tmp_path / "s" if start == "probabilities" else None
+    soft_start = SoftStart([tmp_path / "s"]) if start == "probabilities" else None
     config = EnhanceConfig(method="crf")
-    enhance_masks(task(photos, tmp_path / "e"), tmp_path / "c", enhancer(config, start), [scores] if scores else [])
+    enhance_masks(task(photos, tmp_path / "e"), tmp_path / "c", enhancer(config, start), soft_start)
     assert read_notes(tmp_path / "e") == {photos[1].name: "empty"}
     for photo in (photos[0], *photos[3:]):
         mask = read_mask(mask_path(tmp_path / "e", photo.name))

@@ -144,6 +144,11 @@ class FitEnhanceConfig(EnhanceConfig):
         description="in the last round, start from the mean of the soft masks of all rounds, and correct it by the "
         "mean of their linear models; only if start is probabilities",
     )
+    balance_size: Annotated[bool, Role.RESOLVED] = Field(
+        True,
+        description="make the soft masks of all photos larger or smaller together, until grabcut, which starts from "
+        "them, enlarges as many as it shrinks; only with 10 photos or more",
+    )
     linear_weight: Annotated[LimitedWeight, Role.RESOLVED] = Field(
         10.0,
         description="how strongly a linear model corrects the soft mask of each photo; above 500 photos less with each "

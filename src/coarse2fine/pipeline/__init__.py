@@ -8,6 +8,7 @@ coarse_choice.py       coarse.method = auto: choose a coarse method for the phot
 coarse_stage.py        stage 1: coarse masks
 linear_stage.py        a linear model of the encoder's features corrects the soft masks
 enhance_stage.py       stage 2: enhanced masks
+soft_start.py          the soft masks that an enhancement starts from: mean of rounds, size, correction
 train_stage.py         stage 3: a segmentation network trained on the masks
 refine_stage.py        the network's masks, constrained to the labels; which photos go on to the next round
 collapse.py            rounds that make the masks worse: find them, undo them

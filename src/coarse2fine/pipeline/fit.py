@@ -110,8 +110,8 @@ def run_rounds(job: FitJob) -> None:
     """Run all stages of all rounds: Algorithm 1 of the paper.
 
     1. Compute a coarse mask of every photo: its foreground, without labels.
-    2. Correct their soft masks by a linear model of the features of all photos, and enhance them by GrabCut. Give
-       their foreground the class index of the photo's label.
+    2. Correct their soft masks by a linear model of the features of all photos, balance their size, and enhance them
+       by GrabCut. Give their foreground the class index of the photo's label.
     3. Leave out the photos with an empty mask.
     4. Repeat for each round:
     5.     Train a segmentation network on the photos that are not left out, and their masks.
@@ -131,7 +131,7 @@ def run_rounds(job: FitJob) -> None:
     Settings can replace GrabCut (``enhance.method``), the rule of line 6 (``refine.constrain``) and the limits of line
     8 (``filter``). Photos that a person rejected are left out of every round.
 
-    Source: the paper, Algorithm 1; lines 3, 9 and 10, the linear model, the mean in line 7 and the
+    Source: the paper, Algorithm 1; lines 3, 9 and 10, the linear model, the balance of size, the mean in line 7 and the
     estimated quality of masks are ours.
     """
     job = choose_coarse_method(job)

@@ -5,7 +5,7 @@ to ``notes-<rank>.jsonl`` first, one line per photo, and to ``notes.json`` at th
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -115,13 +115,13 @@ def _write(
     return read_notes(folder)
 
 
-def run_mask_stage(job: FitJob, stage: Stage, work: Callable[[MaskTask], object]) -> Stage:
+def run_mask_stage(job: FitJob, stage: Stage, work: Callable[[MaskTask], Mapping[str, object] | None]) -> Stage:
     """Run a stage that writes masks, with the corrected masks and the empty masks of negatives already in its folder.
 
     Args:
         job: The run.
         stage: The stage.
-        work: Writes the masks of photos with labels that are missing.
+        work: Writes the masks of photos with labels that are missing. What it returns is kept in ``done.json``.
 
     Returns:
         The stage.
@@ -136,8 +136,8 @@ def run_mask_stage(job: FitJob, stage: Stage, work: Callable[[MaskTask], object]
         _write_empty_masks(job, stage.folder)
         written = len(list_missing(job.labeled, stage.folder))
         job.context.barrier()  # no process writes a mask before all have counted
-        work(MaskTask(job.labeled, stage.folder, job.context, stage.title))
-        return {"written": written}
+        found = work(MaskTask(job.labeled, stage.folder, job.context, stage.title))
+        return {"written": written, **(found or {})}
 
     run_stage(stage, job.context, write)
     return stage
