@@ -15,9 +15,9 @@ from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.masks.png import mask_path, read_mask, read_soft, write_mask, write_soft
 from coarse2fine.pipeline import enhance_stage, linear_stage
 from coarse2fine.pipeline.enhance_stage import enhance_masks, weigh_linear_model
-from coarse2fine.pipeline.soft_start import Correction, SoftStart
 from coarse2fine.pipeline.linear_stage import choose_photos
 from coarse2fine.pipeline.mask_writer import MaskTask
+from coarse2fine.pipeline.soft_start import Correction, SoftStart
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.files import read_json
 from coarse2fine.store.run import Run
