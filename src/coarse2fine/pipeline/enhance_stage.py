@@ -49,7 +49,8 @@ def run_enhance_stage(
         soft_start = replace(soft_start, correction=Correction(folders, weigh_linear_model(job, number)))
         settings["enhance.linear_weight"] = weigh_linear_model(job, number)
         inputs.append(linear.key)
-    is_balanced = job.config.enhance.balance_size and config.method == "grabcut" and start == "probabilities"
+    is_cut = config.method == "grabcut" and start == "probabilities"
+    is_balanced = number > 0 and is_cut and job.config.enhance.balance_size  # coarse masks got worse (docs/log.md)
     if soft_start and is_balanced:
         settings |= {"enhance.balance_size": True} | describe_rejected(job.rejected)
     stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, tuple(inputs))

@@ -110,15 +110,16 @@ def run_rounds(job: FitJob) -> None:
     """Run all stages of all rounds: Algorithm 1 of the paper.
 
     1. Compute a coarse mask of every photo: its foreground, without labels.
-    2. Correct their soft masks by a linear model of the features of all photos, balance their size, and enhance them
-       by GrabCut. Give their foreground the class index of the photo's label.
+    2. Correct their soft masks by a linear model of the features of all photos, and enhance them by GrabCut. Give
+       their foreground the class index of the photo's label.
     3. Leave out the photos with an empty mask.
     4. Repeat for each round:
     5.     Train a segmentation network on the photos that are not left out, and their masks.
     6.     Predict every photo, also those that were left out. Keep only the pixels predicted as the class of the photo;
            all others become background.
-    7.     Enhance these refined masks as in line 2. They are the masks of the next round. In the last round, start from
-           the mean of the soft masks of all rounds, and correct it by the mean of the linear models of all rounds.
+    7.     Balance the size of the soft masks, and enhance these refined masks as in line 2. They are the masks of the
+           next round. In the last round, start from the mean of the soft masks of all rounds, and correct it by the
+           mean of the linear models of all rounds.
     8.     Leave out of the next round the photos whose refined mask covers less than 1 % or more than 80 % of them. A
            photo that was left out comes back if its next refined mask is within these limits.
     9.     End with the round before if this leaves out most of the photos that the network was trained on.
