@@ -1,5 +1,6 @@
 """Stage 2: an enhanced mask for every photo."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,38 +37,56 @@ def run_enhance_stage(
     config, seed, start = job.config.enhance, job.config.seed, job.config.start_of(number)
     if number and not config.between_rounds:
         config = config.model_copy(update={"method": "none"})
-    rounds = range(number + 1) if is_last and job.config.enhance.average_rounds else [number]
-    settings = enhance_settings(config, start, seed)
-    soft_start, inputs = None, [input_masks.key]
-    if job.config.keeps_soft_masks(number):
-        averaged = [one for one in rounds if one] or [0]  # the coarse soft masks are in no mean (docs/log.md)
-        soft_start = SoftStart([job.run.soft_masks(one) for one in averaged])
-        if len(rounds) > 1:
-            settings["enhance.average_rounds"] = "equal weights"
-    if soft_start and linear:
-        folders = [job.run.linear(one) for one in rounds if job.config.uses_linear_model(one)]
-        soft_start = replace(soft_start, correction=Correction(folders, weigh_linear_model(job, number)))
-        settings["enhance.linear_weight"] = weigh_linear_model(job, number)
+    rounds = range(number + 1) if is_last and config.average_rounds else [number]
+    settings, inputs = enhance_settings(config, start, seed), [input_masks.key]
+    soft_start = find_soft_start(job, rounds, linear)
+    if soft_start and len(rounds) > 1:
+        settings["enhance.average_rounds"] = "equal weights"
+    if soft_start and soft_start.correction and linear:
+        settings["enhance.linear_weight"] = soft_start.correction.weight
         inputs.append(linear.key)
     is_cut = config.method == "grabcut" and start == "probabilities"
-    is_balanced = number > 0 and is_cut and job.config.enhance.balance_size  # coarse masks got worse (docs/log.md)
+    is_balanced = number > 0 and is_cut and config.balance_size  # coarse masks got worse (docs/log.md)
     if soft_start and is_balanced:
         settings |= {"enhance.balance_size": True} | describe_rejected(job.rejected)
     stage = Stage(job.run.enhanced(number), title_of(number, "enhancement"), settings, tuple(inputs))
 
     def work(task: MaskTask) -> dict[str, object]:
         enhance = prepare_enhancer(config, start, seed, job.context.console)
-        balanced = soft_start
-        if soft_start and is_balanced:
-            without = {*job.rejected, *(photo.name for photo in job.corrected)}
-            photos = [photo for photo in job.labeled if photo.name not in without]
-            balanced = balance_size(soft_start, photos, enhance, job.context)
+        if not soft_start:
+            enhance_masks(task, input_masks.folder, enhance)
+            return {}
+        balanced = balance_size(soft_start, _list_balanced(job), enhance, job.context) if is_balanced else soft_start
         enhance_masks(task, input_masks.folder, enhance, balanced)
-        return {"shift": balanced.shift} if balanced else {}
+        return {"shift": balanced.shift}
 
     if not stage.is_done():  # compile before the stage, so that its seconds are those of the masks
         prepare_enhancer(config, start, seed, job.context.console)
     return run_mask_stage(job, stage, work)
+
+
+def find_soft_start(job: FitJob, rounds: Sequence[int], linear: Stage | None) -> SoftStart | None:
+    """Return the soft masks of the last of some rounds, or their mean, with their correction; None if none are kept.
+
+    Args:
+        job: The run.
+        rounds: The rounds, in ascending order.
+        linear: The stage of the linear model that corrects the soft masks, if any.
+    """
+    if not job.config.keeps_soft_masks(rounds[-1]):
+        return None
+    averaged = [one for one in rounds if one] or [0]  # the coarse soft masks are in no mean (docs/log.md)
+    start = SoftStart([job.run.soft_masks(one) for one in averaged])
+    if not linear:
+        return start
+    folders = [job.run.linear(one) for one in rounds if job.config.uses_linear_model(one)]
+    return replace(start, correction=Correction(folders, weigh_linear_model(job, rounds[-1])))
+
+
+def _list_balanced(job: FitJob) -> list[Photo]:
+    """List the photos with soft masks that no person decided about."""
+    decided = {*job.rejected, *(photo.name for photo in job.corrected)}
+    return [photo for photo in job.labeled if photo.name not in decided]
 
 
 def weigh_linear_model(job: FitJob, number: int) -> float:
