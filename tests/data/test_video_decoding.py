@@ -93,8 +93,9 @@ def test_decode__large_frames_are_refused_before_they_are_decoded(tmp_path, monk
             next(frames)
     else:
         *whole, last = frames
-        assert len(whole) == 20 and isinstance(last, Skipped)
-        assert "damaged after 20 frames" in last.reason and "more than 3.9 megapixels" in last.reason
+        assert 10 < len(whole) <= 20  # the last ones are lost if other threads of FFmpeg still decode them
+        assert isinstance(last, Skipped) and f"damaged after {len(whole)} frames" in last.reason
+        assert "more than 3.9 megapixels" in last.reason
 
 
 def test_max_frame_megapixels__is_the_default(tmp_path, monkeypatch):
