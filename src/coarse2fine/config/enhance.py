@@ -146,8 +146,8 @@ class FitEnhanceConfig(EnhanceConfig):
     )
     balance_size: Annotated[bool, Role.RESOLVED] = Field(
         True,
-        description="after each round, make the soft masks of all photos larger or smaller together, until grabcut, "
-        "which starts from them, enlarges as many as it shrinks; only with 10 photos or more",
+        description="after each round, enlarge the soft masks of all photos together, until grabcut, which starts from "
+        "them, shrinks as many as it enlarges; only with 10 photos or more",
     )
     linear_weight: Annotated[LimitedWeight, Role.RESOLVED] = Field(
         10.0,
