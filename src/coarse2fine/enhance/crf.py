@@ -26,7 +26,7 @@ from coarse2fine.enhance.graph_cut.trimap import PROBABILITY_MARGIN
 from coarse2fine.errors import Coarse2FineError, DataError
 from coarse2fine.masks.image_check import check_image
 from coarse2fine.masks.regions import foreground_mask
-from coarse2fine.masks.resize import resize_soft, shrink
+from coarse2fine.masks.resize import foreground_of_soft, resize_soft, shrink
 from coarse2fine.runtime.device import count_cores
 from coarse2fine.runtime.threads import map_threads
 from coarse2fine.types import Enhanced, Image, Mask, Probabilities, SoftMask
@@ -179,7 +179,7 @@ def enhance_with_crf(
     image = shrink(image, config.max_side_px)  # the photo may be huge: build the two classes at the small size
     likely = resize_soft(likely, *image.shape[:2])
     marginals = dense_crf(np.stack([1 - likely, likely]), image, config)
-    found = (resize_soft(marginals[1], input_mask.shape[0], input_mask.shape[1]) > 0.5).astype(np.uint8)
+    found = foreground_of_soft(marginals[1], *input_mask.shape)
     return accept_or_return_input(found, input_mask, "the CRF")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import cv2
+import numpy as np
 from numpy.typing import NDArray
 
 from coarse2fine.types import Image, Mask, SoftMask
@@ -39,6 +40,11 @@ def resize_soft(soft: SoftMask, height: int, width: int) -> SoftMask:
         return soft
     resized: SoftMask = resize(soft, height, width).clip(0, 1)
     return resized
+
+
+def foreground_of_soft(soft: SoftMask, height: int, width: int) -> Mask:
+    """Resize a soft mask, and return where it is above 0.5: shape (height, width), 1 there, 0 elsewhere."""
+    return (resize_soft(soft, height, width) > 0.5).astype(np.uint8)
 
 
 def squash(array: NDArray[Any], side_px: int) -> NDArray[Any]:

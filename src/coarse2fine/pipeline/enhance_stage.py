@@ -9,9 +9,10 @@ from coarse2fine.corrections.review import describe_rejected
 from coarse2fine.data.photos import read_image
 from coarse2fine.masks.labels import assign_nearest, foreground_of
 from coarse2fine.masks.png import mask_path, read_mask
+from coarse2fine.masks.resize import foreground_of_soft
 from coarse2fine.pipeline.job import FitJob, title_of
 from coarse2fine.pipeline.mask_writer import MaskTask, run_mask_stage, write_masks
-from coarse2fine.pipeline.soft_start import Correction, SoftStart, balance_size, find_foreground
+from coarse2fine.pipeline.soft_start import Correction, SoftStart, balance_size
 from coarse2fine.runtime.console import Console
 from coarse2fine.store.fingerprints import enhance_settings
 from coarse2fine.store.stages import Stage
@@ -129,7 +130,7 @@ def enhance_masks(task: MaskTask, input_masks: Path, enhance: Enhancer, soft_sta
         foreground, soft = foreground_of(mask, photo.labels), None
         if soft_start:
             soft = soft_start.read(photo)
-            found = find_foreground(soft, mask.shape)
+            found = foreground_of_soft(soft, *mask.shape)
             if soft_start.changes_masks and found.any():
                 foreground = found
         enhanced = enhance(read_image(photo.path), foreground, soft)

@@ -15,7 +15,7 @@ from coarse2fine.errors import ConfigError, DataError
 from coarse2fine.evaluation.pairing import pair_by_name
 from coarse2fine.masks.png import read_mask, read_soft
 from coarse2fine.masks.regions import foreground_values
-from coarse2fine.masks.resize import resize_soft
+from coarse2fine.masks.resize import foreground_of_soft
 from coarse2fine.pipeline.coarse_stage import make_coarse_masks
 from coarse2fine.pipeline.enhance_stage import prepare_enhancer
 from coarse2fine.pipeline.mask_writer import MaskTask, list_missing, write_masks
@@ -153,7 +153,7 @@ def split_soft(soft: SoftMask, height: int, width: int) -> dict[int, tuple[Mask,
             f"otherwise no value above {round(255 * float(between.max()))}, as masks of class indices do. "
             "Use --start mask or --start box."
         )
-    return {1: ((resize_soft(soft, height, width) > 0.5).astype(np.uint8), soft)}
+    return {1: (foreground_of_soft(soft, height, width), soft)}
 
 
 def split_classes(mask: Mask) -> dict[int, tuple[Mask, SoftMask | None]]:

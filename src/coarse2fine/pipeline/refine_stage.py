@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from coarse2fine.config import FilterConfig, RefineConfig
 from coarse2fine.data.reader import ReadOptions
 from coarse2fine.inference.files import FilePrediction, predict_files
@@ -12,7 +10,7 @@ from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter
 from coarse2fine.masks.constraint import reason_to_leave_out
 from coarse2fine.masks.labels import assign_most_probable, constrain_to_labels, foreground_of
 from coarse2fine.masks.png import mask_path, read_mask, write_soft
-from coarse2fine.masks.resize import resize_soft
+from coarse2fine.masks.resize import foreground_of_soft
 from coarse2fine.pipeline.job import FitJob, title_of
 from coarse2fine.pipeline.mask_writer import MaskTask, run_mask_stage, write_predicted_masks
 from coarse2fine.runtime.context import Context
@@ -61,7 +59,7 @@ def refine_masks(task: MaskTask, segmenter: Segmenter, config: RefineConfig, sof
         soft = constrain_to_labels(probabilities, photo.labels, config.constrain, config.threshold)
         if soft_folder:
             write_soft(mask_path(soft_folder, photo.name), soft)
-        foreground = (resize_soft(soft, *prediction.size) > 0.5).astype(np.uint8)
+        foreground = foreground_of_soft(soft, *prediction.size)
         return assign_most_probable(foreground, probabilities, photo.labels)
 
     write_predicted_masks(task, predict, make)

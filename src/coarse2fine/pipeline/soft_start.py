@@ -1,9 +1,9 @@
 """The soft masks that an enhancement starts from: their mean over the rounds, their size, and their correction.
 
-The size of the soft masks of a network is that of the masks that it was trained on, with all their errors, and each
-round repeats it. GrabCut, whose colors know nothing of the network, enlarges masks that are too small.
-:func:`balance_size` therefore enlarges the soft masks of all photos together until GrabCut shrinks as many as it
-enlarges. It never makes them smaller: GrabCut cuts background away, but seldom finds parts of an object that are lost.
+A network learns the size of the masks that it is trained on: if they lack parts of the objects, so do its soft masks,
+and those of the next round. GrabCut decides by the colors of each photo and does not use the network; it enlarges masks
+that are too small. :func:`balance_size` therefore enlarges the soft masks of all photos together, until GrabCut shrinks
+as many masks as it enlarges. It never makes them smaller: GrabCut removes background, but seldom finds a lost part.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +14,10 @@ import numpy as np
 
 from coarse2fine.data.photos import read_image
 from coarse2fine.masks.png import mask_path, read_soft
-from coarse2fine.masks.resize import resize_soft, shrink
+from coarse2fine.masks.resize import foreground_of_soft, resize_soft, shrink
 from coarse2fine.runtime.context import Context
 from coarse2fine.runtime.threads import map_threads
-from coarse2fine.types import Enhancer, Image, Mask, Photo, SoftMask
+from coarse2fine.types import Enhancer, Image, Photo, SoftMask
 
 SAMPLE_PHOTOS = 100
 """The size is balanced on at most this many photos, at equal distances."""
@@ -137,9 +137,10 @@ def balance_size(start: SoftStart, photos: Sequence[Photo], enhance: Enhancer, c
         def cut(item: tuple[Photo, Image]) -> float:
             photo, image = item
             soft = shifted.read(photo)
-            mask = find_foreground(soft, image.shape)
+            mask = foreground_of_soft(soft, *image.shape[:2])
             return float(enhance(image, mask, soft).mask.sum()) / max(1, int(mask.sum()))
 
+        # An empty mask has no growth.
         growths = list(map_threads(cut, zip(sample, images, strict=True), context.threads))
         return float(np.median([growth for growth in growths if growth] or [1.0]))
 
@@ -162,9 +163,3 @@ def find_shift(measure_growth: Callable[[float], float]) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if measure_growth(middle) > 1 else (low, middle)
     return (low + high) / 2
-
-
-def find_foreground(soft: SoftMask, shape: Sequence[int]) -> Mask:
-    """Return the pixels of a photo, shape (H, W, ...), whose probability is above 0.5: 1, the others 0."""
-    found: Mask = (resize_soft(soft, shape[0], shape[1]) > 0.5).astype(np.uint8)
-    return found
