@@ -408,3 +408,20 @@ def test_evaluate__shows_the_table_even_if_the_file_cannot_be_written(tmp_path, 
     assert call("evaluate", tmp_path / "masks", tmp_path / "masks", "--out", tmp_path / "file" / "x.json") == 2
     shown = capsys.readouterr()
     assert "pixel accuracy" in shown.out and "x.json could not be written" in " ".join(shown.err.split())
+
+
+@pytest.mark.parametrize("words", [["--enhance.balance-size", "True"], ["--enhance.balance-size=false"]])
+def test_main__a_switch_with_a_value_is_one_sentence(words, capsys):
+    assert call("fit", "photos", "--out", "run", *words) == 2
+    value = words[-1].rpartition("=")[2]
+    assert capsys.readouterr().err == (
+        f"coarse2fine: --enhance.balance-size must stand alone, without a value, but is followed by '{value}'. To "
+        "switch it off, write --enhance.no-balance-size if --help shows it, or leave it out.\n"
+    )
+
+
+def test_main__a_folder_named_no_is_not_taken_for_the_value_of_a_switch(capsys):
+    assert call("fit", "photos", "--out", "no", "--wrong") == 2
+    error = capsys.readouterr().err
+    assert "--wrong" in error
+    assert "must stand alone" not in error

@@ -30,6 +30,14 @@ def test_read_quality__another_table_is_an_error(text, tmp_path: Path):
         read_quality(path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.5, 1.5])
+def test_read_quality__numbers_out_of_range_are_an_error(tmp_path: Path, value: float):
+    one = of("cat/1.jpg", 0.5, confidence=value)
+    write_quality(tmp_path / "quality.csv", [one])
+    with pytest.raises(DataError, match=r"confidence of the photo 'cat/1\.jpg' must be from 0 to 1, found "):
+        read_quality(tmp_path / "quality.csv")
+
+
 @pytest.mark.parametrize(
     "text", ["photo,class\na,b\n", "photo,score\na,much\n", "photo,score\na,1.5\n", "photo,score\na\n"]
 )

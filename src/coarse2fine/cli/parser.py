@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from functools import partial, wraps
+from itertools import pairwise
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import tyro
@@ -23,6 +24,9 @@ Json: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """Type of the flag ``--json``; :func:`parse_and_call` acts on it."""
 
 JSON_FLAG = "--json"
+
+SWITCH_VALUES = ("true", "false", "yes", "no", "on", "off")
+"""What is often written behind an option that takes no value."""
 
 MARKERS = (tyro.conf.DisallowNone,)
 """An optional value is shown without None; an optional bool has the flags ``--x`` and ``--no-x``."""
@@ -67,7 +71,7 @@ def _parse(function: Callable[..., Result], arguments: Sequence[str], command: s
         return bound
 
     try:
-        with redirect_stderr(io.StringIO()):
+        with redirect_stderr(printed := io.StringIO()):
             return parse()
     except SystemExit as error:
         if not error.code:  # after help
@@ -76,7 +80,21 @@ def _parse(function: Callable[..., Result], arguments: Sequence[str], command: s
         if rejection and isinstance(wrong := rejection.__context__, ValidationError):
             section = str(getattr(rejection, "arg", "")).removeprefix("settings").removeprefix(".")
             raise ConfigError(explain(wrong, section=section)) from wrong
+        _refuse_values_of_switches(arguments, printed.getvalue())
     return parse()
+
+
+def _refuse_values_of_switches(arguments: Sequence[str], rejection: str) -> None:
+    """Explain how a switch is written, if tyro calls its value an unknown option in what it prints."""
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for option, value in pairwise(words):
+        if option.startswith("--") and value.lower() in SWITCH_VALUES and value in rejection.split():
+            *sections, name = option.removeprefix("--").split(".")
+            off = "--" + ".".join([*sections, f"no-{name.removeprefix('no-')}"])
+            raise ConfigError(
+                f"{option} must stand alone, without a value, but is followed by '{value}'. To switch it off, "
+                f"write {off} if --help shows it, or leave it out."
+            )
 
 
 def _respect_no_color() -> None:

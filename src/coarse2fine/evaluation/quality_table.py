@@ -72,23 +72,28 @@ def _format_row(record: Quality | ClassQuality) -> list[object]:
 
 
 def _parse_row(row: Mapping[str, str]) -> Quality:
-    def parse_optional(name: str) -> float | None:
-        return float(row[name]) if row[name] else None
+    def parse(name: str) -> float:
+        value = float(row[name])
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} of the photo {row['photo']!r} must be from 0 to 1, found {value}")
+        return value
 
-    score = float(row["score"])
-    if not row["photo"] or not 0 <= score <= 1:
-        raise ValueError(f"found the photo {row['photo']!r} with the score {score}")
+    def parse_optional(name: str) -> float | None:
+        return parse(name) if row[name] else None
+
+    if not row["photo"]:
+        raise ValueError("a row names no photo")
     return Quality(
         row["photo"],
         row["class"],
-        score,
+        parse("score"),
         parse_optional("confidence"),
         parse_optional("previous_confidence"),
-        float(row["agreement_training_mask"]),
+        parse("agreement_training_mask"),
         parse_optional("agreement_enhanced_mask"),
-        float(row["area_share"]),
+        parse("area_share"),
         int(row["pieces"]),
-        float(row["border_share"]),
+        parse("border_share"),
         parse_optional("agreement_linear_model"),
         parse_optional("correlation_linear_model"),
     )
