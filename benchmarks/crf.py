@@ -29,7 +29,7 @@ from coarse2fine.enhance.crf import dense_crf, dense_crf_many
 from coarse2fine.evaluation.metrics import confusion_matrix, mean_iou
 from coarse2fine.evaluation.pairing import pair_by_name
 from coarse2fine.inference.files import predict_files
-from coarse2fine.inference.segmenter import Segmenter, most_probable_class
+from coarse2fine.inference.segmenter import Segmenter, decide_classes
 from coarse2fine.masks.png import read_mask
 from coarse2fine.runtime.device import pick_device
 from coarse2fine.types import Image, Mask, Probabilities
@@ -52,6 +52,7 @@ class Case(NamedTuple):
     image: Image
     ground_truth: Mask
     probabilities: Probabilities
+    foreground_first: bool
 
 
 def main() -> None:
@@ -87,7 +88,15 @@ def load_cases(options: argparse.Namespace, segmenter: Segmenter) -> list[Case]:
     """Predict the class probabilities of evenly spaced photos."""
     pairs = take_evenly(pair_by_name(list_photos([options.photos]), options.photos, options.masks), options.sample)
     found = predict_files(segmenter.with_crf(False), [photo for photo, _ in pairs])
-    return [Case(read_image(pairs[one.index][0]), read_mask(pairs[one.index][1]), one.probabilities) for one in found]
+    return [
+        Case(
+            read_image(pairs[one.index][0]),
+            read_mask(pairs[one.index][1]),
+            one.probabilities,
+            one.foreground_first,
+        )
+        for one in found
+    ]
 
 
 def measure(cases: Sequence[Case], config: CrfConfig | None, classes: int, device: torch.device) -> dict[str, Any]:
@@ -101,7 +110,7 @@ def measure(cases: Sequence[Case], config: CrfConfig | None, classes: int, devic
         probabilities = dense_crf(case.probabilities, case.image, config, device) if config else case.probabilities
         spent.append(1e3 * (time.perf_counter() - began))
         total += confusion_matrix(
-            most_probable_class(probabilities, *case.ground_truth.shape), case.ground_truth, classes
+            decide_classes(probabilities, *case.ground_truth.shape, case.foreground_first), case.ground_truth, classes
         )
     figures: dict[str, Any] = {"mean_iou": round(mean_iou(total), 4)}
     return figures | (summarize("", spent, device) if config else {})

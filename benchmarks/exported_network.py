@@ -32,7 +32,7 @@ from coarse2fine.export.int8_quantization import quantize
 from coarse2fine.export.onnx_export import export_onnx
 from coarse2fine.inference.files import predict_files
 from coarse2fine.inference.onnx_segmenter import OnnxSegmenter
-from coarse2fine.inference.segmenter import Segmenter, most_probable_class, working_shape
+from coarse2fine.inference.segmenter import Segmenter, decide_classes, working_shape
 from coarse2fine.inference.torch_segmenter import TorchSegmenter
 from coarse2fine.masks.png import read_mask
 from coarse2fine.masks.resize import resize
@@ -106,7 +106,9 @@ def compare(networks: dict[str, Segmenter], pairs: Sequence[tuple[Path, Path]]) 
         total = np.zeros((len(segmenter.classes), len(segmenter.classes)), np.int64)
         for found in predict_files(segmenter, photos, reading):
             index, own = found.index, found.probabilities
-            expected_mask, mask = (most_probable_class(some, *found.size) for some in (expected[index], own))
+            expected_mask, mask = (
+                decide_classes(some, *found.size, found.foreground_first) for some in (expected[index], own)
+            )
             largest = max(largest, float(np.abs(own - expected[index]).max()))
             differing, pixels = differing + int((mask != expected_mask).sum()), pixels + mask.size
             total += confusion_matrix(mask, read_mask(pairs[index][1]), len(segmenter.classes))

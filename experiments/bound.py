@@ -233,7 +233,8 @@ def train_and_evaluate(
 
     run_stage(stage, context, run_training)
     load_weights(network, folder / "weights.safetensors")
-    view = (config.predict.flip, config.predict.scales, config.train.precision)
+    predict = config.predict
+    view = (predict.flip, predict.scales, predict.foreground_first, config.train.precision)
     segmenter = TorchSegmenter(network, training_set.classes, config.network, config.view_px, *view).to()
     return np.stack(list(compute_confusion_matrices(segmenter, val, count_cores())))
 

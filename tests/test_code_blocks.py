@@ -28,6 +28,7 @@ from coarse2fine.cli import COMMANDS, main
 from coarse2fine.cli.parser import parse_and_call
 from coarse2fine.config import parse_config
 from coarse2fine.data.synthetic import draw_dataset
+from coarse2fine.inference.segmenter import decide_classes
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
@@ -238,10 +239,13 @@ def test_readme__runs_as_written(place):
     assert Path("runs/pets/report.html").exists() and Path("found/masks").exists()
 
 
-def test_onnx_page__python_gives_the_probabilities(place, exported_networks, small_segmenter):
+def test_onnx_page__python_gives_the_probabilities_and_the_mask(place, exported_networks, small_segmenter):
     shutil.copy(exported_networks / "network.onnx", "pets.onnx")
-    found = run_page("docs/onnx.md")["probabilities"]
-    assert found.shape == (1, 3, 64, 64) and np.allclose(found.sum(axis=1), 1, atol=1e-4)
+    names = run_page("docs/onnx.md")
+    found = names["probabilities"]
+    assert found.shape == (3, 64, 64) and np.allclose(found.sum(axis=0), 1, atol=1e-4)
+    expected = decide_classes(found, 64, 64, small_segmenter.foreground_first)
+    assert np.array_equal(names["mask"], expected) and expected.any()
 
 
 @pytest.fixture

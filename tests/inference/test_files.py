@@ -31,6 +31,7 @@ class Brightness(Segmenter):
     size_px: int = 32
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
+    foreground_first: bool = True
     seen: list[int] = field(default_factory=list)
 
     def run_network(self, batch, shape):

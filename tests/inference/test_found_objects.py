@@ -11,7 +11,7 @@ from coarse2fine.export import export_masks
 from coarse2fine.inference.found_objects import cut_out, list_objects
 from coarse2fine.inference.predict import predict_photos
 from coarse2fine.inference.result_files import PredictOptions
-from coarse2fine.inference.segmenter import most_probable_class
+from coarse2fine.inference.segmenter import decide_classes
 
 
 def test_list_objects__two_parts_and_a_hole():
@@ -30,13 +30,15 @@ def test_list_objects__two_parts_and_a_hole():
     assert list_objects(np.zeros((3, 3), np.uint8), probabilities) == []
 
 
-def test_cut_out__opacity_is_half_exactly_at_the_edge_of_the_mask():
+@pytest.mark.parametrize("foreground_first", [True, False])
+def test_cut_out__opacity_is_half_exactly_at_the_edge_of_the_mask(foreground_first):
     rng = np.random.default_rng(0)
-    probabilities = rng.dirichlet([1, 1, 1], (6, 7)).astype(np.float32).transpose(2, 0, 1)
+    probabilities = rng.dirichlet([0.3, 0.3, 0.3], (6, 7)).astype(np.float32).transpose(2, 0, 1)
     image = rng.integers(0, 256, (30, 41, 3), np.uint8)
-    found = cut_out(image, probabilities)
+    found = cut_out(image, probabilities, foreground_first)
     assert np.array_equal(found[..., :3], image)
-    assert np.array_equal(found[..., 3] > 127, most_probable_class(probabilities, 30, 41) > 0)
+    mask = decide_classes(probabilities, 30, 41, foreground_first)
+    assert np.array_equal(found[..., 3] > 127, mask > 0)
     assert {0, 255} < {*found[..., 3].ravel().tolist()}
 
 

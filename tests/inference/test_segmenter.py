@@ -8,7 +8,7 @@ import torch
 
 from coarse2fine.config import PredictConfig, PredictCrfConfig
 from coarse2fine.errors import DataError
-from coarse2fine.inference.segmenter import Segmenter, most_probable_class, working_shape
+from coarse2fine.inference.segmenter import Segmenter, decide_classes, working_shape
 
 
 @pytest.mark.parametrize(
@@ -24,16 +24,33 @@ def test_working_shape__multiples_of_the_deepest_stride(shape, size_px, working)
     assert working_shape(shape, size_px) == working
 
 
-def test_most_probable_class__ties_go_to_the_lower_class():
+def test_decide_classes__ties_go_to_the_lower_class():
     probabilities = np.zeros((3, 1, 4), np.float32)
     probabilities[:, 0] = [[0.5, 0.3, 0.2, 0.4], [0.5, 0.4, 0.3, 0.2], [0.0, 0.3, 0.5, 0.4]]
-    assert most_probable_class(probabilities, 1, 4).tolist() == [[0, 1, 2, 0]]
-    assert most_probable_class(probabilities, 3, 8).shape == (3, 8)
+    assert decide_classes(probabilities, 1, 4, foreground_first=False).tolist() == [[0, 1, 2, 0]]
+    assert decide_classes(probabilities, 3, 8, foreground_first=False).shape == (3, 8)
+    assert decide_classes(probabilities, 1, 4, foreground_first=True).tolist() == [[0, 1, 2, 2]]
+    equal = np.array([[[0.4, 0.4]], [[0.3, 0.3]], [[0.3, 0.3]]], np.float32)
+    assert decide_classes(equal, 1, 2, foreground_first=True).tolist() == [[1, 1]]
+    assert decide_classes(probabilities, 3, 8, foreground_first=True).shape == (3, 8)
 
 
-def test_most_probable_class__leaves_the_probabilities_as_they_were():
+def test_decide_classes__foreground_first_sums_the_classes_that_the_network_confuses():
+    probabilities = np.array([[[0.4, 0.6]], [[0.25, 0.2]], [[0.35, 0.2]]], np.float32)
+    assert decide_classes(probabilities, 1, 2, foreground_first=True).tolist() == [[2, 0]]
+    assert decide_classes(probabilities, 1, 2, foreground_first=False).tolist() == [[0, 0]]
+
+
+def test_decide_classes__foreground_first_prefers_the_class_that_the_rest_of_the_photo_shows():
+    probabilities = np.array([[[0.1, 0.1, 0.1, 0.1]], [[0.8, 0.8, 0.4, 0.1]], [[0.1, 0.1, 0.5, 0.8]]], np.float32)
+    assert decide_classes(probabilities, 1, 4, foreground_first=True).tolist() == [[1, 1, 1, 2]]
+    assert decide_classes(probabilities, 1, 4, foreground_first=False).tolist() == [[1, 1, 2, 2]]
+
+
+@pytest.mark.parametrize("foreground_first", [True, False])
+def test_decide_classes__leaves_the_probabilities_as_they_were(foreground_first):
     probabilities = np.array([[[0.2]], [[0.8]]], np.float32)
-    assert most_probable_class(probabilities, 1, 1).tolist() == [[1]]
+    assert decide_classes(probabilities, 1, 1, foreground_first).tolist() == [[1]]
     assert probabilities[:, 0, 0].tolist() == pytest.approx([0.2, 0.8])
 
 
@@ -43,6 +60,7 @@ class Columns(Segmenter):
 
     flip: bool
     scales: tuple[float, ...]
+    foreground_first: bool = True
     classes: tuple[str, ...] = ("background", "a")
     size_px: int = 32
     crf: PredictCrfConfig = field(default_factory=PredictCrfConfig)

@@ -81,13 +81,13 @@ def test_segmenter__computes_with_a_folded_copy_of_the_network_as_it_was_at_to()
 def test_segmenter__save_and_load_give_the_same_scores(tmp_path):
     torch.manual_seed(0)
     crf = PredictCrfConfig(on=True, steps=3)
-    made = TorchSegmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, False, (0.5, 1.0), "fp32", crf).to()
+    made = TorchSegmenter(build_network(CONFIG, 3), CLASSES, CONFIG, 64, False, (0.5, 1.0), False, "fp32", crf).to()
     made.save(tmp_path / "run" / "model")
     for place in (tmp_path / "run", tmp_path / "run" / "model"):
         assert is_run(tmp_path / "run" / "model")
         loaded = TorchSegmenter.load(place)
         assert (loaded.classes, loaded.size_px, loaded.flip, loaded.scales) == (CLASSES, 64, False, (0.5, 1.0))
-        assert loaded.crf == crf
+        assert (loaded.foreground_first, loaded.crf) == (False, crf)
         assert (loaded.predict_probabilities(two_halves()) == made.predict_probabilities(two_halves())).all()
 
 

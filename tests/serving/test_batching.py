@@ -14,6 +14,7 @@ class MeanSegmenter(Segmenter):
     """Returns the mean of each photo after its gate is opened, and records its batches."""
 
     classes, size_px, flip, scales, crf = ("background", "a"), 64, False, (1.0,), PredictCrfConfig()
+    foreground_first = True
 
     def __init__(self) -> None:
         self.batches: list[tuple[tuple[int, int], int]] = []

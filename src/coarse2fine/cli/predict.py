@@ -88,6 +88,7 @@ def predict(
         size_px=size_px or segmenter.size_px,
         flip=segmenter.flip if flip is None else flip,
         scales=scales or segmenter.scales,
+        foreground_first=segmenter.foreground_first,
         crf=segmenter.crf.on if crf is None else crf,
     )
     options = PredictOptions(batch, overlays, probabilities, max_megapixels, cutout, instances, every)

@@ -33,6 +33,7 @@ class ModelPredictConfig(Settings):
     size_px: PositiveInt
     flip: bool
     scales: Scales
+    foreground_first: bool
     precision: Literal["auto", "bf16", "fp32"]
     crf: PredictCrfConfig
 

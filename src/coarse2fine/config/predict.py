@@ -49,6 +49,12 @@ class PredictConfig(Settings):
         (0.75, 1.25),
         description="average the probabilities over these scales of the photo, also for the refined masks",
     )
+    foreground_first: Annotated[bool, Role.NO_EFFECT] = Field(
+        True,
+        description="a pixel is background only if background has at least one half of the probability; otherwise it "
+        "has the class with the largest product of its probability and its mean over the photo; false: the most "
+        "probable class, background included (the paper); no effect on the refined masks",
+    )
     crf: Annotated[bool, Role.NO_EFFECT] = Field(
         False,
         description="align the masks of the finished network, not the refined masks, with image edges by a fully "

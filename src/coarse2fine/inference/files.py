@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from coarse2fine.data.reader import PhotoFile, ReadOptions, read_batches
-from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter, most_probable_class, working_shape
+from coarse2fine.inference.segmenter import BATCH_SIZE, Segmenter, decide_classes, working_shape
 from coarse2fine.masks.resize import fit_size, resize, shrink
 from coarse2fine.types import Image, Mask, Probabilities
 
@@ -21,12 +21,14 @@ class FilePrediction:
         size: Height and width of the upright photo, in pixels.
         probabilities: Class probabilities at the working size, before any CRF, shape (C, h, w).
         copy: The photo, reduced to ``copy_px``, RGB; None if no copy was requested.
+        foreground_first: See :func:`~coarse2fine.inference.segmenter.decide_classes`.
     """
 
     index: int
     size: tuple[int, int]
     probabilities: Probabilities
     copy: Image | None
+    foreground_first: bool
     _compute_crf: Callable[[], Probabilities] = field(repr=False)
 
     def probabilities_after_crf(self) -> Probabilities:
@@ -37,13 +39,13 @@ class FilePrediction:
         return self._compute_crf()
 
     def mask(self, size: Sequence[int] | None = None) -> Mask:
-        """Compute the most probable class of every pixel after the CRF.
+        """Compute the class of every pixel after the CRF.
 
         Args:
             size: Starts with height and width of the mask; default: the size of the photo.
         """
         height, width = (size or self.size)[:2]
-        return most_probable_class(self.probabilities_after_crf(), height, width)
+        return decide_classes(self.probabilities_after_crf(), height, width, self.foreground_first)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def predict_files(
         probabilities = segmenter.probabilities_at_working_size(inputs, batch.shape)
         crfs = _plan_crf(segmenter, probabilities, [photo.for_crf for photo in batch.photos])
         for index, photo, before, compute_crf in zip(batch.indices, batch.photos, probabilities, crfs, strict=True):
-            yield FilePrediction(index, photo.size, before, photo.copy, compute_crf)
+            yield FilePrediction(index, photo.size, before, photo.copy, segmenter.foreground_first, compute_crf)
 
 
 def predict_frames(
@@ -130,7 +132,7 @@ def predict_frames(
         for_crf = [shrink(frame, segmenter.crf.max_side_px) if segmenter.crf.on else None for _, frame in batch]
         crfs = _plan_crf(segmenter, probabilities, for_crf)
         for (index, frame), before, compute_crf in zip(batch, probabilities, crfs, strict=True):
-            yield FilePrediction(index, (size[0], size[1]), before, frame, compute_crf)
+            yield FilePrediction(index, (size[0], size[1]), before, frame, segmenter.foreground_first, compute_crf)
 
 
 def _plan_crf(

@@ -67,22 +67,27 @@ def list_objects(mask: Mask, probabilities: Probabilities) -> list[FoundObject]:
     return found
 
 
-def cut_out(image: Image, probabilities: Probabilities) -> NDArray[np.uint8]:
+def cut_out(image: Image, probabilities: Probabilities, foreground_first: bool) -> NDArray[np.uint8]:
     """Make the background of a photo transparent, with a soft edge.
 
     Args:
         image: The photo, shape (H, W, 3).
         probabilities: Class probabilities at any size, shape (C, h, w).
+        foreground_first: Rule of the mask, see :func:`~coarse2fine.inference.segmenter.decide_classes`.
 
     Returns:
-        RGBA, shape (H, W, 4). Opacity is a ramp of width `EDGE_WIDTH` over the share of the most probable class in the
-        sum of its probability and that of background; it is at least one half exactly where the mask has a class.
+        RGBA, shape (H, W, 4). Opacity is a ramp of width `EDGE_WIDTH` over the share of the foreground in the sum of
+        its probability and that of background; it is at least one half exactly where the mask has a class. The
+        foreground is all classes together with ``foreground_first``, and otherwise the most probable one.
     """
     height, width = image.shape[:2]
     background = resize(probabilities[0], height, width)
-    best = np.zeros_like(background)
-    for channel in probabilities[1:]:
-        np.maximum(best, resize(channel, height, width), out=best)
-    share = best / np.maximum(best + background, 1e-6)
+    if foreground_first:
+        share = 1 - background
+    else:
+        best = np.zeros_like(background)
+        for channel in probabilities[1:]:
+            np.maximum(best, resize(channel, height, width), out=best)
+        share = best / np.maximum(best + background, 1e-6)
     opacity = np.clip((share - 0.5) / EDGE_WIDTH + 0.5, 0, 1)
     return np.dstack([image, np.rint(255 * opacity).astype(np.uint8)])

@@ -37,6 +37,7 @@ class OnnxSegmenter(Segmenter):
         size_px: Longer side to which photos are resized for the network.
         flip: Whether the network also sees the photo mirrored; see :class:`Segmenter`.
         scales: Probabilities are averaged over these multiples of ``size_px``.
+        foreground_first: Whether a pixel is background only with half of the probability; see :class:`Segmenter`.
         crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo. The CRF
             needs torch.
     """
@@ -46,6 +47,7 @@ class OnnxSegmenter(Segmenter):
     size_px: int
     flip: bool = True
     scales: tuple[float, ...] = (1.0,)
+    foreground_first: bool = True
     crf: PredictCrfConfig = field(default_factory=PredictCrfConfig)
 
     @classmethod
@@ -61,7 +63,15 @@ class OnnxSegmenter(Segmenter):
         model = _read_metadata(metadata, path)
         _check_graph(session, len(model.classes), path)
         predict = model.predict
-        return cls(session, model.classes, predict.size_px, predict.flip, predict.scales, predict.crf)
+        return cls(
+            session,
+            model.classes,
+            predict.size_px,
+            predict.flip,
+            predict.scales,
+            predict.foreground_first,
+            predict.crf,
+        )
 
     def run_network(self, batch: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
         """See :meth:`Segmenter.run_network`."""
@@ -93,17 +103,20 @@ def to_metadata(segmenter: Segmenter) -> dict[str, str]:
         "side_step_px": json.dumps(SIDE_STEP_PX),
         "scales": json.dumps(list(segmenter.scales)),
         "flip": json.dumps(segmenter.flip),
+        "foreground_first": json.dumps(segmenter.foreground_first),
         "crf": segmenter.crf.model_dump_json(),
         "input": f"{INPUT}: uint8 (batch, height, width, 3), RGB, 0 to 255; the photo resized so that its longer side "
         "is size_px, both sides rounded to multiples of side_step_px; normalization is in the graph",
         "output": f"{OUTPUT}: float32 (batch, class, height, width), probabilities that sum to 1; to be averaged over "
         "scales; where flip is true, the photo is mirrored at every second scale, and with one scale both views are "
-        "averaged; the mask is their argmax at the photo's size",
+        "averaged; then resized to the photo's size; where foreground_first is true, a pixel is background if the "
+        "background has at least 0.5, and otherwise has the class with the largest product of its probability and its "
+        "mean over the photo; where it is false, the mask is the argmax",
     }
 
 
 def _read_metadata(given: Mapping[str, str], path: Path) -> ModelConfig:
-    names = ("classes", "size_px", "side_step_px", "scales", "flip", "crf")
+    names = ("classes", "size_px", "side_step_px", "scales", "flip", "foreground_first", "crf")
     try:
         if sum(map(len, given.values())) > MAX_METADATA_CHARACTERS:
             raise ValueError(f"more than {MAX_METADATA_CHARACTERS} characters")

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from coarse2fine.errors import ConfigError
 from coarse2fine.inference.files import FilePrediction
 from coarse2fine.inference.found_objects import OBJECT_COLUMNS, cut_out, list_objects
-from coarse2fine.inference.segmenter import BATCH_SIZE, most_probable_class
+from coarse2fine.inference.segmenter import BATCH_SIZE, decide_classes
 from coarse2fine.masks.palette import overlay
 from coarse2fine.masks.png import mask_path, write_mask
 from coarse2fine.masks.resize import resize_mask
@@ -91,12 +91,14 @@ def write_prediction(
         options: Which files to write.
     """
     probabilities = prediction.probabilities_after_crf()
-    mask = most_probable_class(probabilities, *prediction.size)
+    mask = decide_classes(probabilities, *prediction.size, prediction.foreground_first)
     write_mask(mask_path(folder / "masks", name), mask)
     if options.probabilities:
         _write_probabilities(folder / "probabilities" / f"{name}.npz", prediction.probabilities)
     if options.cutouts:
-        _write_rgba(folder / "cutouts" / f"{name}.png", cut_out(read_photo(), probabilities))
+        _write_rgba(
+            folder / "cutouts" / f"{name}.png", cut_out(read_photo(), probabilities, prediction.foreground_first)
+        )
     objects = list_objects(mask, probabilities) if options.instances else []
     return PhotoResult(
         mask,

@@ -45,6 +45,7 @@ class Segmenter(ABC):
         flip: Whether the network also sees the photo mirrored: with one scale, the probabilities of both are averaged;
             with several scales, the photo is mirrored at every second one.
         scales: Probabilities are averaged over these multiples of ``size_px``.
+        foreground_first: Whether a pixel is background only with half of the probability; see :func:`decide_classes`.
         crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo.
     """
 
@@ -52,6 +53,7 @@ class Segmenter(ABC):
     size_px: int
     flip: bool
     scales: tuple[float, ...]
+    foreground_first: bool
     crf: PredictCrfConfig
 
     @classmethod
@@ -122,7 +124,10 @@ class Segmenter(ABC):
         """
         arrays, restore = to_images(images)
         probabilities = self._compute_probabilities(arrays)
-        masks = [most_probable_class(p, *image.shape[:2]) for p, image in zip(probabilities, arrays, strict=True)]
+        masks = [
+            decide_classes(p, image.shape[0], image.shape[1], self.foreground_first)
+            for p, image in zip(probabilities, arrays, strict=True)
+        ]
         result: Images = restore(masks)
         return result
 
@@ -152,7 +157,11 @@ class Segmenter(ABC):
         """Return the same network with other prediction settings; if ``config.size_px`` is None, the size stays."""
         size_px = config.size_px or self.size_px
         return self._replace(
-            size_px=size_px, flip=config.flip, scales=config.scales, crf=self.crf.with_switch(config.crf)
+            size_px=size_px,
+            flip=config.flip,
+            scales=config.scales,
+            foreground_first=config.foreground_first,
+            crf=self.crf.with_switch(config.crf),
         )
 
     def with_crf(self, on: bool | None) -> Self:
@@ -269,7 +278,8 @@ class Segmenter(ABC):
         """
         if self.crf.on:
             probabilities = self.apply_crf([(probabilities, read_photo())])[0]
-        return most_probable_class(probabilities, *size[:2])
+        height, width = size[:2]
+        return decide_classes(probabilities, height, width, self.foreground_first)
 
     def _compute_probabilities(self, images: Sequence[Image]) -> list[Probabilities]:
         """Compute class probabilities of images of any sizes, after the CRF if it is on."""
@@ -305,8 +315,14 @@ def working_shape(size: Sequence[int], size_px: int) -> tuple[int, int]:
     return height, width
 
 
-def most_probable_class(probabilities: Probabilities, height: int, width: int) -> Mask:
-    """Compute the most probable class of every pixel at another size; among equals the lowest index.
+def decide_classes(probabilities: Probabilities, height: int, width: int, foreground_first: bool) -> Mask:
+    """Compute the class of every pixel at another size; among equals the lowest index.
+
+    The most probable class of all favors the background: where the network is sure of an object and unsure of its
+    class, every single class is less probable than the background. So with ``foreground_first`` the sum of the classes
+    decides what is foreground. Which class it is also depends on the rest of the photo: the mean probability of each
+    class over the photo is its prior there, as after one step of the algorithm of Saerens et al., "Adjusting the
+    outputs of a classifier to new a priori probabilities" (Neural Computation, 2002). docs/log.md has the figures.
 
     Only one class is resized at a time, so that memory does not grow with the number of classes.
 
@@ -314,14 +330,20 @@ def most_probable_class(probabilities: Probabilities, height: int, width: int) -
         probabilities: Class probabilities, shape (C, h, w).
         height: Height of the mask.
         width: Width of the mask.
+        foreground_first: A pixel is background only if background has at least one half of the probability, and
+            otherwise has the class with the largest product of its probability and its mean over the photo; false: the
+            most probable class, background included.
 
     Returns:
         Class indices, shape (height, width).
     """
-    best = resize(probabilities[0], height, width).copy()
+    background = resize(probabilities[0], height, width)
+    best = np.where(background < 0.5, np.float32(-1), np.float32(2)) if foreground_first else background.copy()
     mask = np.zeros((height, width), dtype=np.uint8)
     for index in range(1, len(probabilities)):
         channel = resize(probabilities[index], height, width)
+        if foreground_first:
+            channel = channel * probabilities[index].mean()
         better = channel > best
         mask[better] = index
         np.maximum(best, channel, out=best)

@@ -35,6 +35,7 @@ class TorchSegmenter(Segmenter):
         size_px: Longer side to which photos are resized for the network.
         flip: Whether the network also sees the photo mirrored; see :class:`Segmenter`.
         scales: Probabilities are averaged over these multiples of ``size_px``.
+        foreground_first: Whether a pixel is background only with half of the probability; see :class:`Segmenter`.
         precision: Number format, as in training.
         crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo.
         threads: Processor threads that compute one layer together; None: torch's own number.
@@ -47,6 +48,7 @@ class TorchSegmenter(Segmenter):
     size_px: int
     flip: bool = True
     scales: tuple[float, ...] = (1.0,)
+    foreground_first: bool = True
     precision: str = "auto"
     crf: PredictCrfConfig = field(default_factory=PredictCrfConfig)
     threads: int | None = None
@@ -73,6 +75,7 @@ class TorchSegmenter(Segmenter):
             predict.size_px,
             flip=predict.flip,
             scales=predict.scales,
+            foreground_first=predict.foreground_first,
             precision=predict.precision,
             crf=predict.crf,
             threads=threads,
@@ -88,6 +91,7 @@ class TorchSegmenter(Segmenter):
                 "size_px": self.size_px,
                 "flip": self.flip,
                 "scales": list(self.scales),
+                "foreground_first": self.foreground_first,
                 "precision": self.precision,
                 "crf": self.crf.model_dump(mode="json"),
             },

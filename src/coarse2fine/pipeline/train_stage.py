@@ -69,6 +69,7 @@ def run_train_stage(
         config.view_px,
         flip=config.predict.flip,
         scales=config.predict.scales,
+        foreground_first=config.predict.foreground_first,
         precision=config.train.precision,
     )
     return stage, segmenter.to()

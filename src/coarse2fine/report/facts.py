@@ -105,6 +105,7 @@ def describe_onnx(path: Path) -> dict[str, Any]:
         "size_px": segmenter.size_px,
         "scales": list(segmenter.scales),
         "flip": segmenter.flip,
+        "foreground_first": segmenter.foreground_first,
         "crf": segmenter.crf.on,
         "int8": metadata.get("int8") == "true",
         "bytes": path.stat().st_size,
@@ -128,6 +129,7 @@ def _describe_model(model: ModelConfig) -> dict[str, Any]:
         "size_px": predict.size_px,
         "scales": list(predict.scales),
         "flip": predict.flip,
+        "foreground_first": predict.foreground_first,
         "crf": predict.crf.on,
         "precision": predict.precision,
     }
