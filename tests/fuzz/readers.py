@@ -253,7 +253,8 @@ def _onnx_network() -> bytes:
     probabilities = helper.make_tensor_value_info(OUTPUT, kinds.FLOAT, ("n", len(_CLASSES), "h", "w"))
     graph = helper.make_graph(nodes, "network", [images], [probabilities], [weights])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    settings = {"classes": _CLASSES, "size_px": 32, "side_step_px": SIDE_STEP_PX, "scales": [1.0, 0.5], "flip": True}
+    sizes = {"size_px": 32, "side_step_px": SIDE_STEP_PX, "scales": [1.0, 0.5]}
+    settings = {"classes": _CLASSES, "flip": True, "foreground_first": True} | sizes
     entries = {name: json.dumps(value) for name, value in settings.items()}
     helper.set_model_props(model, entries | {"crf": PredictCrfConfig().model_dump_json()})
     return bytes(model.SerializeToString())
