@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -30,21 +30,21 @@ def test_decide_classes__ties_go_to_the_lower_class():
     assert decide_classes(probabilities, 1, 4, foreground_first=False).tolist() == [[0, 1, 2, 0]]
     assert decide_classes(probabilities, 3, 8, foreground_first=False).shape == (3, 8)
     assert decide_classes(probabilities, 1, 4, foreground_first=True).tolist() == [[0, 1, 2, 2]]
-    equal = np.array([[[0.4, 0.4]], [[0.3, 0.3]], [[0.3, 0.3]]], np.float32)
-    assert decide_classes(equal, 1, 2, foreground_first=True).tolist() == [[1, 1]]
     assert decide_classes(probabilities, 3, 8, foreground_first=True).shape == (3, 8)
+    equal = np.array([[[0.4, 0.5]], [[0.3, 0.5]], [[0.3, 0.0]]], np.float32)
+    assert decide_classes(equal, 1, 2, foreground_first=True).tolist() == [[1, 0]]
 
 
-def test_decide_classes__foreground_first_sums_the_classes_that_the_network_confuses():
-    probabilities = np.array([[[0.4, 0.6]], [[0.25, 0.2]], [[0.35, 0.2]]], np.float32)
-    assert decide_classes(probabilities, 1, 2, foreground_first=True).tolist() == [[2, 0]]
-    assert decide_classes(probabilities, 1, 2, foreground_first=False).tolist() == [[0, 0]]
+def test_decide_classes__foreground_first_takes_an_object_of_uncertain_class_for_foreground():
+    probabilities = np.array([[[0.4, 0.4, 0.6]], [[0.25, 0.2, 0.4]], [[0.35, 0.2, 0.0]], [[0.0, 0.2, 0.0]]], np.float32)
+    assert decide_classes(probabilities, 1, 3, foreground_first=True).tolist() == [[2, 0, 0]]
+    assert decide_classes(probabilities, 1, 3, foreground_first=False).tolist() == [[0, 0, 0]]
 
 
-def test_decide_classes__foreground_first_prefers_the_class_that_the_rest_of_the_photo_shows():
-    probabilities = np.array([[[0.1, 0.1, 0.1, 0.1]], [[0.8, 0.8, 0.4, 0.1]], [[0.1, 0.1, 0.5, 0.8]]], np.float32)
-    assert decide_classes(probabilities, 1, 4, foreground_first=True).tolist() == [[1, 1, 1, 2]]
-    assert decide_classes(probabilities, 1, 4, foreground_first=False).tolist() == [[1, 1, 2, 2]]
+def test_decide_classes__with_one_class_both_rules_are_the_same():
+    foreground = np.random.default_rng(0).random((1, 9, 9), np.float32)
+    masks = [decide_classes(np.concatenate([1 - foreground, foreground]), 9, 9, rule) for rule in (True, False)]
+    assert np.array_equal(*masks) and {0, 1} == set(masks[0].ravel().tolist())
 
 
 @pytest.mark.parametrize("foreground_first", [True, False])
@@ -111,7 +111,9 @@ def test_predict_probabilities__at_the_size_of_the_images(small_segmenter, batch
     one = small_segmenter.predict_probabilities(batch[0])
     assert one.shape == (3, 60, 60) and one.dtype == np.float32
     assert np.allclose(one.sum(axis=0), 1, atol=1e-5)
-    assert (one.argmax(axis=0) == small_segmenter.predict(batch[0])).all()
+    assert (decide_classes(one, 60, 60, foreground_first=True) == small_segmenter.predict(batch[0])).all()
+    most_probable = replace(small_segmenter, foreground_first=False).predict(batch[0])
+    assert (one.argmax(axis=0) == most_probable).all() and (most_probable != small_segmenter.predict(batch[0])).any()
     assert small_segmenter.predict_probabilities(batch[:2]).shape == (2, 3, 60, 60)
     assert [p.shape for p in small_segmenter.predict_probabilities([batch[0], batch[1, :33]])] == [
         (3, 60, 60),

@@ -51,9 +51,9 @@ class PredictConfig(Settings):
     )
     foreground_first: Annotated[bool, Role.NO_EFFECT] = Field(
         True,
-        description="a pixel is background only if background has at least one half of the probability; otherwise it "
-        "has the class with the largest product of its probability and its mean over the photo; false: the most "
-        "probable class, background included (the paper); no effect on the refined masks",
+        description="a pixel is background only if background is more probable than the geometric mean of all other "
+        "classes together and the most probable one of them, which it has otherwise; false: the most probable class, "
+        "background included (the paper); no effect on the refined masks",
     )
     crf: Annotated[bool, Role.NO_EFFECT] = Field(
         False,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coarse2fine.inference.segmenter import foreground_probability
 from coarse2fine.masks.objects import split_into_parts
 from coarse2fine.masks.polygons import trace_edges
 from coarse2fine.masks.regions import Box, classes_in
@@ -78,16 +79,15 @@ def cut_out(image: Image, probabilities: Probabilities, foreground_first: bool) 
     Returns:
         RGBA, shape (H, W, 4). Opacity is a ramp of width `EDGE_WIDTH` over the share of the foreground in the sum of
         its probability and that of background; it is at least one half exactly where the mask has a class. The
-        foreground is all classes together with ``foreground_first``, and otherwise the most probable one.
+        probability of the foreground is :func:`~coarse2fine.inference.segmenter.foreground_probability` with
+        ``foreground_first``, and otherwise that of the most probable class.
     """
     height, width = image.shape[:2]
     background = resize(probabilities[0], height, width)
-    if foreground_first:
-        share = 1 - background
-    else:
-        best = np.zeros_like(background)
-        for channel in probabilities[1:]:
-            np.maximum(best, resize(channel, height, width), out=best)
-        share = best / np.maximum(best + background, 1e-6)
+    best = np.zeros_like(background)
+    for channel in probabilities[1:]:
+        np.maximum(best, resize(channel, height, width), out=best)
+    foreground = foreground_probability(background, best) if foreground_first else best
+    share = foreground / np.maximum(foreground + background, 1e-6)
     opacity = np.clip((share - 0.5) / EDGE_WIDTH + 0.5, 0, 1)
     return np.dstack([image, np.rint(255 * opacity).astype(np.uint8)])

@@ -37,7 +37,7 @@ class OnnxSegmenter(Segmenter):
         size_px: Longer side to which photos are resized for the network.
         flip: Whether the network also sees the photo mirrored; see :class:`Segmenter`.
         scales: Probabilities are averaged over these multiples of ``size_px``.
-        foreground_first: Whether a pixel is background only with half of the probability; see :class:`Segmenter`.
+        foreground_first: How the class of a pixel follows from the probabilities; see :class:`Segmenter`.
         crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo. The CRF
             needs torch.
     """
@@ -110,8 +110,8 @@ def to_metadata(segmenter: Segmenter) -> dict[str, str]:
         "output": f"{OUTPUT}: float32 (batch, class, height, width), probabilities that sum to 1; to be averaged over "
         "scales; where flip is true, the photo is mirrored at every second scale, and with one scale both views are "
         "averaged; then resized to the photo's size; where foreground_first is true, a pixel is background if the "
-        "background has at least 0.5, and otherwise has the class with the largest product of its probability and its "
-        "mean over the photo; where it is false, the mask is the argmax",
+        "square of the probability of background is at least the sum of all others times their largest, and otherwise "
+        "has the most probable other class; where it is false, the mask is the argmax",
     }
 
 

@@ -45,7 +45,7 @@ class Segmenter(ABC):
         flip: Whether the network also sees the photo mirrored: with one scale, the probabilities of both are averaged;
             with several scales, the photo is mirrored at every second one.
         scales: Probabilities are averaged over these multiples of ``size_px``.
-        foreground_first: Whether a pixel is background only with half of the probability; see :func:`decide_classes`.
+        foreground_first: How the class of a pixel follows from the probabilities; see :func:`decide_classes`.
         crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo.
     """
 
@@ -319,10 +319,9 @@ def decide_classes(probabilities: Probabilities, height: int, width: int, foregr
     """Compute the class of every pixel at another size; among equals the lowest index.
 
     The most probable class of all favors the background: where the network is sure of an object and unsure of its
-    class, every single class is less probable than the background. So with ``foreground_first`` the sum of the classes
-    decides what is foreground. Which class it is also depends on the rest of the photo: the mean probability of each
-    class over the photo is its prior there, as after one step of the algorithm of Saerens et al., "Adjusting the
-    outputs of a classifier to new a priori probabilities" (Neural Computation, 2002). docs/log.md has the figures.
+    class, every single class is less probable than the background. The sum of the classes favors the foreground: it
+    also takes pixels whose class is then wrong. ``foreground_first`` compares the background with the geometric mean of
+    both; docs/log.md has the figures. With one class besides the background, all three are the same.
 
     Only one class is resized at a time, so that memory does not grow with the number of classes.
 
@@ -330,21 +329,34 @@ def decide_classes(probabilities: Probabilities, height: int, width: int, foregr
         probabilities: Class probabilities, shape (C, h, w).
         height: Height of the mask.
         width: Width of the mask.
-        foreground_first: A pixel is background only if background has at least one half of the probability, and
-            otherwise has the class with the largest product of its probability and its mean over the photo; false: the
-            most probable class, background included.
+        foreground_first: A pixel is background only if background is at least as probable as the geometric
+            mean, and otherwise has the most probable other class; false: the most probable class, background included.
 
     Returns:
         Class indices, shape (height, width).
     """
     background = resize(probabilities[0], height, width)
-    best = np.where(background < 0.5, np.float32(-1), np.float32(2)) if foreground_first else background.copy()
+    best = np.full_like(background, -1) if foreground_first else background.copy()
     mask = np.zeros((height, width), dtype=np.uint8)
     for index in range(1, len(probabilities)):
         channel = resize(probabilities[index], height, width)
-        if foreground_first:
-            channel = channel * probabilities[index].mean()
         better = channel > best
         mask[better] = index
         np.maximum(best, channel, out=best)
+    if foreground_first:
+        mask[foreground_probability(background, best) <= background] = 0
     return mask
+
+
+def foreground_probability(background: NDArray[np.float32], best: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute the geometric mean of the probabilities of all classes together and of the most probable one.
+
+    Args:
+        background: Probability of the background, 0 to 1, any shape.
+        best: Probability of the most probable other class, of the same shape.
+
+    Returns:
+        0 to 1, of the same shape.
+    """
+    mean: NDArray[np.float32] = np.sqrt(np.maximum(1 - background, 0) * best)
+    return mean

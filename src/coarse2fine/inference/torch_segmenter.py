@@ -35,7 +35,7 @@ class TorchSegmenter(Segmenter):
         size_px: Longer side to which photos are resized for the network.
         flip: Whether the network also sees the photo mirrored; see :class:`Segmenter`.
         scales: Probabilities are averaged over these multiples of ``size_px``.
-        foreground_first: Whether a pixel is background only with half of the probability; see :class:`Segmenter`.
+        foreground_first: How the class of a pixel follows from the probabilities; see :class:`Segmenter`.
         precision: Number format, as in training.
         crf: Settings of a fully connected CRF that aligns the probabilities with the edges of the photo.
         threads: Processor threads that compute one layer together; None: torch's own number.
