@@ -127,7 +127,7 @@ def _walk(value: Any) -> list[tuple[Any, Any]]:
 def _edit_toml(content: bytes, edit: Edit) -> bytes:
     try:
         return tomli_w.dumps(_edit_value(tomllib.loads(content.decode()), edit)).encode("utf-8", "surrogatepass")
-    except (ValueError, TypeError, AttributeError):  # an earlier edit damaged it, or TOML has no such value
+    except (ValueError, TypeError, AttributeError, RecursionError):  # damaged by an earlier edit, or no TOML
         return _edit_bytes(content, edit)
 
 
