@@ -52,7 +52,6 @@ class Case(NamedTuple):
     image: Image
     ground_truth: Mask
     probabilities: Probabilities
-    foreground_first: bool
 
 
 def main() -> None:
@@ -64,7 +63,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     for name, changes in VARIANTS.items():
         config = None if changes is None else CrfConfig(max_side_px=options.side_px, **changes)
-        results[name] = measure(cases, config, len(segmenter.classes), device)
+        results[name] = measure(cases, config, segmenter, device)
         if config and options.batch > 1:
             results[name] |= measure_together(cases, config, device, options.batch)
         print(f"{name:24}", *(f"{key} {value}" for key, value in results[name].items()), sep="  ", flush=True)
@@ -88,19 +87,14 @@ def load_cases(options: argparse.Namespace, segmenter: Segmenter) -> list[Case]:
     """Predict the class probabilities of evenly spaced photos."""
     pairs = take_evenly(pair_by_name(list_photos([options.photos]), options.photos, options.masks), options.sample)
     found = predict_files(segmenter.with_crf(False), [photo for photo, _ in pairs])
-    return [
-        Case(
-            read_image(pairs[one.index][0]),
-            read_mask(pairs[one.index][1]),
-            one.probabilities,
-            one.foreground_first,
-        )
-        for one in found
-    ]
+    return [Case(read_image(pairs[one.index][0]), read_mask(pairs[one.index][1]), one.probabilities) for one in found]
 
 
-def measure(cases: Sequence[Case], config: CrfConfig | None, classes: int, device: torch.device) -> dict[str, Any]:
+def measure(
+    cases: Sequence[Case], config: CrfConfig | None, segmenter: Segmenter, device: torch.device
+) -> dict[str, Any]:
     """Measure the mIoU and the time of one variant; without settings, the mIoU of the network alone."""
+    classes = len(segmenter.classes)
     total: NDArray[np.int64] = np.zeros((classes, classes), np.int64)
     spent: list[float] = []
     if config:
@@ -109,9 +103,8 @@ def measure(cases: Sequence[Case], config: CrfConfig | None, classes: int, devic
         began = time.perf_counter()
         probabilities = dense_crf(case.probabilities, case.image, config, device) if config else case.probabilities
         spent.append(1e3 * (time.perf_counter() - began))
-        total += confusion_matrix(
-            decide_classes(probabilities, *case.ground_truth.shape, case.foreground_first), case.ground_truth, classes
-        )
+        mask = decide_classes(probabilities, *case.ground_truth.shape, segmenter.foreground_first)
+        total += confusion_matrix(mask, case.ground_truth, classes)
     figures: dict[str, Any] = {"mean_iou": round(mean_iou(total), 4)}
     return figures | (summarize("", spent, device) if config else {})
 

@@ -51,9 +51,9 @@ class PredictConfig(Settings):
     )
     foreground_first: Annotated[bool, Role.NO_EFFECT] = Field(
         True,
-        description="a pixel is background only if background is more probable than the geometric mean of all other "
-        "classes together and the most probable one of them, which it has otherwise; false: the most probable class, "
-        "background included (the paper); no effect on the refined masks",
+        description="compare the probability of background with the geometric mean of two others: of all other classes "
+        "together, and of the most probable one of them; so an object is not taken for background if only its class is "
+        "uncertain. false: each pixel has its most probable class (the paper). No effect on the refined masks",
     )
     crf: Annotated[bool, Role.NO_EFFECT] = Field(
         False,

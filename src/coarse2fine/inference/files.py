@@ -21,7 +21,7 @@ class FilePrediction:
         size: Height and width of the upright photo, in pixels.
         probabilities: Class probabilities at the working size, before any CRF, shape (C, h, w).
         copy: The photo, reduced to ``copy_px``, RGB; None if no copy was requested.
-        foreground_first: See :func:`~coarse2fine.inference.segmenter.decide_classes`.
+        foreground_first: Setting of the network; see :func:`~coarse2fine.inference.segmenter.decide_classes`.
     """
 
     index: int

@@ -74,20 +74,18 @@ def cut_out(image: Image, probabilities: Probabilities, foreground_first: bool) 
     Args:
         image: The photo, shape (H, W, 3).
         probabilities: Class probabilities at any size, shape (C, h, w).
-        foreground_first: Rule of the mask, see :func:`~coarse2fine.inference.segmenter.decide_classes`.
+        foreground_first: As for the mask, see :func:`~coarse2fine.inference.segmenter.foreground_probability`.
 
     Returns:
         RGBA, shape (H, W, 4). Opacity is a ramp of width `EDGE_WIDTH` over the share of the foreground in the sum of
-        its probability and that of background; it is at least one half exactly where the mask has a class. The
-        probability of the foreground is :func:`~coarse2fine.inference.segmenter.foreground_probability` with
-        ``foreground_first``, and otherwise that of the most probable class.
+        its probability and that of background; it is at least one half exactly where the mask has a class.
     """
     height, width = image.shape[:2]
     background = resize(probabilities[0], height, width)
     best = np.zeros_like(background)
     for channel in probabilities[1:]:
         np.maximum(best, resize(channel, height, width), out=best)
-    foreground = foreground_probability(background, best) if foreground_first else best
+    foreground = foreground_probability(background, best, foreground_first)
     share = foreground / np.maximum(foreground + background, 1e-6)
     opacity = np.clip((share - 0.5) / EDGE_WIDTH + 0.5, 0, 1)
     return np.dstack([image, np.rint(255 * opacity).astype(np.uint8)])

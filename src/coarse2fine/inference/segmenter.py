@@ -318,45 +318,48 @@ def working_shape(size: Sequence[int], size_px: int) -> tuple[int, int]:
 def decide_classes(probabilities: Probabilities, height: int, width: int, foreground_first: bool) -> Mask:
     """Compute the class of every pixel at another size; among equals the lowest index.
 
-    The most probable class of all favors the background: where the network is sure of an object and unsure of its
-    class, every single class is less probable than the background. The sum of the classes favors the foreground: it
-    also takes pixels whose class is then wrong. ``foreground_first`` compares the background with the geometric mean of
-    both; docs/log.md has the figures. With one class besides the background, all three are the same.
-
     Only one class is resized at a time, so that memory does not grow with the number of classes.
 
     Args:
         probabilities: Class probabilities, shape (C, h, w).
         height: Height of the mask.
         width: Width of the mask.
-        foreground_first: A pixel is background only if background is at least as probable as the geometric
-            mean, and otherwise has the most probable other class; false: the most probable class, background included.
+        foreground_first: Rule by which a pixel is foreground, see :func:`foreground_probability`.
 
     Returns:
-        Class indices, shape (height, width).
+        Class indices, shape (height, width): background where it is at least as probable as the foreground, otherwise
+        the most probable other class. If ``foreground_first`` is false, this is the most probable class of all.
     """
     background = resize(probabilities[0], height, width)
-    best = np.full_like(background, -1) if foreground_first else background.copy()
+    best = np.full_like(background, -1)
     mask = np.zeros((height, width), dtype=np.uint8)
     for index in range(1, len(probabilities)):
         channel = resize(probabilities[index], height, width)
-        better = channel > best
-        mask[better] = index
+        mask[channel > best] = index
         np.maximum(best, channel, out=best)
-    if foreground_first:
-        mask[foreground_probability(background, best) <= background] = 0
+    mask[foreground_probability(background, best, foreground_first) <= background] = 0
     return mask
 
 
-def foreground_probability(background: NDArray[np.float32], best: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute the geometric mean of the probabilities of all classes together and of the most probable one.
+def foreground_probability(
+    background: NDArray[np.float32], best: NDArray[np.float32], foreground_first: bool
+) -> NDArray[np.float32]:
+    """Compute with what the probability of the background is compared to decide whether a pixel is foreground.
+
+    The most probable class alone favors the background: where the network is sure of an object and unsure of its class,
+    every single class is less probable than the background. All classes together favor the foreground: they also take
+    pixels whose class is then wrong. So ``foreground_first`` takes the geometric mean of both; docs/log.md has the
+    figures. With one class besides the background, all three are the same.
 
     Args:
         background: Probability of the background, 0 to 1, any shape.
         best: Probability of the most probable other class, of the same shape.
+        foreground_first: Return the geometric mean of ``1 - background`` and ``best``; false: return ``best``.
 
     Returns:
         0 to 1, of the same shape.
     """
+    if not foreground_first:
+        return best
     mean: NDArray[np.float32] = np.sqrt(np.maximum(1 - background, 0) * best)
     return mean
